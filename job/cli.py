@@ -1,0 +1,164 @@
+"""The commands. Each parses its arguments, calls one function, and maps errors to exit codes.
+
+Whatever is heavy is imported by the command that needs it, so that ``--help`` and ``validate``
+answer at once.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+# Starting makes many objects and no garbage: collecting would take a tenth of the time.
+gc.disable()
+# Plug-ins of other packages have no business in here.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+import typer
+
+from job import __version__
+from job.errors import GATE_MISSED_EXIT_CODE, BugError, InterruptedRunError, ParedownError
+
+app = typer.Typer(
+    help="Prune, compress and quantize trained Keras models, with proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Manifest = Annotated[str, typer.Argument(help="The manifest: a path, a file:// URI, or - .")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"paredown {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Prune, compress and quantize trained Keras models, with proof."""
+
+
+@app.command()
+def run(
+    manifest: Manifest,
+    output: Annotated[
+        str | None, typer.Option(help="Another destination than the manifest's.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
+    ] = False,
+) -> None:
+    """Run the job that the manifest describes."""
+    from job.manifest.read import read_manifest
+    from job.pipeline import run_job
+    from job.progress import open_screen
+    from job.report import table
+
+    gc.enable()
+    screen = open_screen()
+    try:
+        text, base = _read(manifest)
+        changes = list(sets or [])
+        if output is not None:
+            changes.append(f"destination.uri={json.dumps(_absolute(output))}")
+        result = run_job(read_manifest(text, manifest, changes), base, screen, verbose=verbose)
+        screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
+    except ParedownError as error:
+        screen.error(error)
+        raise typer.Exit(error.exit_code) from None
+    finally:
+        screen.close()
+    raise typer.Exit(GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0)
+
+
+@app.command()
+def validate(
+    manifests: Annotated[list[str], typer.Argument(help="Manifests: paths, file:// URIs, or - .")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
+    ] = None,
+) -> None:
+    """Check manifests and report every problem at once. Reads nothing but the manifests."""
+    from job.manifest.read import read_manifest
+
+    worst = 0
+    for manifest in manifests:
+        try:
+            text, _ = _read(manifest)
+            read_manifest(text, manifest, sets or [])
+            typer.echo(f"{manifest}: valid")
+        except ParedownError as error:
+            typer.echo(f"error: {error}", err=True)
+            worst = max(worst, error.exit_code)
+    raise typer.Exit(worst)
+
+
+@app.command()
+def schema() -> None:
+    """Print the manifest's JSON Schema, for editors and CI."""
+    from job.manifest.schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+def _read(manifest: str) -> tuple[str, Path]:
+    """The manifest's text, and the folder that its relative URIs are relative to."""
+    from job.store.text import read_text
+    from job.store.uri import local_path
+
+    if manifest == "-":
+        return sys.stdin.read(), Path.cwd()
+    path = local_path(manifest, Path.cwd())
+    return read_text(path, "Reading the manifest"), path.absolute().parent
+
+
+def _absolute(uri: str) -> str:
+    """A destination on the command line is relative to the current folder."""
+    return uri if ":" in uri else str(Path.cwd() / uri)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Stop the run where it is; a second signal does not disturb the clearing up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise InterruptedRunError(number)
+
+
+def main() -> None:
+    """The entry point: exits with the code that the contract names, never with a traceback."""
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except ParedownError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        if "--verbose" in sys.argv:
+            raise
+        bug = BugError(
+            f"{type(error).__name__}: {error}",
+            hint="This is a bug in paredown: please report it with the output of --verbose.",
+        )
+        typer.echo(f"error: {bug}", err=True)
+        sys.exit(bug.exit_code)

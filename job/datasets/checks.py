@@ -1,0 +1,127 @@
+"""Whether a data set fits the model, before hours are spent on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from job.datasets.data import Array, Dataset, Split, TensorSpec
+from job.errors import InputError
+
+# Arrays are looked through in parts of this many bytes.
+PART_BYTES = 1 << 26
+
+
+def check_inputs(dataset: Dataset, specs: list[TensorSpec]) -> list[str]:
+    """Check the inputs of all splits: kinds of numbers, shapes, NaN and infinity.
+
+    Args:
+        dataset: The arrays.
+        specs: The model's inputs, in its order.
+
+    Returns:
+        Warnings: what looks wrong and may be meant.
+
+    Raises:
+        InputError: With the array's place and shape.
+    """
+    warnings = []
+    for which, split in (("train", dataset.train), ("test", dataset.test)):
+        for spec, array in zip(specs, split.inputs, strict=True):
+            where = f"dataset.{which}.inputs ({spec.name})"
+            _check_numbers(array, where)
+            _check_shape(array, spec, where)
+    pixels = [array for array in dataset.train.inputs if array.dtype == np.uint8]
+    floats = [spec for spec in specs if spec.dtype.startswith("float")]
+    if dataset.train.scale == 1 and pixels and floats and max(int(it.max()) for it in pixels) > 1:
+        warnings.append(
+            "The inputs are bytes (0 to 255) and dataset.scale is 1. If the model was trained on "
+            "0 to 1, set scale to 0.00392156862745098."
+        )
+    return warnings
+
+
+def check_targets(dataset: Dataset, output: TensorSpec, *, labels: bool) -> None:
+    """Check the targets of all splits against the model's output.
+
+    Args:
+        dataset: The arrays.
+        output: The model's output.
+        labels: Whether targets are class indices; they must then be 0 to classes - 1.
+
+    Raises:
+        InputError: With the place, and the offending value or shape.
+    """
+    for which, split in _splits(dataset):
+        where = f"dataset.{which}.targets"
+        _check_numbers(split.targets, where)
+        if labels:
+            _check_labels(split.targets, output, where)
+        else:
+            _check_target_shape(split.targets, output, where)
+
+
+def _splits(dataset: Dataset) -> list[tuple[str, Split]]:
+    held_out = [("train", dataset.validation)] if dataset.validation else []
+    return [("train", dataset.train), *held_out, ("test", dataset.test)]
+
+
+def _check_numbers(array: Array, where: str) -> None:
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"The array holds {array.dtype} and no numbers.", where=where, hint="Convert it first."
+        )
+    if array.dtype.kind != "f":
+        return
+    rows = max(1, PART_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        finite = np.isfinite(array[start : start + rows])
+        if not finite.all():
+            position = [int(index) for index in np.argwhere(~finite)[0]]
+            position[0] += start
+            raise InputError(
+                f"The array holds {array[tuple(position)]} at {position}.",
+                where=where,
+                hint="Clean the data: NaN and infinity make every weight NaN.",
+            )
+
+
+def _check_shape(array: Array, spec: TensorSpec, where: str) -> None:
+    got = array.shape[1:]
+    fits = len(got) == len(spec.shape) and all(
+        want is None or want == have for want, have in zip(spec.shape, got, strict=True)
+    )
+    if not fits:
+        raise InputError(
+            f"The array's rows have the shape {got}, the model takes {_shape(spec.shape)}.",
+            where=where,
+            hint="Reshape the data, or name another array.",
+        )
+
+
+def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
+    classes = output.shape[-1] or 0
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= classes:
+        raise InputError(
+            f"The labels go from {low} to {high}, the model has {classes} classes: "
+            f"0 to {classes - 1}.",
+            where=where,
+            hint="Number the classes from 0, or give the model that was trained on them.",
+        )
+
+
+def _check_target_shape(targets: Array, output: TensorSpec, where: str) -> None:
+    got = targets.shape[1:] or (1,)
+    if len(got) != len(output.shape) or any(
+        want is not None and want != have for want, have in zip(output.shape, got, strict=True)
+    ):
+        raise InputError(
+            f"The targets' rows have the shape {targets.shape[1:]}, the model answers with "
+            f"{_shape(output.shape)}.",
+            where=where,
+            hint="Reshape the targets, name another array, or set training.loss.",
+        )
+
+
+def _shape(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"

@@ -1,0 +1,149 @@
+"""NumPy archives: read as data, never unpickled, and checked against the model before use."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from job.datasets.data import Array, Dataset, Split, TensorSpec
+from job.errors import InputError
+from job.manifest.inputs import NpzConfig, SplitConfig
+
+Names = str | list[str] | dict[str, str]
+
+
+def open_npz(
+    path: Path, config: NpzConfig, specs: list[TensorSpec], validation_split: float
+) -> Dataset:
+    """Read the arrays that the manifest names.
+
+    Args:
+        path: The archive.
+        config: Which arrays are what.
+        specs: The model's inputs, in its order.
+        validation_split: The last fraction of the training rows, which is held out.
+
+    Raises:
+        InputError: Where the archive is corrupt, an array is missing or pickled, or the arrays
+            of a split differ in their rows.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError("The data set is a single array and no .npz archive.", where=str(path))
+            train = _split(archive, "train", config.train, config, specs, path)
+            test = _split(archive, "test", config.test, config, specs, path)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(error, path) from None
+    held_out = int(len(train) * validation_split)
+    if held_out == len(train) or not len(test):
+        raise InputError("The data set has no rows to train or to test on.", where=str(path))
+    border = len(train) - held_out
+    return Dataset(
+        train=train.rows(0, border),
+        validation=train.rows(border, len(train)) if held_out else None,
+        test=test,
+    )
+
+
+def _unreadable(error: Exception, path: Path) -> InputError:
+    if "allow_pickle" in str(error):
+        return InputError(
+            "The data set holds pickled objects, which can run code and are never loaded.",
+            where=str(path),
+            hint="Save plain arrays of numbers: np.savez(path, x_train=x.astype('float32'), ...).",
+        )
+    return InputError(
+        f"The data set is no readable .npz archive: {error}.",
+        where=str(path),
+        hint="Make it with np.savez or np.savez_compressed.",
+    )
+
+
+def _split(
+    archive: np.lib.npyio.NpzFile,
+    which: str,
+    names: SplitConfig,
+    config: NpzConfig,
+    specs: list[TensorSpec],
+    path: Path,
+) -> Split:
+    inputs = _ordered(names.inputs, specs, f"dataset.{which}.inputs")
+    targets = names.targets
+    if not isinstance(targets, str):
+        listed = list(targets.values()) if isinstance(targets, dict) else targets
+        if len(listed) != 1:
+            raise InputError(
+                f"dataset.{which}.targets names {len(listed)} arrays, and the model is trained "
+                "on one output.",
+                where=str(path),
+            )
+        targets = listed[0]
+    arrays = tuple(_array(archive, name, path) for name in inputs)
+    wanted = _array(archive, targets, path)
+    for name, array in zip(inputs, arrays, strict=True):
+        if array.ndim == 0 or wanted.ndim == 0 or len(array) != len(wanted):
+            raise InputError(
+                f"The arrays of the {which} split differ in their rows: {name} has the shape "
+                f"{array.shape}, {targets} has {wanted.shape}.",
+                where=str(path),
+                hint=f"Check dataset.{which} in the manifest.",
+            )
+    return Split(arrays, wanted, config.scale, tuple(spec.dtype for spec in specs))
+
+
+def _ordered(names: Names, specs: list[TensorSpec], where: str) -> list[str]:
+    """The array names in the order of the model's inputs."""
+    wanted = [spec.name for spec in specs]
+    if isinstance(names, dict):
+        if sorted(names) != sorted(wanted):
+            raise InputError(
+                f"{where} names {', '.join(sorted(names))}; "
+                f"the model's inputs are {', '.join(wanted)}.",
+                where=where,
+            )
+        return [names[name] for name in wanted]
+    listed = [names] if isinstance(names, str) else names
+    if len(listed) != len(wanted):
+        raise InputError(
+            f"{where} names {len(listed)} arrays; the model has {len(wanted)} inputs: "
+            f"{', '.join(wanted)}.",
+            where=where,
+        )
+    return listed
+
+
+def _array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
+    if name not in archive.files:
+        raise InputError(
+            f"The data set has no array {name!r}.",
+            where=str(path),
+            hint=f"It has: {', '.join(sorted(archive.files)) or 'none'}. "
+            "Name one of these under dataset in the manifest.",
+        )
+    _check_declared_size(archive, name, path)
+    return np.asarray(archive[name])
+
+
+def _check_declared_size(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> None:
+    """Refuse an array whose header declares more than the archive holds, before NumPy makes
+    room for it."""
+    member = name if name in archive.zip.namelist() else f"{name}.npy"
+    entry = archive.zip.getinfo(member)
+    with archive.zip.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read_header(file)
+        declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        held = entry.file_size - file.tell()
+    if not dtype.hasobject and declared != held:
+        raise InputError(
+            f"The array {name!r} is corrupt: its header declares {declared:,} bytes, "
+            f"the archive holds {held:,}.",
+            where=str(path),
+        )

@@ -1,0 +1,117 @@
+"""Every error that a user can meet. A class is a kind of trouble; each kind has one exit code.
+
+A message says what is wrong, where (a file, a JSON path, a layer) and what to do about it. The
+exit codes are part of the contract: a Kubernetes Job decides by them whether to retry.
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class ParedownError(Exception):
+    """A trouble with a message for the user; ``exit_code`` is the process's.
+
+    Attributes:
+        what: What is wrong, one sentence.
+        where: The file, JSON path, layer or object it is about; may be empty.
+        hint: What to do about it; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.hint:
+            lines.append(f"  to do: {self.hint}")
+        return "\n".join(lines)
+
+
+class BugError(ParedownError):
+    """Something that should never happen; the user can only report it."""
+
+    exit_code = 1
+
+
+class ManifestError(ParedownError):
+    """The manifest or the command line is wrong. Nothing was read but the manifest."""
+
+    exit_code = 2
+
+
+class InputError(ParedownError):
+    """An input was refused: missing, corrupt, unsafe, unsupported, or access denied."""
+
+    exit_code = 3
+
+
+class StageError(ParedownError):
+    """A stage of the pipeline failed on inputs that were good."""
+
+    exit_code = 4
+
+
+class StorageError(ParedownError):
+    """Storage can't take or give what is needed just now: a retry elsewhere or later may help."""
+
+    exit_code = 6
+
+
+class InterruptedRunError(ParedownError):
+    """The run was stopped by a signal: 130 for Ctrl-C, 143 for SIGTERM."""
+
+    def __init__(self, number: int, stage: str = "start") -> None:
+        name = {2: "Ctrl-C", 15: "SIGTERM"}.get(number, f"signal {number}")
+        super().__init__(
+            f"The run was interrupted by {name}.",
+            where=f"stage {stage}",
+            hint="Nothing was published. Run the same command again.",
+        )
+        self.number = number
+        self.exit_code = 128 + number
+
+
+# The classes that cross from the child process to its parent, by name.
+BY_NAME: dict[str, type[ParedownError]] = {
+    kind.__name__: kind
+    for kind in (BugError, ManifestError, InputError, StageError, StorageError)
+}
+
+GATE_MISSED_EXIT_CODE = 5
+
+
+def from_os_error(error: OSError, doing: str, *, writing: bool) -> ParedownError:
+    """The right class for an operating system's refusal.
+
+    Args:
+        error: What the operating system said.
+        doing: What was being done, as a sentence's start: "Writing the results".
+        writing: Whether it was a write; a full disk is then a matter of storage.
+    """
+    where = str(error.filename or "")
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"{doing} failed: the disk is full ({reason}).",
+            where=where,
+            hint="Free some space, or point TMPDIR or the destination at a larger disk.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        hint = "Give this user the right to write there." if writing else "Make it readable."
+        return InputError(f"{doing} failed: access denied ({reason}).", where=where, hint=hint)
+    if isinstance(error, FileNotFoundError) and not writing:
+        return InputError(
+            f"{doing} failed: there is no such file.",
+            where=where,
+            hint="Check the URI; a relative one is relative to the manifest.",
+        )
+    kind: type[ParedownError] = StorageError if writing else InputError
+    return kind(f"{doing} failed: {reason}.", where=where, hint="Check the path and the disk.")

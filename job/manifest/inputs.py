@@ -1,0 +1,49 @@
+"""What goes in: the trained model and the data set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from job.manifest.fields import Config, Sha256, Uri
+
+ArrayName = Annotated[str, Field(min_length=1)]
+
+
+class ModelConfig(Config):
+    """The trained model."""
+
+    uri: Uri
+    """Where the model file is; a relative URI is relative to the manifest."""
+    sha256: Sha256 | None = None
+    """The file's SHA-256, in hexadecimal. A file with another one is refused."""
+
+
+class SplitConfig(Config):
+    """The arrays of one split. One name, several in the model's order, or model name to array."""
+
+    inputs: ArrayName | list[ArrayName] | dict[str, ArrayName]
+    """The array, or arrays, that the model is given; the first axis counts the samples."""
+    targets: ArrayName | list[ArrayName] | dict[str, ArrayName]
+    """The array, or arrays, that the model should answer."""
+
+
+class NpzConfig(Config):
+    """NumPy arrays in an ``.npz`` archive. Pickled objects in it are never loaded."""
+
+    type: Literal["npz"] = "npz"
+    uri: Uri
+    """Where the archive is; a relative URI is relative to the manifest."""
+    sha256: Sha256 | None = None
+    """The file's SHA-256, in hexadecimal. A file with another one is refused."""
+    scale: float = 1.0
+    """The inputs are multiplied with this: 1/255 makes pixels 0 to 1."""
+    train: SplitConfig = Field(
+        default_factory=lambda: SplitConfig(inputs="x_train", targets="y_train")
+    )
+    """What the pruned model is fine-tuned and calibrated on."""
+    test: SplitConfig = Field(
+        default_factory=lambda: SplitConfig(inputs="x_test", targets="y_test")
+    )
+    """What every file is measured on."""

@@ -1,0 +1,51 @@
+"""The manifest of kind ``job``: one model in, smaller models and their proof out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from job.manifest.fields import Config, Name
+from job.manifest.inputs import ModelConfig, NpzConfig
+from job.manifest.outputs import (
+    CodecConfig,
+    CompressConfig,
+    DestinationConfig,
+    DynamicRangeConfig,
+    GateConfig,
+    QuantizeConfig,
+)
+from job.manifest.prune import PruneConfig
+from job.manifest.training import TrainingConfig
+
+
+class JobConfig(Config):
+    """A job. A section that is left out takes the tutorial's setting; a stage that is null is
+    skipped. The order of the stages is fixed: prune, strip, compress, quantize."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["job"] = "job"
+    name: Name
+    """What the job is called in tables and logs."""
+    model: ModelConfig
+    dataset: NpzConfig
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    prune: PruneConfig | None = Field(default_factory=PruneConfig)
+    compress: CompressConfig | None = Field(default_factory=CompressConfig)
+    quantize: list[QuantizeConfig] | None = Field(default_factory=lambda: [DynamicRangeConfig()])
+    """The TFLite variants that are made of the pruned model."""
+    gates: list[GateConfig] = []
+    """What must hold for the results. A missed gate still publishes; the exit code is 5."""
+    destination: DestinationConfig = Field(default_factory=DestinationConfig)
+
+    @property
+    def codecs(self) -> list[CodecConfig]:
+        """The codecs in their long form, in the order asked for."""
+        listed = self.compress.codecs if self.compress else []
+        return [CodecConfig(type=codec) if isinstance(codec, str) else codec for codec in listed]
+
+    @property
+    def variants(self) -> dict[str, QuantizeConfig]:
+        """The quantized variants by the names of their files."""
+        return {variant.name or variant.type: variant for variant in self.quantize or []}

@@ -1,0 +1,153 @@
+"""What comes out: encodings, quantized variants, gates and the place for it all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from job.manifest.fields import Config, Count, Name, Positive, Uri
+from job.manifest.training import MetricName
+
+CodecName = Literal["zip", "gzip", "zopfli", "zstd", "brotli", "xz"]
+
+# The levels a codec has, and its default: the highest.
+LEVELS: dict[str, tuple[int, int]] = {
+    "zip": (0, 9),
+    "gzip": (0, 9),
+    "zopfli": (1, 100),
+    "zstd": (1, 22),
+    "brotli": (0, 11),
+    "xz": (0, 9),
+}
+
+
+class CodecConfig(Config):
+    """A codec with its options."""
+
+    type: CodecName
+    level: int | None = Field(default=None, ge=0, le=100)
+    """Left out: the highest (zip 9, gzip 9, zstd 22, brotli 11, xz 9 extreme; zopfli 15 rounds)."""
+    max_bytes: Count | None = None
+    """Larger files are not encoded with it, and the result says so. zopfli: 1 MiB if left out."""
+
+
+class CompressConfig(Config):
+    """Lossless encodings of every model file."""
+
+    codecs: list[CodecName | CodecConfig] = Field(default=["zip", "zopfli"], min_length=1)
+    """Every model file is encoded with each of these."""
+
+
+class _Variant(Config):
+    name: Name | None = None
+    """The file's name, where one type is asked for twice; left out, the type."""
+
+
+class Float32Config(_Variant):
+    """TFLite without quantization."""
+
+    type: Literal["float32"]
+
+
+class Float16Config(_Variant):
+    """Weights as float16, computed in float32."""
+
+    type: Literal["float16"]
+
+
+class DynamicRangeConfig(_Variant):
+    """Weights as int8, activations quantized while computing: the tutorial's variant."""
+
+    type: Literal["dynamic_range"] = "dynamic_range"
+
+
+class _Calibrated(_Variant):
+    calibration_samples: Count = 200
+    """Training rows, drawn with the seed, that the ranges of the activations are taken from."""
+
+
+class Int8Config(_Calibrated):
+    """Full integer quantization: weights and activations as int8, no float left inside."""
+
+    type: Literal["int8"]
+    input_dtype: Literal["int8", "uint8", "float32"] = "int8"
+    """What the model is fed with."""
+    output_dtype: Literal["int8", "uint8", "float32"] = "int8"
+    """What the model answers with."""
+    per_channel: bool = True
+    """One scale for each output channel of a kernel, not one for the whole of it."""
+
+
+class Int16x8Config(_Calibrated):
+    """Weights as int8, activations as int16: nearly float's quality."""
+
+    type: Literal["int16x8"]
+    input_dtype: Literal["int16", "float32"] = "int16"
+    """What the model is fed with."""
+    output_dtype: Literal["int16", "float32"] = "int16"
+    """What the model answers with."""
+
+
+QuantizeConfig = Annotated[
+    Float32Config | Float16Config | DynamicRangeConfig | Int8Config | Int16x8Config,
+    Field(discriminator="type"),
+]
+
+Metric = MetricName | Literal["loss"]
+
+
+class _Gate(Config):
+    artifact: Name | None = None
+    """``prune`` or a variant's name; left out, the file with the smallest encoding."""
+
+
+class MaxDropGate(_Gate):
+    """At most this much worse than the baseline."""
+
+    type: Literal["max_drop"]
+    metric: Metric
+    value: float = Field(ge=0)
+    """In the metric's own unit: 0.01 is one point of accuracy."""
+
+
+class MinValueGate(_Gate):
+    """At least this good, whatever the baseline was. (A loss or an error: at most this large.)"""
+
+    type: Literal["min_value"]
+    metric: Metric
+    value: float
+
+
+class _SizeGate(_Gate):
+    of: Literal["smallest_encoding", "file"] = "smallest_encoding"
+    """Which bytes count: those of the smallest encoding, or of the plain file."""
+
+
+class MaxBytesGate(_SizeGate):
+    """At most this large."""
+
+    type: Literal["max_bytes"]
+    value: Count
+    """Bytes."""
+
+
+class MinRatioGate(_SizeGate):
+    """At least this many times smaller than the model file that came in."""
+
+    type: Literal["min_ratio"]
+    value: Positive
+
+
+GateConfig = Annotated[
+    MaxDropGate | MinValueGate | MaxBytesGate | MinRatioGate, Field(discriminator="type")
+]
+
+
+class DestinationConfig(Config):
+    """Where the results go. A destination holds one run."""
+
+    uri: Uri = "out"
+    """A folder; a relative URI is relative to the manifest."""
+    overwrite: bool = False
+    """Whether the results of another run that are there may be replaced."""

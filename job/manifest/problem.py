@@ -1,0 +1,139 @@
+"""A manifest's problems in words: pydantic's findings, with suggestions for what is misspelt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: its JSON path (``prune.layers.0.skip``) and what it is."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path or '(the manifest)'}: {self.message}"
+
+
+def from_validation(
+    errors: Iterable[ErrorDetails], document: object, model: type[BaseModel]
+) -> list[Problem]:
+    """pydantic's errors as problems, each with its path in ``document``.
+
+    Where a value may be of several shapes, pydantic reports each shape's failure. Those of shapes
+    that were not meant are dropped: a name was given, so it is no object with a missing field.
+    """
+    found = [(_json_path(error, document), error) for error in errors]
+    problems: dict[tuple[str, str], Problem] = {}
+    for path, error in found:
+        others = [other for other, it in found if it is not error and it["type"] not in SHAPES]
+        if error["type"] in SHAPES and any(f"{other}.".startswith(f"{path}.") for other in others):
+            continue
+        if error["type"] == "literal_error" and isinstance(error["input"], dict):
+            continue
+        message = _message(error, model)
+        problems.setdefault((path, message), Problem(path, message))
+    return list(problems.values())
+
+
+# What pydantic says of a value that is of another shape than this member of a union.
+SHAPES = frozenset(
+    {"model_type", "model_attributes_type", "string_type", "list_type", "dict_type"}
+)
+
+
+def _json_path(error: ErrorDetails, document: object) -> str:
+    """The error's place in the user's JSON: pydantic's location without the tags of unions, which
+    are no keys of the document. A missing field keeps its own name at the end."""
+    parts = []
+    node = document
+    location = error["loc"]
+    for index, part in enumerate(location):
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        elif not (error["type"] == "missing" and index == len(location) - 1):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
+    value = error["input"]
+    match error["type"]:
+        case "missing":
+            return "this field is required"
+        case "extra_forbidden":
+            name = str(error["loc"][-1])
+            return "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))
+        case "literal_error" | "union_tag_invalid":
+            allowed = re.findall(r"'([^']*)'", str(error["ctx"].get("expected", "")))
+            allowed += re.findall(r"'([^']*)'", str(error["ctx"].get("expected_tags", "")))
+            given = error["ctx"].get("tag", value)
+            choices = ", ".join(dict.fromkeys(allowed)) or str(error["ctx"].get("expected"))
+            return f"{_short(given)} is none of {choices}{_suggestion(str(given), allowed)}"
+        case "union_tag_not_found":
+            return 'the field "type" is required here'
+        case "string_pattern_mismatch":
+            return f"{_short(value)} is not of the form {error['ctx']['pattern']}"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "model_type" | "model_attributes_type":
+            return f"this must be an object in braces, not {_short(value)}"
+        case _:
+            text = error["msg"].replace("Input should be", "this must be")
+            return f"{text[0].lower()}{text[1:]}, not {_short(value)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _suggestion(given: str, allowed: Iterable[str]) -> str:
+    import difflib  # only where there is a problem: starting fast matters
+
+    close = difflib.get_close_matches(given, sorted(set(allowed)), n=1, cutoff=0.6)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The fields that the object at ``location`` may have; of all its shapes where it has several.
+
+    A location's union tags choose a member; a member that does not carry the tag is left out.
+    """
+    kinds: list[type[BaseModel]] = [model]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        inner = [
+            found
+            for kind in kinds
+            if part in kind.model_fields
+            for found in _models_in(kind.model_fields[part].annotation)
+        ]
+        tagged = [kind for kind in kinds if kind.__name__ == part or _tag(kind) == part]
+        kinds = inner or tagged or kinds
+    return [name for kind in kinds for name in kind.model_fields]
+
+
+def _tag(kind: type[BaseModel]) -> str | None:
+    field = kind.model_fields.get("type")
+    values = get_args(field.annotation) if field else ()
+    return values[0] if len(values) == 1 else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]

@@ -1,0 +1,135 @@
+"""What is pruned, how far, when and in which pattern; fields are named as in tfmot."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from job.manifest.fields import Config, Count, Fraction, Step
+
+
+class _Window(Config):
+    """The steps at which masks are updated."""
+
+    begin_step: Step = 0
+    """The first step of the schedule."""
+    end_step: Step | None = None
+    """The last step of the schedule; left out, the last step of the training."""
+    frequency: Count | None = None
+    """Steps between two updates. Left out: 100, or a quarter of the schedule where it is short."""
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.end_step is not None and self.end_step <= self.begin_step:
+            raise ValueError(
+                f"end_step ({self.end_step}) must be larger than begin_step ({self.begin_step})"
+            )
+        return self
+
+
+class PolynomialDecayConfig(_Window):
+    """tfmot.sparsity.keras.PolynomialDecay: sparsity grows quickly first, then slowly."""
+
+    type: Literal["polynomial_decay"] = "polynomial_decay"
+    initial_sparsity: Fraction = 0.5
+    """The fraction of zeros at ``begin_step``."""
+    final_sparsity: Fraction = 0.8
+    """The fraction of zeros at ``end_step``."""
+    power: float = Field(default=3.0, gt=0)
+    """The exponent of the decay."""
+
+    @model_validator(mode="after")
+    def _sparsity_grows(self) -> Self:
+        if self.initial_sparsity > self.final_sparsity:
+            raise ValueError(
+                f"initial_sparsity ({self.initial_sparsity}) must not be larger than "
+                f"final_sparsity ({self.final_sparsity})"
+            )
+        return self
+
+
+class ConstantConfig(_Window):
+    """tfmot.sparsity.keras.ConstantSparsity: the same sparsity from the first update on."""
+
+    type: Literal["constant"]
+    target_sparsity: Fraction = 0.5
+    """The fraction of zeros."""
+
+
+class UnstructuredConfig(Config):
+    """Any weight may be zero: the best quality at a given sparsity."""
+
+    type: Literal["unstructured"] = "unstructured"
+
+
+class BlockConfig(Config):
+    """Whole blocks are zero. For kernels of two dimensions; others are left alone, and said."""
+
+    type: Literal["block"]
+    block_size: tuple[Count, Count] = (1, 4)
+    """Rows and columns of a block."""
+    block_pooling_type: Literal["AVG", "MAX"] = "AVG"
+    """What stands for a block: the average or the largest magnitude in it."""
+
+
+class MByNConfig(Config):
+    """m zeros in every n weights, in a row along the input axis: 2:4 is what GPUs speed up."""
+
+    type: Literal["m_by_n"]
+    sparsity_m_by_n: tuple[Count, Count] = (2, 4)
+    """m and n. The masks are set once, at the first step; the schedule's sparsity is not used."""
+
+    @model_validator(mode="after")
+    def _m_is_smaller(self) -> Self:
+        m, n = self.sparsity_m_by_n
+        if m >= n:
+            raise ValueError(f"m ({m}) must be smaller than n ({n})")
+        return self
+
+
+class LayerRule(Config):
+    """Another sparsity for some layers, or none. The first rule that fits a layer is taken."""
+
+    name: str | None = None
+    """A layer name, or a pattern as in a shell: ``block_*``."""
+    type: str | None = None
+    """A layer class: ``Conv2D``."""
+    target_sparsity: Fraction | None = None
+    """The sparsity that these layers end with."""
+    skip: bool = False
+    """Leave these layers as they are."""
+
+    @model_validator(mode="after")
+    def _says_which_and_what(self) -> Self:
+        if self.name is None and self.type is None:
+            raise ValueError("a rule needs a name pattern, a layer type, or both")
+        if (self.target_sparsity is None) != self.skip:
+            raise ValueError('a rule needs either a target_sparsity or "skip": true')
+        return self
+
+
+Schedule = Annotated[PolynomialDecayConfig | ConstantConfig, Field(discriminator="type")]
+Structure = Annotated[UnstructuredConfig | BlockConfig | MByNConfig, Field(discriminator="type")]
+
+
+class PruneConfig(Config):
+    """Magnitude pruning while fine-tuning."""
+
+    schedule: Schedule = Field(default_factory=PolynomialDecayConfig)
+    structure: Structure = Field(default_factory=UnstructuredConfig)
+    layers: list[LayerRule] = []
+    """Rules for single layers."""
+    min_weights: int = Field(default=64, ge=0)
+    """Layers with fewer prunable weights are left alone: nothing to win, and much to lose."""
+
+    @model_validator(mode="after")
+    def _rules_can_be_met(self) -> Self:
+        if self.structure.type == "m_by_n":
+            for rule in self.layers:
+                if rule.target_sparsity is not None:
+                    raise ValueError(
+                        "with the structure m_by_n the sparsity is m/n for every layer; "
+                        "rules can only skip"
+                    )
+        return self

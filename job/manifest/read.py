@@ -1,0 +1,112 @@
+"""Text -> a valid manifest, or every reason why it is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from job.errors import ManifestError
+from job.manifest.consistency import inconsistencies
+from job.manifest.job import JobConfig
+from job.manifest.problem import Problem, from_validation
+
+
+def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobConfig:
+    """Parse, override and validate.
+
+    Args:
+        text: The JSON text.
+        source: Where it came from, for messages.
+        overrides: ``path=value`` pairs, the value as JSON or else as a string.
+
+    Raises:
+        ManifestError: With line and column where it is no JSON, else with every problem.
+    """
+    document = _parse(text, source)
+    for override in overrides:
+        _set(document, override)
+    try:
+        job = JobConfig.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(from_validation(error.errors(), document, JobConfig), source) from None
+    problems = inconsistencies(job)
+    if problems:
+        raise _refusal(problems, source)
+    return job
+
+
+def _refusal(problems: list[Problem], source: str) -> ManifestError:
+    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    return ManifestError(
+        f"The manifest has {count}:\n{lines}",
+        where=source,
+        hint="Mend these; `paredown schema` prints what a manifest may hold.",
+    )
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        raise ManifestError(
+            f"The manifest is no valid JSON: {error.msg}.",
+            where=f"{source}, line {error.lineno}, column {error.colno}",
+            hint=_json_hint(error),
+        ) from None
+    except RecursionError:
+        raise ManifestError("The manifest is nested too deeply.", where=source) from None
+    except ValueError as error:
+        raise ManifestError(str(error), where=source) from None
+    if not isinstance(document, dict):
+        raise ManifestError(
+            f"A manifest is an object in braces, not a {type(document).__name__}.", where=source
+        )
+    return document
+
+
+def _json_hint(error: json.JSONDecodeError) -> str:
+    line = error.doc.splitlines()[error.lineno - 1] if error.doc.strip() else ""
+    return f"Mend this line: {line.strip()[:100]}" if line.strip() else "The file is empty there."
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'The manifest has the field "{name}" twice in one object.')
+    return dict(pairs)
+
+
+def _set(document: dict[str, Any], override: str) -> None:
+    """Carry out one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``."""
+    path, equals, raw = override.partition("=")
+    if not equals or not path:
+        raise ManifestError(f"--set {override} is no path=value.", hint="--set training.epochs=4")
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        value = raw
+    *parents, last = path.split(".")
+    node: Any = document
+    for part in parents:
+        if isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            node = node[_index(node, part, override)]
+    if isinstance(node, dict):
+        node[last] = value
+    else:
+        node[_index(node, last, override)] = value
+
+
+def _index(node: Any, part: str, override: str) -> int:
+    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        return int(part)
+    raise ManifestError(
+        f"--set {override}: there is no {part!r} to set.",
+        hint="A path may go through objects by name and through lists by number, from 0.",
+    )

@@ -1,0 +1,122 @@
+"""How the model is fine-tuned while it is pruned; losses, metrics, optimizers by Keras name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from job.manifest.fields import Config, Count, Fraction, Positive
+
+LossName = Literal[
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "hinge",
+]
+
+CROSSENTROPIES = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+)
+
+# The metrics that fall when a model gets better. Every other one rises.
+LOWER_IS_BETTER = frozenset(
+    {"loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error"}
+)
+
+MetricName = Literal[
+    "accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+    "auc",
+    "precision",
+    "recall",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+    "cosine_similarity",
+]
+
+
+class CosineDecayConfig(Config):
+    """tf_keras.optimizers.schedules.CosineDecay, from the optimizer's learning rate."""
+
+    type: Literal["cosine_decay"]
+    decay_steps: Count | None = None
+    """Steps until the end of the decay; left out, all the steps of the training."""
+    alpha: float = Field(default=0.0, ge=0, le=1)
+    """What is left of the learning rate at the end, as a fraction."""
+
+
+class ExponentialDecayConfig(Config):
+    """tf_keras.optimizers.schedules.ExponentialDecay, from the optimizer's learning rate."""
+
+    type: Literal["exponential_decay"]
+    decay_steps: Count
+    """Steps for one application of the decay rate."""
+    decay_rate: Positive
+    """The factor for each ``decay_steps``."""
+    staircase: bool = False
+    """Whether the learning rate falls in steps and not smoothly."""
+
+
+class LossConfig(Config):
+    """A loss with its options."""
+
+    type: LossName
+    from_logits: bool | None = None
+    """For crossentropies: whether the model ends in logits. Left out: looked up in the model."""
+
+    @model_validator(mode="after")
+    def _logits_have_a_meaning(self) -> Self:
+        if self.from_logits is not None and self.type not in CROSSENTROPIES:
+            raise ValueError(f"from_logits has no meaning for the loss {self.type}")
+        return self
+
+
+class OptimizerConfig(Config):
+    """The optimizer of the fine-tuning."""
+
+    type: Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "adagrad"] = "adam"
+    learning_rate: Positive = 0.001
+    """The learning rate, or the one that the schedule starts from."""
+    learning_rate_schedule: (
+        Annotated[CosineDecayConfig | ExponentialDecayConfig, Field(discriminator="type")] | None
+    ) = None
+    """How the learning rate falls; left out, it stays."""
+    momentum: float | None = Field(default=None, ge=0, le=1)
+    """For ``sgd`` and ``rmsprop``; left out, Keras's default."""
+    clipnorm: Positive | None = None
+    """The gradient of each weight is clipped to this norm; left out, it is not."""
+
+    @model_validator(mode="after")
+    def _momentum_has_a_meaning(self) -> Self:
+        if self.momentum is not None and self.type not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum has no meaning for the optimizer {self.type}")
+        return self
+
+
+class TrainingConfig(Config):
+    """The fine-tuning."""
+
+    epochs: Count = 2
+    """Passes over the training rows."""
+    batch_size: Count = 128
+    """Rows in a training step."""
+    validation_split: Fraction = 0.1
+    """The last part of the training rows that is held out and measured after each epoch."""
+    seed: int = Field(default=7, ge=0, lt=2**31)
+    """Decides shuffling, dropout and calibration rows."""
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    loss: LossName | LossConfig | None = None
+    """Left out: inferred from the model's last layer and the targets, with the reason said."""
+    metrics: list[MetricName] | None = Field(default=None, min_length=1)
+    """Left out: inferred with the loss."""

@@ -1,0 +1,1 @@
+"""Size, sparsity, quality and latency of a file, and the gates on them."""

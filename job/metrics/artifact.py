@@ -1,0 +1,121 @@
+"""A file, measured by what it does after being read back from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tf_keras
+
+from job.metrics import latency, litert
+from job.metrics.objective import Objective
+from job.metrics.quality import Inputs, Outputs, Predict, ReadRows, drift, evaluate
+from job.metrics.size import measure_size
+from job.metrics.sparsity import model_sparsity, zero_fraction
+from job.result import ArtifactResult, LatencyResult, TensorResult
+
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """What every file is measured with: the same rows, the same metrics, the same threads."""
+
+    read: ReadRows
+    """Reads test rows."""
+    rows: int
+    objective: Objective
+    input_names: Sequence[str]
+    """The model's inputs, in the order of what ``read`` gives."""
+    threads: int
+
+    def sample(self) -> Inputs:
+        """The first test row, as a batch of one."""
+        return self.read(0, 1)[0]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A file's record, and its outputs for the drift of what is made of it."""
+
+    artifact: ArtifactResult
+    outputs: Outputs
+
+
+def measure_model(
+    path: Path,
+    stage: str,
+    model: tf_keras.Model,
+    predict: Predict,
+    ruler: Ruler,
+    before: Measured | None,
+    advance: Advance,
+) -> Measured:
+    """Measure a Keras file.
+
+    Args:
+        path: The file.
+        stage: The stage that it belongs to.
+        model: The model as it was read from the file.
+        predict: The model's forward pass.
+        ruler: What it is measured with.
+        before: The stage before, for the drift.
+        advance: Is told how many rows are done.
+    """
+    found = evaluate(predict, ruler.read, ruler.rows, ruler.objective, advance)
+    size, digest = measure_size(path)
+    artifact = ArtifactResult(
+        stage="baseline" if stage == "baseline" else "prune",
+        format="h5",
+        path=path.name,
+        bytes=size,
+        sha256=digest,
+        inputs=_describe(model.input_names, model.inputs),
+        outputs=_describe(model.output_names, model.outputs),
+        sparsity=model_sparsity(model),
+        metrics=found.metrics,
+        drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
+    )
+    return Measured(artifact, found.outputs)
+
+
+def measure_tflite(
+    path: Path, variant: str, ruler: Ruler, before: Measured, advance: Advance
+) -> Measured:
+    """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
+    predict = litert.predictor(path, ruler.input_names, ruler.threads)
+    found = evaluate(predict, ruler.read, ruler.rows, ruler.objective, advance)
+    size, digest = measure_size(path)
+    inputs, outputs = litert.describe_file(path)
+    artifact = ArtifactResult(
+        stage="quantize",
+        variant=variant,
+        format="tflite",
+        path=path.name,
+        bytes=size,
+        sha256=digest,
+        inputs=inputs,
+        outputs=outputs,
+        sparsity=zero_fraction(litert.kernels(path)),
+        metrics=found.metrics,
+        drift=drift(before.artifact.name, before.outputs, found.outputs),
+    )
+    return Measured(artifact, found.outputs)
+
+
+def measure_latency(
+    artifact: ArtifactResult, folder: Path, model: tf_keras.Model | None, ruler: Ruler
+) -> dict[str, LatencyResult]:
+    """Latency of a file; ``model`` is the Keras model that was read from it, if it is one."""
+    if model is not None:
+        return latency.keras_latency(model, ruler.sample(), ruler.threads)
+    names = list(ruler.input_names)
+    return latency.tflite_latency(folder / artifact.path, names, ruler.sample(), ruler.threads)
+
+
+def _describe(names: Sequence[str], tensors: Sequence[object]) -> list[TensorResult]:
+    return [
+        TensorResult(name=name, dtype=tensor.dtype.name, shape=list(tensor.shape))
+        for name, tensor in zip(names, tensors, strict=True)
+    ]

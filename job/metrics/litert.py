@@ -1,0 +1,169 @@
+"""A ``.tflite`` as data, and as it runs: with the LiteRT interpreter, on several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from job.metrics.quality import Inputs, Outputs, Predict
+from job.result import TensorResult
+
+Array = NDArray[np.generic]
+
+DTYPES: dict[int, type[np.generic]] = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.UINT8: np.uint8,
+    schema.TensorType.INT64: np.int64,
+    schema.TensorType.BOOL: np.bool_,
+    schema.TensorType.INT16: np.int16,
+    schema.TensorType.INT8: np.int8,
+}
+
+
+@dataclass(frozen=True)
+class FlatTensor:
+    """A tensor of the file: ``values`` where it is a constant."""
+
+    name: str
+    dtype: str
+    rank: int
+    values: Array | None
+    zero_point: int
+
+
+def tensors(path: Path) -> Iterator[FlatTensor]:
+    """Every tensor of every subgraph, read from the flatbuffer without running anything."""
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            dtype = DTYPES.get(tensor.type)
+            data = model.buffers[tensor.buffer].data
+            shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
+            constant = data is not None and dtype is not None and len(data) > 0
+            points = tensor.quantization.zeroPoint if tensor.quantization else None
+            yield FlatTensor(
+                name=tensor.name.decode(),
+                dtype=np.dtype(dtype).name if dtype else f"type {tensor.type}",
+                rank=len(shape),
+                values=np.asarray(data).view(dtype).reshape(shape) if constant else None,
+                zero_point=0 if points is None or not len(points) else int(points[0]),
+            )
+
+
+def kernels(path: Path) -> list[Array]:
+    """The constants of two dimensions and more, as values where zero is zero."""
+    return [
+        tensor.values - np.asarray(tensor.zero_point, dtype=np.int32)
+        if tensor.zero_point
+        else tensor.values
+        for tensor in tensors(path)
+        if tensor.values is not None and tensor.rank >= 2
+    ]
+
+
+def custom_operators(path: Path) -> list[str]:
+    """The operators that the plain interpreter does not have: ``Flex...`` and custom ones."""
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    return sorted(code.customCode.decode() for code in model.operatorCodes if code.customCode)
+
+
+def open_file(path: Path, threads: int) -> Interpreter:
+    """An interpreter of the file, its tensors allocated."""
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def ordered_inputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The details of the inputs in the order of the Keras model's inputs.
+
+    A ``.tflite`` may order and name its inputs in its own way; its signature keeps the names.
+    """
+    details = {detail["index"]: detail for detail in interpreter.get_input_details()}
+    if len(details) == 1:
+        return list(details.values())
+    signature = interpreter.get_signature_runner().get_input_details()
+    return [details[signature[name]["index"]] for name in names]
+
+
+def predictor(path: Path, names: Sequence[str], threads: int) -> Predict:
+    """The file as it runs: float inputs are quantized and outputs dequantized as it asks.
+
+    Batches are computed at once; a file with a fixed batch of one is given row by row.
+    """
+    interpreter = open_file(path, threads)
+    inputs = ordered_inputs(interpreter, names)
+    output = interpreter.get_output_details()[0]
+    batched = all(detail["shape_signature"][0] == -1 for detail in inputs)
+    allocated_rows = 1
+
+    def run(arrays: Sequence[Array]) -> Outputs:
+        nonlocal allocated_rows
+        if len(arrays[0]) != allocated_rows:
+            for detail, array in zip(inputs, arrays, strict=True):
+                interpreter.resize_tensor_input(detail["index"], array.shape)
+            interpreter.allocate_tensors()
+            allocated_rows = len(arrays[0])
+        for detail, array in zip(inputs, arrays, strict=True):
+            interpreter.set_tensor(detail["index"], quantize(array, detail))
+        interpreter.invoke()
+        return dequantize(interpreter.get_tensor(output["index"]), output)
+
+    def predict(arrays: Inputs) -> Outputs:
+        if batched:
+            return run(arrays)
+        rows = len(arrays[0])
+        return np.concatenate([run([it[row : row + 1] for it in arrays]) for row in range(rows)])
+
+    return predict
+
+
+def quantize(array: Array, detail: dict[str, Any]) -> Array:
+    """Real values as the tensor ``detail`` takes them: q = round(r / scale) + zero_point."""
+    scale, zero_point = detail["quantization"]
+    dtype = np.dtype(detail["dtype"])
+    if not scale or dtype.kind == "f":
+        return array.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    scaled = np.rint(array / np.float32(scale)) + zero_point
+    return np.asarray(np.clip(scaled, limits.min, limits.max).astype(dtype))
+
+
+def dequantize(array: Array, detail: dict[str, Any]) -> Outputs:
+    """A tensor's values as real ones: r = scale * (q - zero_point)."""
+    scale, zero_point = detail["quantization"]
+    if not scale or array.dtype.kind == "f":
+        return array.astype(np.float32)
+    return np.asarray((array.astype(np.float32) - zero_point) * np.float32(scale))
+
+
+def describe(details: Sequence[dict[str, Any]]) -> list[TensorResult]:
+    """Inputs or outputs for the result; a dimension that may vary is null."""
+    described = []
+    for detail in details:
+        scale, zero_point = detail["quantization"]
+        described.append(
+            TensorResult(
+                name=detail["name"],
+                dtype=np.dtype(detail["dtype"]).name,
+                shape=[None if size < 0 else int(size) for size in detail["shape_signature"]],
+                scale=float(scale) if scale else None,
+                zero_point=int(zero_point) if scale else None,
+            )
+        )
+    return described
+
+
+def describe_file(path: Path) -> tuple[list[TensorResult], list[TensorResult]]:
+    """The file's inputs and outputs."""
+    interpreter = Interpreter(model_path=str(path))
+    return describe(interpreter.get_input_details()), describe(interpreter.get_output_details())

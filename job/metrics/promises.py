@@ -1,0 +1,93 @@
+"""Whether a ``.tflite`` is what its variant promises.
+
+The converter is quiet about much: it keeps float inputs and outputs unless it is told otherwise,
+and float tensors inside where it has no integer kernel. So what came out is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from job.errors import StageError
+from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
+from job.metrics import litert
+from job.result import TensorResult
+
+# The converter leaves constants of fewer elements in float, for their overhead.
+SMALL = 1024
+# Inputs that are indices or flags are not quantized.
+INDICES = ("int32", "int64", "bool")
+KERNEL_DTYPES = {"float32": "float32", "float16": "float16", "dynamic_range": "int8"}
+
+
+def check(
+    config: QuantizeConfig,
+    path: Path,
+    inputs: Sequence[TensorResult],
+    outputs: Sequence[TensorResult],
+) -> list[str]:
+    """Check a file against the variant that it was made for.
+
+    Args:
+        config: The variant.
+        path: The ``.tflite``.
+        inputs: Its inputs.
+        outputs: Its outputs.
+
+    Returns:
+        What the user should know of the file.
+
+    Raises:
+        StageError: Where a promise is broken.
+    """
+    where = f"quantize, {path.name}"
+    custom = litert.custom_operators(path)
+    if custom:
+        raise StageError(
+            f"The file needs operators that the plain interpreter lacks: {', '.join(custom)}.",
+            where=where,
+            hint="Replace the layers that they come from, or leave this variant out.",
+        )
+    tensors = list(litert.tensors(path))
+    if isinstance(config, Int8Config | Int16x8Config):
+        return [_check_integer(config, tensors, inputs, outputs, where)]
+    return _check_kernels(config.type, tensors, where)
+
+
+def _check_integer(
+    config: Int8Config | Int16x8Config,
+    tensors: Sequence[litert.FlatTensor],
+    inputs: Sequence[TensorResult],
+    outputs: Sequence[TensorResult],
+    where: str,
+) -> str:
+    for what, asked, found in (
+        ("inputs", config.input_dtype, [it for it in inputs if it.dtype not in INDICES]),
+        ("outputs", config.output_dtype, outputs),
+    ):
+        other = sorted({it.dtype for it in found} - {asked})
+        if other:
+            raise StageError(f"The {what} are {', '.join(other)}, not {asked}.", where=where)
+    floats = [it.name for it in tensors if it.dtype.startswith("float")]
+    allowed = sum(it.dtype == "float32" for it in [*inputs, *outputs])
+    if len(floats) > allowed:
+        raise StageError(
+            f"{len(floats) - allowed} tensors were left in float: {', '.join(floats[:5])}.",
+            where=where,
+            hint="A layer has no integer kernel; leave this variant out, or replace the layer.",
+        )
+    return f"inputs {config.input_dtype}, outputs {config.output_dtype}, no float tensor inside"
+
+
+def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) -> list[str]:
+    promised = KERNEL_DTYPES[kind]
+    constants = [it for it in tensors if it.values is not None and it.dtype == "float32"]
+    large = [it.name for it in constants if it.values is not None and it.values.size >= SMALL]
+    if large and promised != "float32":
+        raise StageError(
+            f"Kernels were left in float32, not {promised}: {', '.join(large[:5])}.", where=where
+        )
+    if kind == "dynamic_range" and constants:
+        return [f"{len(constants)} tensors of fewer than {SMALL:,} elements stay float32"]
+    return []

@@ -1,0 +1,1 @@
+"""A model file -> a Keras model; and which of its layers can be pruned."""

@@ -1,0 +1,141 @@
+"""Which layers can be pruned, how far, and why not: decided before anything is changed."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tf_keras
+from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
+
+from job.manifest.prune import LayerRule, PruneConfig
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What is to be done with a layer that has weights."""
+
+    name: str
+    type: str
+    parameters: int
+    prunable_weights: int
+    target_sparsity: float | None
+    """None where the layer is left alone."""
+    reason: str
+
+
+def layers_of(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
+    """Every layer that is no model, of nested models too, each once, in the model's order."""
+    seen: set[int] = set()
+
+    def walk(inner: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
+        for layer in inner.layers:
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            if isinstance(layer, tf_keras.Model):
+                yield from walk(layer)
+            else:
+                yield layer
+
+    yield from walk(model)
+
+
+def prunable_kernels(layer: tf_keras.layers.Layer) -> list[np.ndarray]:
+    """The arrays of a layer that tfmot can put a mask on; empty where it has none or can't."""
+    registry = prune_registry.PruneRegistry
+    if not layer.weights or not registry.supports(layer):
+        return []
+    return [weight.numpy() for weight in registry.make_prunable(layer).get_prunable_weights()]
+
+
+def plan_layers(model: tf_keras.Model, config: PruneConfig) -> list[LayerPlan]:
+    """Decide for each layer that has weights.
+
+    Args:
+        model: The trained model.
+        config: What the manifest asks.
+
+    Returns:
+        One plan for each layer with weights, in the model's order.
+    """
+    return [_plan(layer, config) for layer in layers_of(model) if layer.weights]
+
+
+def default_target(config: PruneConfig) -> float:
+    """The sparsity that a layer without a rule of its own ends with."""
+    if config.structure.type == "m_by_n":
+        m, n = config.structure.sparsity_m_by_n
+        return m / n
+    if config.schedule.type == "constant":
+        return config.schedule.target_sparsity
+    return config.schedule.final_sparsity
+
+
+def unmatched_rules(plans: list[LayerPlan], config: PruneConfig) -> list[LayerRule]:
+    """The rules that fit no layer: most likely a misspelt name."""
+    return [
+        rule
+        for rule in config.layers
+        if not any(_fits(rule, plan.name, plan.type) for plan in plans)
+    ]
+
+
+def _plan(layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
+    kind = type(layer).__name__
+    kernels = prunable_kernels(layer)
+    weights = sum(kernel.size for kernel in kernels)
+    rule = next((it for it in config.layers if _fits(it, layer.name, kind)), None)
+    target: float | None = default_target(config)
+    reason = _obstacle(layer, kernels, config) or ""
+    if rule is not None and rule.skip:
+        reason = f"a rule skips it ({_describe(rule)})"
+    elif rule is not None:
+        target = rule.target_sparsity
+    elif not reason and weights < config.min_weights:
+        reason = f"it has {weights} prunable weights, fewer than min_weights ({config.min_weights})"
+    return LayerPlan(
+        name=layer.name,
+        type=kind,
+        parameters=int(layer.count_params()),
+        prunable_weights=weights,
+        target_sparsity=None if reason else target,
+        reason=reason or (f"a rule fits it ({_describe(rule)})" if rule else "the schedule"),
+    )
+
+
+def _obstacle(
+    layer: tf_keras.layers.Layer, kernels: list[np.ndarray], config: PruneConfig
+) -> str | None:
+    """Why tfmot can't prune this layer, or not in the structure asked for; None where it can."""
+    if not prune_registry.PruneRegistry.supports(layer):
+        return f"tfmot can't prune layers of the type {type(layer).__name__}"
+    if not kernels:
+        return f"tfmot leaves the weights of {type(layer).__name__} layers dense"
+    if not layer.trainable:
+        return "it is frozen (trainable is false)"
+    shapes = [kernel.shape for kernel in kernels]
+    if config.structure.type == "block":
+        if any(len(shape) != 2 or 1 in shape for shape in shapes):
+            return f"blocks need a kernel of two dimensions, this one has {_shapes(shapes)}"
+    elif config.structure.type == "m_by_n":
+        _, n = config.structure.sparsity_m_by_n
+        if any(len(shape) not in (2, 4) or shape[-2] % n for shape in shapes):
+            return f"m_by_n needs an input axis that {n} divides, the kernel is {_shapes(shapes)}"
+    return None
+
+
+def _shapes(shapes: list[tuple[int, ...]]) -> str:
+    return " and ".join("x".join(str(size) for size in shape) for shape in shapes)
+
+
+def _fits(rule: LayerRule, name: str, kind: str) -> bool:
+    by_name = rule.name is None or fnmatch.fnmatchcase(name, rule.name)
+    return by_name and (rule.type is None or rule.type == kind)
+
+
+def _describe(rule: LayerRule) -> str:
+    parts = [("name", rule.name), ("type", rule.type)]
+    return ", ".join(f"{key} {value}" for key, value in parts if value is not None)

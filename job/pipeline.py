@@ -1,0 +1,194 @@
+"""The story of a job: fetch, done already?, transform, report, publish.
+
+This is the parent process. It does all input and output and never imports TensorFlow; the work is
+done in a child process (``worker.py`` runs ``transform.py``).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from job import machine, worker
+from job.errors import InputError, InterruptedRunError, ManifestError
+from job.manifest.job import JobConfig
+from job.progress import Event, Screen
+from job.report.table import finished_event
+from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
+from job.store import local
+from job.store.uri import local_path
+
+
+def run_job(job: JobConfig, base: Path, screen: Screen, *, verbose: bool) -> Result:
+    """Run a job, or find that it is done.
+
+    Args:
+        job: The manifest.
+        base: The folder that its relative URIs are relative to.
+        screen: Where progress is shown.
+        verbose: Whether TensorFlow's own messages are shown.
+
+    Returns:
+        The result; it is published at the destination.
+
+    Raises:
+        ParedownError: Nothing is published then.
+    """
+    watched = _Watched(screen)
+    watched.show({"event": "run_started", "name": job.name})
+    try:
+        return _run(job, base, watched, verbose=verbose)
+    except InterruptedRunError as error:
+        raise InterruptedRunError(error.number, watched.stage) from None
+
+
+def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Result:
+    started = time.time()
+    destination = local_path(job.destination.uri, base)
+    inputs = {
+        "model": _fetch(job.model.uri, job.model.sha256, base, "Reading the model"),
+        "dataset": _fetch(job.dataset.uri, job.dataset.sha256, base, "Reading the data set"),
+    }
+    run_id = _run_id(job, inputs)
+    earlier = _earlier_result(destination)
+    if earlier is not None and earlier.run_id == run_id and _is_whole(earlier, destination):
+        watched.show(finished_event(earlier, str(destination), already_done=True))
+        return earlier
+    if earlier is not None and earlier.run_id != run_id and not job.destination.overwrite:
+        raise ManifestError(
+            f"The destination holds the results of another run ({earlier.name}, run_id "
+            f"{earlier.run_id[:12]}).",
+            where=str(destination),
+            hint='Choose another destination, or set "overwrite": true under destination.',
+        )
+    local.prepare(destination)
+    with local.scratch() as scratch:
+        output = scratch / "output"
+        output.mkdir()
+        task = worker.Task(
+            manifest=job.model_dump(mode="json"),
+            model=str(local_path(job.model.uri, base)),
+            dataset=str(local_path(job.dataset.uri, base)),
+            output=str(output),
+            scratch=str(scratch),
+        )
+        work = worker.run(task, watched.show, verbose=verbose)
+        result = _assemble(job, inputs, run_id, work, started)
+        local.write_json(output / MANIFEST_FILE, result.manifest)
+        local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
+        replaced = _files(earlier) if earlier else []
+        local.publish(output, destination, last=RESULT_FILE, replaced=replaced)
+    watched.show(finished_event(result, str(destination), already_done=False))
+    return result
+
+
+@dataclass
+class _Watched:
+    """A screen that remembers which stage is running."""
+
+    screen: Screen
+    stage: str = "fetch"
+
+    def show(self, event: Event) -> None:
+        if event["event"] == "stage_started":
+            self.stage = event["stage"]
+        self.screen.show(event)
+
+
+def _fetch(uri: str, pinned: str | None, base: Path, doing: str) -> InputResult:
+    """Find an input and take its digest.
+
+    Raises:
+        InputError: Where it is missing, can't be read, or has another digest than the pinned one.
+    """
+    path = local_path(uri, base)
+    size, digest = local.measure(path, doing)
+    if pinned is not None and digest != pinned:
+        raise InputError(
+            f"{doing} failed: the file's SHA-256 is {digest}, the manifest pins {pinned}.",
+            where=str(path),
+            hint="It is another file than the one that was meant, or it is damaged.",
+        )
+    return InputResult(uri=uri, bytes=size, sha256=digest)
+
+
+def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
+    """A digest of what determines the outcome: what is asked, of which inputs, with which
+    versions; not the job's name, nor where inputs and outputs lie."""
+    asked = job.model_dump(mode="json", exclude={"name", "destination", "model"})
+    asked["dataset"].pop("uri")
+    digests = {name: it.sha256 for name, it in inputs.items()}
+    text = json.dumps([asked, digests, machine.versions()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _earlier_result(destination: Path) -> Result | None:
+    """The result that the destination holds; None where it holds none.
+
+    Raises:
+        ManifestError: Where it holds a ``result.json`` that is none of this version.
+    """
+    path = destination / RESULT_FILE
+    if not path.is_file():
+        return None
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError):
+        raise ManifestError(
+            f"The destination holds a {RESULT_FILE} that this version can't read.",
+            where=str(path),
+            hint="Choose another destination, or move that file away.",
+        ) from None
+
+
+def _files(result: Result) -> list[str]:
+    """The files that a result names."""
+    encodings = [it.path for artifact in result.artifacts for it in artifact.encoded.values()]
+    return [*(artifact.path for artifact in result.artifacts), *encodings]
+
+
+def _is_whole(result: Result, destination: Path) -> bool:
+    """Whether every file that the result names is there, with its digest."""
+    named = {artifact.path: artifact.sha256 for artifact in result.artifacts}
+    for artifact in result.artifacts:
+        named |= {it.path: it.sha256 for it in artifact.encoded.values()}
+    return all(
+        (destination / path).is_file()
+        and local.measure(destination / path, "Checking the results")[1] == digest
+        for path, digest in named.items()
+    )
+
+
+def _assemble(
+    job: JobConfig,
+    inputs: dict[str, InputResult],
+    run_id: str,
+    work: WorkResult,
+    started: float,
+) -> Result:
+    if work.artifacts[0].sha256 != inputs["model"].sha256:
+        raise InputError("The model file changed while the job ran.", where=job.model.uri)
+    passed = all(gate.passed for gate in work.gates)
+    return Result(
+        name=job.name,
+        status="succeeded" if passed else "gate_missed",
+        run_id=run_id,
+        started_at=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(),
+        seconds=round(time.time() - started, 3),
+        manifest=job.model_dump(mode="json"),
+        inputs=inputs,
+        versions=machine.versions(),
+        environment=machine.environment(),
+        **_fields(work),
+    )
+
+
+def _fields(work: WorkResult) -> dict[str, Any]:
+    return {name: getattr(work, name) for name in WorkResult.model_fields}

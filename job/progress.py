@@ -1,0 +1,245 @@
+"""What a run says while it works: bars and a table on a terminal, JSON lines elsewhere.
+
+An event is a flat JSON object with the key ``event``. The child process makes events with a
+``Log``; the parent hands them to a ``Screen``, which shows them.
+
+events: run_started, stage_started, progress, stage_finished, warning, child_died, run_finished,
+error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from job.errors import ParedownError
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+
+# Progress is sent at most this often, and shown as JSON lines at most that often (seconds).
+SEND_EVERY_S = 0.1
+JSON_LINE_EVERY_S = 5.0
+
+
+@dataclass
+class Stage:
+    """A running stage: what was decided in it, and how far it is."""
+
+    name: str
+    emit: Emit
+    decisions: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    _sent: float = 0.0
+
+    def decide(self, text: str) -> None:
+        """Record a decision and its reason."""
+        self.decisions.append(text)
+
+    def advance(self, done: int, total: int, metrics: dict[str, float] | None = None) -> None:
+        """Say how far the stage is: ``done`` of ``total`` parts, and the current metrics."""
+        now = time.monotonic()
+        if done < total and now - self._sent < SEND_EVERY_S:
+            return
+        self._sent = now
+        shown = {name: round(value, 6) for name, value in (metrics or {}).items()}
+        self.emit(
+            {"event": "progress", "stage": self.name, "done": done, "total": total, **shown}
+        )
+
+
+class Log:
+    """Collects what happened, and emits it as events while it happens."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self.stages: list[Stage] = []
+        self.warnings: list[str] = []
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Run a stage: it is announced, timed, and its decisions are emitted at its end."""
+        stage = Stage(name, self.emit)
+        self.stages.append(stage)
+        self.emit({"event": "stage_started", "stage": name})
+        started = time.perf_counter()
+        yield stage
+        stage.seconds = time.perf_counter() - started
+        self.emit(
+            {
+                "event": "stage_finished",
+                "stage": name,
+                "seconds": round(stage.seconds, 3),
+                "decisions": stage.decisions,
+            }
+        )
+
+    def warn(self, text: str) -> None:
+        """Record something that the user should know of, and go on."""
+        self.warnings.append(text)
+        self.emit({"event": "warning", "message": text})
+
+
+class Screen(Protocol):
+    """Where events go to be seen."""
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        notes: Sequence[str],
+    ) -> None:
+        """Show the closing table, and the notes under it."""
+
+    def error(self, error: ParedownError) -> None:
+        """Show the one error that the run ends with."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class JsonLines:
+    """One event a line, for machines: events on standard output, the error on standard error."""
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self._out = out
+        self._err = err
+        self._shown: dict[str, float] = {}
+
+    def show(self, event: Event) -> None:
+        """Print the event; of a stage's progress only as much as a log should hold."""
+        if event["event"] == "progress" and event["done"] < event["total"]:
+            now = time.monotonic()
+            if now - self._shown.get(event["stage"], now - JSON_LINE_EVERY_S) < JSON_LINE_EVERY_S:
+                return
+            self._shown[event["stage"]] = now
+        self._print(event, self._out)
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        notes: Sequence[str],
+    ) -> None:
+        """Print nothing: the event run_finished says the same to a machine."""
+
+    def error(self, error: ParedownError) -> None:
+        """Print the error as an event."""
+        fields = {"what": error.what, "where": error.where, "to_do": error.hint}
+        event = {"event": "error", "exit_code": error.exit_code, "error": type(error).__name__}
+        self._print({**event, **{key: text for key, text in fields.items() if text}}, self._err)
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+    @staticmethod
+    def _print(event: Event, stream: TextIO) -> None:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        print(json.dumps({"time": now, **event}), file=stream, flush=True)
+
+
+class Terminal:
+    """For people: a bar for each stage with its time left and the current metrics."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = Console()
+        self._errors = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def show(self, event: Event) -> None:
+        """Move the bars; print warnings above them."""
+        match event["event"]:
+            case "run_started":
+                self._bars.start()
+            case "stage_started":
+                stage = event["stage"]
+                self._tasks[stage] = self._bars.add_task(stage, total=None, note="")
+            case "progress":
+                note = "  ".join(
+                    f"{key} {value:.4f}" for key, value in event.items() if isinstance(value, float)
+                )
+                task = self._tasks[event["stage"]]
+                self._bars.update(task, completed=event["done"], total=event["total"], note=note)
+            case "stage_finished":
+                task = self._tasks[event["stage"]]
+                total = self._bars.tasks[self._bars.task_ids.index(task)].total or 1
+                self._bars.update(task, total=total, completed=total)
+                self._bars.stop_task(task)
+            case "warning" | "child_died":
+                self._console.print(f"[yellow]warning:[/] {_plain(event['message'])}")
+            case "run_finished":
+                self._bars.stop()
+                if event["already_done"]:
+                    self._console.print(f"Done already: {_plain(event['result'])}")
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        notes: Sequence[str],
+    ) -> None:
+        """Print a table, whose first two columns are words and the others numbers."""
+        from rich.table import Table
+
+        table = Table(title=title)
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index < 2 else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table)
+        for note in notes:
+            self._console.print(_plain(note))
+
+    def error(self, error: ParedownError) -> None:
+        """Print the error on standard error."""
+        self._bars.stop()
+        self._errors.print(f"[red]error:[/] {_plain(str(error))}")
+
+    def close(self) -> None:
+        """Stop the bars."""
+        self._bars.stop()
+
+
+def _plain(text: str) -> str:
+    """Text with nothing in it that rich would take for markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def open_screen() -> Screen:
+    """Bars where standard output is a terminal, JSON lines elsewhere."""
+    return Terminal() if sys.stdout.isatty() else JsonLines(sys.stdout, sys.stderr)

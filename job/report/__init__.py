@@ -1,0 +1,1 @@
+"""result.json -> something to look at. No TensorFlow."""

@@ -1,0 +1,64 @@
+"""The closing table: what came in, what came out, how small, how good."""
+
+from __future__ import annotations
+
+from job.progress import Event
+from job.result import RESULT_FILE, Result, ratio
+
+FIXED = ("stage", "format")
+SIZES = ("bytes", "smallest encoding", "times smaller", "sparsity", "SHA-256")
+
+
+def columns(result: Result) -> list[str]:
+    """The table's head: the metrics stand between the formats and the sizes."""
+    return [*FIXED, *result.objective.metrics, *SIZES]
+
+
+def rows(result: Result) -> list[list[str]]:
+    """One row for each artifact, as text."""
+    return [
+        [
+            artifact.name,
+            artifact.format,
+            *(f"{artifact.metrics[name]:.4f}" for name in result.objective.metrics),
+            f"{artifact.bytes:,}",
+            f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
+            f"{ratio(result.baseline, artifact):.1f}",
+            f"{artifact.sparsity:.1%}",
+            artifact.sha256[:12],
+        ]
+        for artifact in result.artifacts
+    ]
+
+
+def messages(result: Result) -> list[str]:
+    """The lines under the table: the gates."""
+    return [
+        f"gate {'passed' if gate.passed else 'MISSED'}: {gate.explanation}" for gate in result.gates
+    ]
+
+
+def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:
+    """The event that a run ends with: what a machine wants to know of the result."""
+    return {
+        "event": "run_finished",
+        "name": result.name,
+        "status": result.status,
+        "already_done": already_done,
+        "run_id": result.run_id,
+        "result": f"{destination}/{RESULT_FILE}",
+        "artifacts": [
+            {
+                "artifact": artifact.name,
+                "format": artifact.format,
+                "path": artifact.path,
+                "bytes": artifact.bytes,
+                "smallest_encoding": artifact.smallest[0],
+                "smallest_bytes": artifact.smallest[1],
+                "ratio": round(ratio(result.baseline, artifact), 2),
+                "metrics": artifact.metrics,
+            }
+            for artifact in result.artifacts
+        ],
+        "gates": [gate.model_dump(mode="json") for gate in result.gates],
+    }

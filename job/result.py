@@ -1,0 +1,198 @@
+"""What happened: the frozen records that ``result.json`` holds.
+
+``result.json`` is written last, so its presence means that everything it names is there.
+Sizes are bytes, times seconds or (``latency_ms``) milliseconds, sparsities fractions of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+RESULT_FILE = "result.json"
+MANIFEST_FILE = "manifest.json"
+
+
+class Record(BaseModel):
+    """Frozen; unknown fields are refused, so that a result of another version is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncodingResult(Record):
+    """One lossless encoding of a file, decoded and compared before it counts."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class TensorResult(Record):
+    """An input or output of a file."""
+
+    name: str
+    dtype: str
+    shape: list[int | None]
+    scale: float | None = None
+    """For quantized ones: real = scale * (value - zero_point)."""
+    zero_point: int | None = None
+
+
+class DriftResult(Record):
+    """How far a file's outputs are from those of the stage before, on the same test rows."""
+
+    against: str
+    """The artifact that it is compared with."""
+    rows: int
+    max_abs: float
+    mean_abs: float
+
+
+class LatencyResult(Record):
+    """Milliseconds for one sample (batch 1), warm."""
+
+    threads: int
+    runs: int
+    median: float
+    p90: float
+
+
+class ArtifactResult(Record):
+    """A file that a user could ship, measured by what it does after being read back from disk."""
+
+    stage: Literal["baseline", "prune", "quantize"]
+    variant: str | None = None
+    format: Literal["h5", "tflite"]
+    path: str
+    """Relative to the destination."""
+    bytes: int
+    sha256: str
+    encoded: dict[str, EncodingResult] = {}
+    """By codec."""
+    inputs: list[TensorResult] = []
+    outputs: list[TensorResult] = []
+    sparsity: float
+    """Zeros among the weights of kernels (two dimensions and more)."""
+    metrics: dict[str, float] = {}
+    """On the test split, the same rows for every artifact."""
+    drift: DriftResult | None = None
+    latency_ms: dict[str, LatencyResult] = {}
+    """``one_thread`` and ``all_threads``."""
+
+    @property
+    def name(self) -> str:
+        """What gates and tables call it: the variant, or else the stage."""
+        return self.variant or self.stage
+
+    @property
+    def smallest(self) -> tuple[str, int]:
+        """The smallest form's codec and bytes; codec ``file`` where no encoding is smaller."""
+        forms = {"file": self.bytes} | {codec: it.bytes for codec, it in self.encoded.items()}
+        return min(forms.items(), key=lambda form: form[1])
+
+
+class LayerResult(Record):
+    """What was done with a layer that has weights."""
+
+    name: str
+    type: str
+    parameters: int
+    prunable_weights: int
+    """The weights that a mask can cover; biases are none of them."""
+    pruned: bool
+    reason: str
+    """Why, or why not."""
+    target_sparsity: float | None = None
+    achieved_sparsity: float
+
+
+class StageResult(Record):
+    """A stage: how long it took, and what was decided in it and why."""
+
+    name: str
+    seconds: float
+    decisions: list[str] = []
+
+
+class EpochResult(Record):
+    """The training's metrics after an epoch; those on held-out rows begin with ``val_``."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+class ObjectiveResult(Record):
+    """The loss and the metrics, and where they came from."""
+
+    loss: str
+    from_logits: bool | None = None
+    metrics: list[str]
+    reason: str
+
+
+class GateResult(Record):
+    """A gate with the figure that it was judged by."""
+
+    gate: dict[str, Any]
+    artifact: str
+    value: float
+    limit: float
+    passed: bool
+    explanation: str
+
+
+class InputResult(Record):
+    """An input as it was found."""
+
+    uri: str
+    bytes: int
+    sha256: str
+
+
+class WorkResult(Record):
+    """What the child process did: the part of the result that needs TensorFlow to be made."""
+
+    stages: list[StageResult]
+    objective: ObjectiveResult
+    epochs: list[EpochResult]
+    layers: list[LayerResult]
+    artifacts: list[ArtifactResult]
+    gates: list[GateResult]
+    warnings: list[str]
+
+
+class Result(Record):
+    """``result.json``."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    status: Literal["succeeded", "gate_missed", "failed"]
+    run_id: str
+    """A digest of what determines the outcome: manifest, inputs and versions."""
+    started_at: str
+    """UTC, ISO 8601."""
+    seconds: float
+    manifest: dict[str, Any]
+    """With the defaults filled in; URIs as they were written."""
+    inputs: dict[str, InputResult]
+    versions: dict[str, str]
+    environment: dict[str, Any]
+    stages: list[StageResult]
+    objective: ObjectiveResult
+    epochs: list[EpochResult]
+    layers: list[LayerResult]
+    artifacts: list[ArtifactResult]
+    gates: list[GateResult]
+    warnings: list[str] = Field(default=[])
+
+    @property
+    def baseline(self) -> ArtifactResult:
+        """The model that came in."""
+        return self.artifacts[0]
+
+
+def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:
+    """How many times smaller: the plain file that came in against the smallest form."""
+    return baseline.bytes / artifact.smallest[1]

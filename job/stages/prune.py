@@ -1,0 +1,165 @@
+"""prune: magnitude pruning while fine-tuning, with tfmot.
+
+Zhu and Gupta, "To prune, or not to prune" (https://arxiv.org/abs/1710.01878). tfmot's
+``prune_low_magnitude`` refuses a whole model for one layer that it can't prune, so layers are
+wrapped one by one here. The wrapped model shares its weights with the one it is made of: the
+baseline is measured before this stage.
+
+A wrapper counts its training steps itself, inside the graph: step t is the t-th batch, from 1 on.
+It updates its masks where (t - begin_step) is a multiple of ``frequency`` in begin_step..end_step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from job.errors import StageError
+from job.manifest.prune import PruneConfig
+
+sparsity = tfmot.sparsity.keras
+
+# What tfmot's schedules do where they are not told otherwise.
+TFMOT_FREQUENCY = 100
+# A sparsity that is off by less counts as reached.
+TOLERANCE = 0.005
+# A short schedule is cut into at least so many updates.
+MIN_UPDATES = 4
+
+
+@dataclass(frozen=True)
+class Window:
+    """The steps at which masks are updated, worked out from the data and the epochs."""
+
+    begin_step: int
+    end_step: int
+    frequency: int
+
+    @property
+    def updates(self) -> int:
+        """How often masks are updated; steps count from 1."""
+        first = self.begin_step or self.frequency
+        return max(0, (self.end_step - first) // self.frequency + 1)
+
+
+def plan_window(config: PruneConfig, total_steps: int) -> Window:
+    """Work out the schedule's steps.
+
+    Args:
+        config: What the manifest asks.
+        total_steps: Batches in all epochs.
+
+    Raises:
+        StageError: Where no update would ever happen. (tfmot would say nothing.)
+    """
+    schedule = config.schedule
+    end = schedule.end_step if schedule.end_step is not None else total_steps
+    frequency = schedule.frequency or max(
+        1, min(TFMOT_FREQUENCY, (min(end, total_steps) - schedule.begin_step) // MIN_UPDATES)
+    )
+    window = Window(schedule.begin_step, end, frequency)
+    seen = Window(window.begin_step, min(end, total_steps), frequency)
+    if config.structure.type != "m_by_n" and (seen.updates == 0 or end <= schedule.begin_step):
+        raise StageError(
+            f"The pruning schedule never fires: the training has {total_steps} steps, and the "
+            f"masks would be updated every {frequency} steps from step {schedule.begin_step} "
+            f"to {end}.",
+            where="prune.schedule",
+            hint="Lower frequency or begin_step, or train for more epochs.",
+        )
+    return window
+
+
+def wrap(
+    model: tf_keras.Model, targets: Mapping[str, float], config: PruneConfig, window: Window
+) -> tf_keras.Model:
+    """Put tfmot's pruning wrappers around some layers of a model.
+
+    Args:
+        model: The trained model; the result shares its weights.
+        targets: Layer name -> the sparsity that it ends with.
+        config: Schedule and structure.
+        window: The schedule's steps.
+
+    Returns:
+        The same model with wrappers around the layers named in ``targets``.
+    """
+    structure: dict[str, object] = {}
+    if config.structure.type == "block":
+        structure = {
+            "block_size": list(config.structure.block_size),
+            "block_pooling_type": config.structure.block_pooling_type,
+        }
+    elif config.structure.type == "m_by_n":
+        structure = {"sparsity_m_by_n": config.structure.sparsity_m_by_n}
+
+    def copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        if isinstance(layer, tf_keras.Model):
+            return tf_keras.models.clone_model(layer, clone_function=copy)
+        if layer.name not in targets:
+            return layer
+        schedule = _schedule(config, targets[layer.name], window)
+        return sparsity.prune_low_magnitude(layer, pruning_schedule=schedule, **structure)
+
+    wrapped = tf_keras.models.clone_model(model, clone_function=copy)
+    callback = sparsity.UpdatePruningStep()
+    callback.set_model(wrapped)
+    callback.on_train_begin()  # sets the wrappers' step from -1 to 0
+    return wrapped
+
+
+def mask_weights(wrapped: tf_keras.Model) -> None:
+    """Set masked weights to zero, which the optimizer's last step has moved off it."""
+    callback = sparsity.UpdatePruningStep()
+    callback.set_model(wrapped)
+    callback.on_train_begin()
+    callback.on_epoch_end(0)
+
+
+def check_reached(
+    targets: Mapping[str, float], achieved: Mapping[str, float], sizes: Mapping[str, int]
+) -> list[str]:
+    """Compare what was asked with what came out. Ties among the weights can make tfmot miss.
+
+    Args:
+        targets: Layer name -> the sparsity asked for.
+        achieved: Layer name -> the fraction of zeros found.
+        sizes: Layer name -> the number of prunable weights.
+
+    Returns:
+        A warning, with both figures, for each layer that missed its target.
+
+    Raises:
+        StageError: Where no layer has the zeros: the schedule never fired.
+    """
+    asked = {name: target for name, target in targets.items() if target > 0}
+    if asked and all(achieved[name] < TOLERANCE for name in asked):
+        raise StageError(
+            "No weight was pruned: the schedule never fired.",
+            where="prune.schedule",
+            hint="Lower frequency or begin_step, or train for more epochs.",
+        )
+    return [
+        f"The layer {name} has a sparsity of {achieved[name]:.4f}, not of {target:.4f} as asked."
+        for name, target in asked.items()
+        if abs(achieved[name] - target) > max(TOLERANCE, 1.5 / sizes[name])
+    ]
+
+
+def _schedule(config: PruneConfig, target: float, window: Window) -> object:
+    asked = config.schedule
+    if asked.type == "constant":
+        return sparsity.ConstantSparsity(
+            target, window.begin_step, window.end_step, window.frequency
+        )
+    return sparsity.PolynomialDecay(
+        initial_sparsity=min(asked.initial_sparsity, target),
+        final_sparsity=target,
+        begin_step=window.begin_step,
+        end_step=window.end_step,
+        power=asked.power,
+        frequency=window.frequency,
+    )

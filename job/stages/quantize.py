@@ -1,0 +1,92 @@
+"""quantize: the *pruned* model to ``.tflite``.
+
+Source: https://ai.google.dev/edge/litert/models/post_training_quantization. (The tutorial that
+this pipeline comes from converts its baseline in the listing; here there is one model to convert.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from numpy.typing import NDArray
+
+from job.errors import StageError
+from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
+
+# One array for each input of the model, each (samples, ...), of the model's dtypes.
+Calibration = tuple[NDArray[np.generic], ...]
+
+
+def quantize(
+    model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration, path: Path
+) -> None:
+    """Convert a model and write the file.
+
+    Args:
+        model: The pruned model.
+        config: The variant.
+        calibration: Rows of the training split, for variants that need ranges of activations.
+        path: Where the file goes.
+
+    Raises:
+        StageError: Where the converter can't convert the model.
+        OSError: Where the file can't be written.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    _configure(converter, model, config, calibration)
+    try:
+        content = converter.convert()
+    except Exception as error:  # the converter raises whatever it stumbles over
+        raise StageError(
+            f"The model can't be converted to {config.type}: {_reason(error)}",
+            where=f"quantize, {path.stem}",
+            hint="Leave this variant out, or replace the layer that the message names.",
+        ) from None
+    path.write_bytes(content)
+
+
+def _configure(
+    converter: tf.lite.TFLiteConverter,
+    model: tf_keras.Model,
+    config: QuantizeConfig,
+    calibration: Calibration,
+) -> None:
+    if config.type != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if config.type == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if isinstance(config, Int8Config | Int16x8Config):
+        converter.representative_dataset = lambda: _samples(model, calibration)
+        converter.inference_input_type = tf.dtypes.as_dtype(config.input_dtype)
+        converter.inference_output_type = tf.dtypes.as_dtype(config.output_dtype)
+    if isinstance(config, Int8Config):
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if not config.per_channel:
+            converter._experimental_disable_per_channel = True  # noqa: SLF001 - the only switch
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
+    if isinstance(config, Int16x8Config):
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+
+
+def _samples(
+    model: tf_keras.Model, calibration: Calibration
+) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """One row at a time, by the names of the model's inputs (their order may change)."""
+    names = model.input_names
+    for row in range(len(calibration[0])):
+        yield {
+            name: array[row : row + 1] for name, array in zip(names, calibration, strict=True)
+        }
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line or "requires" in line] or lines
+    return (telling[0] if telling else type(error).__name__)[:400]
+

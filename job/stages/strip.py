@@ -1,0 +1,48 @@
+"""strip: take the pruning wrappers off, and prove that what is left is the model, with zeros."""
+
+from __future__ import annotations
+
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from job.errors import StageError
+
+
+def strip(wrapped: tf_keras.Model, baseline: tf_keras.Model) -> tf_keras.Model:
+    """Take the wrappers off.
+
+    Args:
+        wrapped: The pruned model with its wrappers.
+        baseline: The model that it was made of, for comparison.
+
+    Returns:
+        The pruned model; same layers, same number of parameters as the baseline.
+
+    Raises:
+        StageError: Where a wrapper is left, or the model is not the baseline's any more.
+    """
+    stripped = tfmot.sparsity.keras.strip_pruning(wrapped)
+    left = [
+        layer.name
+        for layer in stripped.submodules
+        if type(layer).__name__ == "PruneLowMagnitude"
+    ]
+    if left:
+        raise StageError("Pruning wrappers are left after stripping.", where=", ".join(left))
+    before, after = _shape(baseline), _shape(stripped)
+    for layer_before, layer_after in zip(before, after, strict=False):
+        if layer_before != layer_after:
+            raise StageError(
+                f"After stripping, the layer {layer_before} became {layer_after}.",
+                where=layer_before[0],
+            )
+    if len(before) != len(after):
+        raise StageError(f"After stripping there are {len(after)} layers, not {len(before)}.")
+    return stripped
+
+
+def _shape(model: tf_keras.Model) -> list[tuple[str, str, int]]:
+    """Name, class and number of parameters of every layer."""
+    return [
+        (layer.name, type(layer).__name__, int(layer.count_params())) for layer in model.layers
+    ]

@@ -1,0 +1,1 @@
+"""URIs <-> local files. Knows nothing of models; S3 will live beside ``local.py``."""

@@ -1,0 +1,138 @@
+"""The local disk: inputs are read where they are, results appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from job.errors import InputError, from_os_error
+
+PARTIAL = ".partial"
+
+
+def measure(path: Path, doing: str) -> tuple[int, str]:
+    """The file's size in bytes and its SHA-256 in hexadecimal.
+
+    Raises:
+        InputError: Where it is missing, can't be read, or is no plain file.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{doing} failed: this is no plain file.", where=str(path))
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), digest
+    except OSError as error:
+        raise from_os_error(error, doing, writing=False) from None
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of this run's own, gone when the run is over.
+
+    Raises:
+        InputError: Where none may be made.
+        StorageError: Where the disk is full.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="paredown-")
+    except OSError as error:
+        raise from_os_error(error, "Making a scratch folder", writing=True) from None
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as indented JSON.
+
+    Raises:
+        StorageError: Where the disk is full.
+    """
+    try:
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, "Writing to scratch", writing=True) from None
+
+
+def prepare(destination: Path) -> None:
+    """Make sure, before any work, that results can be written; clear what a killed run left.
+
+    Raises:
+        InputError: Where the destination is no folder or may not be written.
+        StorageError: Where the disk is full.
+    """
+    probe = destination / f".paredown-probe-{os.getpid()}{PARTIAL}"
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        for left_over in destination.glob(f".*{PARTIAL}"):
+            left_over.unlink(missing_ok=True)
+        probe.write_bytes(b"paredown")
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(
+            "The destination is no folder: a file is in the way.", where=str(destination)
+        ) from None
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise from_os_error(error, "Preparing the destination", writing=True) from None
+
+
+def publish(source: Path, destination: Path, last: str, replaced: Iterable[str]) -> None:
+    """Put all files of a folder into the destination, the one named ``last`` at the end.
+
+    A result of an earlier run is taken away first, so that it never stands beside files that are
+    not its own. Every file is written under a temporary name, flushed to the disk and renamed.
+
+    Args:
+        source: The folder.
+        destination: The folder they go to.
+        last: The file whose presence means that all others are there.
+        replaced: Files of the earlier run.
+
+    Raises:
+        InputError: Where the destination may not be written.
+        StorageError: Where the disk is full or fails.
+    """
+    ordered = sorted(source.iterdir(), key=lambda file: (file.name == last, file.name))
+    try:
+        (destination / last).unlink(missing_ok=True)
+        for name in replaced:
+            (destination / name).unlink(missing_ok=True)
+        for file in ordered:
+            _put(file, destination / file.name)
+        _flush_folder(destination)
+    except OSError as error:
+        raise from_os_error(error, "Writing the results", writing=True) from None
+
+
+def _put(source: Path, target: Path) -> None:
+    partial = target.with_name(f".{target.name}{PARTIAL}")
+    try:
+        with source.open("rb") as read, partial.open("wb") as write:
+            shutil.copyfileobj(read, write, 1 << 20)
+            write.flush()
+            os.fsync(write.fileno())
+        partial.replace(target)
+    except BaseException:  # a signal too: nothing half-written stays
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names durable too; they are the folder's content."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

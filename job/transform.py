@@ -1,0 +1,348 @@
+"""The heavy half, in the child process: load, prune, strip, compress, quantize, measure.
+
+The only module that knows all the stages. Everything it makes goes to one folder, which the
+parent publishes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from job import machine
+from job.datasets.checks import check_inputs, check_targets
+from job.datasets.data import Dataset, TensorSpec, shuffled_batches, steps_per_epoch
+from job.datasets.npz import open_npz
+from job.errors import InputError
+from job.manifest.job import JobConfig
+from job.manifest.prune import PruneConfig
+from job.metrics import gates, promises
+from job.metrics.artifact import Measured, Ruler, measure_latency, measure_model, measure_tflite
+from job.metrics.objective import choose
+from job.metrics.quality import Predict, evaluate, keras_predictor
+from job.metrics.sparsity import zero_fraction
+from job.models import h5
+from job.models.layers import LayerPlan, layers_of, plan_layers, prunable_kernels, unmatched_rules
+from job.progress import Log, Stage
+from job.result import (
+    ArtifactResult,
+    EpochResult,
+    LayerResult,
+    ObjectiveResult,
+    StageResult,
+    WorkResult,
+)
+from job.stages.compress import Encoder
+from job.stages.fine_tune import fine_tune, make_optimizer
+from job.stages.prune import check_reached, mask_weights, plan_window, wrap
+from job.stages.quantize import quantize
+from job.stages.strip import strip
+
+@dataclass(frozen=True)
+class Work:
+    """What every step needs: what is asked, where files go, who is told."""
+
+    job: JobConfig
+    output: Path
+    log: Log
+    encoder: Encoder
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The inputs, once they are known to be good."""
+
+    file: Path
+    """The baseline's file among the results."""
+    model: tf_keras.Model
+    predict: Predict
+    """The model's forward pass; it follows the model's weights."""
+    dataset: Dataset
+    ruler: Ruler
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The pruned model as it was read back from its file, and how it came to be."""
+
+    model: tf_keras.Model
+    file: Path | None
+    epochs: list[EpochResult]
+    layers: list[LayerResult]
+
+
+def transform(
+    manifest: dict[str, Any], model_file: str, dataset_file: str, output: Path, log: Log
+) -> WorkResult:
+    """Do the work.
+
+    Args:
+        manifest: The manifest, with its defaults.
+        model_file: The model, a local path.
+        dataset_file: The data set, a local path.
+        output: An empty folder; the model files and their encodings go here.
+        log: Is told what happens.
+
+    Raises:
+        ParedownError: Where an input is refused or a stage fails.
+    """
+    job = JobConfig.model_validate(manifest)
+    tf_keras.utils.set_random_seed(job.training.seed)
+    tf.config.experimental.enable_op_determinism()
+    threads = machine.cores()
+    with Encoder(job.codecs, threads) as encoder:
+        work = Work(job, output, log, encoder)
+        loaded = _load(work, Path(model_file), Path(dataset_file), threads)
+        baseline = _measure_baseline(work, loaded)
+        pruned = _prune(work, loaded)
+        variants = _quantize(work, loaded, pruned)
+        measured = [baseline, *_evaluate(work, loaded, pruned, baseline, variants)]
+        artifacts = _latency(work, loaded.ruler, _encodings(work, measured))
+    objective = loaded.ruler.objective
+    return WorkResult(
+        stages=[
+            StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
+            for it in log.stages
+        ],
+        objective=ObjectiveResult(
+            loss=objective.loss_name,
+            from_logits=objective.from_logits,
+            metrics=list(objective.metric_names),
+            reason=objective.reason,
+        ),
+        epochs=pruned.epochs,
+        layers=pruned.layers,
+        artifacts=artifacts,
+        gates=gates.judge(job.gates, artifacts),
+        warnings=log.warnings,
+    )
+
+
+def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loaded:
+    """Read the model and the data, and refuse what does not fit before any work is done."""
+    job = work.job
+    with work.log.stage("load") as stage:
+        model = h5.load(model_file)
+        if len(model.outputs) != 1:
+            raise InputError(
+                f"The model has {len(model.outputs)} outputs; models with one are supported.",
+                where=job.model.uri,
+            )
+        specs = [_spec(*it) for it in zip(model.input_names, model.inputs, strict=True)]
+        output = _spec(model.output_names[0], model.outputs[0])
+        dataset = open_npz(dataset_file, job.dataset, specs, job.training.validation_split)
+        for warning in check_inputs(dataset, specs):
+            work.log.warn(warning)
+        objective = choose(job.training, model, dataset.train.targets)
+        stage.decide(f"loss {objective.loss_name}: {objective.reason}")
+        labels = objective.loss_name == "sparse_categorical_crossentropy"
+        check_targets(dataset, output, labels=labels)
+        if not labels:
+            dataset = dataset.with_target_rank(len(output.shape) + 1)
+        test = dataset.test
+        ruler = Ruler(
+            read=lambda start, stop: (test.model_inputs(slice(start, stop)), test.targets[start:stop]),
+            rows=len(test),
+            objective=objective,
+            input_names=[spec.name for spec in specs],
+            threads=threads,
+        )
+        file = work.output / f"baseline{model_file.suffix.lower() or '.h5'}"
+        shutil.copyfile(model_file, file)
+        work.encoder.add(file)
+        return Loaded(file, model, keras_predictor(model), dataset, ruler)
+
+
+def _spec(name: str, tensor: Any) -> TensorSpec:
+    return TensorSpec(name, tuple(tensor.shape[1:]), tensor.dtype.name)
+
+
+def _measure_baseline(work: Work, loaded: Loaded) -> Measured:
+    """Measured before pruning, which changes this model's weights."""
+    with work.log.stage("baseline") as stage:
+        return measure_model(
+            loaded.file, "baseline", loaded.model, loaded.predict, loaded.ruler, None, stage.advance
+        )
+
+
+def _prune(work: Work, loaded: Loaded) -> Pruned:
+    """Prune while fine-tuning, strip, save, and read back."""
+    config = work.job.prune
+    if config is None:
+        work.log.warn("prune is null: the model is neither pruned nor fine-tuned.")
+        return Pruned(loaded.model, None, [], [])
+    with work.log.stage("prune") as stage:
+        plans = plan_layers(loaded.model, config)
+        targets = _targets(plans, work.job.model.uri)
+        for rule in unmatched_rules(plans, config):
+            work.log.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
+        wrapped, epochs = _fine_tune(work, loaded, targets, config, stage)
+    with work.log.stage("strip") as stage:
+        file = work.output / "prune.h5"
+        reloaded = h5.save(strip(wrapped, loaded.model), file)
+        work.encoder.add(file)
+        layers = _layer_results(plans, reloaded)
+        achieved = {layer.name: layer.achieved_sparsity for layer in layers}
+        sizes = {layer.name: layer.prunable_weights for layer in layers}
+        for warning in check_reached(targets, achieved, sizes):
+            work.log.warn(warning)
+        stage.decide(f"no wrapper is left; {len(layers)} layers have the parameters they had")
+        return Pruned(reloaded, file, epochs, layers)
+
+
+def _targets(plans: Sequence[LayerPlan], model_uri: str) -> dict[str, float]:
+    targets = {it.name: it.target_sparsity for it in plans if it.target_sparsity is not None}
+    if not targets:
+        reasons = "\n".join(f"  {plan.name} ({plan.type}): {plan.reason}" for plan in plans)
+        raise InputError(
+            f"No layer of the model can be pruned:\n{reasons or '  it has no weights'}",
+            where=model_uri,
+            hint='Change the rules or min_weights, or set "prune": null to quantize only.',
+        )
+    return targets
+
+
+def _fine_tune(
+    work: Work,
+    loaded: Loaded,
+    targets: dict[str, float],
+    config: PruneConfig,
+    stage: Stage,
+) -> tuple[tf_keras.Model, list[EpochResult]]:
+    training, dataset, objective = work.job.training, loaded.dataset, loaded.ruler.objective
+    steps = steps_per_epoch(len(dataset.train), training.batch_size)
+    total = steps * training.epochs
+    window = plan_window(config, total)
+    stage.decide(
+        f"{total} steps: {training.epochs} epochs of {len(dataset.train):,} rows in batches of "
+        f"{training.batch_size}; masks are updated every {window.frequency} steps from "
+        f"{window.begin_step} to {window.end_step}"
+    )
+    wrapped = wrap(loaded.model, targets, config, window)
+    wrapped.compile(
+        optimizer=make_optimizer(training.optimizer, total),
+        loss=objective.loss(),
+        metrics=objective.metrics(),
+    )
+
+    def end_epoch() -> dict[str, float]:
+        mask_weights(wrapped)
+        held_out = dataset.validation
+        if held_out is None:
+            return {}
+        found = evaluate(  # the wrapped model shares its weights with the loaded one
+            loaded.predict,
+            lambda start, stop: (
+                held_out.model_inputs(slice(start, stop)),
+                held_out.targets[start:stop],
+            ),
+            len(held_out),
+            objective,
+            lambda *_: None,
+        )
+        return found.metrics
+
+    batches = shuffled_batches(
+        dataset.train, training.batch_size, training.epochs, training.seed
+    )
+    return wrapped, fine_tune(wrapped, batches, steps, training, end_epoch, stage)
+
+
+def _layer_results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResult]:
+    layers = {layer.name: layer for layer in layers_of(model)}
+    return [
+        LayerResult(
+            name=plan.name,
+            type=plan.type,
+            parameters=plan.parameters,
+            prunable_weights=plan.prunable_weights,
+            pruned=plan.target_sparsity is not None,
+            reason=plan.reason,
+            target_sparsity=plan.target_sparsity,
+            achieved_sparsity=zero_fraction(prunable_kernels(layers[plan.name])),
+        )
+        for plan in plans
+    ]
+
+
+def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
+    """Every variant of the pruned model: name -> file."""
+    variants = work.job.variants
+    files = {}
+    if not variants:
+        work.log.warn("quantize is null: no .tflite is made.")
+        return files
+    with work.log.stage("quantize") as stage:
+        for done, (name, config) in enumerate(variants.items(), 1):
+            samples = getattr(config, "calibration_samples", 0)
+            rows = _calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)
+            if len(rows) < samples:
+                work.log.warn(f"{name} is calibrated on all {len(rows)} training rows.")
+            files[name] = work.output / f"{name}.tflite"
+            calibration = loaded.dataset.train.model_inputs(rows)
+            quantize(pruned.model, config, calibration, files[name])
+            work.encoder.add(files[name])
+            stage.advance(done, len(variants))
+    return files
+
+
+def _calibration_rows(rows: int, samples: int, seed: int) -> np.ndarray:
+    """Rows drawn without repetition, in rising order: (min(samples, rows),) int64."""
+    drawn = np.random.default_rng(seed).permutation(rows)[:samples]
+    return np.sort(drawn)
+
+
+def _evaluate(
+    work: Work, loaded: Loaded, pruned: Pruned, baseline: Measured, variants: dict[str, Path]
+) -> list[Measured]:
+    """Measure every file that was made, each against the stage before it."""
+    measured = []
+    before = baseline
+    with work.log.stage("evaluate") as stage:
+        if pruned.file is not None:
+            predict = keras_predictor(pruned.model)
+            before = measure_model(
+                pruned.file, "prune", pruned.model, predict, loaded.ruler, baseline, stage.advance
+            )
+            measured.append(before)
+        for name, path in variants.items():
+            it = measure_tflite(path, name, loaded.ruler, before, stage.advance)
+            found = promises.check(
+                work.job.variants[name], path, it.artifact.inputs, it.artifact.outputs
+            )
+            stage.decisions.extend(f"{name}: {text}" for text in found)
+            measured.append(it)
+    return measured
+
+
+def _encodings(work: Work, measured: Sequence[Measured]) -> list[ArtifactResult]:
+    """Wait for the encodings that were begun when the files were made."""
+    with work.log.stage("compress") as stage:
+        encodings = work.encoder.finish(stage.advance)
+        stage.decisions.extend(work.encoder.left_out)
+        return [
+            it.artifact.model_copy(update={"encoded": encodings[it.artifact.path]})
+            for it in measured
+        ]
+
+
+def _latency(
+    work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]
+) -> list[ArtifactResult]:
+    """Measured at the end, when nothing else is computing."""
+    timed = []
+    with work.log.stage("latency") as stage:
+        for done, artifact in enumerate(artifacts, 1):
+            path = work.output / artifact.path
+            model = h5.load(path) if artifact.format == "h5" else None
+            found = measure_latency(artifact, work.output, model, ruler)
+            timed.append(artifact.model_copy(update={"latency_ms": found}))
+            stage.advance(done, len(artifacts))
+    return timed
