@@ -99,6 +99,8 @@ def _train_function(
         for _ in tf.range(steps):
             model.train_step(next(batches))
 
+    # With its variables made beforehand, the graph is traced once and not twice.
+    model.optimizer.build(model.trainable_variables)
     train.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
     return train  # type: ignore[no-any-return, unused-ignore]
 
