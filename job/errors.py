@@ -81,8 +81,7 @@ class InterruptedRunError(ParedownError):
 
 # The classes that cross from the child process to its parent, by name.
 BY_NAME: dict[str, type[ParedownError]] = {
-    kind.__name__: kind
-    for kind in (BugError, ManifestError, InputError, StageError, StorageError)
+    kind.__name__: kind for kind in (BugError, ManifestError, InputError, StageError, StorageError)
 }
 
 GATE_MISSED_EXIT_CODE = 5

@@ -1,7 +1,7 @@
 """What a run says while it works: bars and a table on a terminal, JSON lines elsewhere.
 
 An event is a flat JSON object with the key ``event``. The child process makes events with a
-``Log``; the parent hands them to a ``Screen``, which shows them.
+``Journal``; the parent hands them to a ``Screen``, which shows them.
 
 events: run_started, stage_started, progress, stage_finished, warning, child_died, run_finished,
 error.
@@ -50,12 +50,10 @@ class Stage:
             return
         self._sent = now
         shown = {name: round(value, 6) for name, value in (metrics or {}).items()}
-        self.emit(
-            {"event": "progress", "stage": self.name, "done": done, "total": total, **shown}
-        )
+        self.emit({"event": "progress", "stage": self.name, "done": done, "total": total, **shown})
 
 
-class Log:
+class Journal:
     """Collects what happened, and emits it as events while it happens."""
 
     def __init__(self, emit: Emit) -> None:

@@ -18,19 +18,30 @@ import tf_keras
 
 from job import machine
 from job.datasets.checks import check_inputs, check_targets
-from job.datasets.data import Dataset, TensorSpec, shuffled_batches, steps_per_epoch
+from job.datasets.data import (
+    Dataset,
+    TensorSpec,
+    calibration_rows,
+    shuffled_batches,
+    steps_per_epoch,
+)
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.job import JobConfig
 from job.manifest.prune import PruneConfig
 from job.metrics import gates, promises
-from job.metrics.artifact import Measured, Ruler, measure_latency, measure_model, measure_tflite
+from job.metrics.artifact import (
+    KerasFile,
+    Measured,
+    Ruler,
+    measure_latency,
+    measure_model,
+    measure_tflite,
+)
 from job.metrics.objective import choose
-from job.metrics.quality import Predict, evaluate, keras_predictor
-from job.metrics.sparsity import zero_fraction
-from job.models import h5
-from job.models.layers import LayerPlan, layers_of, plan_layers, prunable_kernels, unmatched_rules
-from job.progress import Log, Stage
+from job.metrics.quality import evaluate, keras_predictor
+from job.models import h5, layers
+from job.progress import Journal, Stage
 from job.result import (
     ArtifactResult,
     EpochResult,
@@ -45,13 +56,14 @@ from job.stages.prune import check_reached, mask_weights, plan_window, wrap
 from job.stages.quantize import quantize
 from job.stages.strip import strip
 
+
 @dataclass(frozen=True)
 class Work:
     """What every step needs: what is asked, where files go, who is told."""
 
     job: JobConfig
     output: Path
-    log: Log
+    journal: Journal
     encoder: Encoder
 
 
@@ -59,11 +71,7 @@ class Work:
 class Loaded:
     """The inputs, once they are known to be good."""
 
-    file: Path
-    """The baseline's file among the results."""
-    model: tf_keras.Model
-    predict: Predict
-    """The model's forward pass; it follows the model's weights."""
+    baseline: KerasFile
     dataset: Dataset
     ruler: Ruler
 
@@ -79,7 +87,7 @@ class Pruned:
 
 
 def transform(
-    manifest: dict[str, Any], model_file: str, dataset_file: str, output: Path, log: Log
+    manifest: dict[str, Any], model_file: str, dataset_file: str, output: Path, journal: Journal
 ) -> WorkResult:
     """Do the work.
 
@@ -88,7 +96,7 @@ def transform(
         model_file: The model, a local path.
         dataset_file: The data set, a local path.
         output: An empty folder; the model files and their encodings go here.
-        log: Is told what happens.
+        journal: Is told what happens.
 
     Raises:
         ParedownError: Where an input is refused or a stage fails.
@@ -98,7 +106,7 @@ def transform(
     tf.config.experimental.enable_op_determinism()
     threads = machine.cores()
     with Encoder(job.codecs, threads) as encoder:
-        work = Work(job, output, log, encoder)
+        work = Work(job, output, journal, encoder)
         loaded = _load(work, Path(model_file), Path(dataset_file), threads)
         baseline = _measure_baseline(work, loaded)
         pruned = _prune(work, loaded)
@@ -109,7 +117,7 @@ def transform(
     return WorkResult(
         stages=[
             StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
-            for it in log.stages
+            for it in journal.stages
         ],
         objective=ObjectiveResult(
             loss=objective.loss_name,
@@ -121,14 +129,14 @@ def transform(
         layers=pruned.layers,
         artifacts=artifacts,
         gates=gates.judge(job.gates, artifacts),
-        warnings=log.warnings,
+        warnings=journal.warnings,
     )
 
 
 def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loaded:
     """Read the model and the data, and refuse what does not fit before any work is done."""
     job = work.job
-    with work.log.stage("load") as stage:
+    with work.journal.stage("load") as stage:
         model = h5.load(model_file)
         if len(model.outputs) != 1:
             raise InputError(
@@ -139,7 +147,7 @@ def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loa
         output = _spec(model.output_names[0], model.outputs[0])
         dataset = open_npz(dataset_file, job.dataset, specs, job.training.validation_split)
         for warning in check_inputs(dataset, specs):
-            work.log.warn(warning)
+            work.journal.warn(warning)
         objective = choose(job.training, model, dataset.train.targets)
         stage.decide(f"loss {objective.loss_name}: {objective.reason}")
         labels = objective.loss_name == "sparse_categorical_crossentropy"
@@ -148,7 +156,10 @@ def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loa
             dataset = dataset.with_target_rank(len(output.shape) + 1)
         test = dataset.test
         ruler = Ruler(
-            read=lambda start, stop: (test.model_inputs(slice(start, stop)), test.targets[start:stop]),
+            read=lambda start, stop: (
+                test.model_inputs(slice(start, stop)),
+                test.targets[start:stop],
+            ),
             rows=len(test),
             objective=objective,
             input_names=[spec.name for spec in specs],
@@ -157,7 +168,7 @@ def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loa
         file = work.output / f"baseline{model_file.suffix.lower() or '.h5'}"
         shutil.copyfile(model_file, file)
         work.encoder.add(file)
-        return Loaded(file, model, keras_predictor(model), dataset, ruler)
+        return Loaded(KerasFile(file, model, keras_predictor(model)), dataset, ruler)
 
 
 def _spec(name: str, tensor: Any) -> TensorSpec:
@@ -166,47 +177,31 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
 
 def _measure_baseline(work: Work, loaded: Loaded) -> Measured:
     """Measured before pruning, which changes this model's weights."""
-    with work.log.stage("baseline") as stage:
-        return measure_model(
-            loaded.file, "baseline", loaded.model, loaded.predict, loaded.ruler, None, stage.advance
-        )
+    with work.journal.stage("baseline") as stage:
+        return measure_model(loaded.baseline, loaded.ruler, None, stage.advance)
 
 
 def _prune(work: Work, loaded: Loaded) -> Pruned:
     """Prune while fine-tuning, strip, save, and read back."""
     config = work.job.prune
     if config is None:
-        work.log.warn("prune is null: the model is neither pruned nor fine-tuned.")
-        return Pruned(loaded.model, None, [], [])
-    with work.log.stage("prune") as stage:
-        plans = plan_layers(loaded.model, config)
-        targets = _targets(plans, work.job.model.uri)
-        for rule in unmatched_rules(plans, config):
-            work.log.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
+        work.journal.warn("prune is null: the model is neither pruned nor fine-tuned.")
+        return Pruned(loaded.baseline.model, None, [], [])
+    with work.journal.stage("prune") as stage:
+        plans = layers.plan_layers(loaded.baseline.model, config)
+        targets = layers.targets(plans, work.job.model.uri)
+        for rule in layers.unmatched_rules(plans, config):
+            work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped, epochs = _fine_tune(work, loaded, targets, config, stage)
-    with work.log.stage("strip") as stage:
+    with work.journal.stage("strip") as stage:
         file = work.output / "prune.h5"
-        reloaded = h5.save(strip(wrapped, loaded.model), file)
+        reloaded = h5.save(strip(wrapped, loaded.baseline.model), file)
         work.encoder.add(file)
-        layers = _layer_results(plans, reloaded)
-        achieved = {layer.name: layer.achieved_sparsity for layer in layers}
-        sizes = {layer.name: layer.prunable_weights for layer in layers}
-        for warning in check_reached(targets, achieved, sizes):
-            work.log.warn(warning)
-        stage.decide(f"no wrapper is left; {len(layers)} layers have the parameters they had")
-        return Pruned(reloaded, file, epochs, layers)
-
-
-def _targets(plans: Sequence[LayerPlan], model_uri: str) -> dict[str, float]:
-    targets = {it.name: it.target_sparsity for it in plans if it.target_sparsity is not None}
-    if not targets:
-        reasons = "\n".join(f"  {plan.name} ({plan.type}): {plan.reason}" for plan in plans)
-        raise InputError(
-            f"No layer of the model can be pruned:\n{reasons or '  it has no weights'}",
-            where=model_uri,
-            hint='Change the rules or min_weights, or set "prune": null to quantize only.',
-        )
-    return targets
+        found = layers.results(plans, reloaded)
+        for warning in check_reached(found):
+            work.journal.warn(warning)
+        stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
+        return Pruned(reloaded, file, epochs, found)
 
 
 def _fine_tune(
@@ -225,7 +220,7 @@ def _fine_tune(
         f"{training.batch_size}; masks are updated every {window.frequency} steps from "
         f"{window.begin_step} to {window.end_step}"
     )
-    wrapped = wrap(loaded.model, targets, config, window)
+    wrapped = wrap(loaded.baseline.model, targets, config, window)
     wrapped.compile(
         optimizer=make_optimizer(training.optimizer, total),
         loss=objective.loss(),
@@ -238,7 +233,7 @@ def _fine_tune(
         if held_out is None:
             return {}
         found = evaluate(  # the wrapped model shares its weights with the loaded one
-            loaded.predict,
+            loaded.baseline.predict,
             lambda start, stop: (
                 held_out.model_inputs(slice(start, stop)),
                 held_out.targets[start:stop],
@@ -249,27 +244,8 @@ def _fine_tune(
         )
         return found.metrics
 
-    batches = shuffled_batches(
-        dataset.train, training.batch_size, training.epochs, training.seed
-    )
+    batches = shuffled_batches(dataset.train, training.batch_size, training.epochs, training.seed)
     return wrapped, fine_tune(wrapped, batches, steps, training, end_epoch, stage)
-
-
-def _layer_results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResult]:
-    layers = {layer.name: layer for layer in layers_of(model)}
-    return [
-        LayerResult(
-            name=plan.name,
-            type=plan.type,
-            parameters=plan.parameters,
-            prunable_weights=plan.prunable_weights,
-            pruned=plan.target_sparsity is not None,
-            reason=plan.reason,
-            target_sparsity=plan.target_sparsity,
-            achieved_sparsity=zero_fraction(prunable_kernels(layers[plan.name])),
-        )
-        for plan in plans
-    ]
 
 
 def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
@@ -277,14 +253,14 @@ def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
     variants = work.job.variants
     files = {}
     if not variants:
-        work.log.warn("quantize is null: no .tflite is made.")
+        work.journal.warn("quantize is null: no .tflite is made.")
         return files
-    with work.log.stage("quantize") as stage:
+    with work.journal.stage("quantize") as stage:
         for done, (name, config) in enumerate(variants.items(), 1):
             samples = getattr(config, "calibration_samples", 0)
-            rows = _calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)
+            rows = calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)
             if len(rows) < samples:
-                work.log.warn(f"{name} is calibrated on all {len(rows)} training rows.")
+                work.journal.warn(f"{name} is calibrated on all {len(rows)} training rows.")
             files[name] = work.output / f"{name}.tflite"
             calibration = loaded.dataset.train.model_inputs(rows)
             quantize(pruned.model, config, calibration, files[name])
@@ -293,24 +269,16 @@ def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
     return files
 
 
-def _calibration_rows(rows: int, samples: int, seed: int) -> np.ndarray:
-    """Rows drawn without repetition, in rising order: (min(samples, rows),) int64."""
-    drawn = np.random.default_rng(seed).permutation(rows)[:samples]
-    return np.sort(drawn)
-
-
 def _evaluate(
     work: Work, loaded: Loaded, pruned: Pruned, baseline: Measured, variants: dict[str, Path]
 ) -> list[Measured]:
     """Measure every file that was made, each against the stage before it."""
     measured = []
     before = baseline
-    with work.log.stage("evaluate") as stage:
+    with work.journal.stage("evaluate") as stage:
         if pruned.file is not None:
-            predict = keras_predictor(pruned.model)
-            before = measure_model(
-                pruned.file, "prune", pruned.model, predict, loaded.ruler, baseline, stage.advance
-            )
+            file = KerasFile(pruned.file, pruned.model, keras_predictor(pruned.model))
+            before = measure_model(file, loaded.ruler, baseline, stage.advance)
             measured.append(before)
         for name, path in variants.items():
             it = measure_tflite(path, name, loaded.ruler, before, stage.advance)
@@ -324,7 +292,7 @@ def _evaluate(
 
 def _encodings(work: Work, measured: Sequence[Measured]) -> list[ArtifactResult]:
     """Wait for the encodings that were begun when the files were made."""
-    with work.log.stage("compress") as stage:
+    with work.journal.stage("compress") as stage:
         encodings = work.encoder.finish(stage.advance)
         stage.decisions.extend(work.encoder.left_out)
         return [
@@ -333,12 +301,10 @@ def _encodings(work: Work, measured: Sequence[Measured]) -> list[ArtifactResult]
         ]
 
 
-def _latency(
-    work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]
-) -> list[ArtifactResult]:
+def _latency(work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]) -> list[ArtifactResult]:
     """Measured at the end, when nothing else is computing."""
     timed = []
-    with work.log.stage("latency") as stage:
+    with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):
             path = work.output / artifact.path
             model = h5.load(path) if artifact.format == "h5" else None

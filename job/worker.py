@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from job.errors import BY_NAME, BugError, ParedownError, StageError, from_os_error
-from job.progress import Emit, Event, Log
+from job.progress import Emit, Event, Journal
 from job.result import WorkResult
 
 # Least rights: what the child needs to run, and nothing that could be a credential.
@@ -176,8 +176,6 @@ def _environment(*, verbose: bool) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
         "TF_USE_LEGACY_KERAS": "1",
-        # Each session gets its own threads: latency is measured with one, and with all.
-        "TF_OVERRIDE_GLOBAL_THREADPOOL": "1",
     }
 
 
@@ -213,7 +211,9 @@ def _work(task: Task, emit: Emit) -> Event:
     try:
         from job.transform import transform
 
-        result = transform(task.manifest, task.model, task.dataset, Path(task.output), Log(emit))
+        result = transform(
+            task.manifest, task.model, task.dataset, Path(task.output), Journal(emit)
+        )
         return {"event": "work_result", "result": result.model_dump(mode="json")}
     except ParedownError as error:
         return _error_event(error)

@@ -82,6 +82,12 @@ class Dataset:
         )
 
 
+def calibration_rows(rows: int, samples: int, seed: int) -> NDArray[np.int64]:
+    """Rows drawn without repetition, in rising order: min(samples, rows) of them."""
+    drawn = np.random.default_rng(seed).permutation(rows)[:samples]
+    return np.sort(drawn)
+
+
 def steps_per_epoch(rows: int, batch_size: int) -> int:
     """Batches in an epoch; the last one may be smaller."""
     return -(-rows // batch_size)

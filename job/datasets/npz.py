@@ -32,7 +32,9 @@ def open_npz(
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError("The data set is a single array and no .npz archive.", where=str(path))
+                raise InputError(
+                    "The data set is a single array and no .npz archive.", where=str(path)
+                )
             train = _split(archive, "train", config.train, config, specs, path)
             test = _split(archive, "test", config.test, config, specs, path)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

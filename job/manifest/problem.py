@@ -46,9 +46,7 @@ def from_validation(
 
 
 # What pydantic says of a value that is of another shape than this member of a union.
-SHAPES = frozenset(
-    {"model_type", "model_attributes_type", "string_type", "list_type", "dict_type"}
-)
+SHAPES = frozenset({"model_type", "model_attributes_type", "string_type", "list_type", "dict_type"})
 
 
 def _json_path(error: ErrorDetails, document: object) -> str:

@@ -36,6 +36,16 @@ class Ruler:
 
 
 @dataclass(frozen=True)
+class KerasFile:
+    """A model's file and the model that was read from it."""
+
+    path: Path
+    model: tf_keras.Model
+    predict: Predict
+    """The model's forward pass; it follows the model's weights."""
+
+
+@dataclass(frozen=True)
 class Measured:
     """A file's record, and its outputs for the drift of what is made of it."""
 
@@ -44,36 +54,27 @@ class Measured:
 
 
 def measure_model(
-    path: Path,
-    stage: str,
-    model: tf_keras.Model,
-    predict: Predict,
-    ruler: Ruler,
-    before: Measured | None,
-    advance: Advance,
+    file: KerasFile, ruler: Ruler, before: Measured | None, advance: Advance
 ) -> Measured:
     """Measure a Keras file.
 
     Args:
-        path: The file.
-        stage: The stage that it belongs to.
-        model: The model as it was read from the file.
-        predict: The model's forward pass.
+        file: The file, and the model that was read from it.
         ruler: What it is measured with.
-        before: The stage before, for the drift.
+        before: The stage before, for the drift; None for the baseline.
         advance: Is told how many rows are done.
     """
-    found = evaluate(predict, ruler.read, ruler.rows, ruler.objective, advance)
-    size, digest = measure_size(path)
+    found = evaluate(file.predict, ruler.read, ruler.rows, ruler.objective, advance)
+    size, digest = measure_size(file.path)
     artifact = ArtifactResult(
-        stage="baseline" if stage == "baseline" else "prune",
+        stage="prune" if before else "baseline",
         format="h5",
-        path=path.name,
+        path=file.path.name,
         bytes=size,
         sha256=digest,
-        inputs=_describe(model.input_names, model.inputs),
-        outputs=_describe(model.output_names, model.outputs),
-        sparsity=model_sparsity(model),
+        inputs=_describe(file.model.input_names, file.model.inputs),
+        outputs=_describe(file.model.output_names, file.model.outputs),
+        sparsity=model_sparsity(file.model),
         metrics=found.metrics,
         drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
     )
@@ -114,7 +115,7 @@ def measure_latency(
     return latency.tflite_latency(folder / artifact.path, names, ruler.sample(), ruler.threads)
 
 
-def _describe(names: Sequence[str], tensors: Sequence[object]) -> list[TensorResult]:
+def _describe(names: Sequence[str], tensors: Sequence[tf_keras.KerasTensor]) -> list[TensorResult]:
     return [
         TensorResult(name=name, dtype=tensor.dtype.name, shape=list(tensor.shape))
         for name, tensor in zip(names, tensors, strict=True)

@@ -45,7 +45,9 @@ def _judge(
             value = artifact.metrics[gate.metric]
             lower = gate.metric in LOWER_IS_BETTER
             passed = value <= gate.value + TOLERANCE if lower else value >= gate.value - TOLERANCE
-            what = f"{gate.metric} is {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
+            what = (
+                f"{gate.metric} is {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
+            )
         case MaxBytesGate():
             value = _bytes(gate, artifact)
             passed = value <= gate.value

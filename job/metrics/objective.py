@@ -78,7 +78,9 @@ class Objective:
         return METRICS[name](name=name, **options)
 
 
-def choose(config: TrainingConfig, model: tf_keras.Model, targets: NDArray[np.generic]) -> Objective:
+def choose(
+    config: TrainingConfig, model: tf_keras.Model, targets: NDArray[np.generic]
+) -> Objective:
     """Take the loss and the metrics from the manifest, or infer them.
 
     Args:
@@ -135,7 +137,11 @@ def _infer_loss(
     if targets.dtype.kind == "f" and bool((rows == np.rint(rows)).all()):
         kind = "whole numbers"
     binary = kind == "whole numbers" and bool(((rows == 0) | (rows == 1)).all())
-    if kind == "whole numbers" and units > 1 and targets.shape[1:] in (shape[:-1], (*shape[:-1], 1)):
+    if (
+        kind == "whole numbers"
+        and units > 1
+        and targets.shape[1:] in (shape[:-1], (*shape[:-1], 1))
+    ):
         return (
             "sparse_categorical_crossentropy",
             f"the targets are class indices for the model's {units} outputs",

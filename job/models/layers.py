@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
 
+from job.errors import InputError
 from job.manifest.prune import LayerRule, PruneConfig
+from job.result import LayerResult
 
 
 @dataclass(frozen=True)
@@ -139,3 +141,43 @@ def _fits(rule: LayerRule, name: str, kind: str) -> bool:
 def _describe(rule: LayerRule) -> str:
     parts = [("name", rule.name), ("type", rule.type)]
     return ", ".join(f"{key} {value}" for key, value in parts if value is not None)
+
+
+def targets(plans: Sequence[LayerPlan], model_uri: str) -> dict[str, float]:
+    """Layer name -> the sparsity that it is to end with.
+
+    Raises:
+        InputError: Where no layer is to be pruned, with each layer's reason.
+    """
+    found = {it.name: it.target_sparsity for it in plans if it.target_sparsity is not None}
+    if not found:
+        reasons = "\n".join(f"  {plan.name} ({plan.type}): {plan.reason}" for plan in plans)
+        raise InputError(
+            f"No layer of the model can be pruned:\n{reasons or '  it has no weights'}",
+            where=model_uri,
+            hint='Change the rules or min_weights, or set "prune": null to quantize only.',
+        )
+    return found
+
+
+def results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResult]:
+    """What became of the plans in the pruned model."""
+    layers = {layer.name: layer for layer in layers_of(model)}
+    return [
+        LayerResult(
+            name=plan.name,
+            type=plan.type,
+            parameters=plan.parameters,
+            prunable_weights=plan.prunable_weights,
+            pruned=plan.target_sparsity is not None,
+            reason=plan.reason,
+            target_sparsity=plan.target_sparsity,
+            achieved_sparsity=_zeros(prunable_kernels(layers[plan.name])),
+        )
+        for plan in plans
+    ]
+
+
+def _zeros(kernels: Sequence[np.ndarray]) -> float:
+    total = sum(kernel.size for kernel in kernels)
+    return 1 - sum(int(np.count_nonzero(it)) for it in kernels) / total if total else 0.0

@@ -98,9 +98,7 @@ def too_large(codec: CodecConfig, size: int) -> str | None:
     limit = codec.max_bytes or (ZOPFLI_MAX_BYTES if codec.type == "zopfli" else None)
     if limit is None or size <= limit:
         return None
-    return (
-        f"{codec.type} is left out: the file has {size:,} bytes, more than max_bytes {limit:,}"
-    )
+    return f"{codec.type} is left out: the file has {size:,} bytes, more than max_bytes {limit:,}"
 
 
 def compress(path: Path, codec: CodecConfig) -> EncodingResult:

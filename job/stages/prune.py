@@ -11,7 +11,7 @@ It updates its masks where (t - begin_step) is a multiple of ``frequency`` in be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow_model_optimization as tfmot
@@ -19,6 +19,7 @@ import tf_keras
 
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
+from job.result import LayerResult
 
 sparsity = tfmot.sparsity.keras
 
@@ -119,15 +120,8 @@ def mask_weights(wrapped: tf_keras.Model) -> None:
     callback.on_epoch_end(0)
 
 
-def check_reached(
-    targets: Mapping[str, float], achieved: Mapping[str, float], sizes: Mapping[str, int]
-) -> list[str]:
+def check_reached(layers: Sequence[LayerResult]) -> list[str]:
     """Compare what was asked with what came out. Ties among the weights can make tfmot miss.
-
-    Args:
-        targets: Layer name -> the sparsity asked for.
-        achieved: Layer name -> the fraction of zeros found.
-        sizes: Layer name -> the number of prunable weights.
 
     Returns:
         A warning, with both figures, for each layer that missed its target.
@@ -135,17 +129,18 @@ def check_reached(
     Raises:
         StageError: Where no layer has the zeros: the schedule never fired.
     """
-    asked = {name: target for name, target in targets.items() if target > 0}
-    if asked and all(achieved[name] < TOLERANCE for name in asked):
+    asked = [(layer, layer.target_sparsity) for layer in layers if layer.target_sparsity]
+    if asked and all(layer.achieved_sparsity < TOLERANCE for layer, _ in asked):
         raise StageError(
             "No weight was pruned: the schedule never fired.",
             where="prune.schedule",
             hint="Lower frequency or begin_step, or train for more epochs.",
         )
     return [
-        f"The layer {name} has a sparsity of {achieved[name]:.4f}, not of {target:.4f} as asked."
-        for name, target in asked.items()
-        if abs(achieved[name] - target) > max(TOLERANCE, 1.5 / sizes[name])
+        f"The layer {layer.name} has a sparsity of {layer.achieved_sparsity:.4f}, not of "
+        f"{target:.4f} as asked."
+        for layer, target in asked
+        if abs(layer.achieved_sparsity - target) > max(TOLERANCE, 1.5 / layer.prunable_weights)
     ]
 
 

@@ -80,13 +80,10 @@ def _samples(
     """One row at a time, by the names of the model's inputs (their order may change)."""
     names = model.input_names
     for row in range(len(calibration[0])):
-        yield {
-            name: array[row : row + 1] for name, array in zip(names, calibration, strict=True)
-        }
+        yield {name: array[row : row + 1] for name, array in zip(names, calibration, strict=True)}
 
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "requires" in line] or lines
     return (telling[0] if telling else type(error).__name__)[:400]
-

@@ -23,9 +23,7 @@ def strip(wrapped: tf_keras.Model, baseline: tf_keras.Model) -> tf_keras.Model:
     """
     stripped = tfmot.sparsity.keras.strip_pruning(wrapped)
     left = [
-        layer.name
-        for layer in stripped.submodules
-        if type(layer).__name__ == "PruneLowMagnitude"
+        layer.name for layer in stripped.submodules if type(layer).__name__ == "PruneLowMagnitude"
     ]
     if left:
         raise StageError("Pruning wrappers are left after stripping.", where=", ".join(left))
@@ -43,6 +41,4 @@ def strip(wrapped: tf_keras.Model, baseline: tf_keras.Model) -> tf_keras.Model:
 
 def _shape(model: tf_keras.Model) -> list[tuple[str, str, int]]:
     """Name, class and number of parameters of every layer."""
-    return [
-        (layer.name, type(layer).__name__, int(layer.count_params())) for layer in model.layers
-    ]
+    return [(layer.name, type(layer).__name__, int(layer.count_params())) for layer in model.layers]
