@@ -6,7 +6,7 @@ done in a child process (``worker.py`` runs ``transform.py``).
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import json
 import time
@@ -121,7 +121,8 @@ def _fetch(uri: str, pinned: str | None, base: Path, doing: str) -> InputResult:
 
 def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
     """A digest of what determines the outcome: what is asked, of which inputs, with which
-    versions; not the job's name, nor where inputs and outputs lie."""
+    versions; not the job's name, nor where inputs and outputs lie.
+    """
     asked = job.model_dump(mode="json", exclude={"name", "destination", "model"})
     asked["dataset"].pop("uri")
     digests = {name: it.sha256 for name, it in inputs.items()}
@@ -180,7 +181,7 @@ def _assemble(
         name=job.name,
         status="succeeded" if passed else "gate_missed",
         run_id=run_id,
-        started_at=datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(),
+        started_at=dt.datetime.fromtimestamp(started, dt.UTC).isoformat(),
         seconds=round(time.time() - started, 3),
         manifest=job.model_dump(mode="json"),
         inputs=inputs,

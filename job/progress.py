@@ -3,14 +3,14 @@
 An event is a flat JSON object with the key ``event``. The child process makes events with a
 ``Journal``; the parent hands them to a ``Screen``, which shows them.
 
-events: run_started, stage_started, progress, stage_finished, warning, child_died, run_finished,
-error.
+events: run_started, stage_started, progress, stage_finished, stage_skipped, warning, child_died,
+run_finished, error.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import json
 import sys
 import time
@@ -79,6 +79,11 @@ class Journal:
             }
         )
 
+    def skip(self, name: str, reason: str) -> None:
+        """Record that a stage is not run, and why."""
+        self.stages.append(Stage(name, self.emit, [f"skipped: {reason}"]))
+        self.emit({"event": "stage_skipped", "stage": name, "reason": reason})
+
     def warn(self, text: str) -> None:
         """Record something that the user should know of, and go on."""
         self.warnings.append(text)
@@ -144,7 +149,7 @@ class JsonLines:
 
     @staticmethod
     def _print(event: Event, stream: TextIO) -> None:
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         print(json.dumps({"time": now, **event}), file=stream, flush=True)
 
 
@@ -162,8 +167,8 @@ class Terminal:
             TimeRemainingColumn,
         )
 
-        self._console = Console()
-        self._errors = Console(stderr=True)
+        self._console = Console(highlight=False)
+        self._errors = Console(stderr=True, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
@@ -195,6 +200,8 @@ class Terminal:
                 total = self._bars.tasks[self._bars.task_ids.index(task)].total or 1
                 self._bars.update(task, total=total, completed=total)
                 self._bars.stop_task(task)
+            case "stage_skipped":
+                self._console.print(f"{event['stage']} is skipped: {_plain(event['reason'])}")
             case "warning" | "child_died":
                 self._console.print(f"[yellow]warning:[/] {_plain(event['message'])}")
             case "run_finished":
@@ -210,11 +217,13 @@ class Terminal:
         notes: Sequence[str],
     ) -> None:
         """Print a table, whose first two columns are words and the others numbers."""
+        from rich.box import SIMPLE
         from rich.table import Table
 
-        table = Table(title=title)
+        table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index < 2 else "right", no_wrap=True)
+            justify = "left" if index < 2 else "right"
+            table.add_column(column, justify=justify, overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._console.print(table)

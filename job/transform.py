@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -46,7 +45,6 @@ from job.result import (
     ArtifactResult,
     EpochResult,
     LayerResult,
-    ObjectiveResult,
     StageResult,
     WorkResult,
 )
@@ -113,18 +111,12 @@ def transform(
         variants = _quantize(work, loaded, pruned)
         measured = [baseline, *_evaluate(work, loaded, pruned, baseline, variants)]
         artifacts = _latency(work, loaded.ruler, _encodings(work, measured))
-    objective = loaded.ruler.objective
     return WorkResult(
         stages=[
             StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
             for it in journal.stages
         ],
-        objective=ObjectiveResult(
-            loss=objective.loss_name,
-            from_logits=objective.from_logits,
-            metrics=list(objective.metric_names),
-            reason=objective.reason,
-        ),
+        objective=loaded.ruler.objective.result(),
         epochs=pruned.epochs,
         layers=pruned.layers,
         artifacts=artifacts,
@@ -154,13 +146,9 @@ def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loa
         check_targets(dataset, output, labels=labels)
         if not labels:
             dataset = dataset.with_target_rank(len(output.shape) + 1)
-        test = dataset.test
         ruler = Ruler(
-            read=lambda start, stop: (
-                test.model_inputs(slice(start, stop)),
-                test.targets[start:stop],
-            ),
-            rows=len(test),
+            read=dataset.test.read,
+            rows=len(dataset.test),
             objective=objective,
             input_names=[spec.name for spec in specs],
             threads=threads,
@@ -185,7 +173,7 @@ def _prune(work: Work, loaded: Loaded) -> Pruned:
     """Prune while fine-tuning, strip, save, and read back."""
     config = work.job.prune
     if config is None:
-        work.journal.warn("prune is null: the model is neither pruned nor fine-tuned.")
+        work.journal.skip("prune", "prune is null; the model is not fine-tuned either")
         return Pruned(loaded.baseline.model, None, [], [])
     with work.journal.stage("prune") as stage:
         plans = layers.plan_layers(loaded.baseline.model, config)
@@ -234,10 +222,7 @@ def _fine_tune(
             return {}
         found = evaluate(  # the wrapped model shares its weights with the loaded one
             loaded.baseline.predict,
-            lambda start, stop: (
-                held_out.model_inputs(slice(start, stop)),
-                held_out.targets[start:stop],
-            ),
+            held_out.read,
             len(held_out),
             objective,
             lambda *_: None,
@@ -251,9 +236,9 @@ def _fine_tune(
 def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
     """Every variant of the pruned model: name -> file."""
     variants = work.job.variants
-    files = {}
+    files: dict[str, Path] = {}
     if not variants:
-        work.journal.warn("quantize is null: no .tflite is made.")
+        work.journal.skip("quantize", "quantize asks for no variant")
         return files
     with work.journal.stage("quantize") as stage:
         for done, (name, config) in enumerate(variants.items(), 1):

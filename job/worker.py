@@ -120,7 +120,7 @@ def _attempt(
     log = Path(task.scratch) / "worker.log"
     stage = "start"
     with log.open("ab") as stderr:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - this Python, and nothing of the user's
             _command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -180,8 +180,7 @@ def _environment(*, verbose: bool) -> dict[str, str]:
 
 
 def _from_event(event: Event) -> ParedownError:
-    error = BY_NAME[event["error"]](event["what"], where=event["where"], hint=event["hint"])
-    return error
+    return BY_NAME[event["error"]](event["what"], where=event["where"], hint=event["hint"])
 
 
 def _last_words(log: Path) -> str:
@@ -227,7 +226,7 @@ def _work(task: Task, emit: Emit) -> Event:
     except OSError as error:
         traceback.print_exc()
         return _error_event(from_os_error(error, "Writing to scratch", writing=True))
-    except Exception as error:  # the last resort: the parent must be told whatever it is
+    except Exception as error:  # noqa: BLE001 - the last resort: the parent must be told whatever it is
         traceback.print_exc()
         place = traceback.extract_tb(error.__traceback__)[-1]
         return _error_event(

@@ -46,6 +46,11 @@ class Split:
             self.dtypes,
         )
 
+    def read(self, start: int, stop: int) -> tuple[tuple[Array, ...], Array]:
+        """Some rows: the model's inputs, and the targets."""
+        rows = slice(start, stop)
+        return self.model_inputs(rows), self.targets[rows]
+
     def model_inputs(self, rows: slice | NDArray[np.int64]) -> tuple[Array, ...]:
         """Some rows as the model takes them: of its dtypes, and scaled."""
         return tuple(

@@ -131,10 +131,12 @@ def _array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
 
 def _check_declared_size(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> None:
     """Refuse an array whose header declares more than the archive holds, before NumPy makes
-    room for it."""
-    member = name if name in archive.zip.namelist() else f"{name}.npy"
-    entry = archive.zip.getinfo(member)
-    with archive.zip.open(entry) as file:
+    room for it.
+    """
+    members = archive.zip
+    assert members is not None  # the archive is open
+    entry = members.getinfo(name if name in members.namelist() else f"{name}.npy")
+    with members.open(entry) as file:
         version = np.lib.format.read_magic(file)
         read_header = {
             (1, 0): np.lib.format.read_array_header_1_0,

@@ -22,7 +22,8 @@ from job.manifest.training import TrainingConfig
 
 class JobConfig(Config):
     """A job. A section that is left out takes the tutorial's setting; a stage that is null is
-    skipped. The order of the stages is fixed: prune, strip, compress, quantize."""
+    skipped. The order of the stages is fixed: prune, strip, compress, quantize.
+    """
 
     schema_version: Literal[1] = 1
     kind: Literal["job"] = "job"
@@ -33,9 +34,11 @@ class JobConfig(Config):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     prune: PruneConfig | None = Field(default_factory=PruneConfig)
     compress: CompressConfig | None = Field(default_factory=CompressConfig)
-    quantize: list[QuantizeConfig] | None = Field(default_factory=lambda: [DynamicRangeConfig()])
+    quantize: tuple[QuantizeConfig, ...] | None = Field(
+        default_factory=lambda: (DynamicRangeConfig(),)
+    )
     """The TFLite variants that are made of the pruned model."""
-    gates: list[GateConfig] = []
+    gates: tuple[GateConfig, ...] = ()
     """What must hold for the results. A missed gate still publishes; the exit code is 5."""
     destination: DestinationConfig = Field(default_factory=DestinationConfig)
 

@@ -112,7 +112,7 @@ class MaxDropGate(_Gate):
 
 
 class MinValueGate(_Gate):
-    """At least this good, whatever the baseline was. (A loss or an error: at most this large.)"""
+    """At least this good, whatever the baseline was; a loss or an error: at most this large."""
 
     type: Literal["min_value"]
     metric: Metric

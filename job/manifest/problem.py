@@ -25,7 +25,7 @@ class Problem:
 
 
 def from_validation(
-    errors: Iterable[ErrorDetails], document: object, model: type[BaseModel]
+    errors: Iterable[ErrorDetails], document: Any, model: type[BaseModel]
 ) -> list[Problem]:
     """pydantic's errors as problems, each with its path in ``document``.
 
@@ -49,16 +49,17 @@ def from_validation(
 SHAPES = frozenset({"model_type", "model_attributes_type", "string_type", "list_type", "dict_type"})
 
 
-def _json_path(error: ErrorDetails, document: object) -> str:
+def _json_path(error: ErrorDetails, document: Any) -> str:
     """The error's place in the user's JSON: pydantic's location without the tags of unions, which
-    are no keys of the document. A missing field keeps its own name at the end."""
+    are no keys of the document. A missing field keeps its own name at the end.
+    """
     parts = []
     node = document
     location = error["loc"]
     for index, part in enumerate(location):
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+        in_object = isinstance(node, dict) and part in node
+        in_list = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if in_object or in_list:
             node = node[part]
         elif not (error["type"] == "missing" and index == len(location) - 1):
             continue
@@ -67,30 +68,35 @@ def _json_path(error: ErrorDetails, document: object) -> str:
 
 
 def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
-    value = error["input"]
+    value = _short(error["input"])
     match error["type"]:
         case "missing":
-            return "this field is required"
+            text = "this field is required"
         case "extra_forbidden":
             name = str(error["loc"][-1])
-            return "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))
+            text = "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))
         case "literal_error" | "union_tag_invalid":
-            allowed = re.findall(r"'([^']*)'", str(error["ctx"].get("expected", "")))
-            allowed += re.findall(r"'([^']*)'", str(error["ctx"].get("expected_tags", "")))
-            given = error["ctx"].get("tag", value)
-            choices = ", ".join(dict.fromkeys(allowed)) or str(error["ctx"].get("expected"))
-            return f"{_short(given)} is none of {choices}{_suggestion(str(given), allowed)}"
+            text = _not_a_choice(error)
         case "union_tag_not_found":
-            return 'the field "type" is required here'
+            text = 'the field "type" is required here'
         case "string_pattern_mismatch":
-            return f"{_short(value)} is not of the form {error['ctx']['pattern']}"
+            text = f"{value} is not of the form {error['ctx']['pattern']}"
         case "value_error":
-            return str(error["ctx"]["error"])
+            text = str(error["ctx"]["error"])
         case "model_type" | "model_attributes_type":
-            return f"this must be an object in braces, not {_short(value)}"
+            text = f"this must be an object in braces, not {value}"
         case _:
-            text = error["msg"].replace("Input should be", "this must be")
-            return f"{text[0].lower()}{text[1:]}, not {_short(value)}"
+            said = error["msg"].replace("Input should be", "this must be")
+            text = f"{said[0].lower()}{said[1:]}, not {value}"
+    return text
+
+
+def _not_a_choice(error: ErrorDetails) -> str:
+    context = error["ctx"]
+    listed = f"{context.get('expected', '')} {context.get('expected_tags', '')}"
+    choices = list(dict.fromkeys(re.findall(r"'([^']*)'", listed))) or [listed.strip()]
+    given = context.get("tag", error["input"])
+    return f"{_short(given)} is none of {', '.join(choices)}{_suggestion(str(given), choices)}"
 
 
 def _short(value: object) -> str:

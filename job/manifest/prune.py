@@ -118,7 +118,7 @@ class PruneConfig(Config):
 
     schedule: Schedule = Field(default_factory=PolynomialDecayConfig)
     structure: Structure = Field(default_factory=UnstructuredConfig)
-    layers: list[LayerRule] = []
+    layers: tuple[LayerRule, ...] = ()
     """Rules for single layers."""
     min_weights: int = Field(default=64, ge=0)
     """Layers with fewer prunable weights are left alone: nothing to win, and much to lose."""

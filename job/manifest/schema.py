@@ -7,6 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -55,7 +56,7 @@ def _field_docstrings(kind: type) -> Iterator[tuple[str, str]]:
         for node in tree.body
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__
     )
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
             assert isinstance(field.target, ast.Name)
             assert isinstance(text.value, ast.Constant)

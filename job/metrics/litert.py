@@ -48,13 +48,15 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
             dtype = DTYPES.get(tensor.type)
             data = model.buffers[tensor.buffer].data
             shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
-            constant = data is not None and dtype is not None and len(data) > 0
+            values = None
+            if data is not None and dtype is not None and len(data):
+                values = np.asarray(data).view(dtype).reshape(shape)
             points = tensor.quantization.zeroPoint if tensor.quantization else None
             yield FlatTensor(
                 name=tensor.name.decode(),
                 dtype=np.dtype(dtype).name if dtype else f"type {tensor.type}",
                 rank=len(shape),
-                values=np.asarray(data).view(dtype).reshape(shape) if constant else None,
+                values=values,
                 zero_point=0 if points is None or not len(points) else int(points[0]),
             )
 
@@ -134,7 +136,7 @@ def quantize(array: Array, detail: dict[str, Any]) -> Array:
     if not scale or dtype.kind == "f":
         return array.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    scaled = np.rint(array / np.float32(scale)) + zero_point
+    scaled = np.rint(np.asarray(array, np.float32) / np.float32(scale)) + zero_point
     return np.asarray(np.clip(scaled, limits.min, limits.max).astype(dtype))
 
 

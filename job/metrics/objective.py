@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from job.errors import InputError
 from job.manifest.training import CROSSENTROPIES, LossConfig, TrainingConfig
+from job.result import ObjectiveResult
 
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
     "sparse_categorical_crossentropy": tf_keras.losses.SparseCategoricalCrossentropy,
@@ -54,6 +55,15 @@ class Objective:
     from_logits: bool | None
     metric_names: tuple[str, ...]
     reason: str
+
+    def result(self) -> ObjectiveResult:
+        """What the result says of it."""
+        return ObjectiveResult(
+            loss=self.loss_name,
+            from_logits=self.from_logits,
+            metrics=list(self.metric_names),
+            reason=self.reason,
+        )
 
     def loss(self) -> tf_keras.losses.Loss:
         """A new Keras loss."""
@@ -118,9 +128,9 @@ def choose(
 
 def last_activation(model: tf_keras.Model) -> str:
     """The activation that the model's (first) output comes from: ``linear`` where there is none."""
-    layer = model.outputs[0]._keras_history.layer
+    layer: tf_keras.layers.Layer = model
     while isinstance(layer, tf_keras.Model):
-        layer = layer.outputs[0]._keras_history.layer
+        layer = layer.outputs[0]._keras_history.layer  # noqa: SLF001 - how Keras finds it too
     if isinstance(layer, tf_keras.layers.Softmax):
         return "softmax"
     activation = getattr(layer, "activation", None)

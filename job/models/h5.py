@@ -20,7 +20,7 @@ def load(path: Path) -> tf_keras.Model:
     scan_h5(path)
     try:
         model = tf_keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the config makes it stumble over
+    except Exception as error:  # noqa: BLE001 - Keras raises whatever the config makes it stumble over
         reason = str(error).strip().splitlines()
         raise InputError(
             f"Keras can't rebuild the model from its file: {type(error).__name__}: "

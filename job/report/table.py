@@ -6,7 +6,7 @@ from job.progress import Event
 from job.result import RESULT_FILE, Result, ratio
 
 FIXED = ("stage", "format")
-SIZES = ("bytes", "smallest encoding", "times smaller", "sparsity", "SHA-256")
+SIZES = ("bytes", "smallest encoding", "times smaller", "SHA-256")
 
 
 def columns(result: Result) -> list[str]:
@@ -24,8 +24,7 @@ def rows(result: Result) -> list[list[str]]:
             f"{artifact.bytes:,}",
             f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
             f"{ratio(result.baseline, artifact):.1f}",
-            f"{artifact.sparsity:.1%}",
-            artifact.sha256[:12],
+            artifact.sha256[:8],
         ]
         for artifact in result.artifacts
     ]

@@ -40,7 +40,7 @@ def quantize(
     _configure(converter, model, config, calibration)
     try:
         content = converter.convert()
-    except Exception as error:  # the converter raises whatever it stumbles over
+    except Exception as error:  # noqa: BLE001 - the converter raises whatever it stumbles over
         raise StageError(
             f"The model can't be converted to {config.type}: {_reason(error)}",
             where=f"quantize, {path.stem}",
