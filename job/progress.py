@@ -202,12 +202,20 @@ class Terminal:
                 self._bars.stop_task(task)
             case "stage_skipped":
                 self._console.print(f"{event['stage']} is skipped: {_plain(event['reason'])}")
-            case "warning" | "child_died":
-                self._console.print(f"[yellow]warning:[/] {_plain(event['message'])}")
+            case "warning":
+                self._warn(event["message"])
+            case "child_died":  # the stages start again
+                for task in self._tasks.values():
+                    self._bars.remove_task(task)
+                self._tasks.clear()
+                self._warn(event["message"])
             case "run_finished":
                 self._bars.stop()
                 if event["already_done"]:
                     self._console.print(f"Done already: {_plain(event['result'])}")
+
+    def _warn(self, message: str) -> None:
+        self._console.print(f"[yellow]warning:[/] {_plain(message)}")
 
     def table(
         self,
@@ -222,8 +230,7 @@ class Terminal:
 
         table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
-            justify = "left" if index < 2 else "right"
-            table.add_column(column, justify=justify, overflow="fold")
+            table.add_column(column, justify="left" if index < 2 else "right", overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._console.print(table)

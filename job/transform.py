@@ -102,10 +102,9 @@ def transform(
     job = JobConfig.model_validate(manifest)
     tf_keras.utils.set_random_seed(job.training.seed)
     tf.config.experimental.enable_op_determinism()
-    threads = machine.cores()
-    with Encoder(job.codecs, threads) as encoder:
+    with Encoder(job.codecs, machine.cores()) as encoder:
         work = Work(job, output, journal, encoder)
-        loaded = _load(work, Path(model_file), Path(dataset_file), threads)
+        loaded = _load(work, Path(model_file), Path(dataset_file))
         baseline = _measure_baseline(work, loaded)
         pruned = _prune(work, loaded)
         variants = _quantize(work, loaded, pruned)
@@ -125,11 +124,13 @@ def transform(
     )
 
 
-def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loaded:
+def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
     """Read the model and the data, and refuse what does not fit before any work is done."""
     job = work.job
     with work.journal.stage("load") as stage:
         model = h5.load(model_file)
+        if h5.has_optimizer_state(model_file):
+            stage.decide("the model file holds an optimizer's state; what is made here does not")
         if len(model.outputs) != 1:
             raise InputError(
                 f"The model has {len(model.outputs)} outputs; models with one are supported.",
@@ -151,7 +152,7 @@ def _load(work: Work, model_file: Path, dataset_file: Path, threads: int) -> Loa
             rows=len(dataset.test),
             objective=objective,
             input_names=[spec.name for spec in specs],
-            threads=threads,
+            threads=machine.cores(),
         )
         file = work.output / f"baseline{model_file.suffix.lower() or '.h5'}"
         shutil.copyfile(model_file, file)
@@ -193,11 +194,7 @@ def _prune(work: Work, loaded: Loaded) -> Pruned:
 
 
 def _fine_tune(
-    work: Work,
-    loaded: Loaded,
-    targets: dict[str, float],
-    config: PruneConfig,
-    stage: Stage,
+    work: Work, loaded: Loaded, targets: dict[str, float], config: PruneConfig, stage: Stage
 ) -> tuple[tf_keras.Model, list[EpochResult]]:
     training, dataset, objective = work.job.training, loaded.dataset, loaded.ruler.objective
     steps = steps_per_epoch(len(dataset.train), training.batch_size)

@@ -58,7 +58,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("tiny")
     random = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, rows in (("train", 400), ("test", 100)):
         labels = random.integers(0, 4, rows)
         pictures = random.integers(0, 120, (rows, 8, 8), dtype=np.uint8)

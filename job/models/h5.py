@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import tf_keras
 
@@ -35,6 +36,12 @@ def load(path: Path) -> tf_keras.Model:
             hint="Build it before it is saved: model.build(...), or add an InputLayer.",
         )
     return model
+
+
+def has_optimizer_state(path: Path) -> bool:
+    """Whether the file also holds an optimizer's state, which makes it up to three times larger."""
+    with h5py.File(path, "r") as file:
+        return "optimizer_weights" in file
 
 
 def save(model: tf_keras.Model, path: Path) -> tf_keras.Model:
