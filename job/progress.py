@@ -187,32 +187,40 @@ class Terminal:
             case "run_started":
                 self._bars.start()
             case "stage_started":
-                stage = event["stage"]
-                self._tasks[stage] = self._bars.add_task(stage, total=None, note="")
+                task = self._bars.add_task(event["stage"], total=None, note="")
+                self._tasks[event["stage"]] = task
             case "progress":
-                note = "  ".join(
-                    f"{key} {value:.4f}" for key, value in event.items() if isinstance(value, float)
-                )
-                task = self._tasks[event["stage"]]
-                self._bars.update(task, completed=event["done"], total=event["total"], note=note)
+                self._move(event)
             case "stage_finished":
-                task = self._tasks[event["stage"]]
-                total = self._bars.tasks[self._bars.task_ids.index(task)].total or 1
-                self._bars.update(task, total=total, completed=total)
-                self._bars.stop_task(task)
-            case "stage_skipped":
-                self._console.print(f"{event['stage']} is skipped: {_plain(event['reason'])}")
-            case "warning":
-                self._warn(event["message"])
-            case "child_died":  # the stages start again
-                for task in self._tasks.values():
-                    self._bars.remove_task(task)
-                self._tasks.clear()
-                self._warn(event["message"])
+                self._fill(self._tasks[event["stage"]])
             case "run_finished":
                 self._bars.stop()
                 if event["already_done"]:
                     self._console.print(f"Done already: {_plain(event['result'])}")
+            case _:
+                self._say(event)
+
+    def _move(self, event: Event) -> None:
+        metrics = [(key, value) for key, value in event.items() if isinstance(value, float)]
+        note = "  ".join(f"{key} {value:.4f}" for key, value in metrics)
+        task = self._tasks[event["stage"]]
+        self._bars.update(task, completed=event["done"], total=event["total"], note=note)
+
+    def _fill(self, task: Any) -> None:
+        total = self._bars.tasks[self._bars.task_ids.index(task)].total or 1
+        self._bars.update(task, total=total, completed=total)
+        self._bars.stop_task(task)
+
+    def _say(self, event: Event) -> None:
+        if event["event"] == "stage_skipped":
+            self._console.print(f"{event['stage']} is skipped: {_plain(event['reason'])}")
+        elif event["event"] == "warning":
+            self._warn(event["message"])
+        elif event["event"] == "child_died":
+            for task in self._tasks.values():  # the stages start again
+                self._bars.remove_task(task)
+            self._tasks.clear()
+            self._warn(event["message"])
 
     def _warn(self, message: str) -> None:
         self._console.print(f"[yellow]warning:[/] {_plain(message)}")

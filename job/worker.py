@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ ENVIRONMENT_PREFIXES = ("LC_", "PYTHON", "TF_", "XLA_", "ONEDNN_", "OMP_", "OPEN
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
 SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+# The stage before the first one of the child's own: it imports TensorFlow.
+STARTING = "start"
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
@@ -94,6 +97,10 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> WorkResult:
     )
 
 
+def _finished(stage: str, seconds: float) -> Event:
+    return {"event": "stage_finished", "stage": stage, "seconds": round(seconds, 3)}
+
+
 def _name(number: int) -> str:
     return signal.Signals(number).name
 
@@ -118,7 +125,9 @@ def _attempt(
 ) -> WorkResult | _Death:
     """Run one child to its end, however it ends."""
     log = Path(task.scratch) / "worker.log"
-    stage = "start"
+    stage = STARTING
+    started = time.perf_counter()
+    emit({"event": "stage_started", "stage": stage})
     with log.open("ab") as stderr:
         child = subprocess.Popen(  # noqa: S603 - this Python, and nothing of the user's
             _command(),
@@ -144,6 +153,8 @@ def _attempt(
                 case "work_error":
                     raise _from_event(event)
                 case "stage_started":
+                    if stage == STARTING:
+                        emit(_finished(stage, time.perf_counter() - started))
                     stage = event["stage"]
             emit(event)
         status = child.wait()
