@@ -31,7 +31,7 @@ FIGURES = {
     "wall_s": "wall time, s",
     "cpu_s": "CPU time, s",
     "largest_mb": "peak memory of the largest process, MB",
-    "together_mb": "peak memory of all its processes, MB",
+    "together_mb": "peaks of all its processes, added, MB",
 }
 
 
@@ -112,7 +112,7 @@ def show_round(number: int, it: Round) -> None:
 def _describe(it: Run) -> str:
     return (
         f"{it.wall_s:.2f} s, CPU {it.cpu_s:.2f} s, "
-        f"{it.largest_mb:.0f} MB (together {it.together_mb:.0f} MB)"
+        f"{it.largest_mb:.0f} MB (all {it.together_mb:.0f} MB)"
     )
 
 

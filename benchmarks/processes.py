@@ -2,8 +2,8 @@
 
 The kernel's own figures are taken where it has them: ``wait4`` gives the CPU time (user and
 system) of the process and of all processes that it waited for, and the largest resident set that
-one of them had. What all of them held at one time is sampled, so that a command that is two
-processes is charged for both; pages that they share count in each.
+one of them had. So that a command that is two processes is charged for both, the peaks of all
+its processes are added up too, though they need not be at one time: the most it can have held.
 
 The kernel lets a new process begin with the peak of the one that started it, so the scripts that
 measure import nothing large. Linux only.
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_EVERY_S = 0.1
-PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Run:
     largest_mb: float
     """Peak of the largest of its processes, as the kernel has it."""
     together_mb: float
-    """Peak of all its processes together, sampled; 0 where it ended before the first sample."""
+    """The peaks of all its processes, added up."""
 
 
 def run(command: Sequence[str | Path], folder: Path | None = None) -> Run:
@@ -53,7 +52,7 @@ def run(command: Sequence[str | Path], folder: Path | None = None) -> Run:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         child = subprocess.Popen(command, stdout=output, stderr=errors, cwd=folder)
-        with _sampled(child.pid) as together:
+        with _watched(child.pid) as peaks:
             _, status, used = os.wait4(child.pid, 0)
             wall_s = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -67,7 +66,7 @@ def run(command: Sequence[str | Path], folder: Path | None = None) -> Run:
             wall_s=wall_s,
             cpu_s=used.ru_utime + used.ru_stime,
             largest_mb=used.ru_maxrss * 1024 / 1e6,
-            together_mb=max(together, default=0) / 1e6,
+            together_mb=max(used.ru_maxrss, sum(peaks.values())) * 1024 / 1e6,
         )
 
 
@@ -86,22 +85,23 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float
 
 
 @contextlib.contextmanager
-def _sampled(pid: int) -> Iterator[list[int]]:
-    """Sample the resident bytes of a process and its descendants, in the background."""
-    samples: list[int] = []
+def _watched(pid: int) -> Iterator[dict[int, int]]:
+    """Note, in the background, the peaks (in KiB) of a process and its descendants."""
+    peaks: dict[int, int] = {}
     ended = threading.Event()
 
-    def sample() -> None:
+    def watch() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            samples.append(sum(_resident(member) for member in _family(pid)))
+            for member in _family(pid):
+                peaks[member] = _peak(member) or peaks.get(member, 0)
 
-    sampler = threading.Thread(target=sample)
-    sampler.start()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     try:
-        yield samples
+        yield peaks
     finally:
         ended.set()
-        sampler.join()
+        watcher.join()
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -112,8 +112,10 @@ def _family(pid: int) -> Iterator[int]:
                 yield from _family(int(child))
 
 
-def _resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
-    except OSError:  # it ended meanwhile
-        return 0
+def _peak(pid: int) -> int:
+    """The largest resident set so far, in KiB; 0 where the process has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0

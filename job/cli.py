@@ -120,13 +120,13 @@ def schema() -> None:
 
 def _read(manifest: str) -> tuple[str, Path]:
     """The manifest's text, and the folder that its relative URIs are relative to."""
-    from job.store.text import read_text
+    from job.store.text import read_manifest_text
     from job.store.uri import local_path
 
     if manifest == "-":
-        return sys.stdin.read(), Path.cwd()
+        return read_manifest_text(None), Path.cwd()
     path = local_path(manifest, Path.cwd())
-    return read_text(path, "Reading the manifest"), path.absolute().parent
+    return read_manifest_text(path), path.absolute().parent
 
 
 def _absolute(uri: str) -> str:

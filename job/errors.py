@@ -85,25 +85,35 @@ BY_NAME: dict[str, type[ParedownError]] = {
 }
 
 GATE_MISSED_EXIT_CODE = 5
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+ACCESS_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def from_os_error(error: OSError, doing: str, *, writing: bool) -> ParedownError:
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means a full disk; libraries wrap the system's word in their own."""
+    number = getattr(error, "errno", None)
+    text = str(error)
+    return number in DISK_FULL or "No space left on device" in text or "errno = 28" in text
+
+
+def from_os_error(error: Exception, doing: str, *, writing: bool) -> ParedownError:
     """The right class for an operating system's refusal.
 
     Args:
-        error: What the operating system said.
+        error: What the operating system, or a library in its name, said.
         doing: What was being done, as a sentence's start: "Writing the results".
         writing: Whether it was a write; a full disk is then a matter of storage.
     """
-    where = str(error.filename or "")
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    where = str(getattr(error, "filename", None) or "")
+    reason = getattr(error, "strerror", None) or str(error)
+    number = getattr(error, "errno", None)
+    if is_disk_full(error):
         return StorageError(
-            f"{doing} failed: the disk is full ({reason}).",
+            f"{doing} failed: the disk is full.",
             where=where,
             hint="Free some space, or point TMPDIR or the destination at a larger disk.",
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if number in ACCESS_DENIED:
         hint = "Give this user the right to write there." if writing else "Make it readable."
         return InputError(f"{doing} failed: access denied ({reason}).", where=where, hint=hint)
     if isinstance(error, FileNotFoundError) and not writing:

@@ -68,6 +68,9 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
             where=str(destination),
             hint='Choose another destination, or set "overwrite": true under destination.',
         )
+    if earlier is not None and earlier.run_id == run_id:
+        message = "A file of the earlier result is missing or damaged: the job is done again."
+        watched.show({"event": "warning", "message": message})
     local.prepare(destination)
     with local.scratch() as scratch:
         output = scratch / "output"
@@ -124,7 +127,8 @@ def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
     versions; not the job's name, nor where inputs and outputs lie.
     """
     asked = job.model_dump(mode="json", exclude={"name", "destination", "model"})
-    asked["dataset"].pop("uri")
+    for name in ("uri", "sha256"):
+        asked["dataset"].pop(name)
     digests = {name: it.sha256 for name, it in inputs.items()}
     text = json.dumps([asked, digests, machine.versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

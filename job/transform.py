@@ -27,6 +27,7 @@ from job.datasets.data import (
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.job import JobConfig
+from job.manifest.outputs import MaxDropGate, MinValueGate
 from job.manifest.prune import PruneConfig
 from job.metrics import gates, promises
 from job.metrics.artifact import (
@@ -141,7 +142,8 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
         dataset = open_npz(dataset_file, job.dataset, specs, job.training.validation_split)
         for warning in check_inputs(dataset, specs):
             work.journal.warn(warning)
-        objective = choose(job.training, model, dataset.train.targets)
+        gated = [gate.metric for gate in job.gates if isinstance(gate, MaxDropGate | MinValueGate)]
+        objective = choose(job.training, model, dataset.train.targets, gated)
         stage.decide(f"loss {objective.loss_name}: {objective.reason}")
         labels = objective.loss_name == "sparse_categorical_crossentropy"
         check_targets(dataset, output, labels=labels)

@@ -11,6 +11,7 @@ each; whatever TensorFlow prints goes to standard error.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -20,11 +21,19 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from job.errors import BY_NAME, BugError, ParedownError, StageError, from_os_error
+from job.errors import (
+    BY_NAME,
+    BugError,
+    ParedownError,
+    StageError,
+    from_os_error,
+    is_disk_full,
+)
 from job.progress import Emit, Event, Journal
 from job.result import WorkResult
 
@@ -146,6 +155,8 @@ def _attempt(
         except BrokenPipeError:
             pass  # it is dead already; what it died of is told below
         for line in child.stdout:
+            if not line.endswith(b"\n"):
+                break  # it died while it wrote
             event: Event = json.loads(line)
             match event["event"]:
                 case "work_result":
@@ -219,8 +230,7 @@ def main() -> None:
 
 def _work(task: Task, emit: Emit) -> Event:
     try:
-        from job.transform import transform
-
+        transform = _import_transform()
         result = transform(
             task.manifest, task.model, task.dataset, Path(task.output), Journal(emit)
         )
@@ -234,11 +244,10 @@ def _work(task: Task, emit: Emit) -> Event:
                 hint="Give the job more memory, or lower training.batch_size.",
             )
         )
-    except OSError as error:
-        traceback.print_exc()
-        return _error_event(from_os_error(error, "Writing to scratch", writing=True))
     except Exception as error:  # noqa: BLE001 - the last resort: the parent must be told whatever it is
         traceback.print_exc()
+        if isinstance(error, OSError) or is_disk_full(error):
+            return _error_event(from_os_error(error, "Writing to scratch", writing=True))
         place = traceback.extract_tb(error.__traceback__)[-1]
         return _error_event(
             BugError(
@@ -247,6 +256,18 @@ def _work(task: Task, emit: Emit) -> Event:
                 hint="This is a bug in paredown: please report it with the output of --verbose.",
             )
         )
+
+
+def _import_transform() -> Callable[..., WorkResult]:
+    """Import what needs TensorFlow, with the garbage collector out of the way: importing makes
+    many objects that stay, which it would look at again and again, then and in all the run.
+    """
+    gc.disable()
+    from job.transform import transform
+
+    gc.freeze()
+    gc.enable()
+    return transform
 
 
 def _error_event(error: ParedownError) -> Event:

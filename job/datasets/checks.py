@@ -99,6 +99,12 @@ def _check_shape(array: Array, spec: TensorSpec, where: str) -> None:
 
 
 def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
+    if targets.dtype.kind == "f" and not bool((targets == np.rint(targets)).all()):
+        raise InputError(
+            "The labels are fractions and no class indices.",
+            where=where,
+            hint="Name another array, or set training.loss.",
+        )
     classes = output.shape[-1] or 0
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= classes:

@@ -126,7 +126,10 @@ def _array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
             "Name one of these under dataset in the manifest.",
         )
     _check_declared_size(archive, name, path)
-    return np.asarray(archive[name])
+    array = np.asarray(archive[name])
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)  # TensorFlow knows no other
 
 
 def _check_declared_size(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,10 @@ class Objective:
 
 
 def choose(
-    config: TrainingConfig, model: tf_keras.Model, targets: NDArray[np.generic]
+    config: TrainingConfig,
+    model: tf_keras.Model,
+    targets: NDArray[np.generic],
+    gated: Sequence[str],
 ) -> Objective:
     """Take the loss and the metrics from the manifest, or infer them.
 
@@ -97,6 +100,7 @@ def choose(
         config: What the manifest says; what it leaves out is inferred.
         model: For its last layer: the shape of its output and its activation.
         targets: (rows, ...), for their kind: class indices, one-hot rows, 0 and 1, or numbers.
+        gated: Metrics that gates ask for; they are measured too.
 
     Raises:
         InputError: Where the manifest's metrics do not go with the loss.
@@ -114,7 +118,8 @@ def choose(
         logits = ends_in not in ("softmax", "sigmoid") if asked_logits is None else asked_logits
         if asked_logits is None:
             why += f"; the model ends in {ends_in}, so from_logits is {str(logits).lower()}"
-    metrics = tuple(dict.fromkeys(config.metrics or _infer_metrics(name)))
+    asked = [*(config.metrics or _infer_metrics(name)), *gated]
+    metrics = tuple(dict.fromkeys(metric for metric in asked if metric != "loss"))
     if "accuracy" in metrics and name not in ACCURACY:
         raise InputError(
             f"accuracy has no meaning for the loss {name} ({why}).",

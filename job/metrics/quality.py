@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from job.errors import StageError
 from job.metrics.objective import Objective
 from job.result import DriftResult
 
@@ -78,6 +79,9 @@ def evaluate(
 
     Returns:
         ``loss`` and the manifest's metrics, and the outputs that the drift is measured on.
+
+    Raises:
+        StageError: Where an output is no finite number.
     """
     loss = objective.loss()
     mean_loss = tf_keras.metrics.Mean()
@@ -89,6 +93,12 @@ def evaluate(
     for start in range(0, rows, step):
         inputs, targets = read(start, min(start + step, rows))
         outputs = predict(inputs)
+        if not np.isfinite(outputs).all():
+            raise StageError(
+                "The outputs are NaN or infinite.",
+                where=f"test rows {start} to {start + len(outputs) - 1}",
+                hint="The weights are broken, or the inputs are of another scale than they know.",
+            )
         mean_loss.update_state(loss(targets, outputs), sample_weight=len(targets))
         for metric in metrics:
             metric.update_state(targets, outputs)

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from job.errors import StageError
+from job.errors import StageError, is_disk_full
 from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
 
 # One array for each input of the model, each (samples, ...), of the model's dtypes.
@@ -40,7 +40,9 @@ def quantize(
     _configure(converter, model, config, calibration)
     try:
         content = converter.convert()
-    except Exception as error:  # noqa: BLE001 - the converter raises whatever it stumbles over
+    except Exception as error:
+        if is_disk_full(error):
+            raise
         raise StageError(
             f"The model can't be converted to {config.type}: {_reason(error)}",
             where=f"quantize, {path.stem}",

@@ -58,7 +58,7 @@ def write_json(path: Path, document: Any) -> None:
         StorageError: Where the disk is full.
     """
     try:
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from job.errors import InputError, from_os_error
+from job.errors import ManifestError, from_os_error
 
 
-def read_text(path: Path, doing: str) -> str:
-    """A small text file's content.
+def read_manifest_text(path: Path | None) -> str:
+    """A manifest's text; from standard input where ``path`` is None.
 
     Raises:
-        InputError: Where it can't be read, or is no UTF-8.
+        ManifestError: Where it can't be read, or is no UTF-8.
     """
+    where = "standard input" if path is None else str(path)
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise from_os_error(error, doing, writing=False) from None
+        content = sys.stdin.buffer.read() if path is None else path.read_bytes()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{doing} failed: this is no UTF-8 text ({error.reason}).", where=str(path)
+        raise ManifestError(
+            f"The manifest is no UTF-8 text: {error.reason} at byte {error.start}.", where=where
         ) from None
+    except OSError as error:
+        refusal = from_os_error(error, "Reading the manifest", writing=False)
+        hint = "Give a path, a file:// URI, or - for standard input."
+        raise ManifestError(refusal.what, where=where, hint=hint) from None

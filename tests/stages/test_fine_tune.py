@@ -1,0 +1,168 @@
+"""fine_tune: the loop inside the graph computes what Keras's own ``fit`` computes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from job.errors import StageError
+from job.manifest.prune import PruneConfig
+from job.manifest.training import OptimizerConfig, TrainingConfig
+from job.progress import Event, Stage
+from job.stages.fine_tune import OPTIMIZERS, fine_tune, make_optimizer
+from job.stages.prune import Window, mask_weights, wrap
+
+layers = tf_keras.layers
+ROWS, BATCH, EPOCHS = 100, 16, 3
+STEPS = 7  # the last batch has 4 rows
+
+
+def small_model() -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(2)
+    return tf_keras.Sequential(
+        [
+            layers.InputLayer((12,)),
+            layers.Dense(16, activation="relu", name="hidden"),
+            layers.BatchNormalization(name="norm"),
+            layers.Dense(3, name="out"),
+        ]
+    )
+
+
+def an_epoch() -> tf.data.Dataset:
+    random = np.random.default_rng(1)
+    x = random.normal(size=(ROWS, 12)).astype("float32")
+    y = (x[:, :3].argmax(axis=1)).astype("int64")
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
+
+
+def compile_model(model: tf_keras.Model) -> None:
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(tf_keras.optimizers.Adam(0.01), loss, ["accuracy"])
+
+
+def silent() -> Stage:
+    return Stage("prune", lambda _: None)
+
+
+def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
+    """On the same batches the loop gives tfmot's weights, masks and metrics as ``fit`` does."""
+    asked = {"type": "polynomial_decay", "initial_sparsity": 0.2, "final_sparsity": 0.7}
+    config = PruneConfig.model_validate({"schedule": asked})
+    ours = wrap(small_model(), {"hidden": 0.7, "out": 0.7}, config, Window(2, 18, 4))
+    compile_model(ours)
+
+    def end_epoch() -> dict[str, float]:
+        mask_weights(ours)
+        return {"seen": 1.0}
+
+    training = TrainingConfig(epochs=EPOCHS)
+    history = fine_tune(ours, an_epoch().repeat(EPOCHS), STEPS, training, end_epoch, silent())
+
+    schedule = tfmot.sparsity.keras.PolynomialDecay(0.2, 0.7, 2, 18, power=3, frequency=4)
+
+    def by_tfmot(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        if not isinstance(layer, layers.Dense):
+            return layer
+        return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
+
+    theirs = tf_keras.models.clone_model(small_model(), clone_function=by_tfmot)
+    compile_model(theirs)
+    fitted = theirs.fit(
+        an_epoch(),
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+        callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
+    )
+    assert len(ours.weights) == len(theirs.weights)
+    for mine, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=0, atol=1e-6)
+    zeros = np.mean(ours.get_layer("prune_low_magnitude_hidden").layer.kernel.numpy() == 0)
+    assert zeros == pytest.approx(0.7, abs=1 / (12 * 16))
+    assert [it.epoch for it in history] == [1, 2, 3]
+    for name in ("loss", "accuracy"):
+        mine = [it.metrics[name] for it in history]
+        np.testing.assert_allclose(mine, fitted.history[name], rtol=1e-5)
+    assert all(it.metrics["val_seen"] == 1.0 for it in history)
+
+
+def test_progress_is_told_from_the_first_step_to_the_last() -> None:
+    """The last event is all steps of all, and the parts never fall."""
+    events: list[Event] = []
+    model = small_model()
+    compile_model(model)
+    stage = Stage("prune", events.append)
+    training = TrainingConfig(epochs=EPOCHS)
+    fine_tune(model, an_epoch().repeat(EPOCHS), STEPS, training, dict, stage)
+    done = [event["done"] for event in events]
+    assert done == sorted(done)
+    assert done[-1] == events[-1]["total"] == EPOCHS * STEPS
+
+
+def test_a_training_that_diverges_is_stopped() -> None:
+    """A learning rate that makes the loss infinite is a StageError that names the optimizer."""
+    model = small_model()
+    model.compile(tf_keras.optimizers.SGD(1e20), "mean_squared_error")
+    batches = an_epoch().map(lambda x, _: (x, x[:, :3] * 1e10)).repeat()
+    with pytest.raises(StageError, match="diverged") as caught:
+        fine_tune(model, batches, STEPS, TrainingConfig(epochs=EPOCHS), dict, silent())
+    assert caught.value.where == "training.optimizer"
+
+
+def optimizer(**fields: Any) -> tf_keras.optimizers.Optimizer:
+    return make_optimizer(OptimizerConfig.model_validate(fields), total_steps=40)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_takes_its_options_and_learns(name: str) -> None:
+    """Each type is the Keras class of that name, with the rate asked for, and lowers a loss."""
+    made = optimizer(type=name, learning_rate=0.05, clipnorm=2.0)
+    assert type(made).__name__.lower() == name
+    assert float(made.learning_rate) == pytest.approx(0.05)
+    assert made.clipnorm == 2.0
+    weight = tf.Variable([3.0, -2.0])
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(weight**2)
+        made.apply_gradients([(tape.gradient(loss, weight), weight)])
+    assert float(tf.reduce_sum(weight**2)) < 13.0
+
+
+def test_momentum_is_used() -> None:
+    """Two steps of SGD with momentum on a constant gradient move as Polyak's formula says."""
+    made = optimizer(type="sgd", learning_rate=0.1, momentum=0.9)
+    weight = tf.Variable([1.0])
+    for _ in range(2):
+        made.apply_gradients([(tf.constant([1.0]), weight)])
+    assert float(weight[0]) == pytest.approx(1 - 0.1 - (0.1 + 0.9 * 0.1))
+
+
+@pytest.mark.parametrize("step", [0, 7, 20, 39, 40, 90])
+def test_cosine_decay_ends_with_the_training(step: int) -> None:
+    """Without decay_steps, the rate follows a cosine over all the steps of the training."""
+    schedule = {"type": "cosine_decay", "alpha": 0.1}
+    made = optimizer(learning_rate=0.2, learning_rate_schedule=schedule)
+    made.iterations.assign(step)
+    wave = 0.5 * (1 + math.cos(math.pi * min(step, 40) / 40))
+    made.apply_gradients([(tf.constant([0.0]), tf.Variable([0.0]))])
+    made.iterations.assign(step)
+    assert float(made._learning_rate(step)) == pytest.approx(0.2 * (0.9 * wave + 0.1), rel=1e-5)
+
+
+@pytest.mark.parametrize("staircase", [False, True])
+def test_exponential_decay_follows_its_formula(staircase: bool) -> None:
+    """The rate falls by decay_rate for each decay_steps, smoothly or in steps."""
+    schedule = {"type": "exponential_decay", "decay_steps": 10, "decay_rate": 0.5}
+    made = optimizer(
+        learning_rate=0.2, learning_rate_schedule=schedule | {"staircase": staircase}
+    )
+    for step in (0, 5, 10, 25):
+        power = step // 10 if staircase else step / 10
+        assert float(made._learning_rate(step)) == pytest.approx(0.2 * 0.5**power, rel=1e-5)

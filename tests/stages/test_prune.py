@@ -1,0 +1,325 @@
+"""prune: what tfmot's masks become, step by step, against the same formulas in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from job.errors import StageError
+from job.manifest.prune import PruneConfig
+from job.manifest.training import TrainingConfig
+from job.models.layers import plan_layers, results, targets
+from job.progress import Stage
+from job.stages.fine_tune import fine_tune
+from job.stages.prune import (
+    MIN_UPDATES,
+    TFMOT_FREQUENCY,
+    Window,
+    check_reached,
+    mask_weights,
+    plan_window,
+    wrap,
+)
+from job.stages.strip import strip
+
+layers = tf_keras.layers
+Floats = NDArray[np.float32]
+POLYNOMIAL: dict[str, Any] = {"type": "polynomial_decay"}
+
+
+def prune_config(**sections: Any) -> PruneConfig:
+    return PruneConfig.model_validate(sections)
+
+
+def dense_model(rows: int = 20, columns: int = 10) -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(3)
+    return tf_keras.Sequential(
+        [layers.InputLayer((rows,)), layers.Dense(columns, name="dense")], name="tiny"
+    )
+
+
+@dataclass
+class Watch:
+    """What the wrapper's variables were after each step."""
+
+    masks: list[Floats] = field(default_factory=list)
+    thresholds: list[float] = field(default_factory=list)
+    kernels: list[Floats] = field(default_factory=list)
+
+
+def train(
+    model: tf_keras.Model,
+    target: Mapping[str, float],
+    config: PruneConfig,
+    window: Window,
+    steps: int,
+) -> tuple[tf_keras.Model, Watch]:
+    """Wrap and train for some steps; an epoch is a step, so that each one can be looked at."""
+    wrapped = wrap(model, target, config, window)
+    wrapped.compile(tf_keras.optimizers.SGD(0.05), "mean_squared_error")
+    random = np.random.default_rng(5)
+    x = random.normal(size=(steps * 8, *model.input_shape[1:])).astype("float32")
+    y = random.normal(size=(steps * 8, *model.output_shape[1:])).astype("float32")
+    watch = Watch()
+
+    def end_step() -> dict[str, float]:
+        for wrapper in wrapped.submodules:
+            if type(wrapper).__name__ == "PruneLowMagnitude":
+                kernel, mask, threshold = wrapper.pruning_vars[0]
+                watch.kernels.append(kernel.numpy())
+                watch.masks.append(mask.numpy())
+                watch.thresholds.append(float(threshold))
+        return {}
+
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    epochs = TrainingConfig(epochs=steps)
+    fine_tune(wrapped, batches, 1, epochs, end_step, Stage("prune", lambda _: None))
+    mask_weights(wrapped)
+    return wrapped, watch
+
+
+def largest(magnitudes: Floats, sparsity: float) -> NDArray[np.bool_]:
+    """True for the weights that stay: the largest ones, rounded as in Python, one at least."""
+    kept = max(1, int(np.rint(magnitudes.size * (1 - sparsity))))
+    order = np.argsort(magnitudes, axis=None)[::-1][:kept]
+    mask = np.zeros(magnitudes.size, dtype=bool)
+    mask[order] = True
+    return mask.reshape(magnitudes.shape)
+
+
+SCHEDULES = [
+    pytest.param(
+        POLYNOMIAL | {"initial_sparsity": 0.5, "final_sparsity": 0.8},
+        Window(0, 12, 3),
+        id="polynomial from 0",
+    ),
+    pytest.param(
+        POLYNOMIAL | {"initial_sparsity": 0.1, "final_sparsity": 0.93, "power": 1},
+        Window(2, 11, 4),
+        id="linear, ends between two updates",
+    ),
+    pytest.param(
+        POLYNOMIAL | {"initial_sparsity": 0.0, "final_sparsity": 0.7, "power": 2},
+        Window(3, 9, 1),
+        id="square, every step",
+    ),
+    pytest.param(
+        {"type": "constant", "target_sparsity": 0.33}, Window(0, 12, 5), id="constant from 0"
+    ),
+    pytest.param(
+        {"type": "constant", "target_sparsity": 0.6}, Window(4, 10, 3), id="constant from 4"
+    ),
+]
+
+
+@pytest.mark.parametrize(("schedule", "window"), SCHEDULES)
+def test_masks_follow_the_schedule_step_by_step(schedule: dict[str, Any], window: Window) -> None:
+    """At the schedule's steps, and at no other, the smallest weights are masked, as many as
+    Zhu and Gupta's formula says.
+    """
+    model = dense_model()
+    before = model.get_layer("dense").kernel.numpy()
+    final = schedule.get("final_sparsity", schedule.get("target_sparsity"))
+    _, watch = train(model, {"dense": final}, prune_config(schedule=schedule), window, 14)
+    due = [
+        t
+        for t in range(1, 15)
+        if window.begin_step <= t <= window.end_step
+        and (t - window.begin_step) % window.frequency == 0
+    ]
+    thresholds = [0.0, *watch.thresholds]
+    updated = [t for t in range(1, 15) if thresholds[t] != thresholds[t - 1]]
+    assert updated == due
+    assert window.updates == len(due)
+    mask = np.ones_like(before, dtype=bool)
+    for t, (kernel, found) in enumerate(
+        zip([before, *watch.kernels[:-1]], watch.masks, strict=True), 1
+    ):
+        if t in due:
+            span = (t - window.begin_step) / (window.end_step - window.begin_step)
+            initial = schedule.get("initial_sparsity", final)
+            asked = final + (initial - final) * (1 - span) ** schedule.get("power", 3)
+            mask = largest(np.abs(kernel), asked)
+        np.testing.assert_array_equal(found.astype(bool), mask, err_msg=f"step {t}")
+
+
+def test_masked_weights_are_zero_at_the_end_though_the_optimizer_moved_them() -> None:
+    """mask_weights gives zeros exactly where the mask is zero, and leaves the other weights."""
+    schedule = {"type": "constant", "target_sparsity": 0.4}
+    wrapped, watch = train(
+        dense_model(), {"dense": 0.4}, prune_config(schedule=schedule), Window(0, 4, 2), 4
+    )
+    moved, mask = watch.kernels[-1], watch.masks[-1]
+    assert np.count_nonzero(moved[mask == 0])
+    np.testing.assert_array_equal(wrapped.layers[0].layer.kernel.numpy(), moved * mask)
+
+
+@pytest.mark.parametrize("m_by_n", [(2, 4), (1, 4), (1, 2)])
+def test_m_by_n_leaves_n_minus_m_weights_in_each_group_along_the_input(
+    m_by_n: tuple[int, int],
+) -> None:
+    """Of every n weights that follow each other along the input axis, the m smallest are zero."""
+    tf_keras.utils.set_random_seed(4)
+    model = tf_keras.Sequential(
+        [
+            layers.InputLayer((5, 5, 4)),
+            layers.Conv2D(6, 3, name="conv"),
+            layers.Flatten(),
+            layers.Dense(7, name="dense"),
+        ]
+    )
+    before = {name: model.get_layer(name).kernel.numpy() for name in ("conv", "dense")}
+    config = prune_config(structure={"type": "m_by_n", "sparsity_m_by_n": m_by_n})
+    wrapped, _ = train(
+        model, dict.fromkeys(before, m_by_n[0] / m_by_n[1]), config, plan_window(config, 3), 3
+    )
+    stripped = strip(wrapped, model)
+    m, n = m_by_n
+    for name, original in before.items():
+        found = np.moveaxis(stripped.get_layer(name).kernel.numpy(), -2, -1).reshape(-1, n)
+        groups = np.abs(np.moveaxis(original, -2, -1).reshape(-1, n))
+        np.testing.assert_array_equal((found == 0).sum(axis=1), m)
+        np.testing.assert_array_equal(found == 0, groups.argsort(axis=1).argsort(axis=1) < m)
+
+
+def test_m_by_n_does_not_need_the_schedule() -> None:
+    """A begin_step that the training never gets to does not matter: the masks are set at step 1."""
+    config = prune_config(schedule={"type": "constant", "begin_step": 1000}, structure={"type": "m_by_n"})
+    wrapped, _ = train(dense_model(), {"dense": 0.5}, config, plan_window(config, 3), 3)
+    assert np.mean(wrapped.layers[0].layer.kernel.numpy() == 0) == 0.5
+
+
+@pytest.mark.parametrize("pooling", ["AVG", "MAX"])
+@pytest.mark.parametrize("size", [(1, 4), (2, 2), (4, 1)])
+def test_blocks_are_zero_as_a_whole_and_are_the_smallest(
+    size: tuple[int, int], pooling: str
+) -> None:
+    """The blocks with the smallest average (or largest) magnitude are zero, no others."""
+    model = dense_model(20, 12)
+    before = np.abs(model.get_layer("dense").kernel.numpy())
+    config = prune_config(
+        schedule={"type": "constant", "target_sparsity": 0.7},
+        structure={"type": "block", "block_size": size, "block_pooling_type": pooling},
+    )
+    wrapped, _ = train(model, {"dense": 0.7}, config, Window(1, 100, 100), 2)
+    blocks = before.reshape(20 // size[0], size[0], 12 // size[1], size[1])
+    pooled = blocks.mean(axis=(1, 3)) if pooling == "AVG" else blocks.max(axis=(1, 3))
+    kept = np.kron(largest(pooled, 0.7), np.ones(size, dtype=bool))
+    np.testing.assert_array_equal(wrapped.layers[0].layer.kernel.numpy() != 0, kept)
+
+
+def test_each_layer_reaches_the_target_of_its_own_rule() -> None:
+    """Rules, the schedule and a skipped layer each end where they should, in nested models too."""
+    tf_keras.utils.set_random_seed(6)
+    inner = tf_keras.Sequential(
+        [layers.InputLayer((20,)), layers.Dense(20, name="inner_dense")], name="inner"
+    )
+    model = tf_keras.Sequential(
+        [
+            layers.InputLayer((20,)),
+            inner,
+            layers.Dense(20, name="first"),
+            layers.Dense(20, name="second"),
+            layers.Dense(20, name="third"),
+        ]
+    )
+    config = prune_config(
+        schedule=POLYNOMIAL | {"initial_sparsity": 0.3, "final_sparsity": 0.5},
+        layers=[
+            {"name": "first", "target_sparsity": 0.9},
+            {"name": "inner_*", "target_sparsity": 0.2},
+            {"name": "third", "skip": True},
+        ],
+    )
+    plans = plan_layers(model, config)
+    before = {plan.name: plan.target_sparsity for plan in plans}
+    assert before == {"inner_dense": 0.2, "first": 0.9, "second": 0.5, "third": None}
+    wrapped, _ = train(model, targets(plans, "m"), config, plan_window(config, 8), 8)
+    found = results(plans, strip(wrapped, model))
+    assert {it.name: it.achieved_sparsity for it in found} == pytest.approx(
+        {"inner_dense": 0.2, "first": 0.9, "second": 0.5, "third": 0.0}, abs=1e-9
+    )
+    assert check_reached(found) == []
+
+
+def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
+    """Shared weights are pruned once, to what was asked."""
+    tf_keras.utils.set_random_seed(8)
+    shared = layers.Dense(10, name="shared")
+    left, right = tf_keras.Input((20,)), tf_keras.Input((20,))
+    model = tf_keras.Model([left, right], layers.Add()([shared(left), shared(right)]))
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.75})
+    wrapped = wrap(model, {"shared": 0.75}, config, plan_window(config, 6))
+    wrapped.compile("sgd", "mean_squared_error")
+    x = np.random.default_rng(0).normal(size=(6, 20)).astype("float32")
+    batches = tf.data.Dataset.from_tensors(((x, x), x[:, :10])).repeat(6)
+    fine_tune(wrapped, batches, 6, TrainingConfig(epochs=1), dict, Stage("prune", lambda _: None))
+    mask_weights(wrapped)
+    assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
+
+
+def test_tied_weights_that_miss_the_target_are_warned_of_with_both_figures() -> None:
+    """140 of 200 weights are equal, so 50 % can't be cut off: the warning says 30 % and 50 %."""
+    model = dense_model()
+    dense = model.get_layer("dense")
+    tied = np.full(200, 0.2, "float32")
+    tied[:60] = 0.1
+    dense.set_weights([tied.reshape(20, 10), np.zeros(10, "float32")])
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.5})
+    plans = plan_layers(model, config)
+    wrapped, _ = train(model, targets(plans, "m"), config, Window(1, 100, 100), 1)
+    (warning,) = check_reached(results(plans, strip(wrapped, model)))
+    assert "dense" in warning
+    assert "0.3000" in warning
+    assert "0.5000" in warning
+
+
+def test_a_model_in_which_nothing_was_pruned_is_an_error() -> None:
+    """Where every layer kept its weights, the schedule never fired."""
+    model = dense_model()
+    plans = plan_layers(model, prune_config())
+    with pytest.raises(StageError, match="No weight was pruned"):
+        check_reached(results(plans, model))
+
+
+steps = st.integers(0, 300)
+counts = st.integers(1, 150)
+
+
+@given(begin=steps, end=steps, frequency=counts)
+def test_updates_are_counted_as_the_steps_are(begin: int, end: int, frequency: int) -> None:
+    """Window.updates is what counting every step from 1 on gives."""
+    due = [t for t in range(max(begin, 1), end + 1) if (t - begin) % frequency == 0]
+    assert Window(begin, end, frequency).updates == len(due)
+
+
+@given(begin=steps, end=st.none() | steps, frequency=st.none() | counts, total=st.integers(1, 500))
+def test_a_window_fires_or_is_refused(
+    begin: int, end: int | None, frequency: int | None, total: int
+) -> None:
+    """A window is given exactly where a mask would be updated; what is left out is worked out."""
+    if end is not None and end <= begin:
+        end = begin + end + 1
+    schedule = {"begin_step": begin, "end_step": end, "frequency": frequency}
+    config = prune_config(schedule=POLYNOMIAL | schedule)
+    last = min(total if end is None else end, total)
+    every = frequency or max(1, min(TFMOT_FREQUENCY, (last - begin) // MIN_UPDATES))
+    due = [t for t in range(1, last + 1) if t >= begin and (t - begin) % every == 0]
+    if not due or (end is None and total <= begin):
+        with pytest.raises(StageError, match="never fires"):
+            plan_window(config, total)
+        return
+    window = plan_window(config, total)
+    assert window == Window(begin, total if end is None else end, every)
+    assert Window(begin, last, every).updates == len(due)
+    if frequency is None and last - begin >= MIN_UPDATES:
+        assert len(due) >= MIN_UPDATES
