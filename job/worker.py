@@ -38,7 +38,7 @@ from job.progress import Emit, Event, Journal
 from job.result import WorkResult
 
 # Least rights: what the child needs to run, and nothing that could be a credential.
-ENVIRONMENT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+ENVIRONMENT = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 ENVIRONMENT_PREFIXES = ("LC_", "PYTHON", "TF_", "XLA_", "ONEDNN_", "OMP_", "OPENBLAS_", "CUDA_")
 
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
@@ -143,7 +143,7 @@ def _attempt(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if verbose else stderr,
-            env=_environment(verbose=verbose) | settings,
+            env=_environment(task.scratch, verbose=verbose) | settings,
             start_new_session=True,  # Ctrl-C is for the parent to handle
         )
     assert child.stdin is not None
@@ -188,7 +188,7 @@ def _command() -> list[str]:
     return [sys.executable, "-P", "-c", code, str(Path(__file__).parent.parent)]
 
 
-def _environment(*, verbose: bool) -> dict[str, str]:
+def _environment(scratch: str, *, verbose: bool) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -198,6 +198,7 @@ def _environment(*, verbose: bool) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
         "TF_USE_LEGACY_KERAS": "1",
+        "TMPDIR": scratch,  # TensorFlow leaves files behind when it is killed
     }
 
 

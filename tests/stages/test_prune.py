@@ -98,7 +98,7 @@ def largest(magnitudes: Floats, sparsity: float) -> NDArray[np.bool_]:
 
 SCHEDULES = [
     pytest.param(
-        POLYNOMIAL | {"initial_sparsity": 0.5, "final_sparsity": 0.8},
+        POLYNOMIAL | {"initial_sparsity": 0.45, "final_sparsity": 0.8},
         Window(0, 12, 3),
         id="polynomial from 0",
     ),
@@ -172,7 +172,7 @@ def test_m_by_n_leaves_n_minus_m_weights_in_each_group_along_the_input(
     model = tf_keras.Sequential(
         [
             layers.InputLayer((5, 5, 4)),
-            layers.Conv2D(6, 3, name="conv"),
+            layers.Conv2D(8, 3, name="conv"),
             layers.Flatten(),
             layers.Dense(7, name="dense"),
         ]

@@ -1,0 +1,165 @@
+"""The sections, their defaults and their own rules."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pydantic
+import pytest
+
+from job.errors import ManifestError
+from job.manifest.job import JobConfig
+from job.manifest.outputs import DynamicRangeConfig, Int8Config
+from job.manifest.prune import PolynomialDecayConfig
+from job.manifest.read import read_manifest
+
+MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
+
+
+def read(**sections: Any) -> JobConfig:
+    """Read a minimal manifest with other sections."""
+    return read_manifest(json.dumps(MINIMAL | sections), "here.json")
+
+
+def test_what_is_left_out_takes_the_tutorials_setting() -> None:
+    """https://www.tensorflow.org/model_optimization/guide/pruning/pruning_with_keras."""
+    job = read()
+    assert (job.training.epochs, job.training.batch_size) == (2, 128)
+    assert job.training.validation_split == 0.1
+    assert (job.training.optimizer.type, job.training.optimizer.learning_rate) == ("adam", 0.001)
+    assert job.prune is not None
+    schedule = job.prune.schedule
+    assert isinstance(schedule, PolynomialDecayConfig)
+    assert (schedule.initial_sparsity, schedule.final_sparsity) == (0.5, 0.8)
+    assert (schedule.begin_step, schedule.end_step, schedule.power) == (0, None, 3.0)
+    assert job.prune.structure.type == "unstructured"
+    assert [codec.type for codec in job.codecs] == ["zip", "zopfli"]
+    assert job.quantize == (DynamicRangeConfig(),)
+    assert job.gates == ()
+    assert (job.destination.uri, job.destination.overwrite) == ("out", False)
+
+
+def test_null_skips_a_stage_and_an_empty_list_of_variants_does_too() -> None:
+    """What is skipped has no codecs and no variants."""
+    job = read(compress=None, quantize=None)
+    assert (job.codecs, job.variants) == ([], {})
+    assert read(quantize=[]).variants == {}
+    assert read(prune=None).prune is None
+
+
+def test_variants_are_called_by_their_name_or_else_by_their_type() -> None:
+    """The order of the manifest is kept."""
+    job = read(quantize=[{"type": "int8"}, {"type": "int8", "name": "coral", "per_channel": False}])
+    assert job.variants == {
+        "int8": Int8Config(type="int8"),
+        "coral": Int8Config(type="int8", name="coral", per_channel=False),
+    }
+
+
+def test_a_manifest_can_not_be_changed() -> None:
+    """What was validated stays valid."""
+    with pytest.raises(pydantic.ValidationError):
+        setattr(read(), "name", "b")  # noqa: B010 - mypy would refuse it otherwise
+
+
+@pytest.mark.parametrize(
+    ("sections", "path", "says"),
+    [
+        (
+            {"prune": {"schedule": {"type": "constant", "begin_step": 5, "end_step": 5}}},
+            "prune.schedule",
+            "end_step (5) must be larger than begin_step (5)",
+        ),
+        (
+            {"prune": {"schedule": {"type": "polynomial_decay", "initial_sparsity": 0.9}}},
+            "prune.schedule",
+            "initial_sparsity (0.9) must not be larger than final_sparsity (0.8)",
+        ),
+        (
+            {"prune": {"structure": {"type": "m_by_n", "sparsity_m_by_n": [4, 4]}}},
+            "prune.structure",
+            "m (4) must be smaller than n (4)",
+        ),
+        (
+            {"prune": {"layers": [{"target_sparsity": 0.5}]}},
+            "prune.layers.0",
+            "a rule needs a name pattern, a layer type, or both",
+        ),
+        (
+            {"prune": {"layers": [{"name": "a"}]}},
+            "prune.layers.0",
+            'a rule needs either a target_sparsity or "skip": true',
+        ),
+        (
+            {"prune": {"layers": [{"name": "a", "skip": True, "target_sparsity": 0.5}]}},
+            "prune.layers.0",
+            'a rule needs either a target_sparsity or "skip": true',
+        ),
+        (
+            {
+                "prune": {
+                    "structure": {"type": "m_by_n"},
+                    "layers": [{"name": "a", "target_sparsity": 0.5}],
+                }
+            },
+            "prune",
+            "with the structure m_by_n the sparsity is m/n for every layer; rules can only skip",
+        ),
+        (
+            {"training": {"loss": {"type": "huber", "from_logits": True}}},
+            "training.loss",
+            "from_logits has no meaning for the loss huber",
+        ),
+        (
+            {"training": {"optimizer": {"type": "adam", "momentum": 0.9}}},
+            "training.optimizer",
+            "momentum has no meaning for the optimizer adam",
+        ),
+    ],
+)
+def test_a_section_that_contradicts_itself_is_refused(
+    sections: dict[str, Any], path: str, says: str
+) -> None:
+    """The message stands at the section's path and quotes the values."""
+    with pytest.raises(ManifestError) as caught:
+        read(**sections)
+    assert caught.value.what == f"The manifest has a problem:\n  {path}: {says}"
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("name", ""),
+        ("name", "../up"),
+        ("name", "a" * 101),
+        ("model.uri", ""),
+        ("model.sha256", "A" * 64),
+        ("dataset.type", "csv"),
+        ("dataset.scale", "big"),
+        ("training.epochs", 1.5),
+        ("training.batch_size", 0),
+        ("training.validation_split", -0.1),
+        ("training.seed", 2**31),
+        ("training.metrics", []),
+        ("training.optimizer.learning_rate", 0),
+        ("training.optimizer.clipnorm", -1),
+        ("prune.min_weights", -1),
+        ("compress.codecs", []),
+        ("destination.uri", ""),
+        ("destination.overwrite", "perhaps"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_at_its_path(path: str, wrong: object) -> None:
+    """Counts are whole and positive, fractions below one, names fit for files."""
+    change = f"{path}={json.dumps(wrong)}"
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(json.dumps(MINIMAL), "here.json", [change])
+    assert caught.value.what.startswith(f"The manifest has a problem:\n  {path}: ")
+
+
+def test_inputs_may_be_one_array_several_or_a_map() -> None:
+    """All three ways of naming arrays are kept as they were written."""
+    for names in ("x", ["x", "z"], {"left": "x", "right": "z"}):
+        job = read(dataset={"uri": "d", "train": {"inputs": names, "targets": "y"}})
+        assert job.dataset.train.inputs == names

@@ -1,0 +1,61 @@
+"""pydantic's findings in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+import pytest
+
+from job.manifest.job import JobConfig
+from job.manifest.problem import Problem, from_validation
+
+MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
+
+
+def found(document: dict[str, Any]) -> list[Problem]:
+    """The problems of a document that is no valid job."""
+    with pytest.raises(pydantic.ValidationError) as caught:
+        JobConfig.model_validate(document)
+    return from_validation(caught.value.errors(), document, JobConfig)
+
+
+def test_a_problem_reads_as_its_path_and_what_it_is() -> None:
+    """The whole manifest has a name too."""
+    assert str(Problem("a.0.b", "no")) == "a.0.b: no"
+    assert str(Problem("", "no")) == "(the manifest): no"
+
+
+def test_paths_are_those_of_the_users_json() -> None:
+    """The tags of unions, which pydantic has in its locations, are no keys of the document."""
+    document = MINIMAL | {"quantize": [{"type": "int8", "calibration_samples": "many"}]}
+    assert [it.path for it in found(document)] == ["quantize.0.calibration_samples"]
+
+
+def test_a_missing_field_is_at_the_path_that_it_would_have() -> None:
+    """It is not in the document, and its path is still told in full."""
+    assert found({"name": "a", "model": {}, "dataset": {"uri": "d"}}) == [
+        Problem("model.uri", "this field is required")
+    ]
+
+
+def test_a_field_named_like_a_union_tag_is_not_mistaken_for_it() -> None:
+    """``int8`` is a tag of the variants' union, and here an unknown field in one."""
+    document = MINIMAL | {"quantize": [{"type": "int8", "int8": 1}]}
+    assert [it.path for it in found(document)] == ["quantize.0.int8"]
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    """A megabyte in the wrong place does not fill the terminal."""
+    problem = found(MINIMAL | {"training": {"epochs": ["x" * 1_000_000]}})[0]
+    assert problem.path == "training.epochs"
+    assert len(str(problem)) < 300
+
+
+def test_an_object_in_place_of_a_name_is_judged_as_the_object_that_it_is() -> None:
+    """A codec may be a name or an object: for an object, the name's failure is not told."""
+    problems = found(MINIMAL | {"compress": {"codecs": [{"type": "zip", "level": "high"}]}})
+    assert [it.path for it in problems] == ["compress.codecs.0.level"]
+    problems = found(MINIMAL | {"training": {"loss": {"type": "hubber"}}})
+    assert [it.path for it in problems] == ["training.loss.type"]
+    assert 'did you mean "huber"?' in problems[0].message
