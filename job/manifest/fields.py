@@ -1,7 +1,5 @@
 """What the manifest's models share: strictness, and the small types of several sections."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -1,7 +1,5 @@
 """What goes in: the trained model and the data set."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The manifest of kind ``job``: one model in, smaller models and their proof out."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

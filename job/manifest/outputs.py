@@ -1,7 +1,5 @@
 """What comes out: encodings, quantized variants, gates and the place for it all."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What is pruned, how far, when and in which pattern; fields are named as in tfmot."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """How the model is fine-tuned while it is pruned; losses, metrics, optimizers by Keras name."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
