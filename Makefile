@@ -12,25 +12,26 @@ help: ## Show what can be made
 
 install: $(VENV)/installed ## Install into .venv, from requirements.lock
 
-# A venv needs ensurepip, which Debian packs apart; pip itself can stand in for it.
+# A virtual environment needs ensurepip, which Debian packs apart.
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "paredown needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	  { echo "paredown needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Debian's python3-venv"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
+	  else \
+	    echo "Python lacks venv. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; \
+	  fi
+	@echo "Installing into $(VENV); TensorFlow is large, this takes a minute or two"
 	@rm -rf $(VENV)
-	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
-	  $(PYTHON) -m venv $(VENV); \
-	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
-	  $(PYTHON) -m venv --without-pip $(VENV) && \
-	  $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; \
-	else \
-	  echo "Python can't make a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; \
-	fi
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 quickstart: install ## Run the quickstart: an MNIST model, 14 times smaller
-	$(BIN)/paredown run manifests/quickstart/quickstart.json
+	$(BIN)/paredown run manifests/quickstart/quickstart.json --log text
 
 test: install ## Run the tests
 	$(BIN)/python -m pytest

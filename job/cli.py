@@ -23,6 +23,7 @@ import typer
 
 from job import __version__
 from job.errors import GATE_MISSED_EXIT_CODE, BugError, InterruptedRunError, ParedownError
+from job.progress import ScreenKind, open_screen
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -60,6 +61,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
     ] = None,
+    log: Annotated[
+        ScreenKind, typer.Option(help="How progress is shown; auto is text on a terminal.")
+    ] = ScreenKind.AUTO,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
     ] = False,
@@ -67,11 +71,10 @@ def run(
     """Run the job that the manifest describes."""
     from job.manifest.read import read_manifest
     from job.pipeline import run_job
-    from job.progress import open_screen
     from job.report import table
 
     gc.enable()
-    screen = open_screen()
+    screen = open_screen(log)
     try:
         text, base = _read(manifest)
         changes = list(sets or [])

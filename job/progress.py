@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import enum
 import json
 import sys
 import time
@@ -88,6 +89,14 @@ class Journal:
         """Record something that the user should know of, and go on."""
         self.warnings.append(text)
         self.emit({"event": "warning", "message": text})
+
+
+class ScreenKind(enum.StrEnum):
+    """How progress is shown."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
 
 
 class Screen(Protocol):
@@ -180,6 +189,7 @@ class Terminal:
             console=self._console,
         )
         self._tasks: dict[str, Any] = {}
+        self._last_words = ""
 
     def show(self, event: Event) -> None:
         """Move the bars; print warnings above them."""
@@ -195,8 +205,8 @@ class Terminal:
                 self._fill(self._tasks[event["stage"]])
             case "run_finished":
                 self._bars.stop()
-                if event["already_done"]:
-                    self._console.print(f"Done already: {_plain(event['result'])}")
+                done = "It was done already; the" if event["already_done"] else "The"
+                self._last_words = f"{done} results are in {event['result']}"
             case _:
                 self._say(event)
 
@@ -223,7 +233,7 @@ class Terminal:
             self._warn(event["message"])
 
     def _warn(self, message: str) -> None:
-        self._console.print(f"[yellow]warning:[/] {_plain(message)}")
+        self._console.print(f"[yellow]warning:[/] {_plain(message)}", soft_wrap=True)
 
     def table(
         self,
@@ -242,13 +252,13 @@ class Terminal:
         for row in rows:
             table.add_row(*row)
         self._console.print(table)
-        for note in notes:
-            self._console.print(_plain(note))
+        for note in [*notes, self._last_words]:
+            self._console.print(_plain(note), soft_wrap=True)
 
     def error(self, error: ParedownError) -> None:
         """Print the error on standard error."""
         self._bars.stop()
-        self._errors.print(f"[red]error:[/] {_plain(str(error))}")
+        self._errors.print(f"[red]error:[/] {_plain(str(error))}", soft_wrap=True)
 
     def close(self) -> None:
         """Stop the bars."""
@@ -262,6 +272,8 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-def open_screen() -> Screen:
-    """Bars where standard output is a terminal, JSON lines elsewhere."""
-    return Terminal() if sys.stdout.isatty() else JsonLines(sys.stdout, sys.stderr)
+def open_screen(kind: ScreenKind) -> Screen:
+    """The screen asked for; ``auto`` is text on a terminal and JSON lines elsewhere."""
+    if kind is ScreenKind.TEXT or (kind is ScreenKind.AUTO and sys.stdout.isatty()):
+        return Terminal()
+    return JsonLines(sys.stdout, sys.stderr)
