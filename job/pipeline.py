@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from job import machine, worker
 from job.errors import InputError, InterruptedRunError, ManifestError
 from job.manifest.job import JobConfig
+from job.manifest.outputs import SUFFIXES
 from job.progress import Event, Screen
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
@@ -71,7 +72,8 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
     if earlier is not None and earlier.run_id == run_id:
         message = "A file of the earlier result is missing or damaged: the job is done again."
         watched.show({"event": "warning", "message": message})
-    local.prepare(destination)
+    replaced = _files(earlier) if earlier else []
+    local.prepare(destination, _planned(job), [*replaced, MANIFEST_FILE] if earlier else [])
     with local.scratch() as scratch:
         output = scratch / "output"
         output.mkdir()
@@ -86,7 +88,6 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
         result = _assemble(job, inputs, run_id, work, started)
         local.write_json(output / MANIFEST_FILE, result.manifest)
         local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
-        replaced = _files(earlier) if earlier else []
         local.publish(output, destination, last=RESULT_FILE, replaced=replaced)
     watched.show(finished_event(result, str(destination), already_done=False))
     return result
@@ -151,6 +152,14 @@ def _earlier_result(destination: Path) -> Result | None:
             where=str(path),
             hint="Choose another destination, or move that file away.",
         ) from None
+
+
+def _planned(job: JobConfig) -> list[str]:
+    """The files that the job is going to write, but for ``result.json``."""
+    models = ["baseline.h5", *(["prune.h5"] if job.prune else [])]
+    models += [f"{name}.tflite" for name in job.variants]
+    suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]
+    return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]
 
 
 def _files(result: Result) -> list[str]:

@@ -156,7 +156,7 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
             input_names=[spec.name for spec in specs],
             threads=machine.cores(),
         )
-        file = work.output / f"baseline{model_file.suffix.lower() or '.h5'}"
+        file = work.output / "baseline.h5"
         shutil.copyfile(model_file, file)
         work.encoder.add(file)
         return Loaded(KerasFile(file, model, keras_predictor(model)), dataset, ruler)

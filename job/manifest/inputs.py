@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from job.manifest.fields import Config, Sha256, Uri
+from job.manifest.fields import Config, Positive, Sha256, Uri
 
 ArrayName = Annotated[str, Field(min_length=1)]
 
@@ -35,7 +35,7 @@ class NpzConfig(Config):
     """Where the archive is; a relative URI is relative to the manifest."""
     sha256: Sha256 | None = None
     """The file's SHA-256, in hexadecimal. A file with another one is refused."""
-    scale: float = 1.0
+    scale: Positive = 1.0
     """The inputs are multiplied with this: 1/255 makes pixels 0 to 1."""
     train: SplitConfig = Field(
         default_factory=lambda: SplitConfig(inputs="x_train", targets="y_train")

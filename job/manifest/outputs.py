@@ -19,6 +19,16 @@ LEVELS: dict[str, tuple[int, int]] = {
     "xz": (0, 9),
 }
 
+# What a codec adds to a file's name; zopfli writes what gzip reads.
+SUFFIXES: dict[str, str] = {
+    "zip": ".zip",
+    "gzip": ".gz",
+    "zopfli": ".zopfli.gz",
+    "zstd": ".zst",
+    "brotli": ".br",
+    "xz": ".xz",
+}
+
 
 class CodecConfig(Config):
     """A codec with its options."""

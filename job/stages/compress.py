@@ -23,7 +23,7 @@ import zopfli.gzip
 import zstandard
 
 from job.errors import StageError
-from job.manifest.outputs import LEVELS, CodecConfig
+from job.manifest.outputs import LEVELS, SUFFIXES, CodecConfig
 from job.result import EncodingResult
 
 # zopfli takes 1 to 20 s for each MB; above this it is left out unless max_bytes allows more.
@@ -35,12 +35,11 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Codec:
-    """How a codec encodes and decodes, and what it adds to a file's name.
+    """How a codec encodes and decodes.
 
     ``encode`` takes the bytes, the level and the file's name (archives hold it).
     """
 
-    suffix: str
     encode: Callable[[bytes, int, str], bytes]
     decode: Callable[[bytes], bytes]
 
@@ -70,23 +69,18 @@ def brotli_window(size: int) -> int:
 
 
 CODECS: dict[str, Codec] = {
-    "zip": Codec(".zip", _zip, _unzip),
-    "gzip": Codec(
-        ".gz", lambda data, level, _: gzip.compress(data, level, mtime=0), gzip.decompress
-    ),
+    "zip": Codec(_zip, _unzip),
+    "gzip": Codec(lambda data, level, _: gzip.compress(data, level, mtime=0), gzip.decompress),
     "zopfli": Codec(
-        ".zopfli.gz",
         lambda data, rounds, _: bytes(zopfli.gzip.compress(data, numiterations=rounds)),
         gzip.decompress,
     ),
     "zstd": Codec(
-        ".zst",
         lambda data, level, _: zstandard.ZstdCompressor(level=level).compress(data),
         lambda data: zstandard.ZstdDecompressor().decompress(data),
     ),
-    "brotli": Codec(".br", _brotli, lambda data: bytes(brotli.decompress(data))),
+    "brotli": Codec(_brotli, lambda data: bytes(brotli.decompress(data))),
     "xz": Codec(
-        ".xz",
         lambda data, level, _: lzma.compress(data, preset=level | lzma.PRESET_EXTREME),
         lzma.decompress,
     ),
@@ -117,7 +111,7 @@ def compress(path: Path, codec: CodecConfig) -> EncodingResult:
     """
     how = CODECS[codec.type]
     data = path.read_bytes()
-    target = path.with_name(path.name + how.suffix)
+    target = path.with_name(path.name + SUFFIXES[codec.type])
     target.write_bytes(how.encode(data, _level(codec), path.name))
     encoded = target.read_bytes()
     if how.decode(encoded) != data:

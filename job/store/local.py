@@ -8,13 +8,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from job.errors import InputError, from_os_error
+from job.errors import InputError, ManifestError, from_os_error
 
 PARTIAL = ".partial"
+# Stands at the destination while files are put there.
+MARKER = ".paredown-publishing"
 
 
 def measure(path: Path, doing: str) -> tuple[int, str]:
@@ -63,16 +65,27 @@ def write_json(path: Path, document: Any) -> None:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
 
 
-def prepare(destination: Path) -> None:
-    """Make sure, before any work, that results can be written; clear what a killed run left.
+def prepare(destination: Path, planned: Collection[str], known: Collection[str]) -> None:
+    """Make sure, before any work, that the results can be written and hurt nobody else's files.
+
+    What a killed run left under temporary names is cleared.
+
+    Args:
+        destination: The folder.
+        planned: The names of the files that are going to be written.
+        known: The files that an earlier run wrote, which may be replaced.
 
     Raises:
+        ManifestError: Where files with planned names are there that no run is known to have made.
         InputError: Where the destination is no folder or may not be written.
         StorageError: Where the disk is full.
     """
     probe = destination / f".paredown-probe-{os.getpid()}{PARTIAL}"
     try:
         destination.mkdir(parents=True, exist_ok=True)
+        if not (destination / MARKER).exists():
+            foreign = [name for name in planned if (destination / name).exists()]
+            _refuse(destination, sorted(set(foreign) - set(known)))
         for left_over in destination.glob(f".*{PARTIAL}"):
             left_over.unlink(missing_ok=True)
         probe.write_bytes(b"paredown")
@@ -87,11 +100,21 @@ def prepare(destination: Path) -> None:
         raise from_os_error(error, "Preparing the destination", writing=True) from None
 
 
+def _refuse(destination: Path, foreign: list[str]) -> None:
+    if foreign:
+        raise ManifestError(
+            f"The destination holds files that would be overwritten: {', '.join(foreign)}.",
+            where=str(destination),
+            hint="Choose a folder of its own for the results, or move those files away.",
+        )
+
+
 def publish(source: Path, destination: Path, last: str, replaced: Iterable[str]) -> None:
     """Put all files of a folder into the destination, the one named ``last`` at the end.
 
     A result of an earlier run is taken away first, so that it never stands beside files that are
-    not its own. Every file is written under a temporary name, flushed to the disk and renamed.
+    not its own. Every file is written under a temporary name, flushed to the disk and renamed. A
+    marker says meanwhile that the files there are a run's.
 
     Args:
         source: The folder.
@@ -105,11 +128,12 @@ def publish(source: Path, destination: Path, last: str, replaced: Iterable[str])
     """
     ordered = sorted(source.iterdir(), key=lambda file: (file.name == last, file.name))
     try:
-        (destination / last).unlink(missing_ok=True)
-        for name in replaced:
+        (destination / MARKER).touch()
+        for name in [last, *replaced]:
             (destination / name).unlink(missing_ok=True)
         for file in ordered:
             _put(file, destination / file.name)
+        (destination / MARKER).unlink()
         _flush_folder(destination)
     except OSError as error:
         raise from_os_error(error, "Writing the results", writing=True) from None
