@@ -9,16 +9,18 @@ import numpy as np
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models.scan import scan_h5
+from job.models.scan import read_config
+from job.models.scan_hdf5 import read_attributes
 
 
 def load(path: Path) -> tf_keras.Model:
     """Load a model for inference and training; nothing that it was compiled with is kept.
 
     Raises:
-        InputError: Where the file is refused, or Keras can't rebuild the model from it.
+        InputError: Where the file is no whole Keras 2 model, is refused by the scan, or Keras
+            can't rebuild the model from it.
     """
-    scan_h5(path)
+    _judge(path)
     try:
         model = tf_keras.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - Keras raises whatever the config makes it stumble over
@@ -36,6 +38,25 @@ def load(path: Path) -> tf_keras.Model:
             hint="Build it before it is saved: model.build(...), or add an InputLayer.",
         )
     return model
+
+
+def _judge(path: Path) -> None:
+    """Read the file's configuration as data, and refuse what could run code."""
+    attributes = read_attributes(path)
+    if "model_config" not in attributes:
+        raise InputError(
+            "The model file holds weights only: there is no model_config in it.",
+            where=str(path),
+            hint="Save the whole model: model.save('model.h5'), not model.save_weights(...).",
+        )
+    version = attributes.get("keras_version", "1")
+    if not version.startswith("2."):
+        raise InputError(
+            f"The model file was saved by Keras {version}; this version reads Keras 2.",
+            where=str(path),
+            hint="Save the model with tf_keras (Keras 2): model.save('model.h5').",
+        )
+    read_config(attributes["model_config"], str(path))
 
 
 def has_optimizer_state(path: Path) -> bool:

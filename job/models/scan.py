@@ -1,114 +1,122 @@
-"""Judge a model file before anything of it is deserialized: a model is somebody's program.
+"""Judge a model's configuration before anything of it is deserialized: a model is a program.
 
 ``tf_keras.models.load_model`` runs code that a file carries (``Lambda`` layers) and imports what
-a file names. So the configuration is read as data first, and refused unless every class in it is
-a built-in layer that carries no code.
+a file names (the pattern of CVE-2025-1550). So the configuration is read as data first, and every
+class and function in it, wherever it stands, must be a built-in one that carries no code.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import h5py
-import tf_keras
-
 from job.errors import InputError
+from job.models import allowed
 
-# Built-in layers that carry code, or call functions by name.
-CARRY_CODE = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda", "ClassMethod"})
-CONTAINERS = frozenset({"Sequential", "Functional", "Model"})
+# Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
+MAX_DEPTH = 400
 
 
-def scan_h5(path: Path) -> dict[str, Any]:
-    """Read and judge the configuration of a whole-model HDF5 file.
+def read_config(text: str, where: str) -> dict[str, Any]:
+    """Parse and judge a model's configuration.
+
+    Args:
+        text: JSON, as Keras wrote it.
+        where: The file, for messages.
 
     Returns:
-        The model's configuration, as Keras wrote it.
+        The configuration.
 
     Raises:
-        InputError: Where the file is no whole model, or holds what could run code.
+        InputError: Where it is corrupt, or names what could run code or read files.
     """
-    attributes = _attributes(path)
-    if "model_config" not in attributes:
-        raise InputError(
-            "The model file holds weights only: there is no model_config in it.",
-            where=str(path),
-            hint="Save the whole model: model.save('model.h5'), not model.save_weights(...).",
-        )
-    version = attributes.get("keras_version", "1")
-    if not version.startswith("2."):
-        raise InputError(
-            f"The model file was saved by Keras {version}; this version reads Keras 2.",
-            where=str(path),
-            hint="Save the model with tf_keras (Keras 2): model.save('model.h5').",
-        )
     try:
-        config = json.loads(attributes["model_config"])
-    except ValueError as error:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The model file is corrupt: its model_config is no JSON ({error}).", where=str(path)
+            f"The model file is corrupt: its configuration is no JSON ({error}).", where=where
         ) from None
-    for place, class_name in _classes(config, "model"):
-        _judge(place, class_name, path)
-    return dict(config)
-
-
-def _attributes(path: Path) -> dict[str, str]:
-    try:
-        with h5py.File(path, "r") as file:
-            return {
-                name: value.decode() if isinstance(value, bytes) else str(value)
-                for name, value in file.attrs.items()
-                if name in ("model_config", "keras_version", "backend")
-            }
-    except OSError as error:
-        reason = str(error)
-        if "truncated" in reason:
-            raise InputError(
-                "The model file is truncated: it ends before the data that it announces.",
-                where=str(path),
-                hint="Copy it again, and pin its sha256 in the manifest.",
-            ) from None
+    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise InputError(
-            "The model file is no readable HDF5 file.",
-            where=str(path),
-            hint="Give a whole Keras 2 model, saved with model.save('model.h5').",
-        ) from None
-    except (ValueError, RuntimeError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"The model file is corrupt: {error}.", where=str(path)) from None
+            "The model file is corrupt: its configuration names no model class.", where=where
+        )
+    for place, node in _objects(config, "", where):
+        _judge(node, f"{where}, layer {place.strip('/') or '(the model)'}")
+    return config
 
 
-def _classes(node: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Every layer class that the configuration names, with the layer's place."""
-    if isinstance(node, dict):
-        config = node.get("config")
-        if isinstance(node.get("class_name"), str) and isinstance(config, dict):
-            inner = config.get("name", node.get("name"))
-            place = f"{place}/{inner}" if inner else place
-            if "layers" in config or inner:
-                yield place, node["class_name"]
-        for value in node.values():
-            yield from _classes(value, place)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _classes(value, place)
+def _objects(
+    config: dict[str, Any], place: str, where: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of the configuration, with the names of the layers around it."""
+    pending: list[tuple[Any, str, int]] = [(config, place, 0)]
+    while pending:
+        node, place, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise InputError("The model's configuration is nested too deeply.", where=where)
+        if isinstance(node, dict):
+            if "class_name" in node:
+                inner = node.get("config")
+                named = inner.get("name") if isinstance(inner, dict) else None
+                place = f"{place}/{named or node.get('name') or node['class_name']}"
+            yield place, node
+            pending.extend((value, place, depth + 1) for value in node.values())
+        elif isinstance(node, list):
+            pending.extend((value, place, depth + 1) for value in node)
 
 
-def _judge(place: str, class_name: str, path: Path) -> None:
-    where = f"{path}, layer {place}"
-    if class_name in CARRY_CODE:
+def _judge(node: dict[str, Any], where: str) -> None:
+    for key in ("module", "fn_module", "function_type", "module_name"):
+        if node.get(key) is not None:
+            _judge_module(node[key], where)
+    if "class_name" in node:
+        _judge_class(node, where)
+
+
+def _judge_module(module: object, where: str) -> None:
+    if not isinstance(module, str) or module.split(".")[0] not in allowed.MODULES:
         raise InputError(
-            f"The model holds a {class_name} layer, which is code that would run here.",
+            f"The model names code of the module {module!r}, which is not Keras's.",
+            where=where,
+            hint="Rebuild the model of built-in layers; other code is not loaded.",
+        )
+
+
+def _judge_class(node: dict[str, Any], where: str) -> None:
+    name, config = node["class_name"], node.get("config")
+    if name in allowed.CARRY_CODE:
+        raise InputError(
+            f"The model holds a {name} layer, which is code that would run here.",
             where=where,
             hint="Replace it with a built-in layer (Rescaling, Reshape, ...) and save it again.",
         )
-    known = getattr(tf_keras.layers, class_name, None)
-    if class_name not in CONTAINERS and not isinstance(known, type):
+    if name in allowed.CALL_FUNCTIONS:
+        _judge_function(config, where)
+    elif name == "function":
+        if config not in allowed.function_names():
+            raise InputError(f"The model names the unknown function {config!r}.", where=where)
+    elif not isinstance(name, str) or name not in allowed.class_names():
         raise InputError(
-            f"The model holds a layer of the class {class_name}, which is not built into Keras.",
+            f"The model holds the class {name!r}, which is not built into Keras.",
             where=where,
             hint="Rebuild the model of built-in layers; custom classes are not loaded.",
+        )
+    if name in allowed.READ_FILES and isinstance(config, dict):
+        vocabulary = config.get("vocabulary")
+        if isinstance(vocabulary, str):
+            raise InputError(
+                f"The {name} layer reads its vocabulary from a file of its own ({vocabulary}).",
+                where=where,
+                hint="Save the model with the vocabulary in it.",
+            )
+
+
+def _judge_function(config: object, where: str) -> None:
+    function = config.get("function") if isinstance(config, dict) else None
+    if function not in allowed.HARMLESS_FUNCTIONS:
+        raise InputError(
+            f"The model calls the function {function!r}, which is not known to be harmless.",
+            where=where,
+            hint="Replace the call with a built-in layer, and save the model again.",
         )
