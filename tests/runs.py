@@ -1,4 +1,4 @@
-"""Runs to watch, to stop and to read back; and disks that are full or may not be written."""
+"""Runs to watch and to stop; and disks that are full or may not be written."""
 
 from __future__ import annotations
 
@@ -28,44 +28,6 @@ CREDENTIALS = {
     "TF_TOKEN_app_terraform_io": "canary",
     "TF_VAR_db_password": "canary",
 }
-
-
-def write_manifest(folder: Path, tiny: Path, **sections: Any) -> Path:
-    """Write a manifest for the tiny model into ``folder``; keywords replace its sections."""
-    document = {
-        "name": "tiny",
-        "model": {"uri": str(tiny / "model.h5")},
-        "dataset": {"type": "npz", "uri": str(tiny / "data.npz"), "scale": 1 / 255},
-        "training": {"epochs": 2, "batch_size": 32},
-        "destination": {"uri": "out"},
-    } | sections
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(document))
-    return path
-
-
-def strict_json(text: str) -> Any:
-    """Parse JSON as the standard has it: without NaN and Infinity, which Python would take."""
-
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
-
-    return json.loads(text, parse_constant=refuse)
-
-
-def read_result(destination: Path) -> dict[str, Any]:
-    """What ``result.json`` at a destination says."""
-    return dict(strict_json((destination / "result.json").read_text()))
-
-
-def digestible(destination: Path) -> dict[str, bytes]:
-    """Every file of a destination that has to be the same in each run: name -> bytes."""
-    return {
-        path.name: path.read_bytes()
-        for path in sorted(destination.iterdir())
-        if path.name != "result.json"
-    }
 
 
 class Watched:
@@ -148,9 +110,10 @@ def tmpfs(folder: Path, options: str) -> Iterator[Path]:
     """A file system of its own, for as long as the context lasts; needs root."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    unmount = ["umount", "--lazy", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("mounting a tmpfs needs root and the right to mount")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(unmount, check=True)

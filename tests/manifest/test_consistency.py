@@ -88,9 +88,8 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
             "gates.0.artifact: 'prune' is not made by this job, which makes dynamic_range",
         ),
         (
-            {"gates": [gate(), gate(metric="auc")], "training": {"metrics": ["accuracy"]}},
-            "gates.1.metric: 'auc' is not measured, only loss, accuracy; "
-            "add it to training.metrics",
+            {"gates": [gate(metric="auc")], "training": {"metrics": ["recall"]}},
+            "gates.0.metric: 'auc' is not measured, only loss, recall; add it to training.metrics",
         ),
     ],
 )

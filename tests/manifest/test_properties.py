@@ -56,13 +56,13 @@ VARIANTS = st.one_of(
 DOCUMENTS = objects(
     name_=NAMES,
     model_=objects(uri_=TEXTS, sha256=st.from_regex(r"\A[0-9a-f]{64}\Z")),
-    dataset_=objects(uri_=TEXTS, train=SPLITS, test=SPLITS, scale=st.floats(-1e9, 1e9)),
+    dataset_=objects(uri_=TEXTS, train=SPLITS, test=SPLITS, scale=st.floats(1e-9, 1e9)),
     training=objects(
         epochs=COUNTS,
         batch_size=COUNTS,
         validation_split=FRACTIONS,
         seed=st.integers(0, 2**31 - 1),
-        optimizer=objects(type=st.sampled_from(["sgd", "rmsprop"]), momentum=FRACTIONS),
+        optimizer=objects(type_=st.sampled_from(["sgd", "rmsprop"]), momentum=FRACTIONS),
         loss=st.sampled_from(["huber", "poisson"]),
     ),
     prune=objects(schedule=SCHEDULES, structure=STRUCTURES, layers=st.lists(RULES, max_size=3)),
@@ -96,10 +96,7 @@ def test_a_manifest_that_is_written_out_reads_back_as_the_same(document: dict[st
 @settings(deadline=None)
 def test_any_json_is_read_or_refused(value: Any) -> None:
     """Nothing but ManifestError is ever raised."""
-    try:
-        read_manifest(json.dumps(value), "here.json")
-    except ManifestError as error:
-        assert error.what
+    assert refusal(value) != ""
 
 
 @given(DOCUMENTS, st.data())
@@ -111,10 +108,7 @@ def test_a_manifest_with_any_value_in_any_place_is_read_or_refused(
     filled = JobConfig.model_validate(document).model_dump(mode="json")
     parent, key = data.draw(st.sampled_from(list(places(filled))))
     parent[key] = data.draw(JSON)
-    try:
-        read_manifest(json.dumps(filled), "here.json")
-    except ManifestError as error:
-        assert error.what
+    assert refusal(filled) != ""
 
 
 @given(DOCUMENTS, st.data())
@@ -133,12 +127,16 @@ def test_an_unknown_field_is_reported_with_its_path(
     name = data.draw(st.from_regex(r"\Azz_[a-z]{1,8}\Z"))
     owner[name] = data.draw(JSON)
     full = f"{path}.{name}".lstrip(".")
+    assert f"\n  {full}: unknown field" in (refusal(document) or "nothing was refused")
+
+
+def refusal(document: Any) -> str | None:
+    """What is said of a document; None where it is taken. Anything else that is raised is a bug."""
     try:
         read_manifest(json.dumps(document), "here.json")
     except ManifestError as error:
-        assert f"\n  {full}: unknown field" in error.what
-    else:
-        raise AssertionError(f"{full} was taken")
+        return error.what
+    return None
 
 
 def places(node: Any) -> list[tuple[Any, Any]]:

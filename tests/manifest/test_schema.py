@@ -69,6 +69,27 @@ def test_the_schema_refuses_what_the_command_refuses(
         read_manifest(json.dumps(document), "here.json")
 
 
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"prune": {"schedule": {"final_sparsity": 0.9}}},
+        {"prune": {"structure": {}}},
+        {"dataset": {"uri": "d", "scale": 2}},
+        {"quantize": [{}]},
+        {"training": {"epochs": 2.0}},
+    ],
+)
+def test_the_schema_and_the_command_agree(sections: dict[str, Any], validator: Any) -> None:
+    """Where a ``type`` may be left out and what a whole number is: both say the same."""
+    document = MINIMAL | sections
+    try:
+        read_manifest(json.dumps(document), "here.json")
+        taken = True
+    except ManifestError:
+        taken = False
+    assert validator.is_valid(document) == taken
+
+
 def test_every_field_is_described() -> None:
     """Editors show a sentence for each field that is no section or tag of its own."""
     schema = json.loads(schema_text())

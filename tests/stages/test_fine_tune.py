@@ -160,9 +160,7 @@ def test_cosine_decay_ends_with_the_training(step: int) -> None:
 def test_exponential_decay_follows_its_formula(staircase: bool) -> None:
     """The rate falls by decay_rate for each decay_steps, smoothly or in steps."""
     schedule = {"type": "exponential_decay", "decay_steps": 10, "decay_rate": 0.5}
-    made = optimizer(
-        learning_rate=0.2, learning_rate_schedule=schedule | {"staircase": staircase}
-    )
+    made = optimizer(learning_rate=0.2, learning_rate_schedule=schedule | {"staircase": staircase})
     for step in (0, 5, 10, 25):
         power = step // 10 if staircase else step / 10
         assert float(made._learning_rate(step)) == pytest.approx(0.2 * 0.5**power, rel=1e-5)

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from job.errors import StageError
@@ -21,8 +19,6 @@ from job.models.layers import plan_layers, results, targets
 from job.progress import Stage
 from job.stages.fine_tune import fine_tune
 from job.stages.prune import (
-    MIN_UPDATES,
-    TFMOT_FREQUENCY,
     Window,
     check_reached,
     mask_weights,
@@ -96,28 +92,13 @@ def largest(magnitudes: Floats, sparsity: float) -> NDArray[np.bool_]:
     return mask.reshape(magnitudes.shape)
 
 
-SCHEDULES = [
-    pytest.param(
-        POLYNOMIAL | {"initial_sparsity": 0.45, "final_sparsity": 0.8},
-        Window(0, 12, 3),
-        id="polynomial from 0",
-    ),
-    pytest.param(
-        POLYNOMIAL | {"initial_sparsity": 0.1, "final_sparsity": 0.93, "power": 1},
-        Window(2, 11, 4),
-        id="linear, ends between two updates",
-    ),
-    pytest.param(
-        POLYNOMIAL | {"initial_sparsity": 0.0, "final_sparsity": 0.7, "power": 2},
-        Window(3, 9, 1),
-        id="square, every step",
-    ),
-    pytest.param(
-        {"type": "constant", "target_sparsity": 0.33}, Window(0, 12, 5), id="constant from 0"
-    ),
-    pytest.param(
-        {"type": "constant", "target_sparsity": 0.6}, Window(4, 10, 3), id="constant from 4"
-    ),
+SCHEDULES: list[tuple[dict[str, Any], Window]] = [
+    (POLYNOMIAL | {"initial_sparsity": 0.45, "final_sparsity": 0.8}, Window(0, 12, 3)),
+    # It ends between two updates.
+    (POLYNOMIAL | {"initial_sparsity": 0.1, "final_sparsity": 0.93, "power": 1}, Window(2, 11, 4)),
+    (POLYNOMIAL | {"initial_sparsity": 0.0, "final_sparsity": 0.7, "power": 2}, Window(3, 9, 1)),
+    ({"type": "constant", "target_sparsity": 0.33}, Window(0, 12, 5)),
+    ({"type": "constant", "target_sparsity": 0.6}, Window(4, 10, 3)),
 ]
 
 
@@ -128,7 +109,7 @@ def test_masks_follow_the_schedule_step_by_step(schedule: dict[str, Any], window
     """
     model = dense_model()
     before = model.get_layer("dense").kernel.numpy()
-    final = schedule.get("final_sparsity", schedule.get("target_sparsity"))
+    final: float = schedule.get("final_sparsity") or schedule["target_sparsity"]
     _, watch = train(model, {"dense": final}, prune_config(schedule=schedule), window, 14)
     due = [
         t
@@ -193,7 +174,9 @@ def test_m_by_n_leaves_n_minus_m_weights_in_each_group_along_the_input(
 
 def test_m_by_n_does_not_need_the_schedule() -> None:
     """A begin_step that the training never gets to does not matter: the masks are set at step 1."""
-    config = prune_config(schedule={"type": "constant", "begin_step": 1000}, structure={"type": "m_by_n"})
+    config = prune_config(
+        schedule={"type": "constant", "begin_step": 1000}, structure={"type": "m_by_n"}
+    )
     wrapped, _ = train(dense_model(), {"dense": 0.5}, config, plan_window(config, 3), 3)
     assert np.mean(wrapped.layers[0].layer.kernel.numpy() == 0) == 0.5
 
@@ -267,6 +250,23 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
 
 
+def test_a_frozen_layer_is_left_dense_though_another_one_has_its_name() -> None:
+    """Branches made by one function name their layers alike; only the one in training is pruned."""
+
+    def branch(trainable: bool) -> tf_keras.Model:
+        dense = layers.Dense(20, name="dense", trainable=trainable)
+        return tf_keras.Sequential([layers.InputLayer((20,)), dense], name=f"branch_{trainable}")
+
+    given = tf_keras.Input((20,))
+    model = tf_keras.Model(given, branch(trainable=True)(branch(trainable=False)(given)))
+    config = prune_config()
+    wanted = targets(plan_layers(model, config), "m")
+    wrapped, _ = train(model, wanted, config, plan_window(config, 8), 8)
+    stripped = strip(wrapped, model)
+    kernels = [stripped.get_layer(f"branch_{it}").weights[0].numpy() for it in (True, False)]
+    assert [np.mean(kernel == 0) for kernel in kernels] == [0.8, 0.0]
+
+
 def test_tied_weights_that_miss_the_target_are_warned_of_with_both_figures() -> None:
     """140 of 200 weights are equal, so 50 % can't be cut off: the warning says 30 % and 50 %."""
     model = dense_model()
@@ -289,37 +289,3 @@ def test_a_model_in_which_nothing_was_pruned_is_an_error() -> None:
     plans = plan_layers(model, prune_config())
     with pytest.raises(StageError, match="No weight was pruned"):
         check_reached(results(plans, model))
-
-
-steps = st.integers(0, 300)
-counts = st.integers(1, 150)
-
-
-@given(begin=steps, end=steps, frequency=counts)
-def test_updates_are_counted_as_the_steps_are(begin: int, end: int, frequency: int) -> None:
-    """Window.updates is what counting every step from 1 on gives."""
-    due = [t for t in range(max(begin, 1), end + 1) if (t - begin) % frequency == 0]
-    assert Window(begin, end, frequency).updates == len(due)
-
-
-@given(begin=steps, end=st.none() | steps, frequency=st.none() | counts, total=st.integers(1, 500))
-def test_a_window_fires_or_is_refused(
-    begin: int, end: int | None, frequency: int | None, total: int
-) -> None:
-    """A window is given exactly where a mask would be updated; what is left out is worked out."""
-    if end is not None and end <= begin:
-        end = begin + end + 1
-    schedule = {"begin_step": begin, "end_step": end, "frequency": frequency}
-    config = prune_config(schedule=POLYNOMIAL | schedule)
-    last = min(total if end is None else end, total)
-    every = frequency or max(1, min(TFMOT_FREQUENCY, (last - begin) // MIN_UPDATES))
-    due = [t for t in range(1, last + 1) if t >= begin and (t - begin) % every == 0]
-    if not due or (end is None and total <= begin):
-        with pytest.raises(StageError, match="never fires"):
-            plan_window(config, total)
-        return
-    window = plan_window(config, total)
-    assert window == Window(begin, total if end is None else end, every)
-    assert Window(begin, last, every).updates == len(due)
-    if frequency is None and last - begin >= MIN_UPDATES:
-        assert len(due) >= MIN_UPDATES

@@ -14,7 +14,9 @@ from job.stages.strip import strip
 layers = tf_keras.layers
 
 
-def nested_model(*extra: tf_keras.layers.Layer, units: int = 6, name: str = "out") -> tf_keras.Model:
+def nested_model(
+    *extra: tf_keras.layers.Layer, units: int = 6, name: str = "out"
+) -> tf_keras.Model:
     tf_keras.utils.set_random_seed(1)
     inner = tf_keras.Sequential(
         [
@@ -95,6 +97,6 @@ def test_a_model_that_is_not_the_baseline_is_an_error(other: type[tf_keras.Model
 def test_a_layer_more_at_the_end_is_an_error() -> None:
     """Where one model is the beginning of the other, the number of layers gives it away."""
     short = tf_keras.Sequential([layers.InputLayer((8,)), layers.Dense(8, name="out")])
-    long = tf_keras.Sequential([*short.layers, layers.Dense(3, name="more")])
+    long = tf_keras.Sequential([layers.InputLayer((8,)), *short.layers, layers.Dense(3)])
     with pytest.raises(StageError, match="2 layers, not 1"):
         strip(wrapped_of(long), short)

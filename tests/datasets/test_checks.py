@@ -1,0 +1,181 @@
+"""checks: a data set that does not fit is refused with the place of what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from job.datasets import checks
+from job.datasets.checks import check_inputs, check_targets
+from job.datasets.data import Dataset, Split, TensorSpec
+from job.errors import InputError
+
+Array = NDArray[Any]
+PICTURE = TensorSpec("picture", (4, 3), "float32")
+CLASSES = TensorSpec("out", (5,), "float32")
+
+
+def dataset(
+    x: Array | None = None,
+    y: Array | None = None,
+    scale: float = 1.0,
+    held_out: int = 0,
+    test: tuple[Array, Array] | None = None,
+) -> Dataset:
+    """Twenty good rows for training, the last ``held_out`` of them held out, and five for tests."""
+    random = np.random.default_rng(0)
+    good_x = random.normal(size=(20, 4, 3)).astype("float32")
+    good_y = random.integers(0, 5, 20)
+    x, y = (good_x if x is None else x), (good_y if y is None else y)
+    whole = Split((x,), y, scale, ("float32",))
+    tested = Split((x[:5],), y[:5], scale, ("float32",)) if test is None else None
+    if test is not None:
+        tested = Split((test[0],), test[1], scale, ("float32",))
+    assert tested is not None
+    return Dataset(
+        train=whole.rows(0, 20 - held_out),
+        validation=whole.rows(20 - held_out, 20) if held_out else None,
+        test=tested,
+    )
+
+
+def refused_inputs(data: Dataset, spec: TensorSpec = PICTURE) -> InputError:
+    with pytest.raises(InputError) as caught:
+        check_inputs(data, [spec])
+    return caught.value
+
+
+def refused_targets(data: Dataset, output: TensorSpec = CLASSES, **options: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        check_targets(data, output, **{"labels": True, **options})
+    return caught.value
+
+
+def test_a_good_data_set_passes_without_a_word() -> None:
+    """With and without held-out rows, for labels and for numbers."""
+    for held_out in (0, 4):
+        assert check_inputs(dataset(held_out=held_out), [PICTURE]) == []
+        check_targets(dataset(held_out=held_out), CLASSES, labels=True)
+    check_targets(dataset(y=np.zeros((20, 5))), CLASSES, labels=False)
+    check_targets(dataset(y=np.zeros(20)), TensorSpec("out", (1,), "float32"), labels=False)
+    check_targets(dataset(y=np.zeros((20, 7, 5))), TensorSpec("o", (None, 5), "f4"), labels=False)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 13, 19])
+@pytest.mark.parametrize("part_bytes", [1 << 26, 100])
+def test_the_place_of_a_number_that_is_none_is_given(
+    value: float, row: int, part_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row, its place in it and what it is; also where the array is looked through in parts."""
+    monkeypatch.setattr(checks, "PART_BYTES", part_bytes)
+    x = np.zeros((20, 4, 3), "float32")
+    x[row, 2, 1] = value
+    good = (np.zeros((5, 4, 3), "float32"), np.zeros(5, int))
+    error = refused_inputs(dataset(x, test=good))
+    assert error.what == f"The array holds {value} at [{row}, 2, 1]."
+    assert error.where == "dataset.train.inputs (picture)"
+    error = refused_inputs(dataset(test=(x, np.zeros(20, int))))
+    assert error.what == f"The array holds {value} at [{row}, 2, 1]."
+    assert error.where == "dataset.test.inputs (picture)"
+
+
+def test_held_out_inputs_are_looked_at_too() -> None:
+    """They are training rows of the user's file: the place is the row of that file."""
+    x = np.zeros((20, 4, 3), "float32")
+    x[18, 0, 0] = np.nan
+    error = refused_inputs(dataset(x, held_out=4))
+    assert error.what == "The array holds nan at [18, 0, 0]."
+    assert error.where == "dataset.train.inputs (picture)"
+
+
+def test_the_place_of_a_target_that_is_none_is_given() -> None:
+    """In every split, as the row of the user's file."""
+    y = np.zeros((20, 5))
+    y[7, 4] = np.inf
+    error = refused_targets(dataset(y=y), labels=False)
+    assert (error.what, error.where) == (
+        "The array holds inf at [7, 4].",
+        "dataset.train.targets",
+    )
+    y = np.zeros((20, 5))
+    y[18, 4] = np.nan
+    error = refused_targets(dataset(y=y, held_out=4), labels=False)
+    assert (error.what, error.where) == (
+        "The array holds nan at [18, 4].",
+        "dataset.train.targets",
+    )
+
+
+@pytest.mark.parametrize("dtype", ["U3", "S3", "complex64", "datetime64[s]", [("a", "f4")]])
+def test_arrays_that_hold_no_numbers_are_refused(dtype: Any) -> None:
+    """Text, complex numbers, times and records: the dtype is named."""
+    x = np.zeros((20, 4, 3), dtype)
+    assert str(x.dtype) in refused_inputs(dataset(x)).what
+    y = np.zeros(20, dtype)
+    assert str(y.dtype) in refused_targets(dataset(y=y)).what
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "float64"])
+def test_numbers_of_every_kind_pass(dtype: str) -> None:
+    """They are cast to what the model takes."""
+    assert check_inputs(dataset(np.zeros((20, 4, 3), dtype)), [PICTURE]) == []
+
+
+@pytest.mark.parametrize("shape", [(20, 3, 4), (20, 4), (20, 4, 3, 1), (20,), (20, 12)])
+def test_inputs_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
+    """The rows' shape, and the one that the model takes."""
+    error = refused_inputs(dataset(np.zeros(shape)))
+    assert f"the shape {shape[1:]}, the model takes (4, 3)" in error.what
+
+
+def test_a_free_dimension_takes_any_size() -> None:
+    """And is called so where another one is wrong."""
+    free = TensorSpec("words", (None, 3), "float32")
+    assert check_inputs(dataset(np.zeros((20, 9, 3))), [free]) == []
+    assert "(any, 3)" in refused_inputs(dataset(np.zeros((20, 9, 2))), free).what
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 5), (1, 5), (-1, 3), (0, 255)])
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_labels_out_of_range_are_refused_with_the_range(low: int, high: int, dtype: str) -> None:
+    """What there is, and what there may be; in the test and the held-out rows too."""
+    bad = np.ones(20, dtype)
+    bad[-2:] = low, high
+    places = {
+        "dataset.train.targets": (dataset(y=bad, held_out=0), dataset(y=bad, held_out=4)),
+        "dataset.test.targets": (dataset(test=(np.zeros((20, 4, 3)), bad)),),
+    }
+    for where, cases in places.items():
+        for case in cases:
+            error = refused_targets(case)
+            assert error.where == where
+            assert f"go from {low} to {high}, the model has 5 classes: 0 to 4" in error.what
+
+
+def test_labels_that_are_fractions_are_refused() -> None:
+    """0.5 is no class."""
+    assert "fractions" in refused_targets(dataset(y=np.linspace(0, 4, 20))).what
+
+
+@pytest.mark.parametrize("shape", [(20, 4), (20, 6), (20,), (20, 5, 1), (20, 1)])
+def test_targets_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
+    """The targets' rows, and the model's answer."""
+    error = refused_targets(dataset(y=np.zeros(shape)), labels=False)
+    assert f"the shape {shape[1:]}, the model answers with (5)" in error.what
+
+
+def test_bytes_that_are_not_scaled_are_warned_of() -> None:
+    """Only where the model takes floats, nothing scales them, and they are no flags."""
+    pixels = np.arange(20 * 12).reshape(20, 4, 3).astype("uint8")
+    (warning,) = check_inputs(dataset(pixels), [PICTURE])
+    assert "scale is 1" in warning
+    assert "0.00392156862745098" in warning
+    assert check_inputs(dataset(pixels, scale=1 / 255), [PICTURE]) == []
+    assert check_inputs(dataset(pixels % 2), [PICTURE]) == []
+    assert check_inputs(dataset(pixels.astype("int16")), [PICTURE]) == []
+    indices = TensorSpec("ids", (4, 3), "int32")
+    assert check_inputs(dataset(pixels), [indices]) == []

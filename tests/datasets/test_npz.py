@@ -1,0 +1,260 @@
+"""npz: arrays are read as data; what is corrupt or dangerous is refused before it does harm."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job.datasets.data import Dataset, TensorSpec
+from job.datasets.npz import open_npz
+from job.errors import InputError
+from job.manifest.inputs import NpzConfig
+
+X = TensorSpec("x", (4,), "float32")
+RANDOM = np.random.default_rng(0)
+ARRAYS: dict[str, Any] = {
+    "x_train": RANDOM.normal(size=(20, 4)).astype("float32"),
+    "y_train": RANDOM.integers(0, 3, 20),
+    "x_test": RANDOM.normal(size=(7, 4)).astype("float32"),
+    "y_test": RANDOM.integers(0, 3, 7),
+}
+
+
+def config(**fields: Any) -> NpzConfig:
+    return NpzConfig.model_validate({"type": "npz", "uri": "data.npz", **fields})
+
+
+def opened(path: Path, *specs: TensorSpec, validation_split: float = 0.0, **fields: Any) -> Dataset:
+    return open_npz(path, config(**fields), list(specs) or [X], validation_split)
+
+
+def refused(path: Path, *specs: TensorSpec, **fields: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        opened(path, *specs, **fields)
+    return caught.value
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test puts its archive; a good one is there."""
+    path = tmp_path / "data.npz"
+    np.savez(path, **ARRAYS)
+    return path
+
+
+def header(shape: tuple[int, ...], dtype: str = "<f4", version: int = 1) -> bytes:
+    """An .npy header that declares what it likes."""
+    text = repr({"descr": dtype, "fortran_order": False, "shape": shape})
+    text += " " * (64 - (13 + len(text)) % 64) + "\n"
+    size = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + size + text.encode()
+
+
+def with_member(path: Path, content: bytes) -> Path:
+    """The good archive with another ``x_train``, byte by byte."""
+    np.savez(path, **{name: it for name, it in ARRAYS.items() if name != "x_train"})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", content)
+    return path
+
+
+def test_arrays_come_as_they_were_saved(path: Path) -> None:
+    """Compressed or not; the last part of the training rows is held out."""
+    for save in (np.savez, np.savez_compressed):
+        save(path, allow_pickle=False, **ARRAYS)
+        found = opened(path, validation_split=0.25)
+        np.testing.assert_array_equal(found.train.inputs[0], ARRAYS["x_train"][:15])
+        np.testing.assert_array_equal(found.train.targets, ARRAYS["y_train"][:15])
+        assert found.validation is not None
+        np.testing.assert_array_equal(found.validation.inputs[0], ARRAYS["x_train"][15:])
+        np.testing.assert_array_equal(found.validation.targets, ARRAYS["y_train"][15:])
+        np.testing.assert_array_equal(found.test.inputs[0], ARRAYS["x_test"])
+    assert opened(path).validation is None
+    assert opened(path, validation_split=0.04).validation is None  # less than a row
+
+
+def test_big_endian_numbers_and_flags_are_turned_into_what_tensorflow_knows(path: Path) -> None:
+    """The values stay."""
+    x = ARRAYS["x_train"]
+    np.savez(path, **ARRAYS | {"x_train": x.astype(">f4"), "y_train": ARRAYS["y_train"] > 0})
+    found = opened(path)
+    assert found.train.inputs[0].dtype == np.dtype("=f4")
+    np.testing.assert_array_equal(found.train.inputs[0], x)
+    assert found.train.targets.dtype == np.uint8
+    np.testing.assert_array_equal(found.train.targets, ARRAYS["y_train"] > 0)
+
+
+class Canary:
+    """An object whose unpickling writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_test"])
+def test_pickled_objects_are_never_loaded(name: str, path: Path, tmp_path: Path) -> None:
+    """The canary sings where pickles are allowed, and not here."""
+    canary = tmp_path / "canary"
+    evil = np.asarray([Canary(canary)] * len(ARRAYS[name]), dtype=object)
+    np.savez(path, **ARRAYS | {name: evil})
+    assert not canary.exists()
+    error = refused(path)
+    assert "pickled" in error.what
+    assert "np.savez" in error.hint
+    assert not canary.exists()
+    with np.load(path, allow_pickle=True) as archive:
+        assert archive[name] is not None
+    assert canary.exists()
+
+
+def test_a_pickle_in_the_place_of_the_archive_is_never_loaded(path: Path, tmp_path: Path) -> None:
+    """np.load would take a bare pickle too."""
+    canary = tmp_path / "canary"
+    np.asarray(Canary(canary), dtype=object).dump(path)
+    assert refused(path).where == str(path)
+    assert not canary.exists()
+
+
+def test_a_missing_array_is_named_with_those_that_are_there(path: Path) -> None:
+    """The hint lists what could have been meant."""
+    error = refused(path, train={"inputs": "x_trian", "targets": "y_train"})
+    assert "'x_trian'" in error.what
+    for name in ARRAYS:
+        assert name in error.hint
+    np.savez(path)
+    assert "none" in refused(path).hint
+
+
+def test_a_single_array_is_no_archive(path: Path) -> None:
+    """An .npy file, whatever it is called."""
+    with path.open("wb") as file:
+        np.save(file, ARRAYS["x_train"])
+    assert ".npz" in refused(path).what
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_archive_is_refused(fraction: float, path: Path) -> None:
+    """Wherever it ends."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
+    assert refused(path).where == str(path)
+
+
+def test_text_and_a_missing_file_are_no_archives(path: Path) -> None:
+    """Both name the file."""
+    path.write_text("x_train,y_train\n1,2\n" * 100)
+    assert refused(path).where == str(path)
+    path.unlink()
+    assert refused(path).where == str(path)
+
+
+@pytest.mark.parametrize("offset", [60, 200])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_with_broken_bytes_is_refused(save: Any, offset: int, path: Path) -> None:
+    """In the stored numbers the check sum tells, in compressed ones the decompression."""
+    save(path, **ARRAYS | {"x_train": RANDOM.normal(size=(20, 400))})
+    content = bytearray(path.read_bytes())
+    start = content.find(b"x_train.npy") + offset
+    content[start : start + 300] = b"\x55" * 300
+    path.write_bytes(content)
+    error = refused(path)
+    assert error.where == str(path)
+    assert "readable" in error.what
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff{",
+        header((20, 4))[:-5],
+        header((20, 4)) + bytes(319),
+        header((20, 4)) + bytes(321),
+        header((20, -4)) + bytes(320),
+        header((20, 4), version=9) + bytes(320),
+        header((20, 4), dtype="|O") + bytes(320),
+        header((20, 4), dtype="nonsense") + bytes(320),
+    ],
+    ids=lambda it: f"{it[:8]!r} of {len(it)}",
+)
+def test_an_array_that_is_none_is_refused(content: bytes, path: Path) -> None:
+    """No magic, a header cut off, too few or too many bytes, an unknown version or dtype."""
+    assert refused(with_member(path, content)).where == str(path)
+
+
+def test_the_header_of_numpys_third_version_is_read(path: Path) -> None:
+    """NumPy writes it where a field's name is no Latin-1; it is like the second one."""
+    content = header((20, 4), version=3) + ARRAYS["x_train"].tobytes()
+    found = opened(with_member(path, content))
+    np.testing.assert_array_equal(found.train.inputs[0], ARRAYS["x_train"])
+
+
+def test_a_shape_bomb_is_refused_without_making_room_for_it(path: Path) -> None:
+    """320 bytes that declare 2 GB; NumPy would allocate them before it reads."""
+    with_member(path, header((2**27, 4)) + bytes(320))
+    tracemalloc.start()
+    try:
+        error = refused(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
+    assert "2,147,483,648 bytes" in error.what
+    assert "holds 320" in error.what
+
+
+def test_a_shape_bomb_whose_archive_lies_too_is_refused(path: Path) -> None:
+    """16 TB in the header and in the archive's own directory: no MemoryError comes out."""
+    np.savez(path, **{name: it for name, it in ARRAYS.items() if name != "x_train"})
+    content = header((10**12, 4))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", content + bytes(320))
+        archive.filelist[-1].file_size = len(content) + 16 * 10**12
+    assert refused(path).where == str(path)
+
+
+@pytest.mark.parametrize(("field", "value"), [("flag_bits", 1), ("compress_type", 99)])
+def test_an_archive_that_is_encrypted_or_packed_unknown_is_refused(
+    field: str, value: int, path: Path
+) -> None:
+    """zipfile has errors of its own for these."""
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        start = content.find(mark)
+        while start >= 0:
+            content[start + offset + (0 if field == "flag_bits" else 2)] = value
+            start = content.find(mark, start + 4)
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert getattr(archive.infolist()[0], field) == value
+    assert refused(path).where == str(path)
+
+
+@pytest.mark.parametrize("shape", [(19, 4), (21, 4), ()])
+def test_arrays_of_different_rows_are_refused_with_both_shapes(
+    shape: tuple[int, ...], path: Path
+) -> None:
+    """The split, the arrays and their shapes are named."""
+    np.savez(path, **ARRAYS | {"x_train": np.zeros(shape, "float32")})
+    error = refused(path)
+    for part in ("train split", f"x_train has the shape {shape}", "y_train has (20,)"):
+        assert part in error.what
+
+
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_no_rows_are_refused(which: str, path: Path) -> None:
+    """An empty split trains or proves nothing."""
+    empty: dict[str, Any] = {f"{kind}_{which}": ARRAYS[f"{kind}_{which}"][:0] for kind in "xy"}
+    np.savez(path, **ARRAYS | empty)
+    assert "no rows" in refused(path).what

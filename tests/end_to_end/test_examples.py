@@ -1,0 +1,65 @@
+"""The quickstart does what its manifest promises, offline and from any folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, Run, paredown
+from tests.published import read_result
+
+QUICKSTART = ROOT / "manifests" / "quickstart"
+EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """The quickstart, copied and run from another folder; and where it has published."""
+    folder = tmp_path_factory.mktemp("quickstart") / "copy"
+    shutil.copytree(QUICKSTART, folder, ignore=shutil.ignore_patterns("out"))
+    return paredown("run", folder / "quickstart.json"), folder / "out"
+
+
+def test_the_quickstart_keeps_its_promises(quickstart: tuple[Run, Path]) -> None:
+    """At least eight times smaller, at most one point of accuracy."""
+    run, out = quickstart
+    assert (run.code, run.err) == (0, "")
+    result = read_result(out)
+    assert result["status"] == "succeeded"
+    assert [gate["passed"] for gate in result["gates"]] == [True, True]
+    baseline, *_, smallest = sorted(result["artifacts"], key=lambda it: -it["bytes"])
+    encoded = min(it["bytes"] for it in smallest["encoded"].values())
+    assert (out / "baseline.h5").stat().st_size >= 8 * encoded
+    assert baseline["metrics"]["accuracy"] - smallest["metrics"]["accuracy"] <= 0.01
+
+
+def test_the_quickstarts_result_is_of_the_files_that_are_shipped(
+    quickstart: tuple[Run, Path],
+) -> None:
+    """Their digests are in the result, and the data are real digits."""
+    result = read_result(quickstart[1])
+    for name, file in (("model", "mnist_baseline.h5"), ("dataset", "mnist.npz")):
+        digest = hashlib.sha256((QUICKSTART / file).read_bytes()).hexdigest()
+        assert result["inputs"][name]["sha256"] == digest
+    digits = np.load(QUICKSTART / "mnist.npz")
+    assert digits["x_test"].shape[1:] == (28, 28)
+    assert set(np.unique(digits["y_test"])) == set(range(10))
+
+
+def test_all_examples_are_valid() -> None:
+    """As a user would check them, all in one command."""
+    assert EXAMPLES
+    valid = paredown("validate", *EXAMPLES)
+    assert (valid.code, valid.err) == (0, "")
+    assert valid.out.splitlines() == [f"{path}: valid" for path in EXAMPLES]
+
+
+def test_no_example_names_a_folder_of_ours() -> None:
+    """What is shipped runs elsewhere too."""
+    for path in [*EXAMPLES, QUICKSTART / "quickstart.json"]:
+        assert "/work/" not in path.read_text()
+        assert "/root/" not in path.read_text()

@@ -1,0 +1,160 @@
+"""gates: every type at its limit, just inside it and just outside of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from pydantic import TypeAdapter
+
+from job.manifest.outputs import GateConfig
+from job.metrics.gates import judge
+from job.result import ArtifactResult, EncodingResult, GateResult
+
+
+def artifact(
+    stage: Literal["baseline", "prune", "quantize"],
+    size: int,
+    encoded: dict[str, int],
+    variant: str | None = None,
+    **metrics: float,
+) -> ArtifactResult:
+    return ArtifactResult(
+        stage=stage,
+        variant=variant,
+        format="tflite" if variant else "h5",
+        path=f"{variant or stage}.file",
+        bytes=size,
+        sha256="0" * 64,
+        encoded={
+            codec: EncodingResult(path=f"x.{codec}", bytes=count, sha256="1" * 64)
+            for codec, count in encoded.items()
+        },
+        sparsity=0,
+        metrics=metrics,
+    )
+
+
+ARTIFACTS = [
+    artifact("baseline", 1000, {"zip": 900}, accuracy=0.9, loss=0.5, mean_absolute_error=2.0),
+    artifact(
+        "prune", 1000, {"zip": 400, "zopfli": 300}, accuracy=0.89, loss=0.4, mean_absolute_error=3.0
+    ),
+    artifact(
+        "quantize",
+        240,
+        {"zip": 130, "zopfli": 125},
+        "small",
+        accuracy=0.85,
+        loss=0.75,
+        mean_absolute_error=2.5,
+    ),
+    # The smallest file, whose encodings are not the smallest.
+    artifact("quantize", 200, {"zip": 205}, "dense", accuracy=0.95, loss=0.1),
+]
+
+
+def judged(kind: str, value: float, **fields: Any) -> GateResult:
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    gate = adapter.validate_python({"type": kind, "value": value, **fields})
+    (found,) = judge([gate], ARTIFACTS)
+    assert found.limit == value
+    assert found.gate["type"] == kind
+    return found
+
+
+GATES = [
+    # accuracy: 0.9 -> 0.89, 0.85, 0.95
+    ("max_drop", "prune", "accuracy", 0.01, 0.0099, 0.01),
+    ("max_drop", "small", "accuracy", 0.05, 0.0499, 0.05),
+    ("max_drop", "dense", "accuracy", 0.0, None, -0.05),
+    # loss: 0.5 -> 0.4, 0.75: a drop is a rise
+    ("max_drop", "small", "loss", 0.25, 0.2499, 0.25),
+    ("max_drop", "prune", "loss", 0.0, None, -0.1),
+    ("max_drop", "prune", "mean_absolute_error", 1.0, 0.999, 1.0),
+    ("min_value", "prune", "accuracy", 0.89, 0.8901, 0.89),
+    ("min_value", "small", "loss", 0.75, 0.7499, 0.75),
+    ("min_value", "small", "mean_absolute_error", 2.5, 2.499, 2.5),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "metric", "passes", "misses", "value"), GATES)
+def test_metrics_are_judged_at_their_limit(
+    kind: str, name: str, metric: str, passes: float, misses: float | None, value: float
+) -> None:
+    """The limit itself passes, the next value does not; of losses and errors less is better."""
+    found = judged(kind, passes, metric=metric, artifact=name)
+    assert found.passed
+    assert found.value == pytest.approx(value)
+    assert found.artifact == name
+    assert found.explanation.startswith(f"{name}: {metric}")
+    if misses is not None:
+        assert not judged(kind, misses, metric=metric, artifact=name).passed
+
+
+SIZES = [
+    ("max_bytes", "prune", "smallest_encoding", 300, 299, 300),
+    ("max_bytes", "prune", "file", 1000, 999, 1000),
+    ("max_bytes", "dense", "smallest_encoding", 200, 199, 200),
+    ("min_ratio", "small", "smallest_encoding", 8.0, 8.01, 8.0),
+    ("min_ratio", "dense", "file", 5.0, 5.01, 5.0),
+    ("min_ratio", "prune", "file", 1.0, 1.01, 1.0),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "of", "passes", "misses", "value"), SIZES)
+def test_sizes_are_judged_at_their_limit(
+    kind: str, name: str, of: str, passes: float, misses: float, value: float
+) -> None:
+    """The limit itself passes; a ratio is against the plain file that came in."""
+    found = judged(kind, passes, of=of, artifact=name)
+    assert found.passed
+    assert found.value == pytest.approx(value)
+    assert not judged(kind, misses, of=of, artifact=name).passed
+
+
+def test_without_an_artifact_the_smallest_encoding_is_judged() -> None:
+    """``small`` is 125 bytes encoded, though ``dense`` is the smaller plain file."""
+    for kind, fields in (("max_bytes", {"of": "file"}), ("max_drop", {"metric": "accuracy"})):
+        assert judged(kind, 1, **fields).artifact == "small"
+    assert judged("max_bytes", 240, of="file").passed
+    assert not judged("max_bytes", 239, of="file").passed
+    assert not judged("max_drop", 0.02, metric="accuracy").passed
+
+
+def test_the_baseline_is_never_the_smallest() -> None:
+    """What came in is no result, however small it is."""
+    baseline = artifact("baseline", 10, {}, accuracy=1.0)
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    gate = adapter.validate_python({"type": "min_ratio", "value": 1})
+    (found,) = judge([gate], [baseline, *ARTIFACTS[1:]])
+    assert found.artifact == "small"
+    assert not found.passed
+
+
+def test_rounding_is_no_drop_and_nan_is_a_miss() -> None:
+    """A float32's rounding passes a gate of 0; a metric that is no number passes none."""
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    cases = [
+        ({"type": "max_drop", "metric": "accuracy", "value": 0}, 0.9 - 6e-8, True),
+        ({"type": "max_drop", "metric": "accuracy", "value": 0}, 0.9 - 1e-4, False),
+        ({"type": "max_drop", "metric": "accuracy", "value": 1}, float("nan"), False),
+        ({"type": "min_value", "metric": "accuracy", "value": 0}, float("nan"), False),
+        ({"type": "max_drop", "metric": "loss", "value": 9}, float("nan"), False),
+        ({"type": "min_value", "metric": "loss", "value": 9}, float("nan"), False),
+    ]
+    for document, value, passed in cases:
+        metrics = {str(document["metric"]): value}
+        made = artifact("prune", 100, {}, None, **metrics)
+        (found,) = judge([adapter.validate_python(document)], [ARTIFACTS[0], made])
+        assert found.passed is passed, document
+
+
+def test_gates_are_judged_each_for_itself_and_in_order() -> None:
+    """As many results as gates; one miss does not end it."""
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    gates = [
+        adapter.validate_python({"type": "max_bytes", "value": value}) for value in (1, 500, 2)
+    ]
+    assert [it.passed for it in judge(gates, ARTIFACTS)] == [False, True, False]
+    assert judge([], ARTIFACTS) == []

@@ -1,0 +1,167 @@
+"""objective: what is inferred from the last layer and the targets, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import tf_keras
+from numpy.typing import NDArray
+
+from job.errors import InputError
+from job.manifest.training import TrainingConfig
+from job.metrics.objective import LOSSES, METRICS, Objective, choose, last_activation
+
+layers = tf_keras.layers
+Targets = NDArray[np.generic]
+RANDOM = np.random.default_rng(0)
+INDICES = RANDOM.integers(0, 5, 40)
+ONE_HOT = np.eye(5, dtype="float32")[INDICES]
+MANY_HOT = RANDOM.integers(0, 2, (40, 5))
+YES_NO = RANDOM.integers(0, 2, 40)
+FRACTIONS = RANDOM.normal(size=(40, 5))
+COUNTS = RANDOM.integers(0, 30, 40)
+
+
+def model_of(*last: tf_keras.layers.Layer) -> tf_keras.Model:
+    return tf_keras.Sequential([layers.InputLayer((4,)), *last])
+
+
+def dense(units: int, activation: str | None = None) -> tf_keras.Model:
+    return model_of(layers.Dense(units, activation=activation))
+
+
+SPARSE, ONE_OF, BINARY, SQUARES = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "mean_squared_error",
+)
+TABLE = [
+    ("softmax", 5, INDICES, SPARSE, False),
+    (None, 5, INDICES, SPARSE, True),
+    (None, 5, INDICES[:, None], SPARSE, True),
+    (None, 5, INDICES.astype("float32"), SPARSE, True),
+    (None, 5, INDICES.astype("uint8"), SPARSE, True),
+    ("softmax", 2, YES_NO, SPARSE, False),
+    ("softmax", 5, ONE_HOT, ONE_OF, False),
+    (None, 5, ONE_HOT.astype("int64"), ONE_OF, True),
+    ("sigmoid", 5, MANY_HOT, BINARY, False),
+    ("sigmoid", 5, ONE_HOT, BINARY, False),
+    (None, 5, MANY_HOT, BINARY, True),
+    ("sigmoid", 1, YES_NO, BINARY, False),
+    ("sigmoid", 1, YES_NO.astype(bool)[:, None], BINARY, False),
+    (None, 1, YES_NO.astype("float32"), BINARY, True),
+    (None, 5, FRACTIONS, SQUARES, None),
+    (None, 1, FRACTIONS[:, 0], SQUARES, None),
+    ("relu", 1, COUNTS, SQUARES, None),
+    ("sigmoid", 1, np.abs(FRACTIONS[:, :1]) / 9, SQUARES, None),
+]
+
+
+@pytest.mark.parametrize(("activation", "units", "targets", "loss", "from_logits"), TABLE)
+def test_loss_and_metric_are_inferred(
+    activation: str | None, units: int, targets: Targets, loss: str, from_logits: bool | None
+) -> None:
+    """From the kind and the shape of the targets, and the last activation; the reason is said."""
+    found = choose(TrainingConfig(), dense(units, activation), targets, [])
+    assert found.loss_name == loss
+    assert found.from_logits is from_logits
+    metric = "mean_absolute_error" if from_logits is None else "accuracy"
+    assert found.metric_names == (metric,)
+    assert "targets are" in found.reason
+    assert metric in found.reason
+    assert found.result().model_dump() == {
+        "loss": loss,
+        "from_logits": from_logits,
+        "metrics": [metric],
+        "reason": found.reason,
+    }
+
+
+def test_a_class_for_each_place_is_seen() -> None:
+    """Targets (rows, 6) for outputs (rows, 6, 3) are class indices, one for each place."""
+    model = tf_keras.Sequential([layers.InputLayer((6, 4)), layers.Dense(3)])
+    found = choose(TrainingConfig(), model, RANDOM.integers(0, 3, (40, 6)), [])
+    assert (found.loss_name, found.from_logits) == (SPARSE, True)
+
+
+ENDS: list[tuple[Sequence[tf_keras.layers.Layer], str]] = [
+    ([layers.Dense(5, activation="softmax")], "softmax"),
+    ([layers.Dense(5), layers.Softmax()], "softmax"),
+    ([layers.Dense(5), layers.Activation("softmax")], "softmax"),
+    ([layers.Dense(5), layers.Activation("sigmoid")], "sigmoid"),
+    ([layers.Dense(5, activation="softmax"), layers.Dense(5)], "linear"),
+    ([layers.Dense(5), layers.BatchNormalization()], "linear"),
+]
+
+
+@pytest.mark.parametrize(("last", "activation"), ENDS)
+def test_the_last_activation_is_found(
+    last: Sequence[tf_keras.layers.Layer], activation: str
+) -> None:
+    """In a layer, after it, and in nested models of both kinds."""
+    model = model_of(*last)
+    assert last_activation(model) == activation
+    given = tf_keras.Input((4,))
+    nested = tf_keras.Model(given, model(given))
+    assert last_activation(nested) == activation
+    assert last_activation(model_of(layers.Dense(4), nested)) == activation
+
+
+def test_the_manifest_comes_before_what_is_inferred() -> None:
+    """Its loss, its from_logits and its metrics are taken as they are, each one once."""
+    config = TrainingConfig.model_validate(
+        {
+            "loss": {"type": SPARSE, "from_logits": False},
+            "metrics": ["accuracy", "sparse_top_k_categorical_accuracy", "accuracy"],
+        }
+    )
+    found = choose(config, dense(5), INDICES, [])
+    assert (found.loss_name, found.from_logits) == (SPARSE, False)
+    assert found.metric_names == ("accuracy", "sparse_top_k_categorical_accuracy")
+    assert "manifest" in found.reason
+    named = choose(TrainingConfig(loss=SPARSE), dense(5, "softmax"), INDICES, [])
+    assert named.from_logits is False
+    regression = choose(TrainingConfig(loss="huber"), dense(5), FRACTIONS, [])
+    assert (regression.from_logits, regression.metric_names) == (None, ("mean_absolute_error",))
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "huber", None])
+def test_accuracy_of_a_regression_is_refused(loss: str | None) -> None:
+    """Named or inferred, a loss without classes has no accuracy."""
+    config = TrainingConfig.model_validate({"metrics": ["accuracy"], "loss": loss})
+    with pytest.raises(InputError, match="accuracy has no meaning") as caught:
+        choose(config, dense(5), FRACTIONS, [])
+    assert caught.value.where == "training.metrics"
+
+
+def test_what_gates_ask_for_is_measured_too() -> None:
+    """A gate's metric is added once; the loss is measured anyway; accuracy stays refused."""
+    gated = ["loss", "mean_squared_error", "accuracy"]
+    found = choose(TrainingConfig(), dense(5), INDICES, gated)
+    assert found.metric_names == ("accuracy", "mean_squared_error")
+    with pytest.raises(InputError, match="accuracy has no meaning"):
+        choose(TrainingConfig(), dense(5), FRACTIONS, gated)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_every_loss_can_be_made(name: str) -> None:
+    """Each one gives a number for outputs and targets of its shape."""
+    logits = True if name in (SPARSE, ONE_OF, BINARY) else None
+    objective = Objective(name, logits, (), "")
+    targets: Any = INDICES if name == SPARSE else ONE_HOT
+    value = float(objective.loss()(targets, np.abs(FRACTIONS).astype("float32")))
+    assert np.isfinite(value)
+    assert type(objective.loss()).__name__.lower() == name.replace("_", "")
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_every_metric_has_its_name_in_the_manifest(name: str) -> None:
+    """result.json and gates call a metric what the manifest calls it; each call makes a new one."""
+    objective = Objective(BINARY, True, ("accuracy", name), "")
+    made = objective.metrics()
+    assert [it.name for it in made] == ["accuracy", name]
+    assert objective.metrics()[1] is not made[1]

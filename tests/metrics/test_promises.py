@@ -1,0 +1,124 @@
+"""promises: each variant's file passes as what it is, and as nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from pydantic import TypeAdapter
+
+from job.errors import StageError
+from job.manifest.outputs import QuantizeConfig
+from job.metrics import litert
+from job.metrics.promises import check
+from job.stages.quantize import quantize
+
+layers = tf_keras.layers
+KINDS = ("float32", "float16", "dynamic_range", "int8", "int16x8")
+Files = Mapping[str, Path]
+
+
+def variant(kind: str, dtype: str | None = None) -> QuantizeConfig:
+    options: dict[str, Any] = {"type": kind}
+    if dtype is not None:
+        options |= {"input_dtype": dtype, "output_dtype": dtype}
+    adapter: TypeAdapter[QuantizeConfig] = TypeAdapter(QuantizeConfig)
+    return adapter.validate_python(options)
+
+
+def judge(config: QuantizeConfig, path: Path) -> list[str]:
+    return check(config, path, *litert.describe_file(path))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """One model of two kernels (1,200 and 120 weights) as every variant; integers also as
+    ``int8/float32`` and so on, with those inputs and outputs.
+    """
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Sequential(
+        [layers.InputLayer((30,)), layers.Dense(40, activation="relu"), layers.Dense(3)]
+    )
+    rows = np.random.default_rng(0).normal(size=(30, 30)).astype("float32")
+    folder = tmp_path_factory.mktemp("promises")
+    asked = {kind: variant(kind) for kind in KINDS}
+    asked |= {f"{kind}/float32": variant(kind, "float32") for kind in ("int8", "int16x8")}
+    asked |= {"int8/uint8": variant("int8", "uint8")}
+    paths = {name: folder / f"{name.replace('/', '-')}.tflite" for name in asked}
+    for name, config in asked.items():
+        quantize(model, config, (rows,), paths[name])
+    return paths
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_keeps_its_own_promise(files: Files, kind: str) -> None:
+    """A file that was made for a variant passes as that variant."""
+    judge(variant(kind), files[kind])
+
+
+@pytest.mark.parametrize(("made", "asked"), list(permutations(KINDS, 2)))
+def test_a_file_of_another_variant_is_an_error(files: Files, made: str, asked: str) -> None:
+    """Whatever it is, it is not what was asked for, and the file is named."""
+    with pytest.raises(StageError) as caught:
+        judge(variant(asked), files[made])
+    assert f"{made}.tflite" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"), [it for it in permutations(KINDS, 2) if it[1] in ("int8", "int16x8")]
+)
+def test_float_inputs_do_not_hide_another_variant(files: Files, made: str, asked: str) -> None:
+    """With float inputs and outputs, what is inside still decides."""
+    path = files.get(f"{made}/float32", files[made])
+    with pytest.raises(StageError):
+        judge(variant(asked, "float32"), path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_inputs_and_outputs_are_part_of_the_promise(files: Files, dtype: str) -> None:
+    """int8 with the dtypes asked for passes and says so; with others it is an error."""
+    (said,) = judge(variant("int8", dtype), files[f"int8/{dtype}"])
+    assert said == f"inputs {dtype}, outputs {dtype}, no float tensor inside"
+    with pytest.raises(StageError, match=f"inputs are {dtype}, not int8"):
+        judge(variant("int8"), files[f"int8/{dtype}"])
+    with pytest.raises(StageError, match=f"inputs are int8, not {dtype}"):
+        judge(variant("int8", dtype), files["int8"])
+
+
+def test_a_float_tensor_inside_is_named(files: Files) -> None:
+    """Weights as int8 are not yet an integer model: the float tensors inside are named."""
+    with pytest.raises(StageError, match=r"\d+ tensors were left in float: .+MatMul"):
+        judge(variant("int8", "float32"), files["dynamic_range"])
+
+
+def test_small_kernels_that_stay_float_are_said(files: Files) -> None:
+    """dynamic_range leaves constants of fewer than 1,024 elements in float, and says how many."""
+    (said,) = judge(variant("dynamic_range"), files["dynamic_range"])
+    small = [
+        it
+        for it in litert.tensors(files["dynamic_range"])
+        if it.values is not None and it.dtype == "float32"
+    ]
+    assert said == f"{len(small)} tensors of fewer than 1,024 elements stay float32"
+    assert any(it.values is not None and it.values.size == 120 for it in small)
+
+
+def test_operators_that_the_plain_interpreter_lacks_are_an_error(tmp_path: Path) -> None:
+    """An LSTM converted with TensorFlow's operators does not pass, and they are named."""
+    model = tf_keras.Sequential([layers.InputLayer((5, 4)), layers.LSTM(3)])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+        tf.lite.OpsSet.SELECT_TF_OPS,
+    ]
+    converter._experimental_lower_tensor_list_ops = False
+    path = tmp_path / "flex.tflite"
+    path.write_bytes(converter.convert())
+    with pytest.raises(StageError, match="FlexTensorList"):
+        check(variant("float32"), path, [], [])

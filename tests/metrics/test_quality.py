@@ -1,0 +1,217 @@
+"""quality: metrics and drift as NumPy computes them on all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tf_keras
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from job.errors import StageError
+from job.metrics import quality
+from job.metrics.objective import Objective
+from job.metrics.quality import (
+    MAX_BATCH_BYTES,
+    MAX_ROWS,
+    Inputs,
+    Quality,
+    batch_rows,
+    drift,
+    evaluate,
+    keras_predictor,
+)
+
+layers = tf_keras.layers
+Floats = NDArray[np.float64]
+Array = NDArray[np.generic]
+ROWS, CLASSES = 1203, 7  # two whole batches and a rest of 203
+RANDOM = np.random.default_rng(0)
+OUTPUTS = RANDOM.normal(size=(ROWS, CLASSES)) * 2
+# The rest is much worse than the batches before it: a mean of means would show.
+OUTPUTS[1000:] *= -3
+LABELS = np.where(RANDOM.random(ROWS) < 0.6, OUTPUTS.argmax(axis=1), 3)
+LABELS[1000:] = OUTPUTS[1000:].argmin(axis=1)
+ONE_HOT = np.eye(CLASSES)[LABELS]
+MANY_HOT = (RANDOM.normal(size=(ROWS, CLASSES)) + OUTPUTS > 0).astype("float32")
+REAL = OUTPUTS + RANDOM.normal(size=OUTPUTS.shape)
+
+
+def sigmoid(x: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def softmax(x: Floats) -> Floats:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def judge(objective: Objective, outputs: Floats, targets: Array) -> Quality:
+    """Evaluate outputs that are there already: the model hands its inputs through."""
+    values = outputs.astype("float32")
+
+    def read(start: int, stop: int) -> tuple[Inputs, Array]:
+        return (values[start:stop],), targets[start:stop]
+
+    return evaluate(lambda inputs: inputs[0], read, len(values), objective, lambda *_: None)  # type: ignore[return-value, arg-type]
+
+
+def objective(loss: str, *metrics: str, logits: bool | None = None) -> Objective:
+    return Objective(loss, logits, metrics, "")
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_sparse_accuracy_and_loss_are_numpys(logits: bool) -> None:
+    """Class indices: arg max and the logarithm of the right class's probability."""
+    names = ("accuracy", "sparse_top_k_categorical_accuracy")
+    asked = objective("sparse_categorical_crossentropy", *names, logits=logits)
+    probabilities = softmax(OUTPUTS)
+    found = judge(asked, OUTPUTS if logits else probabilities, LABELS).metrics
+    picked = probabilities[np.arange(ROWS), LABELS]
+    clipped = picked if logits else np.clip(picked, 1e-7, 1 - 1e-7)
+    assert found["loss"] == pytest.approx(-np.log(clipped).mean(), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(np.mean(OUTPUTS.argmax(axis=1) == LABELS), abs=1e-6)
+    right = OUTPUTS[np.arange(ROWS), LABELS]
+    rank = (right[:, None] < OUTPUTS).sum(axis=1)
+    top = found["sparse_top_k_categorical_accuracy"]
+    assert top == pytest.approx(np.mean(rank < 5), abs=1e-6)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_categorical_accuracy_and_loss_are_numpys(logits: bool) -> None:
+    """One-hot rows: the same figures as with class indices."""
+    names = ("accuracy", "top_k_categorical_accuracy")
+    asked = objective("categorical_crossentropy", *names, logits=logits)
+    probabilities = softmax(OUTPUTS)
+    found = judge(asked, OUTPUTS if logits else probabilities, ONE_HOT).metrics
+    picked = (probabilities * ONE_HOT).sum(axis=1)
+    clipped = picked if logits else np.clip(picked, 1e-7, 1 - 1e-7)
+    assert found["loss"] == pytest.approx(-np.log(clipped).mean(), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(np.mean(OUTPUTS.argmax(axis=1) == LABELS), abs=1e-6)
+    assert found["top_k_categorical_accuracy"] > found["accuracy"]
+
+
+@pytest.mark.parametrize("logits", [True, False])
+def test_binary_accuracy_precision_recall_and_auc_are_numpys(logits: bool) -> None:
+    """Yes and no: the threshold is 0 for logits and 0.5 for probabilities."""
+    names = ("accuracy", "precision", "recall", "auc")
+    asked = objective("binary_crossentropy", *names, logits=logits)
+    found = judge(asked, OUTPUTS if logits else sigmoid(OUTPUTS), MANY_HOT).metrics
+    p = sigmoid(OUTPUTS)
+    entropy = -(MANY_HOT * np.log(p) + (1 - MANY_HOT) * np.log(1 - p))
+    assert found["loss"] == pytest.approx(entropy.mean(), rel=1e-4)
+    yes, right = OUTPUTS > 0, MANY_HOT == 1
+    assert found["accuracy"] == pytest.approx(np.mean(yes == right), abs=1e-6)
+    assert found["precision"] == pytest.approx((yes & right).sum() / yes.sum(), abs=1e-6)
+    assert found["recall"] == pytest.approx((yes & right).sum() / right.sum(), abs=1e-6)
+    order = OUTPUTS.ravel().argsort().argsort() + 1.0
+    positives = right.ravel().sum()
+    pairs = positives * (right.size - positives)
+    area = (order[right.ravel()].sum() - positives * (positives + 1) / 2) / pairs
+    assert found["auc"] == pytest.approx(area, abs=0.005)  # Keras sums 200 thresholds
+
+
+def test_errors_of_a_regression_are_numpys() -> None:
+    """Mean squared, absolute and root mean squared error, and the cosine, of all rows."""
+    names = (
+        "mean_squared_error",
+        "mean_absolute_error",
+        "root_mean_squared_error",
+        "cosine_similarity",
+    )
+    found = judge(objective("mean_squared_error", *names), OUTPUTS, REAL).metrics
+    error = OUTPUTS - REAL
+    assert found["loss"] == pytest.approx((error**2).mean(), rel=1e-5)
+    assert found["mean_squared_error"] == pytest.approx((error**2).mean(), rel=1e-5)
+    assert found["mean_absolute_error"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+    assert found["root_mean_squared_error"] == pytest.approx((error**2).mean() ** 0.5, rel=1e-5)
+    norms = np.linalg.norm(OUTPUTS, axis=1) * np.linalg.norm(REAL, axis=1)
+    cosine = ((OUTPUTS * REAL).sum(axis=1) / norms).mean()
+    assert found["cosine_similarity"] == pytest.approx(cosine, rel=1e-5)
+    absolute = judge(objective("mean_absolute_error"), OUTPUTS, REAL)
+    assert absolute.metrics == {"loss": pytest.approx(np.abs(error).mean(), rel=1e-5)}
+
+
+def test_every_row_is_predicted_once_and_told_of() -> None:
+    """The outputs are kept in the rows' order; progress ends with all rows."""
+    told: list[tuple[int, int]] = []
+    values = OUTPUTS.astype("float32")
+    seen: list[int] = []
+
+    def read(start: int, stop: int) -> tuple[Inputs, Array]:
+        return (values[start:stop],), REAL[start:stop]
+
+    def predict(inputs: Inputs) -> NDArray[np.float32]:
+        seen.append(len(inputs[0]))
+        return inputs[0].astype("float32") * 2
+
+    found = evaluate(
+        predict, read, ROWS, objective("mean_squared_error"), lambda *it: told.append(it)
+    )
+    assert seen == [500, 500, 203]
+    assert told == [(500, ROWS), (1000, ROWS), (ROWS, ROWS)]
+    np.testing.assert_array_equal(found.outputs, values * 2)
+
+
+def test_large_outputs_are_kept_of_the_first_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit the metrics go on and the outputs end."""
+    monkeypatch.setattr(quality, "MAX_KEPT_BYTES", 500 * CLASSES * 4 + 1)
+    found = judge(objective("mean_squared_error"), OUTPUTS, REAL)
+    np.testing.assert_array_equal(found.outputs, OUTPUTS[:1000].astype("float32"))
+    assert found.metrics["loss"] == pytest.approx(((OUTPUTS - REAL) ** 2).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_output_that_is_no_number_is_an_error(value: float) -> None:
+    """Wherever it is, in the last rows too; the rows are named."""
+    outputs = OUTPUTS.copy()
+    outputs[1202, 6] = value
+    with pytest.raises(StageError, match="NaN or infinite") as caught:
+        judge(objective("mean_squared_error"), outputs, REAL)
+    assert caught.value.where == "test rows 1000 to 1202"
+
+
+@given(row_bytes=st.integers(0, 1 << 40))
+@settings(deadline=None)
+def test_a_batch_is_as_large_as_its_limits(row_bytes: int) -> None:
+    """At most 500 rows and 32 MiB, but one row at least; one row more would be too many."""
+    rows = batch_rows(row_bytes)
+    assert 1 <= rows <= MAX_ROWS
+    assert rows == 1 or rows * row_bytes <= MAX_BATCH_BYTES
+    assert rows == MAX_ROWS or (rows + 1) * row_bytes > MAX_BATCH_BYTES
+
+
+def test_a_predictor_follows_its_models_weights() -> None:
+    """It answers as the layers do in inference, for any number of rows, also after a change."""
+    tf_keras.utils.set_random_seed(0)
+    left, right = tf_keras.Input((4,), name="left"), tf_keras.Input((3,), name="right")
+    hidden = layers.Dropout(0.5)(layers.Concatenate()([left, right]))
+    dense = layers.Dense(5)
+    predict = keras_predictor(tf_keras.Model([left, right], dense(hidden)))
+    for rows in (1, 10, 3):
+        x = RANDOM.normal(size=(rows, 7)).astype("float32")
+        kernel, bias = dense.get_weights()
+        np.testing.assert_allclose(predict((x[:, :4], x[:, 4:])), x @ kernel + bias, atol=1e-5)
+        dense.set_weights([kernel * 2, bias + 1])
+
+
+CHANGES: list[Callable[[Floats], Floats]] = [
+    lambda x: x,
+    lambda x: x + 0.25,
+    lambda x: np.where(np.arange(x.size).reshape(x.shape) == 5, x - 3, x),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_drift_is_the_absolute_difference(change: Callable[[Floats], Floats]) -> None:
+    """Its largest value and its mean, in the outputs' own unit."""
+    before = OUTPUTS[:100].astype("float32")
+    after = change(OUTPUTS[:100]).astype("float32")
+    found = drift("prune", before, after)
+    difference = np.abs(before.astype("float64") - after.astype("float64"))
+    assert (found.against, found.rows) == ("prune", 100)
+    assert found.max_abs == pytest.approx(difference.max())
+    assert found.mean_abs == pytest.approx(difference.mean())

@@ -1,0 +1,154 @@
+"""h5: a model comes back as it was saved, bit by bit, and what does not is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import tf_keras
+
+from job.errors import InputError, StageError
+from job.models import h5
+
+layers = tf_keras.layers
+
+
+def functional() -> tf_keras.Model:
+    """Two inputs, a nested model, a shared layer, normalization and a wrapper."""
+    tf_keras.utils.set_random_seed(1)
+    left, right = tf_keras.Input((6, 4), name="left"), tf_keras.Input((6, 4), name="right")
+    shared = layers.TimeDistributed(layers.Dense(5, name="inner"), name="each")
+    nested = tf_keras.Sequential(
+        [layers.InputLayer((6, 5)), layers.Conv1D(3, 2), layers.BatchNormalization()], name="nested"
+    )
+    merged = layers.Add()([nested(shared(left)), nested(shared(right))])
+    return tf_keras.Model([left, right], layers.Dense(2, name="out")(layers.Flatten()(merged)))
+
+
+def deferred() -> tf_keras.Model:
+    """A model that got its shape from ``build``."""
+    model = tf_keras.Sequential([layers.Dense(3, activation="relu"), layers.Dense(2)])
+    model.build((None, 4))
+    return model
+
+
+def random_inputs(model: tf_keras.Model) -> list[Any]:
+    random = np.random.default_rng(0)
+    shapes = [(3, *tensor.shape[1:]) for tensor in model.inputs]
+    return [random.normal(size=shape).astype("float32") for shape in shapes]
+
+
+def scramble(model: tf_keras.Model) -> None:
+    """Give every weight a value of its own, and some values that are easily lost."""
+    random = np.random.default_rng(2)
+    for weight in model.weights:
+        values = random.uniform(0.1, 2, weight.shape).astype("float32")
+        values.ravel()[:2] = [-0.0, 1e-42][: values.size]
+        weight.assign(values)
+
+
+@pytest.mark.parametrize("make", [functional, deferred])
+def test_a_saved_model_is_the_same_model_again(make: Any, tmp_path: Path) -> None:
+    """Weights bit by bit, layers, input names, and what it answers."""
+    model = make()
+    scramble(model)
+    reloaded = h5.save(model, tmp_path / "m.h5")
+    assert reloaded is not model
+    assert reloaded.input_names == model.input_names
+    assert [type(it) for it in reloaded.layers] == [type(it) for it in model.layers]
+    assert len(reloaded.weights) == len(model.weights)
+    for before, after in zip(model.weights, reloaded.weights, strict=True):
+        assert before.numpy().tobytes() == after.numpy().tobytes()
+    x = random_inputs(model)
+    given = x if len(x) > 1 else x[0]
+    np.testing.assert_array_equal(reloaded(given).numpy(), model(given).numpy())
+
+
+def test_the_optimizer_is_left_out_of_what_is_saved(tmp_path: Path) -> None:
+    """Its state would make the file three times larger; a file that has it is known."""
+    model = functional()
+    model.compile("adam", "mean_squared_error")
+    x = random_inputs(model)
+    model.fit(x, np.zeros((3, 2)), verbose=0)
+    full, lean = tmp_path / "full.h5", tmp_path / "lean.h5"
+    model.save(full, save_format="h5")
+    reloaded = h5.save(model, lean)
+    assert h5.has_optimizer_state(full)
+    assert not h5.has_optimizer_state(lean)
+    assert lean.stat().st_size < full.stat().st_size
+    with h5py.File(lean) as file:
+        assert "training_config" not in file.attrs
+    assert not hasattr(reloaded, "optimizer") or reloaded.optimizer is None
+    assert len(h5.load(full).weights) == len(model.weights)
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Twice in one process; HDF5 writes no time of its own."""
+    model = functional()
+    h5.save(model, tmp_path / "a.h5")
+    h5.save(model, tmp_path / "b.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_a_model_that_knows_no_input_shape_is_refused(tmp_path: Path) -> None:
+    """The hint says how to build it."""
+    model = tf_keras.Sequential([layers.Flatten()])  # without weights, which would need a shape
+    model.build((None, 4))
+    path = tmp_path / "m.h5"
+    model.save(path, save_format="h5")
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"].pop("build_input_shape", None)
+        config["config"]["layers"] = config["config"]["layers"][-1:]
+        config["config"]["layers"][0]["config"].pop("batch_input_shape", None)
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(InputError, match="shape") as caught:
+        h5.load(path)
+    assert "model.build" in caught.value.hint
+
+
+def test_a_configuration_that_does_not_fit_its_weights_is_refused(tmp_path: Path) -> None:
+    """Keras's own message is quoted in one line, and the file is named."""
+    path = tmp_path / "m.h5"
+    deferred().save(path, save_format="h5")
+    with h5py.File(path, "r+") as file:
+        config = file.attrs["model_config"]
+        file.attrs["model_config"] = config.replace('"units": 3', '"units": 8')
+    with pytest.raises(InputError, match="can't rebuild the model") as caught:
+        h5.load(path)
+    assert caught.value.where == str(path)
+    assert "\n" not in caught.value.what
+
+
+class Scale(tf_keras.layers.Layer):  # type: ignore[misc]
+    """A custom layer: it is saved, and does not load where its class is unknown."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * 2.0
+
+
+def test_what_is_saved_and_does_not_load_again_is_an_error(tmp_path: Path) -> None:
+    """The stage failed, not the input; the class is named."""
+    model = tf_keras.Sequential([layers.InputLayer((3,)), Scale()])
+    with pytest.raises(StageError, match=r"does not load again.*Scale"):
+        h5.save(model, tmp_path / "m.h5")
+
+
+def test_other_weights_than_were_saved_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that another process has replaced meanwhile is noticed."""
+    model, other, path = deferred(), deferred(), tmp_path / "m.h5"
+    load = h5.load
+
+    def replaced(read: Path) -> tf_keras.Model:
+        other.save(read, include_optimizer=False, save_format="h5")
+        return load(read)
+
+    monkeypatch.setattr(h5, "load", replaced)
+    with pytest.raises(StageError, match="other weights"):
+        h5.save(model, path)

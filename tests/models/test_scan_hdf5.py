@@ -1,0 +1,115 @@
+"""scan_hdf5: a model file that leads to other files, or declares more than it holds."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tf_keras
+
+from job.errors import InputError
+from job.models.h5 import load
+from job.models.scan_hdf5 import read_attributes
+
+layers = tf_keras.layers
+KERNEL = "model_weights/dense/dense/kernel:0"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A good model file."""
+    path = tmp_path / "m.h5"
+    model = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(3, name="dense")])
+    model.save(path, save_format="h5")
+    return path
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A file of the machine, as HDF5 and as bytes, that no model should read."""
+    path = tmp_path / "secret.h5"
+    with h5py.File(path, "w") as file:
+        file["kernel"] = np.arange(12, dtype="float32").reshape(4, 3)
+    return path
+
+
+def refused(path: Path) -> InputError:
+    with pytest.raises(InputError) as caught:
+        read_attributes(path)
+    with pytest.raises(InputError):
+        load(path)
+    return caught.value
+
+
+def test_a_good_file_gives_its_attributes(path: Path) -> None:
+    """The configuration and the version, as text; compressed weights are good too."""
+    with h5py.File(path, "r+") as file:
+        kernel = file[KERNEL][:]
+        del file[KERNEL]
+        file.create_dataset(KERNEL, data=kernel, compression="gzip")
+    found = read_attributes(path)
+    assert set(found) == {"model_config", "keras_version", "backend"}
+    assert found["keras_version"] == tf_keras.__version__
+    np.testing.assert_array_equal(load(path).get_layer("dense").kernel.numpy(), kernel)
+
+
+def test_links_to_other_files_are_refused(path: Path, secret: Path) -> None:
+    """An external link in the place of a kernel would read any HDF5 file; its place is named."""
+    with h5py.File(path, "r+") as file:
+        del file[KERNEL]
+        file[KERNEL] = h5py.ExternalLink(str(secret), "/kernel")
+        np.testing.assert_array_equal(file[KERNEL][:].ravel(), range(12))  # it works
+    error = refused(path)
+    assert "links" in error.what
+    assert error.where.endswith(KERNEL)
+
+
+def test_links_within_the_file_are_refused(path: Path) -> None:
+    """Keras writes none; a soft link could lead in circles."""
+    with h5py.File(path, "r+") as file:
+        file["model_weights/dense/again"] = h5py.SoftLink("/model_weights")
+    assert "links" in refused(path).what
+
+
+def test_groups_that_hold_each_other_come_to_an_end(path: Path) -> None:
+    """A hard link to a group above is no other place, and no endless walk."""
+    with h5py.File(path, "r+") as file:
+        file["model_weights/dense/above"] = file["model_weights"]
+    assert "model_config" in read_attributes(path)
+
+
+def test_data_from_other_files_is_refused(path: Path, secret: Path) -> None:
+    """External storage reads the bytes of any file; a virtual data set those of HDF5 files."""
+    with h5py.File(path, "r+") as file:
+        del file[KERNEL]
+        file.create_dataset(KERNEL, (4, 3), "float32", external=[(str(secret), 0, 48)])
+    assert "other files" in refused(path).what
+    with h5py.File(path, "r+") as file:
+        del file[KERNEL]
+        layout = h5py.VirtualLayout((4, 3), "float32")
+        layout[:] = h5py.VirtualSource(str(secret), "kernel", (4, 3))
+        file.create_virtual_dataset(KERNEL, layout)
+    assert "other files" in refused(path).what
+
+
+@pytest.mark.parametrize("chunks", [None, (1024, 1024)])
+def test_a_shape_bomb_is_refused_without_making_room_for_it(
+    chunks: tuple[int, int] | None, path: Path
+) -> None:
+    """A data set that declares a petabyte and holds nothing (CVE-2026-0897)."""
+    with h5py.File(path, "r+") as file:
+        del file[KERNEL]
+        file.create_dataset(KERNEL, (2**24, 2**24), "float32", chunks=chunks)
+    assert path.stat().st_size < 1_000_000
+    tracemalloc.start()
+    try:
+        error = refused(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+    assert "1,125,899,906,842,624 bytes" in error.what
+    assert error.where.endswith(KERNEL)

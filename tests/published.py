@@ -1,0 +1,145 @@
+"""Jobs for the tiny model, and what they publish, read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from job.result import ArtifactResult, EncodingResult, GateResult, ObjectiveResult, Result
+from tests.conftest import Run, paredown
+
+
+@dataclass(frozen=True)
+class Published:
+    """A run that has ended, and what it left."""
+
+    run: Run
+    manifest: Path
+    folder: Path
+    result: dict[str, Any]
+
+    def artifact(self, name: str) -> dict[str, Any]:
+        """What the result says of an artifact, by its variant or stage."""
+        return next(it for it in self.result["artifacts"] if name in (it["variant"], it["stage"]))
+
+
+def publish_all(
+    jobs: Mapping[str, dict[str, Any]], tiny: Path, folder: Path
+) -> dict[str, Published]:
+    """Run jobs, each in a folder of its own, and read back what they published."""
+    manifests = {name: write_manifest(folder / name, tiny, **it) for name, it in jobs.items()}
+    runs = run_all({name: ["run", manifest] for name, manifest in manifests.items()})
+    published = {}
+    for name, manifest in manifests.items():
+        out = manifest.parent / "out"
+        assert (out / "result.json").exists(), runs[name].err
+        published[name] = Published(runs[name], manifest, out, read_result(out))
+    return published
+
+
+def write_manifest(folder: Path, tiny: Path, **sections: Any) -> Path:
+    """Write a manifest for the tiny model into ``folder``; keywords replace its sections."""
+    document = {
+        "name": "tiny",
+        "model": {"uri": str(tiny / "model.h5")},
+        "dataset": {"type": "npz", "uri": str(tiny / "data.npz"), "scale": 1 / 255},
+        "training": {"epochs": 2, "batch_size": 32},
+        "destination": {"uri": "out"},
+    } | sections
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def strict_json(text: str) -> Any:
+    """Parse JSON as the standard has it: without NaN and Infinity, which Python would take."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def read_result(destination: Path) -> dict[str, Any]:
+    """What ``result.json`` at a destination says."""
+    return dict(strict_json((destination / "result.json").read_text()))
+
+
+def run_all(commands: Mapping[str, Sequence[str | Path]], **options: Any) -> dict[str, Run]:
+    """Run several commands, two at a time; give how each ended, by its key."""
+    with ThreadPoolExecutor(2) as pool:
+        ended = pool.map(lambda arguments: paredown(*arguments, **options), commands.values())
+        return dict(zip(commands, ended, strict=True))
+
+
+def digestible(destination: Path) -> dict[str, bytes]:
+    """Every file of a destination that has to be the same in each run: name -> bytes."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(destination.iterdir())
+        if path.name != "result.json"
+    }
+
+
+def make_result(destination: Path | None = None) -> Result:
+    """A result of two artifacts with an encoding each; its files too where a folder is given."""
+    files = {
+        name: name.encode() * times
+        for name, times in (
+            ("baseline.h5", 1000),
+            ("baseline.h5.zip", 100),
+            ("int8.tflite", 90),
+            ("int8.tflite.zip", 50),
+        )
+    }
+    if destination is not None:
+        destination.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (destination / name).write_bytes(content)
+
+    def described(name: str) -> dict[str, Any]:
+        digest = hashlib.sha256(files[name]).hexdigest()
+        return {"path": name, "bytes": len(files[name]), "sha256": digest}
+
+    baseline, small = (
+        ArtifactResult(
+            stage=stage,
+            variant=variant,
+            format=form,
+            encoded={"zip": EncodingResult(**described(f"{name}.zip"))},
+            sparsity=0.0,
+            metrics={"loss": 0.25, "accuracy": accuracy},
+            **described(name),
+        )
+        for stage, variant, form, name, accuracy in (
+            ("baseline", None, "h5", "baseline.h5", 0.9876),
+            ("quantize", "int8", "tflite", "int8.tflite", 0.98),
+        )
+    )
+    gates = [
+        GateResult(gate={}, artifact="int8", value=1, limit=2, passed=passed, explanation=text)
+        for passed, text in ((True, "int8: small"), (False, "int8: [bad]"))
+    ]
+    return Result(
+        name="tiny",
+        status="gate_missed",
+        run_id="f" * 64,
+        started_at="2026-01-01T00:00:00+00:00",
+        seconds=1.0,
+        manifest={},
+        inputs={},
+        versions={},
+        environment={},
+        stages=[],
+        objective=ObjectiveResult(loss="huber", metrics=["accuracy"], reason="because"),
+        epochs=[],
+        layers=[],
+        artifacts=[baseline, small],
+        gates=gates,
+    )

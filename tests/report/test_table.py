@@ -1,0 +1,68 @@
+"""The closing table, and the event that says the same to machines."""
+
+from __future__ import annotations
+
+import json
+
+from job.report import table
+from job.result import ratio
+from tests.published import make_result
+
+
+def test_the_table_has_a_row_for_each_artifact() -> None:
+    """Under a head with the metrics between formats and sizes; the loss is no metric."""
+    result = make_result()
+    assert table.columns(result) == [
+        "stage",
+        "format",
+        "accuracy",
+        "bytes",
+        "smallest encoding",
+        "times smaller",
+        "SHA-256",
+    ]
+    rows = table.rows(result)
+    assert [row[:6] for row in rows] == [
+        ["baseline", "h5", "0.9876", "11,000", "1,500 zip", "7.3"],
+        ["int8", "tflite", "0.9800", "990", "750 zip", "14.7"],
+    ]
+    assert [row[6] for row in rows] == [it.sha256[:8] for it in result.artifacts]
+
+
+def test_gates_stand_under_the_table() -> None:
+    """The missed one is the one that is seen."""
+    assert table.messages(make_result()) == [
+        "gate passed: int8: small",
+        "gate MISSED: int8: [bad]",
+    ]
+
+
+def test_times_smaller_is_the_plain_input_against_the_smallest_form() -> None:
+    """A file that no encoding makes smaller counts as it is."""
+    result = make_result()
+    plain = result.artifacts[1].model_copy(update={"encoded": {}})
+    assert plain.smallest == ("file", 990)
+    assert ratio(result.baseline, plain) == 11_000 / 990
+    assert ratio(result.baseline, result.artifacts[1]) == 11_000 / 750
+
+
+def test_the_last_event_is_what_a_machine_wants_to_know() -> None:
+    """It is plain JSON, and holds where the result is."""
+    result = make_result()
+    event = table.finished_event(result, "/out", already_done=True)
+    assert json.loads(json.dumps(event, allow_nan=False)) == event
+    assert event["result"] == "/out/result.json"
+    assert (event["event"], event["status"]) == ("run_finished", "gate_missed")
+    assert event["already_done"] is True
+    assert [it["artifact"] for it in event["artifacts"]] == ["baseline", "int8"]
+    assert event["artifacts"][1] == {
+        "artifact": "int8",
+        "format": "tflite",
+        "path": "int8.tflite",
+        "bytes": 990,
+        "smallest_encoding": "zip",
+        "smallest_bytes": 750,
+        "ratio": 14.67,
+        "metrics": {"loss": 0.25, "accuracy": 0.98},
+    }
+    assert [gate["passed"] for gate in event["gates"]] == [True, False]

@@ -1,0 +1,90 @@
+"""What answers at once imports nothing heavy: looked up in ``sys.modules`` of a new process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+HEAVY = {
+    "tensorflow",
+    "tf_keras",
+    "keras",
+    "tensorflow_model_optimization",
+    "ai_edge_litert",
+    "numpy",
+    "h5py",
+}
+QUICKSTART = "manifests/quickstart/quickstart.json"
+COMMAND = """
+import sys
+sys.argv = {argv}
+from job.cli import main
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+print()
+import json
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def modules_after(code: str) -> tuple[int, set[str]]:
+    """Run some code that prints an exit code and modules; give both."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    status, modules = json.loads(done.stdout.splitlines()[-1])
+    return status, {module.split(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["validate", QUICKSTART],
+        ["schema"],
+        ["run", "nowhere.json"],
+        ["run", QUICKSTART, "--set", "model.uri=nowhere.h5"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_does_no_work_imports_nothing_heavy(argv: list[str]) -> None:
+    """Neither TensorFlow nor what belongs to it, nor NumPy."""
+    code, modules = modules_after(COMMAND.format(argv=["paredown", *argv]))
+    assert code in ((2, 3) if argv[0] == "run" and argv[1] != "--help" else (0,))
+    assert modules & HEAVY == set()
+    assert "typer" in modules
+
+
+@pytest.mark.parametrize("module", ["job.pipeline", "job.worker", "job.report.table", "job.result"])
+def test_the_parents_modules_import_nothing_heavy(module: str) -> None:
+    """The process that holds the credentials never has TensorFlow in it."""
+    code = f"import json, sys, {module}; print(json.dumps([0, sorted(sys.modules)]))"
+    _, modules = modules_after(code)
+    assert modules & HEAVY == set()
+    assert "job" in modules
+
+
+def test_the_childs_modules_do_import_tensorflow() -> None:
+    """The tests above would see it: this is what they look for."""
+    code = "import json, sys, job.transform; print(json.dumps([0, sorted(sys.modules)]))"
+    _, modules = modules_after(code)
+    assert {"tensorflow", "tf_keras", "ai_edge_litert", "numpy"} <= modules
+
+
+def test_validating_looks_at_no_model_and_no_data() -> None:
+    """Validation imports no room that could: neither the store of files, nor the worker."""
+    code = COMMAND.format(argv=["paredown", "validate", QUICKSTART])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    modules = set(json.loads(done.stdout.splitlines()[-1])[1])
+    assert modules.isdisjoint({"job.store.local", "job.worker", "job.pipeline"})

@@ -1,0 +1,168 @@
+"""The parent's part of a job: what is asked of which inputs, and whether it is done already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job import pipeline
+from job.errors import InputError, ManifestError
+from job.manifest.read import read_manifest
+from job.progress import Event, JsonLines
+from job.result import InputResult
+from tests.published import make_result
+
+FILES = ["baseline.h5", "baseline.h5.zip", "int8.tflite", "int8.tflite.zip"]
+MINIMAL: dict[str, Any] = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
+
+
+class Recorder(JsonLines):
+    """A screen that keeps the events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def show(self, event: Event) -> None:
+        """Keep the event."""
+        self.events.append(event)
+
+
+def run_id(digest: str = "1", **sections: Any) -> str:
+    """The run id of a minimal manifest with other sections, for inputs of some digest."""
+    job = read_manifest(json.dumps(MINIMAL | sections), "here.json")
+    inputs = {
+        "model": InputResult(uri="m", bytes=1, sha256=digest),
+        "dataset": InputResult(uri="d", bytes=1, sha256="2"),
+    }
+    return pipeline._run_id(job, inputs)
+
+
+def run(folder: Path, **sections: Any) -> list[Event]:
+    """Run a job whose inputs are two small files that no worker would take."""
+    for name in ("m.h5", "d.npz"):
+        (folder / name).write_bytes(b"none")
+    screen = Recorder()
+    job = read_manifest(json.dumps(MINIMAL | sections), "here.json")
+    pipeline.run_job(job, folder, screen, verbose=False)
+    return screen.events
+
+
+def test_names_and_places_do_not_make_another_run() -> None:
+    """The same bytes from elsewhere, to elsewhere, pinned or not, under another name."""
+    same = {
+        run_id(),
+        run_id(name="b"),
+        run_id(model={"uri": "elsewhere.h5"}),
+        run_id(model={"uri": "m.h5", "sha256": "a" * 64}),
+        run_id(dataset={"uri": "elsewhere.npz", "sha256": "b" * 64}),
+        run_id(destination={"uri": "elsewhere", "overwrite": True}),
+        run_id(training={"epochs": 2}),
+    }
+    assert len(same) == 1
+
+
+def test_what_determines_the_outcome_makes_another_run() -> None:
+    """Other inputs, or anything else that is asked."""
+    ids = [
+        run_id(),
+        run_id(digest="3"),
+        run_id(training={"epochs": 3}),
+        run_id(training={"seed": 8}),
+        run_id(dataset={"uri": "d.npz", "scale": 2}),
+        run_id(prune=None),
+        run_id(compress=None),
+        run_id(quantize=[{"type": "int8"}]),
+        run_id(gates=[{"type": "min_ratio", "value": 2}]),
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_result_is_whole_when_its_files_are_there(tmp_path: Path) -> None:
+    """What else lies there does not matter."""
+    result = make_result(tmp_path)
+    (tmp_path / "notes.txt").write_bytes(b"mine")
+    assert pipeline._is_whole(result, tmp_path)
+    assert sorted(pipeline._files(result)) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_result_is_not_whole_when_a_file_is_missing_or_damaged(name: str, tmp_path: Path) -> None:
+    """One byte is enough, of an encoding too; a folder of that name is no file."""
+    result = make_result(tmp_path)
+    path = tmp_path / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"!")
+    assert not pipeline._is_whole(result, tmp_path)
+    path.unlink()
+    assert not pipeline._is_whole(result, tmp_path)
+    path.mkdir()
+    assert not pipeline._is_whole(result, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 2}'])
+def test_a_result_of_another_kind_is_left_alone(content: bytes, tmp_path: Path) -> None:
+    """Somebody's ``result.json`` is not overwritten, whatever ``overwrite`` says."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_bytes(content)
+    for overwrite in (False, True):
+        with pytest.raises(ManifestError, match="can't read") as caught:
+            run(tmp_path, destination={"uri": "out", "overwrite": overwrite})
+        assert caught.value.where == str(out / "result.json")
+    assert (out / "result.json").read_bytes() == content
+
+
+def test_the_result_of_another_run_is_left_alone(tmp_path: Path) -> None:
+    """Its name and run id are told, and how to replace it."""
+    out = tmp_path / "out"
+    result = make_result(out)
+    (out / "result.json").write_text(result.model_dump_json())
+    with pytest.raises(ManifestError, match=r"another run \(tiny, run_id ffffffffffff\)") as caught:
+        run(tmp_path)
+    assert caught.value.where == str(out)
+    assert '"overwrite": true' in caught.value.hint
+    assert {path.name for path in out.iterdir()} == {*FILES, "result.json"}
+
+
+def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    """The inputs would make a worker fail: it is never started."""
+    for name in ("m.h5", "d.npz"):
+        (tmp_path / name).write_bytes(b"none")
+    job = read_manifest(json.dumps(MINIMAL), "here.json")
+    inputs = {
+        "model": pipeline._fetch("m.h5", None, tmp_path, ""),
+        "dataset": pipeline._fetch("d.npz", None, tmp_path, ""),
+    }
+    update = {"run_id": pipeline._run_id(job, inputs)}
+    result = make_result(tmp_path / "out").model_copy(update=update)
+    (tmp_path / "out" / "result.json").write_text(result.model_dump_json())
+    events = run(tmp_path)
+    assert [event["event"] for event in events] == ["run_started", "run_finished"]
+    assert events[1]["already_done"] is True
+
+
+def test_another_file_than_the_pinned_one_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Both digests are told, of the model and of the data; the destination is not made."""
+    pinned = {"uri": "d.npz", "sha256": "0" * 64}
+    with pytest.raises(
+        InputError, match=f"SHA-256 is [0-9a-f]{{64}}, the manifest pins {'0' * 64}"
+    ):
+        run(tmp_path, dataset=pinned)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_input_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    """With the path that the URI was taken for."""
+    with pytest.raises(InputError, match="Reading the model failed: there is no such") as caught:
+        run(tmp_path, model={"uri": "nowhere/m.h5"})
+    assert caught.value.where == str(tmp_path / "nowhere" / "m.h5")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_destination_whose_name_can_not_be_is_refused(tmp_path: Path) -> None:
+    """Too long a name is no bug of ours."""
+    with pytest.raises((InputError, ManifestError), match="too long"):
+        run(tmp_path, destination={"uri": "a" * 300})
