@@ -22,7 +22,13 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 
 from job import __version__
-from job.errors import GATE_MISSED_EXIT_CODE, BugError, InterruptedRunError, ParedownError
+from job.errors import (
+    GATE_MISSED_EXIT_CODE,
+    BugError,
+    InterruptedRunError,
+    ManifestError,
+    ParedownError,
+)
 from job.progress import ScreenKind, open_screen
 
 app = typer.Typer(
@@ -93,6 +99,10 @@ def run(
 @app.command()
 def validate(
     manifests: Annotated[list[str], typer.Argument(help="Manifests: paths, file:// URIs, or - .")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
+    ] = None,
 ) -> None:
     """Check manifests and report every problem at once. Reads nothing but the manifests."""
     from job.manifest.read import read_manifest
@@ -101,7 +111,7 @@ def validate(
     for manifest in manifests:
         try:
             text, _ = _read(manifest)
-            read_manifest(text, manifest)
+            read_manifest(text, manifest, sets or [])
             typer.echo(f"{manifest}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
@@ -130,6 +140,8 @@ def _read(manifest: str) -> tuple[str, Path]:
 
 def _absolute(uri: str) -> str:
     """A destination on the command line is relative to the current folder."""
+    if not uri:
+        raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
     return uri if ":" in uri else str(Path.cwd() / uri)
 
 

@@ -58,7 +58,7 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
         "dataset": _fetch(job.dataset.uri, job.dataset.sha256, base, "Reading the data set"),
     }
     run_id = _run_id(job, inputs)
-    earlier = _earlier_result(destination)
+    earlier = _earlier_result(destination, overwrite=job.destination.overwrite)
     if earlier is not None and earlier.run_id == run_id and _is_whole(earlier, destination):
         watched.show(finished_event(earlier, str(destination), already_done=True))
         return earlier
@@ -73,7 +73,8 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
         message = "A file of the earlier result is missing or damaged: the job is done again."
         watched.show({"event": "warning", "message": message})
     replaced = _files(earlier) if earlier else []
-    local.prepare(destination, _planned(job), [*replaced, MANIFEST_FILE] if earlier else [])
+    holds_run = (destination / RESULT_FILE).exists()
+    local.prepare(destination, [] if holds_run else _planned(job))
     with local.scratch() as scratch:
         output = scratch / "output"
         output.mkdir()
@@ -114,7 +115,7 @@ def _fetch(uri: str, pinned: str | None, base: Path, doing: str) -> InputResult:
     """
     path = local_path(uri, base)
     size, digest = local.measure(path, doing)
-    if pinned is not None and digest != pinned:
+    if pinned is not None and digest != pinned.lower():
         raise InputError(
             f"{doing} failed: the file's SHA-256 is {digest}, the manifest pins {pinned}.",
             where=str(path),
@@ -135,11 +136,11 @@ def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _earlier_result(destination: Path) -> Result | None:
+def _earlier_result(destination: Path, *, overwrite: bool) -> Result | None:
     """The result that the destination holds; None where it holds none.
 
     Raises:
-        ManifestError: Where it holds a ``result.json`` that is none of this version.
+        ManifestError: Where it holds one of another version, which may not be overwritten.
     """
     path = destination / RESULT_FILE
     if not path.is_file():
@@ -147,10 +148,12 @@ def _earlier_result(destination: Path) -> Result | None:
     try:
         return Result.model_validate_json(path.read_bytes())
     except (ValidationError, OSError):
+        if overwrite:
+            return None
         raise ManifestError(
             f"The destination holds a {RESULT_FILE} that this version can't read.",
             where=str(path),
-            hint="Choose another destination, or move that file away.",
+            hint='Choose another destination, or set "overwrite": true under destination.',
         ) from None
 
 

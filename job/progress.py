@@ -4,7 +4,7 @@ An event is a flat JSON object with the key ``event``. The child process makes e
 ``Journal``; the parent hands them to a ``Screen``, which shows them.
 
 events: run_started, stage_started, progress, stage_finished, stage_skipped, warning, child_died,
-run_finished, error.
+run_finished, run_failed, error.
 """
 
 from __future__ import annotations
@@ -148,10 +148,12 @@ class JsonLines:
         """Print nothing: the event run_finished says the same to a machine."""
 
     def error(self, error: ParedownError) -> None:
-        """Print the error as an event."""
+        """Print the error on standard error, and on standard output that the run is over."""
         fields = {"what": error.what, "where": error.where, "to_do": error.hint}
-        event = {"event": "error", "exit_code": error.exit_code, "error": type(error).__name__}
-        self._print({**event, **{key: text for key, text in fields.items() if text}}, self._err)
+        outcome = {"exit_code": error.exit_code, "error": type(error).__name__}
+        said = {key: text for key, text in fields.items() if text}
+        self._print({"event": "run_failed", **outcome}, self._out)
+        self._print({"event": "error", **outcome, **said}, self._err)
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -244,14 +246,18 @@ class Terminal:
     ) -> None:
         """Print a table, whose first two columns are words and the others numbers."""
         from rich.box import SIMPLE
+        from rich.console import Console
+        from rich.measure import Measurement
         from rich.table import Table
 
         table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index < 2 else "right", overflow="fold")
+            table.add_column(column, justify="left" if index < 2 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
-        self._console.print(table)
+        # A narrow window wraps the lines; nothing is cut off.
+        width = Measurement.get(self._console, self._console.options.update(width=1000), table)
+        Console(width=width.maximum, highlight=False).print(table)
         for note in [*notes, self._last_words]:
             self._console.print(_plain(note), soft_wrap=True)
 

@@ -53,6 +53,8 @@ class DriftResult(Record):
 class LatencyResult(Record):
     """Milliseconds for one sample (batch 1), warm."""
 
+    runtime: Literal["tensorflow", "litert"]
+    """What ran the file: figures of two runtimes do not compare."""
     threads: int
     runs: int
     median: float
@@ -69,12 +71,14 @@ class ArtifactResult(Record):
     """Relative to the destination."""
     bytes: int
     sha256: str
+    optimizer_bytes: int = 0
+    """What of ``bytes`` is an optimizer's state, which no file that is made here holds."""
     encoded: dict[str, EncodingResult] = {}
     """By codec."""
     inputs: list[TensorResult] = []
     outputs: list[TensorResult] = []
     sparsity: float
-    """Zeros among the weights of kernels (two dimensions and more)."""
+    """Zeros among the weights of all kernels (two dimensions and more), pruned or not."""
     metrics: dict[str, float] = {}
     """On the test split, the same rows for every artifact."""
     drift: DriftResult | None = None
@@ -138,6 +142,7 @@ class GateResult(Record):
     gate: dict[str, Any]
     artifact: str
     value: float
+    """What was judged: the metric, the bytes, the ratio; for ``max_drop`` how much worse it got."""
     limit: float
     passed: bool
     explanation: str
@@ -194,5 +199,7 @@ class Result(Record):
 
 
 def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:
-    """How many times smaller: the plain file that came in against the smallest form."""
-    return baseline.bytes / artifact.smallest[1]
+    """How many times smaller: the plain file that came in, without an optimizer's state, against
+    the smallest form of the artifact.
+    """
+    return (baseline.bytes - baseline.optimizer_bytes) / artifact.smallest[1]

@@ -27,7 +27,6 @@ from job.datasets.data import (
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.job import JobConfig
-from job.manifest.outputs import MaxDropGate, MinValueGate
 from job.manifest.prune import PruneConfig
 from job.metrics import gates, promises
 from job.metrics.artifact import (
@@ -38,6 +37,7 @@ from job.metrics.artifact import (
     measure_model,
     measure_tflite,
 )
+from job.metrics.gates import losses_of_quality
 from job.metrics.objective import choose
 from job.metrics.quality import evaluate, keras_predictor
 from job.models import h5, layers
@@ -130,8 +130,10 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
     job = work.job
     with work.journal.stage("load") as stage:
         model = h5.load(model_file)
-        if h5.has_optimizer_state(model_file):
-            stage.decide("the model file holds an optimizer's state; what is made here does not")
+        state = h5.optimizer_bytes(model_file)
+        if state:
+            text = f"{state:,} bytes of the model file are an optimizer's state"
+            work.journal.warn(f"{text}; sizes are compared without it.")
         if len(model.outputs) != 1:
             raise InputError(
                 f"The model has {len(model.outputs)} outputs; models with one are supported.",
@@ -140,14 +142,12 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
         specs = [_spec(*it) for it in zip(model.input_names, model.inputs, strict=True)]
         output = _spec(model.output_names[0], model.outputs[0])
         dataset = open_npz(dataset_file, job.dataset, specs, job.training.validation_split)
-        for warning in check_inputs(dataset, specs):
+        for warning in check_inputs(dataset, specs, scales=layers.scales_inputs(model)):
             work.journal.warn(warning)
-        gated = [gate.metric for gate in job.gates if isinstance(gate, MaxDropGate | MinValueGate)]
-        objective = choose(job.training, model, dataset.train.targets, gated)
+        objective = choose(job.training, model, dataset.train.targets, job.gated_metrics)
         stage.decide(f"loss {objective.loss_name}: {objective.reason}")
-        labels = objective.loss_name == "sparse_categorical_crossentropy"
-        check_targets(dataset, output, labels=labels)
-        if not labels:
+        check_targets(dataset, output, objective.loss_name)
+        if objective.loss_name != "sparse_categorical_crossentropy":
             dataset = dataset.with_target_rank(len(output.shape) + 1)
         ruler = Ruler(
             read=dataset.test.read,
@@ -159,7 +159,7 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
         file = work.output / "baseline.h5"
         shutil.copyfile(model_file, file)
         work.encoder.add(file)
-        return Loaded(KerasFile(file, model, keras_predictor(model)), dataset, ruler)
+        return Loaded(KerasFile(file, model, keras_predictor(model), state), dataset, ruler)
 
 
 def _spec(name: str, tensor: Any) -> TensorSpec:
@@ -167,7 +167,7 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
 
 
 def _measure_baseline(work: Work, loaded: Loaded) -> Measured:
-    """Measured before pruning, which changes this model's weights."""
+    """Before pruning, which changes this model's weights."""
     with work.journal.stage("baseline") as stage:
         return measure_model(loaded.baseline, loaded.ruler, None, stage.advance)
 
@@ -264,6 +264,8 @@ def _evaluate(
             file = KerasFile(pruned.file, pruned.model, keras_predictor(pruned.model))
             before = measure_model(file, loaded.ruler, baseline, stage.advance)
             measured.append(before)
+            for warning in losses_of_quality(baseline.artifact, before.artifact):
+                work.journal.warn(f"{warning} Train for more steps, or prune less.")
         for name, path in variants.items():
             it = measure_tflite(path, name, loaded.ruler, before, stage.advance)
             found = promises.check(

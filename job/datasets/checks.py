@@ -11,12 +11,13 @@ from job.errors import InputError
 PART_BYTES = 1 << 26
 
 
-def check_inputs(dataset: Dataset, specs: list[TensorSpec]) -> list[str]:
+def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> list[str]:
     """Check the inputs of all splits: kinds of numbers, shapes, NaN and infinity.
 
     Args:
         dataset: The arrays.
         specs: The model's inputs, in its order.
+        scales: Whether the model scales its inputs itself.
 
     Returns:
         Warnings: what looks wrong and may be meant.
@@ -32,7 +33,8 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec]) -> list[str]:
             _check_shape(array, spec, where)
     pixels = [array for array in dataset.train.inputs if array.dtype == np.uint8]
     floats = [spec for spec in specs if spec.dtype.startswith("float")]
-    if dataset.train.scale == 1 and pixels and floats and max(int(it.max()) for it in pixels) > 1:
+    unscaled = dataset.train.scale == 1 and not scales
+    if unscaled and pixels and floats and max(int(it.max()) for it in pixels) > 1:
         warnings.append(
             "The inputs are bytes (0 to 255) and dataset.scale is 1. If the model was trained on "
             "0 to 1, set scale to 0.00392156862745098."
@@ -40,13 +42,13 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec]) -> list[str]:
     return warnings
 
 
-def check_targets(dataset: Dataset, output: TensorSpec, *, labels: bool) -> None:
-    """Check the targets of all splits against the model's output.
+def check_targets(dataset: Dataset, output: TensorSpec, loss: str) -> None:
+    """Check the targets of all splits against the model's output and the loss.
 
     Args:
         dataset: The arrays.
         output: The model's output.
-        labels: Whether targets are class indices; they must then be 0 to classes - 1.
+        loss: The loss, which decides how targets are written: class indices, one-hot rows, others.
 
     Raises:
         InputError: With the place, and the offending value or shape.
@@ -54,10 +56,12 @@ def check_targets(dataset: Dataset, output: TensorSpec, *, labels: bool) -> None
     for which, split in _splits(dataset):
         where = f"dataset.{which}.targets"
         _check_numbers(split.targets, where)
-        if labels:
+        if loss == "sparse_categorical_crossentropy":
             _check_labels(split.targets, output, where)
-        else:
-            _check_target_shape(split.targets, output, where)
+            continue
+        _check_target_shape(split.targets, output, where)
+        if loss == "categorical_crossentropy":
+            _check_one_hot(split.targets, output, where)
 
 
 def _splits(dataset: Dataset) -> list[tuple[str, Split]]:
@@ -105,6 +109,14 @@ def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
             where=where,
             hint="Name another array, or set training.loss.",
         )
+    if targets.shape[1:] not in (output.shape[:-1], (*output.shape[:-1], 1)):
+        raise InputError(
+            f"The targets' rows have the shape {targets.shape[1:]}; "
+            "sparse_categorical_crossentropy takes one class index for each output of "
+            f"{_shape(output.shape)}.",
+            where=where,
+            hint="Leave training.loss out, or set the loss that fits the targets.",
+        )
     classes = output.shape[-1] or 0
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= classes:
@@ -113,6 +125,18 @@ def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
             f"0 to {classes - 1}.",
             where=where,
             hint="Number the classes from 0, or give the model that was trained on them.",
+        )
+
+
+def _check_one_hot(targets: Array, output: TensorSpec, where: str) -> None:
+    values = targets.astype(np.float64)
+    sums = values.sum(axis=-1)
+    if output.shape[-1] == 1 or (values < 0).any() or not np.allclose(sums, 1, atol=1e-3):
+        raise InputError(
+            "categorical_crossentropy needs rows that are one class each: several outputs, and "
+            "targets that sum to 1 in each row.",
+            where=where,
+            hint="For 0 and 1 (one output, or several at a time) take binary_crossentropy.",
         )
 
 

@@ -29,12 +29,14 @@ def open_npz(
         InputError: Where the archive is corrupt, an array is missing or pickled, or the arrays
             of a split differ in their rows.
     """
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            "The data set is no .npz archive.",
+            where=str(path),
+            hint="Make it with np.savez_compressed(path, x_train=..., y_train=..., ...).",
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(
-                    "The data set is a single array and no .npz archive.", where=str(path)
-                )
             train = _split(archive, "train", config.train, config, specs, path)
             test = _split(archive, "test", config.test, config, specs, path)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
@@ -81,6 +83,7 @@ def _split(
                 f"dataset.{which}.targets names {len(listed)} arrays, and the model is trained "
                 "on one output.",
                 where=str(path),
+                hint=f"Name one array in dataset.{which}.targets.",
             )
         targets = listed[0]
     arrays = tuple(_array(archive, name, path) for name in inputs)
@@ -105,6 +108,7 @@ def _ordered(names: Names, specs: list[TensorSpec], where: str) -> list[str]:
                 f"{where} names {', '.join(sorted(names))}; "
                 f"the model's inputs are {', '.join(wanted)}.",
                 where=where,
+                hint="Name each input of the model once.",
             )
         return [names[name] for name in wanted]
     listed = [names] if isinstance(names, str) else names
@@ -113,6 +117,7 @@ def _ordered(names: Names, specs: list[TensorSpec], where: str) -> list[str]:
             f"{where} names {len(listed)} arrays; the model has {len(wanted)} inputs: "
             f"{', '.join(wanted)}.",
             where=where,
+            hint="Name one array for each input, in this order, or map input names to arrays.",
         )
     return listed
 

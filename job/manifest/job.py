@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from job.manifest.fields import Config, Name
 from job.manifest.inputs import ModelConfig, NpzConfig
@@ -12,6 +12,8 @@ from job.manifest.outputs import (
     DestinationConfig,
     DynamicRangeConfig,
     GateConfig,
+    MaxDropGate,
+    MinValueGate,
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
@@ -33,18 +35,36 @@ class JobConfig(Config):
     prune: PruneConfig | None = Field(default_factory=PruneConfig)
     compress: CompressConfig | None = Field(default_factory=CompressConfig)
     quantize: tuple[QuantizeConfig, ...] | None = Field(
-        default_factory=lambda: (DynamicRangeConfig(),)
+        default_factory=lambda: (DynamicRangeConfig(type="dynamic_range"),)
     )
     """The TFLite variants that are made of the pruned model."""
     gates: tuple[GateConfig, ...] = ()
     """What must hold for the results. A missed gate still publishes; the exit code is 5."""
     destination: DestinationConfig = Field(default_factory=DestinationConfig)
 
+    @field_validator("quantize")
+    @classmethod
+    def _names_differ(
+        cls, variants: tuple[QuantizeConfig, ...] | None
+    ) -> tuple[QuantizeConfig, ...] | None:
+        names = [variant.name or variant.type for variant in variants or ()]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is there twice; give one of them another name")
+            if name in ("baseline", "prune"):
+                raise ValueError(f"{name!r} is the name of a stage, not of a variant")
+        return variants
+
     @property
     def codecs(self) -> list[CodecConfig]:
         """The codecs in their long form, in the order asked for."""
         listed = self.compress.codecs if self.compress else []
         return [CodecConfig(type=codec) if isinstance(codec, str) else codec for codec in listed]
+
+    @property
+    def gated_metrics(self) -> list[str]:
+        """The metrics that gates ask for."""
+        return [it.metric for it in self.gates if isinstance(it, MaxDropGate | MinValueGate)]
 
     @property
     def variants(self) -> dict[str, QuantizeConfig]:

@@ -1,8 +1,8 @@
 """What comes out: encodings, quantized variants, gates and the place for it all."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from job.manifest.fields import Config, Count, Name, Positive, Uri
 from job.manifest.training import MetricName
@@ -39,12 +39,28 @@ class CodecConfig(Config):
     max_bytes: Count | None = None
     """Larger files are not encoded with it, and the result says so. zopfli: 1 MiB if left out."""
 
+    @model_validator(mode="after")
+    def _level_exists(self) -> Self:
+        low, high = LEVELS[self.type]
+        if self.level is not None and not low <= self.level <= high:
+            raise ValueError(f"{self.type} has levels {low} to {high}, not {self.level}")
+        return self
+
 
 class CompressConfig(Config):
     """Lossless encodings of every model file."""
 
     codecs: list[CodecName | CodecConfig] = Field(default=["zip", "zopfli"], min_length=1)
     """Every model file is encoded with each of these."""
+
+    @field_validator("codecs")
+    @classmethod
+    def _each_once(cls, codecs: list[CodecName | CodecConfig]) -> list[CodecName | CodecConfig]:
+        names = [codec if isinstance(codec, str) else codec.type for codec in codecs]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))} is there twice")
+        return codecs
 
 
 class _Variant(Config):
@@ -67,7 +83,7 @@ class Float16Config(_Variant):
 class DynamicRangeConfig(_Variant):
     """Weights as int8, activations quantized while computing: the tutorial's variant."""
 
-    type: Literal["dynamic_range"] = "dynamic_range"
+    type: Literal["dynamic_range"]
 
 
 class _Calibrated(_Variant):
@@ -106,8 +122,9 @@ Metric = MetricName | Literal["loss"]
 
 
 class _Gate(Config):
-    artifact: Name | None = None
-    """``prune`` or a variant's name; left out, the file with the smallest encoding."""
+    artifact: Name | Literal["*"] | None = None
+    """``prune``, a variant's name, or ``*`` for every file that is made; left out, the file with
+    the smallest encoding alone."""
 
 
 class MaxDropGate(_Gate):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -38,9 +38,13 @@ def from_validation(
         others = [other for other, it in found if it is not error and it["type"] not in SHAPES]
         if error["type"] in SHAPES and any(f"{other}.".startswith(f"{path}.") for other in others):
             continue
-        if error["type"] == "literal_error" and isinstance(error["input"], dict):
-            continue
-        message = _message(error, model)
+        if error["type"] == "literal_error":
+            if isinstance(error["input"], dict):
+                continue
+            same = [it for other, it in found if other == path and it["type"] == "literal_error"]
+            message = _not_a_choice(same)
+        else:
+            message = _message(error, model)
         problems.setdefault((path, message), Problem(path, message))
     return list(problems.values())
 
@@ -75,8 +79,8 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
         case "extra_forbidden":
             name = str(error["loc"][-1])
             text = "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))
-        case "literal_error" | "union_tag_invalid":
-            text = _not_a_choice(error)
+        case "union_tag_invalid":
+            text = _not_a_choice([error])
         case "union_tag_not_found":
             text = 'the field "type" is required here'
         case "string_pattern_mismatch":
@@ -86,16 +90,19 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
         case "model_type" | "model_attributes_type":
             text = f"this must be an object in braces, not {value}"
         case _:
-            said = error["msg"].replace("Input should be", "this must be")
+            said = error["msg"].replace("Input should be", "this must be").replace("tuple", "list")
             text = f"{said[0].lower()}{said[1:]}, not {value}"
     return text
 
 
-def _not_a_choice(error: ErrorDetails) -> str:
-    context = error["ctx"]
-    listed = f"{context.get('expected', '')} {context.get('expected_tags', '')}"
+def _not_a_choice(errors: list[ErrorDetails]) -> str:
+    """One message for a value that is none of several choices (a union has several lists)."""
+    listed = " ".join(
+        f"{error['ctx'].get('expected', '')} {error['ctx'].get('expected_tags', '')}"
+        for error in errors
+    )
     choices = list(dict.fromkeys(re.findall(r"'([^']*)'", listed))) or [listed.strip()]
-    given = context.get("tag", error["input"])
+    given = errors[0]["ctx"].get("tag", errors[0]["input"])
     return f"{_short(given)} is none of {', '.join(choices)}{_suggestion(str(given), choices)}"
 
 
@@ -104,9 +111,22 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _suggestion(given: str, allowed: Iterable[str]) -> str:
+# What people write for the field's full names.
+SHORT_FORMS = {
+    "acc": "accuracy",
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "rmse": "root_mean_squared_error",
+    "lr": "learning_rate",
+    "constant_sparsity": "constant",
+}
+
+
+def _suggestion(given: str, allowed: Collection[str]) -> str:
     import difflib  # only where there is a problem: starting fast matters
 
+    if SHORT_FORMS.get(given) in allowed:
+        return f'; did you mean "{SHORT_FORMS[given]}"?'
     close = difflib.get_close_matches(given, sorted(set(allowed)), n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
 

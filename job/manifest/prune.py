@@ -29,7 +29,7 @@ class _Window(Config):
 class PolynomialDecayConfig(_Window):
     """tfmot.sparsity.keras.PolynomialDecay: sparsity grows quickly first, then slowly."""
 
-    type: Literal["polynomial_decay"] = "polynomial_decay"
+    type: Literal["polynomial_decay"]
     initial_sparsity: Fraction = 0.5
     """The fraction of zeros at ``begin_step``."""
     final_sparsity: Fraction = 0.8
@@ -58,7 +58,7 @@ class ConstantConfig(_Window):
 class UnstructuredConfig(Config):
     """Any weight may be zero: the best quality at a given sparsity."""
 
-    type: Literal["unstructured"] = "unstructured"
+    type: Literal["unstructured"]
 
 
 class BlockConfig(Config):
@@ -114,8 +114,10 @@ Structure = Annotated[UnstructuredConfig | BlockConfig | MByNConfig, Field(discr
 class PruneConfig(Config):
     """Magnitude pruning while fine-tuning."""
 
-    schedule: Schedule = Field(default_factory=PolynomialDecayConfig)
-    structure: Structure = Field(default_factory=UnstructuredConfig)
+    schedule: Schedule = Field(
+        default_factory=lambda: PolynomialDecayConfig(type="polynomial_decay")
+    )
+    structure: Structure = Field(default_factory=lambda: UnstructuredConfig(type="unstructured"))
     layers: tuple[LayerRule, ...] = ()
     """Rules for single layers."""
     min_weights: int = Field(default=64, ge=0)

@@ -26,10 +26,11 @@ def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobC
         ManifestError: With line and column where it is no JSON, else with every problem.
     """
     document = _parse(text, source)
+    document.pop("$schema", None)  # editors find the schema by it
     for override in overrides:
         _set(document, override)
-    try:
-        job = JobConfig.model_validate(document)
+    try:  # as JSON, where "3" is no number and true is no 1
+        job = JobConfig.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
         raise _refusal(from_validation(error.errors(), document, JobConfig), source) from None
     problems = inconsistencies(job)
@@ -58,12 +59,16 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             hint=_json_hint(error),
         ) from None
     except RecursionError:
-        raise ManifestError("The manifest is nested too deeply.", where=source) from None
+        raise ManifestError(
+            "The manifest is nested too deeply.", where=source, hint="It holds at most six levels."
+        ) from None
     except ValueError as error:
-        raise ManifestError(str(error), where=source) from None
+        raise ManifestError(str(error), where=source, hint="Remove one of them.") from None
     if not isinstance(document, dict):
         raise ManifestError(
-            f"A manifest is an object in braces, not a {type(document).__name__}.", where=source
+            f"A manifest is an object in braces, not a {type(document).__name__}.",
+            where=source,
+            hint="`paredown schema` prints what a manifest may hold.",
         )
     return document
 
@@ -82,7 +87,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _set(document: dict[str, Any], override: str) -> None:
-    """Carry out one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``."""
+    """Carry out one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``.
+
+    A section that the manifest leaves out is filled with its defaults first.
+    """
     path, equals, raw = override.partition("=")
     if not equals or not path:
         raise ManifestError(f"--set {override} is no path=value.", hint="--set training.epochs=4")
@@ -92,15 +100,24 @@ def _set(document: dict[str, Any], override: str) -> None:
         value = raw
     *parents, last = path.split(".")
     node: Any = document
+    default: Any = _defaults() if parents else None
     for part in parents:
+        if isinstance(default, dict):
+            default = default.get(part)
         if isinstance(node, dict):
-            node = node.setdefault(part, {})
+            node = node.setdefault(part, {} if default is None else default)
         else:
             node = node[_index(node, part, override)]
     if isinstance(node, dict):
         node[last] = value
     else:
         node[_index(node, last, override)] = value
+
+
+def _defaults() -> dict[str, Any]:
+    least = {"name": "x", "model": {"uri": "x"}, "dataset": {"uri": "x"}}
+    defaults = JobConfig.model_validate(least).model_dump(mode="json")
+    return {section: it for section, it in defaults.items() if section not in least}
 
 
 def _index(node: Any, part: str, override: str) -> int:

@@ -23,6 +23,7 @@ def schema_text() -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
+        "properties": {"$schema": {"type": "string"}, **schema["properties"]},
         "title": "paredown manifest",
     }
     return json.dumps(schema, indent=2) + "\n"

@@ -43,6 +43,8 @@ class KerasFile:
     model: tf_keras.Model
     predict: Predict
     """The model's forward pass; it follows the model's weights."""
+    optimizer_bytes: int = 0
+    """What of the file is an optimizer's state."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def measure_model(
         path=file.path.name,
         bytes=size,
         sha256=digest,
+        optimizer_bytes=file.optimizer_bytes,
         inputs=_describe(file.model.input_names, file.model.inputs),
         outputs=_describe(file.model.output_names, file.model.outputs),
         sparsity=model_sparsity(file.model),

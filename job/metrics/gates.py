@@ -19,43 +19,69 @@ TOLERANCE = 1e-6
 
 
 def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> list[GateResult]:
-    """Judge every gate.
+    """Judge every gate, on every artifact that it is for.
 
     Args:
         gates: What is asked.
         artifacts: The baseline first, then what was made of it.
     """
-    return [_judge(gate, artifacts[0], artifacts[1:]) for gate in gates]
+    return [
+        _judge(gate, artifacts[0], artifact)
+        for gate in gates
+        for artifact in _chosen(gate.artifact, artifacts[1:])
+    ]
 
 
-def _judge(
-    gate: GateConfig, baseline: ArtifactResult, made: Sequence[ArtifactResult]
-) -> GateResult:
-    artifact = (
-        min(made, key=lambda it: it.smallest[1])
-        if gate.artifact is None
-        else next(it for it in made if it.name == gate.artifact)
-    )
+def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> list[str]:
+    """Metrics that got much worse, in words: what nobody may have set a gate for."""
+    found = []
+    for metric, before in baseline.metrics.items():
+        if metric == "loss":
+            continue
+        after = artifact.metrics[metric]
+        lower = metric in LOWER_IS_BETTER
+        collapsed = after > LARGER_ERROR * before if lower else before - after > LARGE_DROP
+        if collapsed:
+            found.append(f"{metric} went from {before:.4g} to {after:.4g} in {artifact.name}.")
+    return found
+
+
+# What is said even where no gate asks: five points of a metric, or half as much error again.
+LARGE_DROP = 0.05
+LARGER_ERROR = 1.5
+
+
+def _chosen(name: str | None, made: Sequence[ArtifactResult]) -> Sequence[ArtifactResult]:
+    if name == "*":
+        return made
+    if name is None:
+        return [min(made, key=lambda it: it.smallest[1])]
+    return [it for it in made if it.name == name]
+
+
+def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult) -> GateResult:
     match gate:
         case MaxDropGate():
-            value = _drop(gate.metric, baseline, artifact)
+            before, after = baseline.metrics[gate.metric], artifact.metrics[gate.metric]
+            value = after - before if gate.metric in LOWER_IS_BETTER else before - after
             passed = value <= gate.value + TOLERANCE
-            what = f"{gate.metric} drops by {value:.4g}, at most {gate.value:g} allowed"
+            change = f"worse by {value:.4g}" if value > 0 else f"better by {-value:.4g}"
+            what = (
+                f"{gate.metric} {before:.4g} to {after:.4g}, {change}; at most {gate.value:g} worse"
+            )
         case MinValueGate():
             value = artifact.metrics[gate.metric]
             lower = gate.metric in LOWER_IS_BETTER
             passed = value <= gate.value + TOLERANCE if lower else value >= gate.value - TOLERANCE
-            what = (
-                f"{gate.metric} is {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
-            )
+            what = f"{gate.metric} {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
         case MaxBytesGate():
             value = _bytes(gate, artifact)
             passed = value <= gate.value
-            what = f"{value:.0f} bytes, at most {gate.value} allowed"
+            what = f"{value:,.0f} bytes, at most {gate.value:,}"
         case MinRatioGate():
-            value = baseline.bytes / _bytes(gate, artifact)
+            value = (baseline.bytes - baseline.optimizer_bytes) / _bytes(gate, artifact)
             passed = value >= gate.value
-            what = f"{value:.2f} times smaller, at least {gate.value:g} asked"
+            what = f"{value:.2f} times smaller, at least {gate.value:g}"
     return GateResult(
         gate=gate.model_dump(mode="json"),
         artifact=artifact.name,
@@ -64,12 +90,6 @@ def _judge(
         passed=passed,
         explanation=f"{artifact.name}: {what}",
     )
-
-
-def _drop(metric: str, baseline: ArtifactResult, artifact: ArtifactResult) -> float:
-    """By how much the metric got worse; negative where it got better."""
-    change = baseline.metrics[metric] - artifact.metrics[metric]
-    return -change if metric in LOWER_IS_BETTER else change
 
 
 def _bytes(gate: MaxBytesGate | MinRatioGate, artifact: ArtifactResult) -> float:

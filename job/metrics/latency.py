@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +45,7 @@ def tflite_latency(
         interpreter = litert.open_file(path, count)
         for detail, array in zip(litert.ordered_inputs(interpreter, names), sample, strict=True):
             interpreter.set_tensor(detail["index"], litert.quantize(array, detail))
-        results[label] = measure(interpreter.invoke, count)
+        results[label] = measure(interpreter.invoke, "litert", count)
     return results
 
 
@@ -67,10 +68,10 @@ def keras_latency(model: tf_keras.Model, sample: Inputs, threads: int) -> dict[s
 
     run = forward.get_concrete_function()
     tensors = [tf.constant(array) for array in sample]
-    results = {"all_threads": measure(lambda: run(*tensors), threads)}
+    results = {"all_threads": measure(lambda: run(*tensors), "tensorflow", threads)}
     if hasattr(os, "sched_setaffinity"):
         with _one_core():
-            results["one_thread"] = measure(lambda: run(*tensors), 1)
+            results["one_thread"] = measure(lambda: run(*tensors), "tensorflow", 1)
     return results
 
 
@@ -91,7 +92,9 @@ def _pin(cores: set[int]) -> None:
             os.sched_setaffinity(int(thread.name), cores)
 
 
-def measure(run: Callable[[], object], threads: int) -> LatencyResult:
+def measure(
+    run: Callable[[], object], runtime: Literal["tensorflow", "litert"], threads: int
+) -> LatencyResult:
     """Median and 90th percentile of repeated calls, in milliseconds."""
     for _ in range(WARM_UP_RUNS):
         run()
@@ -102,5 +105,9 @@ def measure(run: Callable[[], object], threads: int) -> LatencyResult:
         times.append(time.perf_counter() - started)
     median, p90 = np.percentile(np.asarray(times) * 1e3, [50, 90])
     return LatencyResult(
-        threads=threads, runs=len(times), median=round(float(median), 4), p90=round(float(p90), 4)
+        runtime=runtime,
+        threads=threads,
+        runs=len(times),
+        median=round(float(median), 4),
+        p90=round(float(p90), 4),
     )

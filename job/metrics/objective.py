@@ -46,6 +46,23 @@ METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
     "cosine_similarity": tf_keras.metrics.CosineSimilarity,
 }
 
+# The losses that a metric can be measured with: it needs targets written in the same way.
+# Class indices have no distance, so no metric that is not named here goes with them.
+_ONE_HOT = ("categorical_crossentropy", "binary_crossentropy")
+_DISTANCES = tuple(name for name in LOSSES if name != "sparse_categorical_crossentropy")
+MEANINGFUL: dict[str, tuple[str, ...]] = {
+    "accuracy": tuple(ACCURACY),
+    "sparse_top_k_categorical_accuracy": ("sparse_categorical_crossentropy",),
+    "top_k_categorical_accuracy": ("categorical_crossentropy",),
+    "auc": _ONE_HOT,
+    "precision": _ONE_HOT,
+    "recall": _ONE_HOT,
+    "mean_squared_error": _DISTANCES,
+    "mean_absolute_error": _DISTANCES,
+    "root_mean_squared_error": _DISTANCES,
+    "cosine_similarity": _DISTANCES,
+}
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -120,12 +137,13 @@ def choose(
             why += f"; the model ends in {ends_in}, so from_logits is {str(logits).lower()}"
     asked = [*(config.metrics or _infer_metrics(name)), *gated]
     metrics = tuple(dict.fromkeys(metric for metric in asked if metric != "loss"))
-    if "accuracy" in metrics and name not in ACCURACY:
-        raise InputError(
-            f"accuracy has no meaning for the loss {name} ({why}).",
-            where="training.metrics",
-            hint="Set training.loss to a crossentropy, or take mean_absolute_error.",
-        )
+    for metric in metrics:
+        if name not in MEANINGFUL.get(metric, LOSSES):
+            raise InputError(
+                f"The metric {metric} has no meaning for the loss {name} ({why}).",
+                where="gates" if metric in gated else "training.metrics",
+                hint=f"With {name} these can be measured: {', '.join(_meaningful(name))}.",
+            )
     if config.metrics is None:
         why += f"; {', '.join(metrics)} goes with that loss"
     return Objective(name, logits, metrics, why)
@@ -169,6 +187,10 @@ def _infer_loss(
     if binary and units == 1:
         return "binary_crossentropy", "the targets are 0 and 1 for one output"
     return "mean_squared_error", f"the targets are {kind}, one for each of the model's outputs"
+
+
+def _meaningful(loss: str) -> list[str]:
+    return [metric for metric in ("accuracy", *METRICS) if loss in MEANINGFUL.get(metric, LOSSES)]
 
 
 def _infer_metrics(loss: str) -> tuple[str, ...]:

@@ -181,3 +181,8 @@ def results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResu
 def _zeros(kernels: Sequence[np.ndarray]) -> float:
     total = sum(kernel.size for kernel in kernels)
     return 1 - sum(int(np.count_nonzero(it)) for it in kernels) / total if total else 0.0
+
+
+def scales_inputs(model: tf_keras.Model) -> bool:
+    """Whether a layer of the model scales its inputs, so that the data need not be scaled."""
+    return any(type(it).__name__ in ("Rescaling", "Normalization") for it in layers_of(model))

@@ -6,6 +6,7 @@ links, external storage and virtual data sets, with which a model file reads any
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -44,8 +45,11 @@ def read_attributes(path: Path) -> dict[str, str]:
                 where=str(path),
                 hint="Copy it again, and pin its sha256 in the manifest.",
             ) from None
+        what = (
+            "a zip archive (a .keras file?) and no" if zipfile.is_zipfile(path) else "no readable"
+        )
         raise InputError(
-            "The model file is no readable HDF5 file.",
+            f"The model file is {what} HDF5 file.",
             where=str(path),
             hint="Give a whole Keras 2 model, saved with model.save('model.h5').",
         ) from None

@@ -6,12 +6,17 @@ from job.progress import Event
 from job.result import RESULT_FILE, Result, ratio
 
 FIXED = ("stage", "format")
-SIZES = ("bytes", "smallest encoding", "times smaller", "SHA-256")
+SIZES = ("bytes", "smallest\nencoding", "times\nsmaller", "SHA-256")
 
 
 def columns(result: Result) -> list[str]:
     """The table's head: the metrics stand between the formats and the sizes."""
-    return [*FIXED, *result.objective.metrics, *SIZES]
+    return [*FIXED, *_metrics(result), *SIZES]
+
+
+def _metrics(result: Result) -> list[str]:
+    """The table has room for two metrics; result.json has them all."""
+    return result.objective.metrics[:2]
 
 
 def rows(result: Result) -> list[list[str]]:
@@ -20,7 +25,7 @@ def rows(result: Result) -> list[list[str]]:
         [
             artifact.name,
             artifact.format,
-            *(f"{artifact.metrics[name]:.4f}" for name in result.objective.metrics),
+            *(f"{artifact.metrics[name]:.4f}" for name in _metrics(result)),
             f"{artifact.bytes:,}",
             f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
             f"{ratio(result.baseline, artifact):.1f}",
@@ -45,13 +50,16 @@ def finished_event(result: Result, destination: str, *, already_done: bool) -> E
         "status": result.status,
         "already_done": already_done,
         "run_id": result.run_id,
+        "seconds": result.seconds,
         "result": f"{destination}/{RESULT_FILE}",
+        "warnings": result.warnings,
         "artifacts": [
             {
                 "artifact": artifact.name,
                 "format": artifact.format,
                 "path": artifact.path,
                 "bytes": artifact.bytes,
+                "sha256": artifact.sha256,
                 "smallest_encoding": artifact.smallest[0],
                 "smallest_bytes": artifact.smallest[1],
                 "ratio": round(ratio(result.baseline, artifact), 2),

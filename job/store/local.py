@@ -65,18 +65,17 @@ def write_json(path: Path, document: Any) -> None:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
 
 
-def prepare(destination: Path, planned: Collection[str], known: Collection[str]) -> None:
+def prepare(destination: Path, protected: Collection[str]) -> None:
     """Make sure, before any work, that the results can be written and hurt nobody else's files.
 
     What a killed run left under temporary names is cleared.
 
     Args:
         destination: The folder.
-        planned: The names of the files that are going to be written.
-        known: The files that an earlier run wrote, which may be replaced.
+        protected: Names that must not be there yet: the files would be somebody's own.
 
     Raises:
-        ManifestError: Where files with planned names are there that no run is known to have made.
+        ManifestError: Where they are, and no killed run has left them.
         InputError: Where the destination is no folder or may not be written.
         StorageError: Where the disk is full.
     """
@@ -84,8 +83,7 @@ def prepare(destination: Path, planned: Collection[str], known: Collection[str])
     try:
         destination.mkdir(parents=True, exist_ok=True)
         if not (destination / MARKER).exists():
-            foreign = [name for name in planned if (destination / name).exists()]
-            _refuse(destination, sorted(set(foreign) - set(known)))
+            _refuse(destination, [name for name in protected if (destination / name).exists()])
         for left_over in destination.glob(f".*{PARTIAL}"):
             left_over.unlink(missing_ok=True)
         probe.write_bytes(b"paredown")

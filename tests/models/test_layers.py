@@ -179,6 +179,10 @@ def test_layers_of_nested_models_are_found_once() -> None:
     names = [it.name for it in layers_of(model) if it.weights]
     assert names == ["core", "neck", "head"]
     assert not any(isinstance(it, tf_keras.Model) for it in layers_of(model))
+    shared, given = layers.Dense(16, name="shared"), tf_keras.Input((16,))
+    left, right = (tf_keras.Sequential([layers.InputLayer((16,)), shared]) for _ in range(2))
+    both = tf_keras.Model(given, right(left(given)))
+    assert [it.name for it in layers_of(both) if it.weights] == ["shared"]
     model.get_layer("backbone").trainable = False
     found = plans_of(model)
     assert {name for name, plan in found.items() if plan.target_sparsity} == {"head"}
