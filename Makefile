@@ -13,7 +13,7 @@ help: ## Show what can be made
 install: $(VENV)/installed ## Install into .venv, from requirements.lock
 
 # A virtual environment needs ensurepip, which Debian packs apart.
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "paredown needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \

@@ -6,10 +6,14 @@ answer at once.
 
 from __future__ import annotations
 
+import signal
+
+# Until ``main`` handles it, Ctrl-C ends the process without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import gc
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +32,7 @@ from job.errors import (
     InterruptedRunError,
     ManifestError,
     ParedownError,
+    from_os_error,
 )
 from job.progress import ScreenKind, open_screen
 
@@ -91,6 +96,9 @@ def run(
     except ParedownError as error:
         screen.error(error)
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # whoever read the log is gone
+        _forget_output()
+        raise typer.Exit(128 + signal.SIGPIPE) from None
     finally:
         screen.close()
     raise typer.Exit(GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0)
@@ -152,18 +160,28 @@ def _interrupt(number: int, _: object) -> None:
     raise InterruptedRunError(number)
 
 
+def _forget_output() -> None:
+    """Let what is still buffered go nowhere: writing it would fail again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def main() -> None:
     """The entry point: exits with the code that the contract names, never with a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    if sys.stdout is None or sys.stderr is None:  # they were closed: >&-
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     try:
         app()
     except ParedownError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # whoever read the output is gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        refusal = from_os_error(error, "Running the command", writing=True)
+        typer.echo(f"error: {refusal}", err=True)
+        _forget_output()
+        sys.exit(refusal.exit_code)
     except Exception as error:
         if "--verbose" in sys.argv:
             raise

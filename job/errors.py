@@ -104,7 +104,8 @@ def from_os_error(error: Exception, doing: str, *, writing: bool) -> ParedownErr
         doing: What was being done, as a sentence's start: "Writing the results".
         writing: Whether it was a write; a full disk is then a matter of storage.
     """
-    where = str(getattr(error, "filename", None) or "")
+    target = getattr(error, "filename2", None) if writing else None  # of a copy
+    where = str(target or getattr(error, "filename", None) or "")
     reason = getattr(error, "strerror", None) or str(error)
     number = getattr(error, "errno", None)
     if is_disk_full(error):

@@ -1,11 +1,12 @@
 """The story of a job: fetch, done already?, transform, report, publish.
 
 This is the parent process. It does all input and output and never imports TensorFlow; the work is
-done in a child process (``worker.py`` runs ``transform.py``).
+done in a child process (``worker.py`` starts ``child.py``, which runs ``transform.py``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -17,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from job import machine, worker
+from job.child import Task
 from job.errors import InputError, InterruptedRunError, ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
@@ -58,38 +60,30 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
         "dataset": _fetch(job.dataset.uri, job.dataset.sha256, base, "Reading the data set"),
     }
     run_id = _run_id(job, inputs)
-    earlier = _earlier_result(destination, overwrite=job.destination.overwrite)
-    if earlier is not None and earlier.run_id == run_id and _is_whole(earlier, destination):
-        watched.show(finished_event(earlier, str(destination), already_done=True))
-        return earlier
-    if earlier is not None and earlier.run_id != run_id and not job.destination.overwrite:
-        raise ManifestError(
-            f"The destination holds the results of another run ({earlier.name}, run_id "
-            f"{earlier.run_id[:12]}).",
-            where=str(destination),
-            hint='Choose another destination, or set "overwrite": true under destination.',
-        )
-    if earlier is not None and earlier.run_id == run_id:
-        message = "A file of the earlier result is missing or damaged: the job is done again."
-        watched.show({"event": "warning", "message": message})
-    replaced = _files(earlier) if earlier else []
-    holds_run = (destination / RESULT_FILE).exists()
-    local.prepare(destination, [] if holds_run else _planned(job))
-    with local.scratch() as scratch:
-        output = scratch / "output"
-        output.mkdir()
-        task = worker.Task(
-            manifest=job.model_dump(mode="json"),
-            model=str(local_path(job.model.uri, base)),
-            dataset=str(local_path(job.dataset.uri, base)),
-            output=str(output),
-            scratch=str(scratch),
-        )
-        work = worker.run(task, watched.show, verbose=verbose)
-        result = _assemble(job, inputs, run_id, work, started)
-        local.write_json(output / MANIFEST_FILE, result.manifest)
-        local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
-        local.publish(output, destination, last=RESULT_FILE, replaced=replaced)
+    with local.claimed(destination, watched.wait):
+        earlier = _earlier_result(destination, job, run_id)
+        if earlier is not None and earlier.run_id == run_id:
+            if _is_whole(earlier, destination):
+                watched.show(finished_event(earlier, str(destination), already_done=True))
+                return earlier
+            watched.warn("A file of the earlier result is missing or damaged: it is done again.")
+        holds_run = (destination / RESULT_FILE).exists()
+        local.prepare(destination, [] if holds_run else _planned(job))
+        with local.scratch() as scratch:
+            output = scratch / "output"
+            task = Task(
+                manifest=job.model_dump(mode="json"),
+                model=str(local_path(job.model.uri, base)),
+                dataset=str(local_path(job.dataset.uri, base)),
+                output=str(output),
+                scratch=str(scratch),
+            )
+            work = worker.run(task, watched.show, verbose=verbose)
+            result = _assemble(job, inputs, run_id, work, started)
+            local.write_json(output / MANIFEST_FILE, result.manifest)
+            local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
+            replaced = _files(earlier) if earlier else []
+            local.publish(output, destination, last=RESULT_FILE, replaced=replaced)
     watched.show(finished_event(result, str(destination), already_done=False))
     return result
 
@@ -105,6 +99,12 @@ class _Watched:
         if event["event"] == "stage_started":
             self.stage = event["stage"]
         self.screen.show(event)
+
+    def warn(self, message: str) -> None:
+        self.show({"event": "warning", "message": message})
+
+    def wait(self) -> None:
+        self.warn("Another run is writing to this destination; this one waits for its end.")
 
 
 def _fetch(uri: str, pinned: str | None, base: Path, doing: str) -> InputResult:
@@ -136,25 +136,26 @@ def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _earlier_result(destination: Path, *, overwrite: bool) -> Result | None:
-    """The result that the destination holds; None where it holds none.
+def _earlier_result(destination: Path, job: JobConfig, run_id: str) -> Result | None:
+    """The result that the destination holds; None where it holds none that is of use.
 
     Raises:
-        ManifestError: Where it holds one of another version, which may not be overwritten.
+        ManifestError: Where it holds one of another run, which may not be overwritten.
     """
     path = destination / RESULT_FILE
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        return Result.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError):
-        if overwrite:
-            return None
-        raise ManifestError(
-            f"The destination holds a {RESULT_FILE} that this version can't read.",
-            where=str(path),
-            hint='Choose another destination, or set "overwrite": true under destination.',
-        ) from None
+    earlier = None
+    with contextlib.suppress(ValidationError, OSError):
+        earlier = Result.model_validate_json(path.read_bytes())
+    if (earlier is not None and earlier.run_id == run_id) or job.destination.overwrite:
+        return earlier
+    found = f"{earlier.name}, run_id {earlier.run_id[:12]}" if earlier else "of another version"
+    raise ManifestError(
+        f"The destination holds the results of another run ({found}).",
+        where=str(destination),
+        hint='Choose another destination, or set "overwrite": true under destination.',
+    )
 
 
 def _planned(job: JobConfig) -> list[str]:

@@ -6,7 +6,8 @@ Sizes are bytes, times seconds or (``latency_ms``) milliseconds, sparsities frac
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,16 +16,29 @@ RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.json"
 
 
+# A plain file name: a result never names a file outside its own folder.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
 class Record(BaseModel):
     """Frozen; unknown fields are refused, so that a result of another version is noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a model: its name, its shape without the batch, its dtype."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
 class EncodingResult(Record):
     """One lossless encoding of a file, decoded and compared before it counts."""
 
-    path: str
+    path: FileName
     bytes: int
     sha256: str
 
@@ -67,7 +81,7 @@ class ArtifactResult(Record):
     stage: Literal["baseline", "prune", "quantize"]
     variant: str | None = None
     format: Literal["h5", "tflite"]
-    path: str
+    path: FileName
     """Relative to the destination."""
     bytes: int
     sha256: str

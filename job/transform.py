@@ -19,13 +19,11 @@ from job import machine
 from job.datasets.checks import check_inputs, check_targets
 from job.datasets.data import (
     Dataset,
-    TensorSpec,
     calibration_rows,
     shuffled_batches,
     steps_per_epoch,
 )
 from job.datasets.npz import open_npz
-from job.errors import InputError
 from job.manifest.job import JobConfig
 from job.manifest.prune import PruneConfig
 from job.metrics import gates, promises
@@ -134,13 +132,7 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
         if state:
             text = f"{state:,} bytes of the model file are an optimizer's state"
             work.journal.warn(f"{text}; sizes are compared without it.")
-        if len(model.outputs) != 1:
-            raise InputError(
-                f"The model has {len(model.outputs)} outputs; models with one are supported.",
-                where=job.model.uri,
-            )
-        specs = [_spec(*it) for it in zip(model.input_names, model.inputs, strict=True)]
-        output = _spec(model.output_names[0], model.outputs[0])
+        specs, output = layers.signature(model, job.model.uri)
         dataset = open_npz(dataset_file, job.dataset, specs, job.training.validation_split)
         for warning in check_inputs(dataset, specs, scales=layers.scales_inputs(model)):
             work.journal.warn(warning)
@@ -160,10 +152,6 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
         shutil.copyfile(model_file, file)
         work.encoder.add(file)
         return Loaded(KerasFile(file, model, keras_predictor(model), state), dataset, ruler)
-
-
-def _spec(name: str, tensor: Any) -> TensorSpec:
-    return TensorSpec(name, tuple(tensor.shape[1:]), tensor.dtype.name)
 
 
 def _measure_baseline(work: Work, loaded: Loaded) -> Measured:
@@ -207,6 +195,11 @@ def _fine_tune(
         f"{training.batch_size}; masks are updated every {window.frequency} steps from "
         f"{window.begin_step} to {window.end_step}"
     )
+    if window.end_step > total:
+        work.journal.warn(
+            f"The pruning schedule ends at step {window.end_step}, after the training's last "
+            f"({total}): the sparsity asked for is not reached."
+        )
     wrapped = wrap(loaded.baseline.model, targets, config, window)
     wrapped.compile(
         optimizer=make_optimizer(training.optimizer, total),

@@ -11,35 +11,32 @@ each; whatever TensorFlow prints goes to standard error.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from job.errors import (
-    BY_NAME,
-    BugError,
-    ParedownError,
-    StageError,
-    from_os_error,
-    is_disk_full,
-)
-from job.progress import Emit, Event, Journal
+from job.child import Task
+from job.errors import BY_NAME, BugError, ParedownError, StageError, from_os_error
+from job.progress import Emit, Event
 from job.result import WorkResult
 
-# Least rights: what the child needs to run, and nothing that could be a credential.
-ENVIRONMENT = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-ENVIRONMENT_PREFIXES = ("LC_", "PYTHON", "TF_", "XLA_", "ONEDNN_", "OMP_", "OPENBLAS_", "CUDA_")
+# Least rights: what the child needs to run, by name. A prefix would let credentials in (TF_VAR_...
+# and TF_TOKEN_... are Terraform's).
+ENVIRONMENT = frozenset(
+    """
+    PATH HOME LANG LC_ALL LC_CTYPE TZ LD_LIBRARY_PATH VIRTUAL_ENV PYTHONPATH PYTHONHOME
+    PYTHONPYCACHEPREFIX PYTHONDONTWRITEBYTECODE
+    TF_ENABLE_ONEDNN_OPTS TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS TF_XLA_FLAGS XLA_FLAGS
+    TF_FORCE_GPU_ALLOW_GROWTH TF_GPU_ALLOCATOR CUDA_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES
+    ONEDNN_MAX_CPU_ISA OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+    """.split()  # noqa: SIM905 - a list of strings takes three times the lines
+)
 
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
@@ -47,21 +44,6 @@ SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 # The stage before the first one of the child's own: it imports TensorFlow.
 STARTING = "start"
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What the child is to do: the manifest, and local paths."""
-
-    manifest: dict[str, Any]
-    model: str
-    """The model file."""
-    dataset: str
-    """The data set's file."""
-    output: str
-    """An empty folder for what is made."""
-    scratch: str
-    """The folder that holds ``output``; gone when the run is over, however it ends."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,8 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> WorkResult:
         f"The worker process died twice: in stage {first.stage} ({_name(first.signal)}), and with "
         f"ONEDNN_MAX_CPU_ISA=AVX2 in stage {second.stage} ({_name(second.signal)}).",
         where=f"stage {second.stage}",
-        hint="TensorFlow crashes on this model; --verbose shows its last words.",
+        hint="TensorFlow crashes on this model, or there is too little memory. Its last words: "
+        + _last_words(Path(task.scratch) / "worker.log"),
     )
 
 
@@ -137,15 +120,10 @@ def _attempt(
     stage = STARTING
     started = time.perf_counter()
     emit({"event": "stage_started", "stage": stage})
-    with log.open("ab") as stderr:
-        child = subprocess.Popen(  # noqa: S603 - this Python, and nothing of the user's
-            _command(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if verbose else stderr,
-            env=_environment(task.scratch, verbose=verbose) | settings,
-            start_new_session=True,  # Ctrl-C is for the parent to handle
-        )
+    try:
+        child = _start(task, log, settings, verbose=verbose)
+    except OSError as error:
+        raise from_os_error(error, "Starting the worker process", writing=True) from None
     assert child.stdin is not None
     assert child.stdout is not None
     try:
@@ -182,18 +160,28 @@ def _attempt(
         child.wait()
 
 
+def _start(
+    task: Task, log: Path, settings: dict[str, str], *, verbose: bool
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stderr:
+        return subprocess.Popen(  # noqa: S603 - this Python, and nothing of the user's
+            _command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if verbose else stderr,
+            env=_environment(task.scratch, verbose=verbose) | settings,
+            start_new_session=True,  # Ctrl-C is for the parent to handle
+        )
+
+
 def _command() -> list[str]:
     """Python without the current folder on its path (a ``numpy.py`` may lie there)."""
-    code = "import sys; sys.path.append(sys.argv[1]); from job.worker import main; main()"
+    code = "import sys; sys.path.append(sys.argv[1]); from job.child import main; main()"
     return [sys.executable, "-P", "-c", code, str(Path(__file__).parent.parent)]
 
 
 def _environment(scratch: str, *, verbose: bool) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ENVIRONMENT or name.startswith(ENVIRONMENT_PREFIXES)
-    }
+    kept = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
     return kept | {
         "PYTHONHASHSEED": "0",
         "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
@@ -209,80 +197,3 @@ def _from_event(event: Event) -> ParedownError:
 def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1][:300] if lines else "none."
-
-
-# --- the child's side ---------------------------------------------------------------------------
-
-
-def main() -> None:
-    """What the child runs: one task, its events on what was standard output."""
-    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)  # whatever prints to standard output from here on is chatter
-    task = Task(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()
-
-    def emit(event: Event) -> None:
-        events.write(json.dumps(event) + "\n")
-
-    emit(_work(task, emit))
-    events.flush()
-    os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
-
-
-def _work(task: Task, emit: Emit) -> Event:
-    try:
-        transform = _import_transform()
-        result = transform(
-            task.manifest, task.model, task.dataset, Path(task.output), Journal(emit)
-        )
-        return {"event": "work_result", "result": result.model_dump(mode="json")}
-    except ParedownError as error:
-        return _error_event(error)
-    except MemoryError:
-        return _error_event(
-            StageError(
-                "The worker process ran out of memory.",
-                hint="Give the job more memory, or lower training.batch_size.",
-            )
-        )
-    except Exception as error:  # noqa: BLE001 - the last resort: the parent must be told whatever it is
-        traceback.print_exc()
-        if isinstance(error, OSError) or is_disk_full(error):
-            return _error_event(from_os_error(error, "Writing to scratch", writing=True))
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return _error_event(
-            BugError(
-                f"{type(error).__name__}: {str(error)[:500]}",
-                where=f"{Path(place.filename).name}, line {place.lineno}",
-                hint="This is a bug in paredown: please report it with the output of --verbose.",
-            )
-        )
-
-
-def _import_transform() -> Callable[..., WorkResult]:
-    """Import what needs TensorFlow, with the garbage collector out of the way: importing makes
-    many objects that stay, which it would look at again and again, then and in all the run.
-    """
-    gc.disable()
-    from job.transform import transform
-
-    gc.freeze()
-    gc.enable()
-    return transform
-
-
-def _error_event(error: ParedownError) -> Event:
-    return {
-        "event": "work_error",
-        "error": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "hint": error.hint,
-    }
-
-
-def _end_with_parent(task: Task) -> None:
-    """Wait for the end of standard input, which comes when the parent is gone, and end."""
-    sys.stdin.read()
-    shutil.rmtree(task.scratch, ignore_errors=True)
-    os._exit(1)

@@ -227,7 +227,8 @@ def test_text_can_be_had_without_a_terminal_and_json_with_one() -> None:
     text = paredown("run", "nowhere.json", "--log", "text")
     assert (text.code, text.err.startswith("error: ")) == (2, True)
     code, shown = on_terminal("run", "nowhere.json", "--log", "json")
-    assert (code, json.loads(shown)["exit_code"]) == (2, 2)
+    events = [json.loads(line)["event"] for line in shown.splitlines()]
+    assert (code, events) == (2, ["run_failed", "error"])
 
 
 def test_starting_takes_little_more_than_its_imports() -> None:

@@ -104,15 +104,24 @@ def test_a_result_is_not_whole_when_a_file_is_missing_or_damaged(name: str, tmp_
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 2}'])
 def test_a_result_of_another_kind_is_left_alone(content: bytes, tmp_path: Path) -> None:
-    """Somebody's ``result.json`` is not overwritten, whatever ``overwrite`` says."""
+    """Somebody's ``result.json`` is not overwritten unasked."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "result.json").write_bytes(content)
-    for overwrite in (False, True):
-        with pytest.raises(ManifestError, match="can't read") as caught:
-            run(tmp_path, destination={"uri": "out", "overwrite": overwrite})
-        assert caught.value.where == str(out / "result.json")
+    with pytest.raises(ManifestError, match="can't read") as caught:
+        run(tmp_path)
+    assert caught.value.where == str(out / "result.json")
     assert (out / "result.json").read_bytes() == content
+
+
+def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+    """The folder holds no run, and a file of a name that the job would write."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "dynamic_range.tflite.zopfli.gz").write_bytes(b"mine")
+    with pytest.raises(ManifestError, match=r"overwritten: dynamic_range\.tflite\.zopfli\.gz"):
+        run(tmp_path)
+    assert [path.name for path in out.iterdir()] == ["dynamic_range.tflite.zopfli.gz"]
 
 
 def test_the_result_of_another_run_is_left_alone(tmp_path: Path) -> None:

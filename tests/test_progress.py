@@ -92,16 +92,19 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_json_lines_go_to_standard_output_and_the_error_to_standard_error() -> None:
-    """Each line has its time in UTC; what an error leaves empty is left out."""
+    """Each line has its time in UTC; what an error leaves empty is left out. Standard output tells
+    too that the run is over.
+    """
     out, err = io.StringIO(), io.StringIO()
     screen = JsonLines(out, err)
     screen.show({"event": "warning", "message": "zwei\nZeilen: ü"})
     screen.table("t", ["a"], [["1"]], ["note"])
     screen.error(InputError("It is corrupt.", hint="Copy it."))
     screen.close()
-    assert len(lines(out.getvalue())) == 1
-    assert lines(out.getvalue())[0]["message"] == "zwei\nZeilen: ü"
-    assert lines(out.getvalue())[0]["time"].endswith("+00:00")
+    warning, failed = lines(out.getvalue())
+    assert warning["message"] == "zwei\nZeilen: ü"
+    assert warning["time"].endswith("+00:00")
+    assert (failed["event"], failed["exit_code"]) == ("run_failed", 3)
     (error,) = lines(err.getvalue())
     del error["time"]
     assert error == {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from job.datasets.data import Array, Dataset, Split, TensorSpec
+from job.datasets.data import Array, Dataset, Split
 from job.errors import InputError
+from job.result import TensorSpec
 
 # Arrays are looked through in parts of this many bytes.
 PART_BYTES = 1 << 26
+# float64 and int64; TensorFlow has nothing longer.
+MAX_ITEM_BYTES = 8
 
 
 def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> list[str]:
@@ -26,10 +29,10 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
         InputError: With the array's place and shape.
     """
     warnings = []
-    for which, split in (("train", dataset.train), ("test", dataset.test)):
+    for which, split, first_row in _splits(dataset):
         for spec, array in zip(specs, split.inputs, strict=True):
             where = f"dataset.{which}.inputs ({spec.name})"
-            _check_numbers(array, where)
+            _check_numbers(array, where, first_row)
             _check_shape(array, spec, where)
     pixels = [array for array in dataset.train.inputs if array.dtype == np.uint8]
     floats = [spec for spec in specs if spec.dtype.startswith("float")]
@@ -53,9 +56,9 @@ def check_targets(dataset: Dataset, output: TensorSpec, loss: str) -> None:
     Raises:
         InputError: With the place, and the offending value or shape.
     """
-    for which, split in _splits(dataset):
+    for which, split, first_row in _splits(dataset):
         where = f"dataset.{which}.targets"
-        _check_numbers(split.targets, where)
+        _check_numbers(split.targets, where, first_row)
         if loss == "sparse_categorical_crossentropy":
             _check_labels(split.targets, output, where)
             continue
@@ -64,15 +67,22 @@ def check_targets(dataset: Dataset, output: TensorSpec, loss: str) -> None:
             _check_one_hot(split.targets, output, where)
 
 
-def _splits(dataset: Dataset) -> list[tuple[str, Split]]:
-    held_out = [("train", dataset.validation)] if dataset.validation else []
-    return [("train", dataset.train), *held_out, ("test", dataset.test)]
+def _splits(dataset: Dataset) -> list[tuple[str, Split, int]]:
+    """Name, rows, and where the rows begin in the arrays of that name."""
+    held_out = dataset.validation
+    return [
+        ("train", dataset.train, 0),
+        *([("train", held_out, len(dataset.train))] if held_out else []),
+        ("test", dataset.test, 0),
+    ]
 
 
-def _check_numbers(array: Array, where: str) -> None:
-    if array.dtype.kind not in "biuf":
+def _check_numbers(array: Array, where: str, first_row: int) -> None:
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > MAX_ITEM_BYTES:
         raise InputError(
-            f"The array holds {array.dtype} and no numbers.", where=where, hint="Convert it first."
+            f"The array holds {array.dtype} and no numbers of at most 64 bits.",
+            where=where,
+            hint="Convert it first.",
         )
     if array.dtype.kind != "f":
         return
@@ -81,9 +91,10 @@ def _check_numbers(array: Array, where: str) -> None:
         finite = np.isfinite(array[start : start + rows])
         if not finite.all():
             position = [int(index) for index in np.argwhere(~finite)[0]]
-            position[0] += start
+            value = array[(position[0] + start, *position[1:])]
+            position[0] += start + first_row
             raise InputError(
-                f"The array holds {array[tuple(position)]} at {position}.",
+                f"The array holds {value} at {position}.",
                 where=where,
                 hint="Clean the data: NaN and infinity make every weight NaN.",
             )

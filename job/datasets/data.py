@@ -12,15 +12,6 @@ Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of the model: its name, its shape without the batch, its dtype."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-
-@dataclass(frozen=True)
 class Split:
     """Rows of one split.
 

@@ -22,7 +22,7 @@ class Config(BaseModel):
 
 Uri = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=3e38)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Step = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]

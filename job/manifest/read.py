@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,11 +80,12 @@ def _json_hint(error: json.JSONDecodeError) -> str:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f'The manifest has the field "{name}" twice in one object.')
-    return dict(pairs)
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = counts.most_common(1)[0][0]
+        raise ValueError(f'The manifest has the field "{twice}" twice in one object.')
+    return document
 
 
 def _set(document: dict[str, Any], override: str) -> None:
@@ -96,7 +98,7 @@ def _set(document: dict[str, Any], override: str) -> None:
         raise ManifestError(f"--set {override} is no path=value.", hint="--set training.epochs=4")
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = raw
     *parents, last = path.split(".")
     node: Any = document
@@ -121,7 +123,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _index(node: Any, part: str, override: str) -> int:
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+    if isinstance(node, list) and part.isascii() and part.isdecimal() and int(part) < len(node):
         return int(part)
     raise ManifestError(
         f"--set {override}: there is no {part!r} to set.",

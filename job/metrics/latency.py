@@ -42,7 +42,7 @@ def tflite_latency(
     """
     results = {}
     for label, count in (("one_thread", 1), ("all_threads", threads)):
-        interpreter = litert.open_file(path, count)
+        interpreter = litert.open_file(path, names, sample, count)
         for detail, array in zip(litert.ordered_inputs(interpreter, names), sample, strict=True):
             interpreter.set_tensor(detail["index"], litert.quantize(array, detail))
         results[label] = measure(interpreter.invoke, "litert", count)

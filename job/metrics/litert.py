@@ -39,6 +39,11 @@ class FlatTensor:
     values: Array | None
     zero_point: int
 
+    @property
+    def elements(self) -> int:
+        """How many values the constant has."""
+        return 0 if self.values is None else self.values.size
+
 
 def tensors(path: Path) -> Iterator[FlatTensor]:
     """Every tensor of every subgraph, read from the flatbuffer without running anything."""
@@ -78,9 +83,12 @@ def custom_operators(path: Path) -> list[str]:
     return sorted(code.customCode.decode() for code in model.operatorCodes if code.customCode)
 
 
-def open_file(path: Path, threads: int) -> Interpreter:
-    """An interpreter of the file, its tensors allocated."""
+def open_file(path: Path, names: Sequence[str], sample: Inputs, threads: int) -> Interpreter:
+    """An interpreter of the file, its tensors allocated for inputs of the shapes of ``sample``."""
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    for detail, array in zip(ordered_inputs(interpreter, names), sample, strict=True):
+        if tuple(detail["shape"]) != array.shape:
+            interpreter.resize_tensor_input(detail["index"], array.shape)
     interpreter.allocate_tensors()
     return interpreter
 
@@ -97,12 +105,13 @@ def ordered_inputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[
     return [details[signature[name]["index"]] for name in names]
 
 
-def predictor(path: Path, names: Sequence[str], threads: int) -> Predict:
+def predictor(path: Path, names: Sequence[str], sample: Inputs, threads: int) -> Predict:
     """The file as it runs: float inputs are quantized and outputs dequantized as it asks.
 
-    Batches are computed at once; a file with a fixed batch of one is given row by row.
+    Batches are computed at once; a file with a fixed batch of one is given row by row. ``sample``
+    is one row, for its shape.
     """
-    interpreter = open_file(path, threads)
+    interpreter = open_file(path, names, sample, threads)
     inputs = ordered_inputs(interpreter, names)
     output = interpreter.get_output_details()[0]
     batched = all(detail["shape_signature"][0] == -1 for detail in inputs)

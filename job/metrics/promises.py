@@ -18,6 +18,8 @@ from job.result import TensorResult
 SMALL = 1024
 # Inputs that are indices or flags are not quantized.
 INDICES = ("int32", "int64", "bool")
+# What kernels can be; constants of other types are shapes and axes.
+NUMBERS = ("float32", "float16", "int8", "uint8", "int16")
 KERNEL_DTYPES = {"float32": "float32", "float16": "float16", "dynamic_range": "int8"}
 
 
@@ -77,17 +79,20 @@ def _check_integer(
             where=where,
             hint="A layer has no integer kernel; leave this variant out, or replace the layer.",
         )
+    activations = "int8" if isinstance(config, Int8Config) else "int16"
+    if not any(it.values is None and it.dtype == activations for it in tensors):
+        raise StageError(f"No activation is {activations}.", where=where)
     return f"inputs {config.input_dtype}, outputs {config.output_dtype}, no float tensor inside"
 
 
 def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) -> list[str]:
     promised = KERNEL_DTYPES[kind]
-    constants = [it for it in tensors if it.values is not None and it.dtype == "float32"]
-    large = [it.name for it in constants if it.values is not None and it.values.size >= SMALL]
-    if large and promised != "float32":
-        raise StageError(
-            f"Kernels were left in float32, not {promised}: {', '.join(large[:5])}.", where=where
-        )
-    if kind == "dynamic_range" and constants:
-        return [f"{len(constants)} tensors of fewer than {SMALL:,} elements stay float32"]
+    constants = [it for it in tensors if it.values is not None and it.dtype in NUMBERS]
+    other = [it for it in constants if it.elements >= SMALL and it.dtype != promised]
+    if other:
+        found = ", ".join(f"{it.name} ({it.dtype})" for it in other[:5])
+        raise StageError(f"Kernels are not {promised}: {found}.", where=where)
+    small = [it for it in constants if it.dtype == "float32"]
+    if kind == "dynamic_range" and small:
+        return [f"{len(small)} tensors of fewer than {SMALL:,} elements stay float32"]
     return []

@@ -84,7 +84,7 @@ def evaluate(
         StageError: Where an output is no finite number.
     """
     loss = objective.loss()
-    mean_loss = tf_keras.metrics.Mean()
+    mean_loss = tf_keras.metrics.Mean(name="loss")
     metrics = objective.metrics()
     first_inputs, _ = read(0, 1)
     step = batch_rows(sum(array.nbytes for array in first_inputs))
@@ -106,8 +106,14 @@ def evaluate(
             kept.append(outputs)
             kept_bytes += outputs.nbytes
         advance(min(start + step, rows), rows)
-    values = {metric.name: float(metric.result()) for metric in metrics}
-    return Quality({"loss": float(mean_loss.result()), **values}, np.concatenate(kept))
+    values = {metric.name: float(metric.result()) for metric in [mean_loss, *metrics]}
+    broken = [name for name, value in values.items() if not np.isfinite(value)]
+    if broken:
+        raise StageError(
+            f"The metric {broken[0]} is {values[broken[0]]}: the outputs are out of all bounds.",
+            hint="Check the weights, the scale of the inputs, and training.loss.",
+        )
+    return Quality(values, np.concatenate(kept))
 
 
 def drift(against: str, before: Outputs, after: Outputs) -> DriftResult:

@@ -22,7 +22,8 @@ def load(path: Path) -> tf_keras.Model:
     """
     _judge(path)
     try:
-        model = tf_keras.models.load_model(path, compile=False)
+        with h5py.File(path, "r") as file:  # by its path Keras could take it for another format
+            model = tf_keras.models.load_model(file, compile=False)
     except Exception as error:  # noqa: BLE001 - Keras raises whatever the config makes it stumble over
         reason = str(error).strip().splitlines()
         raise InputError(

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
 
 from job.errors import InputError
 from job.manifest.prune import LayerRule, PruneConfig
-from job.result import LayerResult
+from job.result import LayerResult, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class LayerPlan:
     """What is to be done with a layer that has weights."""
 
     name: str
+    """The layer's path: ``dense``, or ``branch/dense`` in a nested model."""
     type: str
     parameters: int
     prunable_weights: int
@@ -28,21 +30,26 @@ class LayerPlan:
     reason: str
 
 
-def layers_of(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
-    """Every layer that is no model, of nested models too, each once, in the model's order."""
+def layers_of(model: tf_keras.Model) -> Iterator[tuple[str, tf_keras.layers.Layer]]:
+    """Every layer that is no model, of nested models too, each once, in the model's order.
+
+    Yields:
+        The layer's path, and the layer. The path is its name; in a nested model ``branch/dense``,
+        since two nested models may hold layers of one name.
+    """
     seen: set[int] = set()
 
-    def walk(inner: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
+    def walk(inner: tf_keras.Model, prefix: str) -> Iterator[tuple[str, tf_keras.layers.Layer]]:
         for layer in inner.layers:
             if id(layer) in seen:
                 continue
             seen.add(id(layer))
             if isinstance(layer, tf_keras.Model):
-                yield from walk(layer)
+                yield from walk(layer, f"{prefix}{layer.name}/")
             else:
-                yield layer
+                yield f"{prefix}{layer.name}", layer
 
-    yield from walk(model)
+    yield from walk(model, "")
 
 
 def prunable_kernels(layer: tf_keras.layers.Layer) -> list[np.ndarray]:
@@ -63,7 +70,7 @@ def plan_layers(model: tf_keras.Model, config: PruneConfig) -> list[LayerPlan]:
     Returns:
         One plan for each layer with weights, in the model's order.
     """
-    return [_plan(layer, config) for layer in layers_of(model) if layer.weights]
+    return [_plan(path, layer, config) for path, layer in layers_of(model) if layer.weights]
 
 
 def default_target(config: PruneConfig) -> float:
@@ -85,11 +92,11 @@ def unmatched_rules(plans: list[LayerPlan], config: PruneConfig) -> list[LayerRu
     ]
 
 
-def _plan(layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
+def _plan(path: str, layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
     kind = type(layer).__name__
     kernels = prunable_kernels(layer)
     weights = sum(kernel.size for kernel in kernels)
-    rule = next((it for it in config.layers if _fits(it, layer.name, kind)), None)
+    rule = next((it for it in config.layers if _fits(it, path, kind)), None)
     target: float | None = default_target(config)
     reason = _obstacle(layer, kernels, config) or ""
     if rule is not None and rule.skip:
@@ -99,7 +106,7 @@ def _plan(layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
     elif not reason and weights < config.min_weights:
         reason = f"it has {weights} prunable weights, fewer than min_weights ({config.min_weights})"
     return LayerPlan(
-        name=layer.name,
+        name=path,
         type=kind,
         parameters=int(layer.count_params()),
         prunable_weights=weights,
@@ -122,6 +129,9 @@ def _obstacle(
     if config.structure.type == "block":
         if any(len(shape) != 2 or 1 in shape for shape in shapes):
             return f"blocks need a kernel of two dimensions, this one has {_shapes(shapes)}"
+        rows, columns = config.structure.block_size
+        if any(shape[0] < rows or shape[1] < columns for shape in shapes):
+            return f"a block of {rows}x{columns} is larger than the kernel, {_shapes(shapes)}"
     elif config.structure.type == "m_by_n":
         _, n = config.structure.sparsity_m_by_n
         if any(len(shape) not in (2, 4) or shape[-2] % n for shape in shapes):
@@ -134,7 +144,8 @@ def _shapes(shapes: list[tuple[int, ...]]) -> str:
 
 
 def _fits(rule: LayerRule, name: str, kind: str) -> bool:
-    by_name = rule.name is None or fnmatch.fnmatchcase(name, rule.name)
+    own = name.rpartition("/")[2]  # a pattern may mean the path or the layer's own name
+    by_name = rule.name is None or any(fnmatch.fnmatchcase(it, rule.name) for it in (name, own))
     return by_name and (rule.type is None or rule.type == kind)
 
 
@@ -162,7 +173,7 @@ def targets(plans: Sequence[LayerPlan], model_uri: str) -> dict[str, float]:
 
 def results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResult]:
     """What became of the plans in the pruned model."""
-    layers = {layer.name: layer for layer in layers_of(model)}
+    layers = dict(layers_of(model))
     return [
         LayerResult(
             name=plan.name,
@@ -185,4 +196,41 @@ def _zeros(kernels: Sequence[np.ndarray]) -> float:
 
 def scales_inputs(model: tf_keras.Model) -> bool:
     """Whether a layer of the model scales its inputs, so that the data need not be scaled."""
-    return any(type(it).__name__ in ("Rescaling", "Normalization") for it in layers_of(model))
+    return any(type(it).__name__ in ("Rescaling", "Normalization") for _, it in layers_of(model))
+
+
+def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], TensorSpec]:
+    """The model's inputs, in its order, and its output.
+
+    Raises:
+        InputError: Where they are of a kind that is not supported: several outputs, outputs in a
+            dict, texts, ragged tensors, a fixed batch size.
+    """
+    if len(model.outputs) != 1 or tf.nest.is_nested(model.output):
+        raise InputError(
+            f"The model answers with {len(model.outputs)} outputs; models with one tensor as their "
+            "output are supported.",
+            where=where,
+            hint="Make a model of the one output that you ship.",
+        )
+    names = [*model.input_names, model.output_names[0]]
+    specs = []
+    for name, tensor in zip(names, [*model.inputs, model.outputs[0]], strict=True):
+        kind = tensor.type_spec
+        if not isinstance(kind, tf.TensorSpec) or not (
+            kind.dtype.is_floating or kind.dtype.is_integer
+        ):
+            raise InputError(
+                f"{name} is a {type(kind).__name__} of {kind.dtype.name}; numbers in plain tensors "
+                "are supported.",
+                where=where,
+                hint="Do the preprocessing of texts and ragged data outside the model.",
+            )
+        if tensor.shape[0] is not None:
+            raise InputError(
+                f"{name} has the fixed batch size {tensor.shape[0]}.",
+                where=where,
+                hint="Build the model without a batch size (and layers that are not stateful).",
+            )
+        specs.append(TensorSpec(name, tuple(tensor.shape[1:]), kind.dtype.name))
+    return specs[:-1], specs[-1]

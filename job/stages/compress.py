@@ -64,8 +64,11 @@ def _brotli(data: bytes, level: int, _: str) -> bytes:
 
 
 def brotli_window(size: int) -> int:
-    """The smallest window (its binary logarithm, 10 to 24) that sees all of ``size`` bytes."""
-    return min(24, max(10, size.bit_length()))
+    """The smallest window (its binary logarithm, 10 to 24) that sees all of ``size`` bytes.
+
+    A window of w sees 2**w - 16 bytes (RFC 7932, 9.1).
+    """
+    return min(24, max(10, (size + 15).bit_length()))
 
 
 CODECS: dict[str, Codec] = {

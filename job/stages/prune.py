@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
@@ -56,6 +57,8 @@ def plan_window(config: PruneConfig, total_steps: int) -> Window:
     Raises:
         StageError: Where no update would ever happen. (tfmot would say nothing.)
     """
+    if config.structure.type == "m_by_n":  # tfmot sets these masks at the first step
+        return Window(0, total_steps, 1)
     schedule = config.schedule
     end = schedule.end_step if schedule.end_step is not None else total_steps
     frequency = schedule.frequency or max(
@@ -63,7 +66,7 @@ def plan_window(config: PruneConfig, total_steps: int) -> Window:
     )
     window = Window(schedule.begin_step, end, frequency)
     seen = Window(window.begin_step, min(end, total_steps), frequency)
-    if config.structure.type != "m_by_n" and (seen.updates == 0 or end <= schedule.begin_step):
+    if seen.updates == 0 or end <= schedule.begin_step:
         raise StageError(
             f"The pruning schedule never fires: the training has {total_steps} steps, and the "
             f"masks would be updated every {frequency} steps from step {schedule.begin_step} "
@@ -81,7 +84,7 @@ def wrap(
 
     Args:
         model: The trained model; the result shares its weights.
-        targets: Layer name -> the sparsity that it ends with.
+        targets: Layer path (``branch/dense``) -> the sparsity that it ends with.
         config: Schedule and structure.
         window: The schedule's steps.
 
@@ -97,15 +100,23 @@ def wrap(
     elif config.structure.type == "m_by_n":
         structure = {"sparsity_m_by_n": config.structure.sparsity_m_by_n}
 
-    def copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        if isinstance(layer, tf_keras.Model):
-            return tf_keras.models.clone_model(layer, clone_function=copy)
-        if layer.name not in targets:
-            return layer
-        schedule = _schedule(config, targets[layer.name], window)
-        return sparsity.prune_low_magnitude(layer, pruning_schedule=schedule, **structure)
+    made: dict[int, tf_keras.layers.Layer] = {}  # a layer in two nested models is one layer
 
-    wrapped = tf_keras.models.clone_model(model, clone_function=copy)
+    def copy(layer: tf_keras.layers.Layer, prefix: str) -> tf_keras.layers.Layer:
+        path = f"{prefix}{layer.name}"
+        if isinstance(layer, tf_keras.Model):
+            inner = partial(copy, prefix=f"{path}/")
+            return tf_keras.models.clone_model(layer, clone_function=inner)
+        if path not in targets:
+            return layer
+        if id(layer) not in made:
+            schedule = _schedule(config, targets[path], window)
+            made[id(layer)] = sparsity.prune_low_magnitude(
+                layer, pruning_schedule=schedule, **structure
+            )
+        return made[id(layer)]
+
+    wrapped = tf_keras.models.clone_model(model, clone_function=partial(copy, prefix=""))
     callback = sparsity.UpdatePruningStep()
     callback.set_model(wrapped)
     callback.on_train_begin()  # sets the wrappers' step from -1 to 0

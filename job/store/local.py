@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from job.errors import InputError, ManifestError, from_os_error
 
-PARTIAL = ".partial"
+# Files that are not whole yet are named so.
+PARTIAL = ".paredown-partial-"
 # Stands at the destination while files are put there.
 MARKER = ".paredown-publishing"
 
@@ -37,7 +39,7 @@ def measure(path: Path, doing: str) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder of this run's own, gone when the run is over.
+    """A folder of this run's own with the empty folder ``output`` in it, gone when the run is over.
 
     Raises:
         InputError: Where none may be made.
@@ -45,6 +47,7 @@ def scratch() -> Iterator[Path]:
     """
     try:
         folder = tempfile.mkdtemp(prefix="paredown-")
+        (Path(folder) / "output").mkdir()
     except OSError as error:
         raise from_os_error(error, "Making a scratch folder", writing=True) from None
     try:
@@ -65,33 +68,62 @@ def write_json(path: Path, document: Any) -> None:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
 
 
+@contextlib.contextmanager
+def claimed(destination: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Make the folder, and keep it from other runs until the end of this one.
+
+    Args:
+        destination: The folder.
+        wait: Called when another run has the folder, before its end is waited for.
+
+    Raises:
+        InputError: Where it is no folder, or can't be made.
+        StorageError: Where the disk is full.
+    """
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        handle = os.open(destination, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(
+            "The destination is no folder: a file is in the way.",
+            where=str(destination),
+            hint="Choose another destination.",
+        ) from None
+    except OSError as error:
+        raise from_os_error(error, "Making the destination", writing=True) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def prepare(destination: Path, protected: Collection[str]) -> None:
     """Make sure, before any work, that the results can be written and hurt nobody else's files.
 
     What a killed run left under temporary names is cleared.
 
     Args:
-        destination: The folder.
+        destination: The folder, which is there.
         protected: Names that must not be there yet: the files would be somebody's own.
 
     Raises:
         ManifestError: Where they are, and no killed run has left them.
-        InputError: Where the destination is no folder or may not be written.
+        InputError: Where the destination may not be written.
         StorageError: Where the disk is full.
     """
-    probe = destination / f".paredown-probe-{os.getpid()}{PARTIAL}"
+    probe = destination / f"{PARTIAL}probe"
     try:
-        destination.mkdir(parents=True, exist_ok=True)
         if not (destination / MARKER).exists():
             _refuse(destination, [name for name in protected if (destination / name).exists()])
-        for left_over in destination.glob(f".*{PARTIAL}"):
+        for left_over in destination.glob(f"{PARTIAL}*"):
             left_over.unlink(missing_ok=True)
         probe.write_bytes(b"paredown")
         probe.unlink()
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(
-            "The destination is no folder: a file is in the way.", where=str(destination)
-        ) from None
     except OSError as error:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
@@ -138,7 +170,7 @@ def publish(source: Path, destination: Path, last: str, replaced: Iterable[str])
 
 
 def _put(source: Path, target: Path) -> None:
-    partial = target.with_name(f".{target.name}{PARTIAL}")
+    partial = target.with_name(f"{PARTIAL}{target.name}")
     try:
         with source.open("rb") as read, partial.open("wb") as write:
             shutil.copyfileobj(read, write, 1 << 20)

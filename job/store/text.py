@@ -7,6 +7,9 @@ from pathlib import Path
 
 from job.errors import ManifestError, from_os_error
 
+# No manifest is larger; /dev/zero is.
+MAX_BYTES = 1 << 26
+
 
 def read_manifest_text(path: Path | None) -> str:
     """A manifest's text; from standard input where ``path`` is None.
@@ -16,7 +19,15 @@ def read_manifest_text(path: Path | None) -> str:
     """
     where = "standard input" if path is None else str(path)
     try:
-        content = sys.stdin.buffer.read() if path is None else path.read_bytes()
+        if path is not None:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        elif sys.stdin is not None:
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            content = b""
+        if len(content) > MAX_BYTES:
+            raise ManifestError(f"A manifest has at most {MAX_BYTES:,} bytes.", where=where)
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(

@@ -23,7 +23,10 @@ def local_path(uri: str, base: Path) -> Path:
     if "\0" in uri:
         raise ManifestError("A URI can't hold a NUL character.", where=repr(uri))
     if not _SCHEME.match(uri):
-        return base / Path(uri).expanduser()
+        try:
+            return base / Path(uri).expanduser()
+        except RuntimeError as error:
+            raise ManifestError(f"{error}", where=uri, hint="Give the whole path.") from None
     from urllib.parse import unquote, urlsplit  # rarely needed, and slow to import
 
     parts = urlsplit(uri)

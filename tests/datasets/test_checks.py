@@ -15,6 +15,11 @@ from job.errors import InputError
 
 Array = NDArray[Any]
 PICTURE = TensorSpec("picture", (4, 3), "float32")
+SPARSE, ONE_OF, SQUARES = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "mean_squared_error",
+)
 CLASSES = TensorSpec("out", (5,), "float32")
 
 
@@ -42,26 +47,35 @@ def dataset(
     )
 
 
+def warnings_of(data: Dataset, spec: TensorSpec = PICTURE, *, scales: bool = False) -> list[str]:
+    return check_inputs(data, [spec], scales=scales)
+
+
 def refused_inputs(data: Dataset, spec: TensorSpec = PICTURE) -> InputError:
     with pytest.raises(InputError) as caught:
-        check_inputs(data, [spec])
+        warnings_of(data, spec)
     return caught.value
 
 
-def refused_targets(data: Dataset, output: TensorSpec = CLASSES, **options: Any) -> InputError:
+def refused_targets(data: Dataset, loss: str = SPARSE, output: TensorSpec = CLASSES) -> InputError:
     with pytest.raises(InputError) as caught:
-        check_targets(data, output, **{"labels": True, **options})
+        check_targets(data, output, loss)
     return caught.value
 
 
 def test_a_good_data_set_passes_without_a_word() -> None:
     """With and without held-out rows, for labels and for numbers."""
     for held_out in (0, 4):
-        assert check_inputs(dataset(held_out=held_out), [PICTURE]) == []
-        check_targets(dataset(held_out=held_out), CLASSES, labels=True)
-    check_targets(dataset(y=np.zeros((20, 5))), CLASSES, labels=False)
-    check_targets(dataset(y=np.zeros(20)), TensorSpec("out", (1,), "float32"), labels=False)
-    check_targets(dataset(y=np.zeros((20, 7, 5))), TensorSpec("o", (None, 5), "f4"), labels=False)
+        assert warnings_of(dataset(held_out=held_out)) == []
+        check_targets(dataset(held_out=held_out), CLASSES, SPARSE)
+    check_targets(dataset(y=np.zeros((20, 5))), CLASSES, SQUARES)
+    check_targets(dataset(y=np.zeros(20)), TensorSpec("out", (1,), "float32"), SQUARES)
+    check_targets(dataset(y=np.zeros((20, 7, 5))), TensorSpec("o", (None, 5), "f4"), SQUARES)
+    check_targets(dataset(y=np.eye(5)[np.arange(20) % 5]), CLASSES, ONE_OF)
+    check_targets(dataset(y=np.full((20, 5), 0.2, "float32")), CLASSES, ONE_OF)
+    words = TensorSpec("words", (6, 5), "float32")
+    for shape in ((20, 6), (20, 6, 1)):
+        check_targets(dataset(y=np.zeros(shape, int)), words, SPARSE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -96,14 +110,14 @@ def test_the_place_of_a_target_that_is_none_is_given() -> None:
     """In every split, as the row of the user's file."""
     y = np.zeros((20, 5))
     y[7, 4] = np.inf
-    error = refused_targets(dataset(y=y), labels=False)
+    error = refused_targets(dataset(y=y), SQUARES)
     assert (error.what, error.where) == (
         "The array holds inf at [7, 4].",
         "dataset.train.targets",
     )
     y = np.zeros((20, 5))
     y[18, 4] = np.nan
-    error = refused_targets(dataset(y=y, held_out=4), labels=False)
+    error = refused_targets(dataset(y=y, held_out=4), SQUARES)
     assert (error.what, error.where) == (
         "The array holds nan at [18, 4].",
         "dataset.train.targets",
@@ -122,7 +136,7 @@ def test_arrays_that_hold_no_numbers_are_refused(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "float64"])
 def test_numbers_of_every_kind_pass(dtype: str) -> None:
     """They are cast to what the model takes."""
-    assert check_inputs(dataset(np.zeros((20, 4, 3), dtype)), [PICTURE]) == []
+    assert warnings_of(dataset(np.zeros((20, 4, 3), dtype))) == []
 
 
 @pytest.mark.parametrize("shape", [(20, 3, 4), (20, 4), (20, 4, 3, 1), (20,), (20, 12)])
@@ -135,7 +149,7 @@ def test_inputs_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -
 def test_a_free_dimension_takes_any_size() -> None:
     """And is called so where another one is wrong."""
     free = TensorSpec("words", (None, 3), "float32")
-    assert check_inputs(dataset(np.zeros((20, 9, 3))), [free]) == []
+    assert warnings_of(dataset(np.zeros((20, 9, 3))), free) == []
     assert "(any, 3)" in refused_inputs(dataset(np.zeros((20, 9, 2))), free).what
 
 
@@ -164,18 +178,42 @@ def test_labels_that_are_fractions_are_refused() -> None:
 @pytest.mark.parametrize("shape", [(20, 4), (20, 6), (20,), (20, 5, 1), (20, 1)])
 def test_targets_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
     """The targets' rows, and the model's answer."""
-    error = refused_targets(dataset(y=np.zeros(shape)), labels=False)
+    error = refused_targets(dataset(y=np.zeros(shape)), SQUARES)
     assert f"the shape {shape[1:]}, the model answers with (5)" in error.what
+
+
+@pytest.mark.parametrize("shape", [(20, 5), (20, 2), (20, 1, 1)])
+def test_labels_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
+    """One-hot rows are no class indices."""
+    error = refused_targets(dataset(y=np.zeros(shape, int)))
+    assert f"the shape {shape[1:]}; {SPARSE} takes one class index" in error.what
+
+
+@pytest.mark.parametrize("change", [[1, 1, 0, 0, 0], [0] * 5, [2, -1, 0, 0, 0], [0.5] * 5])
+def test_rows_that_are_not_one_class_each_are_refused(change: list[float]) -> None:
+    """Two classes, none, less than nothing: one such row is enough, in the tests too."""
+    good = np.eye(5)[np.arange(20) % 5]
+    y = good.copy()
+    y[-1] = change
+    for where, data in (
+        ("dataset.train.targets", dataset(y=y)),
+        ("dataset.train.targets", dataset(y=y, held_out=4)),
+        ("dataset.test.targets", dataset(y=good, test=(np.zeros((20, 4, 3)), y))),
+    ):
+        error = refused_targets(data, ONE_OF)
+        assert "one class each" in error.what
+        assert error.where == where
 
 
 def test_bytes_that_are_not_scaled_are_warned_of() -> None:
     """Only where the model takes floats, nothing scales them, and they are no flags."""
     pixels = np.arange(20 * 12).reshape(20, 4, 3).astype("uint8")
-    (warning,) = check_inputs(dataset(pixels), [PICTURE])
+    (warning,) = warnings_of(dataset(pixels))
     assert "scale is 1" in warning
     assert "0.00392156862745098" in warning
-    assert check_inputs(dataset(pixels, scale=1 / 255), [PICTURE]) == []
-    assert check_inputs(dataset(pixels % 2), [PICTURE]) == []
-    assert check_inputs(dataset(pixels.astype("int16")), [PICTURE]) == []
+    assert warnings_of(dataset(pixels, scale=1 / 255)) == []
+    assert warnings_of(dataset(pixels % 2)) == []
+    assert warnings_of(dataset(pixels.astype("int16"))) == []
+    assert warnings_of(dataset(pixels), scales=True) == []
     indices = TensorSpec("ids", (4, 3), "int32")
-    assert check_inputs(dataset(pixels), [indices]) == []
+    assert warnings_of(dataset(pixels), indices) == []

@@ -44,7 +44,7 @@ def data(name: str, **fields: Any) -> dict[str, Any]:
 # What is asked, the exit code, what the error says, and what it names as the place.
 CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "unknown field": ({"trainig": {}}, 2, "trainig: unknown field", "manifest.json"),
-    "unknown scheme": (model("x") | {"model": {"uri": "ftp://a/m"}}, 2, "ftp", "ftp://a/m"),
+    "unknown scheme": ({"model": {"uri": "ftp://a/m"}}, 2, "model.uri: ftp", "manifest.json"),
     "missing model": (model("nowhere.h5"), 3, "no such file", "nowhere.h5"),
     "model is a folder": (model(""), 3, "no plain file", "refusals"),
     "missing data": (data("nowhere.npz"), 3, "no such file", "nowhere.npz"),

@@ -1,20 +1,25 @@
-"""What no single section can see: whether the sections fit each other."""
+"""Whether the parts of a manifest fit each other, within a section and between sections."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from job.manifest.consistency import inconsistencies
-from job.manifest.job import JobConfig
+from job.errors import ManifestError
+from job.manifest.read import read_manifest
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 
 
 def problems(**sections: Any) -> list[str]:
     """The problems of a minimal manifest with other sections."""
-    return [str(it) for it in inconsistencies(JobConfig.model_validate(MINIMAL | sections))]
+    try:
+        read_manifest(json.dumps(MINIMAL | sections), "here.json")
+    except ManifestError as error:
+        return [line.strip() for line in error.what.splitlines()[1:]]
+    return []
 
 
 def gate(**fields: Any) -> dict[str, Any]:
@@ -30,6 +35,7 @@ def gate(**fields: Any) -> dict[str, Any]:
         {"quantize": None},
         {"quantize": [{"type": "int8"}, {"type": "int8", "name": "other"}]},
         {"gates": [gate(), gate(artifact="prune"), gate(artifact="dynamic_range")]},
+        {"gates": [gate(artifact="*")]},
         {"gates": [gate(metric="loss")], "training": {"metrics": ["auc"]}},
         {"gates": [gate(metric="auc")], "training": {"metrics": ["auc"]}},
         {"gates": [{"type": "min_ratio", "value": 3}], "training": {"metrics": ["auc"]}},
@@ -53,31 +59,39 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
         ),
         (
             {"quantize": [{"type": "int8"}, {"type": "int8", "per_channel": False}]},
-            "quantize.1: 'int8' is there twice; give it another name",
+            "quantize: 'int8' is there twice; give one of them another name",
         ),
         (
             {"quantize": [{"type": "float16", "name": "int8"}, {"type": "int8"}]},
-            "quantize.1: 'int8' is there twice; give it another name",
+            "quantize: 'int8' is there twice; give one of them another name",
         ),
         (
             {"quantize": [{"type": "int8", "name": "prune"}]},
-            "quantize.0.name: 'prune' is the name of a stage",
+            "quantize: 'prune' is the name of a stage, not of a variant",
         ),
         (
             {"quantize": [{"type": "int8", "name": "baseline"}]},
-            "quantize.0.name: 'baseline' is the name of a stage",
+            "quantize: 'baseline' is the name of a stage, not of a variant",
         ),
         (
             {"compress": {"codecs": ["zip", {"type": "zip", "level": 1}]}},
-            "compress.codecs.1: zip is there twice",
+            "compress.codecs: zip is there twice",
         ),
         (
             {"compress": {"codecs": [{"type": "brotli", "level": 12}]}},
-            "compress.codecs.0.level: brotli has levels 0 to 11, not 12",
+            "compress.codecs.0: brotli has levels 0 to 11, not 12",
         ),
         (
             {"compress": {"codecs": ["zip", {"type": "zstd", "level": 0}]}},
-            "compress.codecs.1.level: zstd has levels 1 to 22, not 0",
+            "compress.codecs.1: zstd has levels 1 to 22, not 0",
+        ),
+        (
+            {"model": {"uri": "s3://bucket/m.h5"}},
+            "model.uri: s3:// is not supported; use a path or a file:// URI",
+        ),
+        (
+            {"destination": {"uri": "gs://bucket"}},
+            "destination.uri: gs:// is not supported; use a path or a file:// URI",
         ),
         (
             {"gates": [gate(artifact="int8")]},
@@ -100,15 +114,12 @@ def test_sections_that_contradict_each_other_are_found(
     assert problems(**sections) == [problem]
 
 
-def test_all_contradictions_are_found_at_once() -> None:
-    """Variants, codecs and gates are each looked at, whatever the others are."""
+def test_all_contradictions_between_sections_are_found_at_once() -> None:
+    """Whatever the others are."""
     found = problems(
-        quantize=[{"type": "int8", "name": "prune"}],
-        compress={"codecs": ["xz", "xz"]},
+        model={"uri": "s3://bucket/m.h5"},
+        prune=None,
+        quantize=None,
         gates=[gate(artifact="nothing")],
     )
-    assert [it.split(": ")[0] for it in found] == [
-        "quantize.0.name",
-        "compress.codecs.1",
-        "gates.0.artifact",
-    ]
+    assert [it.split(": ")[0] for it in found] == ["prune", "model.uri", "gates.0.artifact"]

@@ -35,7 +35,7 @@ def test_what_is_left_out_takes_the_tutorials_setting() -> None:
     assert (schedule.begin_step, schedule.end_step, schedule.power) == (0, None, 3.0)
     assert job.prune.structure.type == "unstructured"
     assert [codec.type for codec in job.codecs] == ["zip", "zopfli"]
-    assert job.quantize == (DynamicRangeConfig(),)
+    assert job.quantize == (DynamicRangeConfig(type="dynamic_range"),)
     assert job.gates == ()
     assert (job.destination.uri, job.destination.overwrite) == ("out", False)
 
@@ -134,7 +134,7 @@ def test_a_section_that_contradicts_itself_is_refused(
         ("name", "../up"),
         ("name", "a" * 101),
         ("model.uri", ""),
-        ("model.sha256", "A" * 64),
+        ("model.sha256", "G" * 64),
         ("dataset.type", "csv"),
         ("dataset.scale", "big"),
         ("dataset.scale", 0),

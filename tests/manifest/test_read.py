@@ -122,7 +122,7 @@ def test_an_unknown_field_is_refused_with_a_suggestion(sections: dict[str, Any],
     [
         ({"quantize": [{"type": "int4"}]}, "quantize.0: 'int4' is none of float32, float16, "),
         ({"quantize": [{}]}, 'quantize.0: the field "type" is required here'),
-        ({"prune": {"schedule": 3}}, "prune.schedule: this must be an object in braces, not 3"),
+        ({"prune": {"schedule": 3}}, "prune.schedule: this must be an object, not 3"),
         ({"compress": {"codecs": ["zap"]}}, "compress.codecs.0: 'zap' is none of zip, gzip"),
         ({"gates": [{"type": "max_drop", "value": 1}]}, "gates.0.metric: this field is required"),
         (
@@ -179,6 +179,32 @@ def test_set_changes_a_field(change: str, path: str, value: object) -> None:
     for part in path.split("."):
         node = node[int(part)] if part.isdigit() else getattr(node, part)
     assert node == value
+
+
+def test_set_goes_on_from_the_default_of_a_section_that_is_left_out() -> None:
+    """As if the manifest had the section: the other fields keep their defaults."""
+    job = read(MINIMAL, "prune.schedule.final_sparsity=0.9", "quantize.0.type=int8")
+    assert job.prune is not None
+    assert job.prune.schedule.model_dump(exclude={"power"}) == {
+        "type": "polynomial_decay",
+        "initial_sparsity": 0.5,
+        "final_sparsity": 0.9,
+        "begin_step": 0,
+        "end_step": None,
+        "frequency": None,
+    }
+    assert list(job.variants) == ["int8"]
+
+
+def test_text_is_no_number_and_a_number_no_truth() -> None:
+    """``"4"`` is not 4, and 1 is not true."""
+    assert "training.epochs" in refusal(MINIMAL | {"training": {"epochs": "4"}})
+    assert "destination.overwrite" in refusal(MINIMAL | {"destination": {"overwrite": 1}})
+
+
+def test_editors_may_be_told_the_schema() -> None:
+    """``$schema`` is no field of the job."""
+    assert read(MINIMAL | {"$schema": "../manifest.schema.json"}) == read(MINIMAL)
 
 
 def test_set_changes_an_element_of_a_list_and_the_last_one_wins() -> None:

@@ -16,6 +16,7 @@ from tests.conftest import ROOT, paredown
 
 MANIFESTS = ROOT / "manifests"
 SHIPPED = sorted(MANIFESTS.glob("examples/*.json")) + sorted(MANIFESTS.glob("quickstart/*.json"))
+TOLD_BY_THEIR_NAMES = ("type", "schema_version", "kind", "$schema")
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 
 
@@ -76,7 +77,9 @@ def test_the_schema_refuses_what_the_command_refuses(
         {"prune": {"structure": {}}},
         {"dataset": {"uri": "d", "scale": 2}},
         {"quantize": [{}]},
-        {"training": {"epochs": 2.0}},
+        {"training": {"epochs": "2"}},
+        {"destination": {"overwrite": 1}},
+        {"$schema": "manifest.schema.json"},
     ],
 )
 def test_the_schema_and_the_command_agree(sections: dict[str, Any], validator: Any) -> None:
@@ -99,5 +102,5 @@ def test_every_field_is_described() -> None:
         for field, described in definition.get("properties", {}).items()
         if "description" not in described and "$ref" not in json.dumps(described)
     }
-    untold = {name for name in bare if name.split(".")[1] not in ("type", "schema_version", "kind")}
+    untold = {name for name in bare if name.split(".")[1] not in TOLD_BY_THEIR_NAMES}
     assert {name.split(".")[1] for name in untold} <= {"metric", "value"}

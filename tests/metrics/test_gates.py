@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from job.manifest.outputs import GateConfig
-from job.metrics.gates import judge
+from job.metrics.gates import LARGE_DROP, LARGER_ERROR, judge, losses_of_quality
 from job.result import ArtifactResult, EncodingResult, GateResult
 
 
@@ -120,6 +120,48 @@ def test_without_an_artifact_the_smallest_encoding_is_judged() -> None:
     assert judged("max_bytes", 240, of="file").passed
     assert not judged("max_bytes", 239, of="file").passed
     assert not judged("max_drop", 0.02, metric="accuracy").passed
+
+
+def test_a_star_is_every_file_that_was_made() -> None:
+    """One result for each of them, in order; the baseline is none."""
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    gate = {"type": "max_drop", "metric": "accuracy", "value": 0.02, "artifact": "*"}
+    found = judge([adapter.validate_python(gate)], ARTIFACTS)
+    assert [(it.artifact, it.passed) for it in found] == [
+        ("prune", True),
+        ("small", False),
+        ("dense", True),
+    ]
+
+
+def test_an_optimizers_state_does_not_make_the_ratio_better() -> None:
+    """Of a file of 1,000 bytes, 600 of them an optimizer's, 125 bytes are 3.2 times smaller."""
+    baseline = ARTIFACTS[0].model_copy(update={"optimizer_bytes": 600})
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    for value, passed in ((3.2, True), (3.21, False)):
+        gate = adapter.validate_python({"type": "min_ratio", "value": value, "artifact": "small"})
+        (found,) = judge([gate], [baseline, *ARTIFACTS[1:]])
+        assert found.value == pytest.approx(3.2)
+        assert found.passed is passed
+
+
+def test_large_losses_of_quality_are_said_without_a_gate() -> None:
+    """More than five points of a metric, or half as much error again; the loss alone is none."""
+    before = artifact("baseline", 1, {}, accuracy=0.9, loss=0.5, mean_absolute_error=2.0)
+
+    def said(**metrics: float) -> list[str]:
+        good = {"accuracy": 0.9, "loss": 0.5, "mean_absolute_error": 2.0}
+        return losses_of_quality(before, artifact("prune", 1, {}, None, **(good | metrics)))
+
+    assert (LARGE_DROP, LARGER_ERROR) == (0.05, 1.5)
+    assert (
+        said() == said(accuracy=0.8501) == said(mean_absolute_error=2.999) == said(loss=9.0) == []
+    )
+    assert said(accuracy=1.0, mean_absolute_error=0.0) == []
+    (text,) = said(accuracy=0.8499)
+    assert text == "accuracy went from 0.9 to 0.8499 in prune."
+    (text,) = said(mean_absolute_error=3.001)
+    assert text == "mean_absolute_error went from 2 to 3.001 in prune."
 
 
 def test_the_baseline_is_never_the_smallest() -> None:

@@ -37,11 +37,12 @@ def affinities() -> dict[int, set[int]]:
     return found
 
 
-def check(results: dict[str, LatencyResult], threads: int) -> None:
+def check(results: dict[str, LatencyResult], runtime: str, threads: int) -> None:
     assert set(results) == {"one_thread", "all_threads"}
     assert results["one_thread"].threads == 1
     assert results["all_threads"].threads == threads
     for found in results.values():
+        assert found.runtime == runtime
         assert MIN_RUNS <= found.runs <= MAX_RUNS
         assert 0 < found.median <= found.p90 < 1000
 
@@ -54,7 +55,7 @@ def test_times_are_milliseconds_of_a_warm_call() -> None:
         calls.append(None)
         time.sleep(0.01 if len(calls) > WARM_UP_RUNS else 0.2)
 
-    found = measure(run, threads=3)
+    found = measure(run, "litert", threads=3)
     assert found.threads == 3
     assert 10 <= found.median < 100
     assert found.runs == len(calls) - WARM_UP_RUNS
@@ -69,15 +70,15 @@ def test_the_90th_percentile_sees_the_slow_calls() -> None:
         calls.append(None)
         time.sleep(0.015 if len(calls) % 4 == 0 else 0.001)
 
-    found = measure(run, threads=1)
+    found = measure(run, "tensorflow", threads=1)
     assert found.median < 10
     assert found.p90 >= 15
 
 
 def test_slow_models_are_run_a_few_times_and_fast_ones_often() -> None:
     """The number of runs ends at MAX_RUNS, or when the time is over, but not before MIN_RUNS."""
-    assert measure(lambda: None, 1).runs == MAX_RUNS
-    assert measure(lambda: time.sleep(MAX_SECONDS / 2), 1).runs == MIN_RUNS
+    assert measure(lambda: None, "litert", 1).runs == MAX_RUNS
+    assert measure(lambda: time.sleep(MAX_SECONDS / 2), "litert", 1).runs == MIN_RUNS
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't pin threads")
@@ -109,9 +110,9 @@ def test_keras_models_and_files_of_several_inputs_are_timed(tmp_path: Path) -> N
         random.normal(size=(1, 2, 3)).astype("float32"),
     )
     before = affinities()[os.getpid()]
-    check(keras_latency(model, sample, 2), 2)
+    check(keras_latency(model, sample, 2), "tensorflow", 2)
     assert affinities()[os.getpid()] == before
     path = tmp_path / "m.tflite"
     for config in (Float32Config(type="float32"), Int8Config(type="int8")):
         quantize(model, config, sample, path)
-        check(tflite_latency(path, ["zeta", "alpha"], sample, 2), 2)
+        check(tflite_latency(path, ["zeta", "alpha"], sample, 2), "litert", 2)

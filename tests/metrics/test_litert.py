@@ -178,7 +178,9 @@ def pictures(rows: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    "config", [FLOAT32, DynamicRangeConfig(), Int8Config(type="int8")], ids=lambda it: it.type
+    "config",
+    [FLOAT32, DynamicRangeConfig(type="dynamic_range"), Int8Config(type="int8")],
+    ids=lambda it: it.type,
 )
 def test_a_batch_is_answered_as_its_rows_are(
     config: Float32Config | DynamicRangeConfig | Int8Config, threads: int, tmp_path: Path

@@ -140,11 +140,40 @@ def test_accuracy_of_a_regression_is_refused(loss: str | None) -> None:
 
 def test_what_gates_ask_for_is_measured_too() -> None:
     """A gate's metric is added once; the loss is measured anyway; accuracy stays refused."""
-    gated = ["loss", "mean_squared_error", "accuracy"]
+    gated = ["loss", "sparse_top_k_categorical_accuracy", "accuracy"]
     found = choose(TrainingConfig(), dense(5), INDICES, gated)
-    assert found.metric_names == ("accuracy", "mean_squared_error")
-    with pytest.raises(InputError, match="accuracy has no meaning"):
+    assert found.metric_names == ("accuracy", "sparse_top_k_categorical_accuracy")
+    with pytest.raises(InputError, match="has no meaning") as caught:
         choose(TrainingConfig(), dense(5), FRACTIONS, gated)
+    assert caught.value.where == "gates"
+
+
+LABELS_OF = {SPARSE: INDICES, ONE_OF: ONE_HOT, BINARY: MANY_HOT}
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("metric", ["accuracy", *sorted(METRICS)])
+def test_a_metric_goes_with_a_loss_or_is_refused_with_those_that_do(metric: str, loss: str) -> None:
+    """What is taken can be computed from such targets; of what is not, the hint lists others."""
+    config = TrainingConfig.model_validate({"loss": loss, "metrics": [metric]})
+    targets = LABELS_OF.get(loss, FRACTIONS)
+    try:
+        (made,) = choose(config, dense(5), targets, []).metrics()
+    except InputError as error:
+        listed = error.hint.split(": ")[1].rstrip(".").split(", ")
+        assert metric not in listed
+        choose(config.model_copy(update={"metrics": listed}), dense(5), targets, [])
+        return
+    made.update_state(targets, np.abs(FRACTIONS).astype("float32") / 9)
+    assert np.isfinite(float(made.result()))
+
+
+@pytest.mark.parametrize("metric", ["mean_squared_error", "auc", "top_k_categorical_accuracy"])
+def test_class_indices_have_no_distance(metric: str) -> None:
+    """5 is not further from 1 than 2 is: such metrics of class indices are refused."""
+    config = TrainingConfig.model_validate({"metrics": [metric]})
+    with pytest.raises(InputError, match=f"{metric} has no meaning"):
+        choose(config, dense(5), INDICES, [])
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

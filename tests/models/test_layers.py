@@ -16,6 +16,7 @@ from job.models.layers import (
     layers_of,
     plan_layers,
     results,
+    scales_inputs,
     targets,
     unmatched_rules,
 )
@@ -204,6 +205,16 @@ def test_two_layers_of_one_name_keep_their_own_plans() -> None:
     kernel = model.get_layer("branch_True").layers[-1].weights[0]
     kernel.assign(kernel.numpy() * (np.arange(256).reshape(16, 16) % 2))
     assert [it.achieved_sparsity for it in results(plans, model)] == [0.0, 0.5]
+
+
+def test_a_model_that_scales_its_inputs_is_known() -> None:
+    """By a Rescaling or Normalization layer, in a nested model too."""
+    plain = tf_keras.Sequential([layers.InputLayer((4,)), layers.BatchNormalization()])
+    assert not scales_inputs(plain)
+    for layer in (layers.Rescaling(1 / 255), layers.Normalization(mean=0.0, variance=1.0)):
+        scaling = tf_keras.Sequential([layers.InputLayer((4,)), layer])
+        assert scales_inputs(scaling)
+        assert scales_inputs(tf_keras.Sequential([layers.InputLayer((4,)), scaling, plain]))
 
 
 def test_targets_are_those_of_the_layers_to_be_pruned() -> None:

@@ -17,8 +17,8 @@ def test_the_table_has_a_row_for_each_artifact() -> None:
         "format",
         "accuracy",
         "bytes",
-        "smallest encoding",
-        "times smaller",
+        "smallest\nencoding",
+        "times\nsmaller",
         "SHA-256",
     ]
     rows = table.rows(result)
@@ -27,6 +27,21 @@ def test_the_table_has_a_row_for_each_artifact() -> None:
         ["int8", "tflite", "0.9800", "990", "750 zip", "14.7"],
     ]
     assert [row[6] for row in rows] == [it.sha256[:8] for it in result.artifacts]
+
+
+def test_the_table_has_room_for_two_metrics() -> None:
+    """The result has them all."""
+    result = make_result()
+    metrics = ["accuracy", "loss", "auc"]
+    many = result.objective.model_copy(update={"metrics": metrics})
+    assert table.columns(result.model_copy(update={"objective": many}))[2:4] == metrics[:2]
+
+
+def test_an_optimizers_state_does_not_make_the_others_look_smaller() -> None:
+    """Nobody ships it: what counts is the model that came in without it."""
+    result = make_result()
+    heavy = result.baseline.model_copy(update={"optimizer_bytes": 8_000})
+    assert ratio(heavy, result.artifacts[1]) == 3_000 / 750
 
 
 def test_gates_stand_under_the_table() -> None:
@@ -56,6 +71,7 @@ def test_the_last_event_is_what_a_machine_wants_to_know() -> None:
     assert event["already_done"] is True
     assert [it["artifact"] for it in event["artifacts"]] == ["baseline", "int8"]
     assert event["artifacts"][1] == {
+        "sha256": result.artifacts[1].sha256,
         "artifact": "int8",
         "format": "tflite",
         "path": "int8.tflite",

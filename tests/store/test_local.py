@@ -98,26 +98,24 @@ def test_json_is_written_indented_and_ends_in_a_line_feed(tmp_path: Path) -> Non
 def test_preparing_makes_the_destination_and_clears_what_a_killed_run_left(tmp_path: Path) -> None:
     """Half-written files go; finished ones and other people's stay."""
     destination = tmp_path / "deep" / "out"
-    local.prepare(destination, [], [])
+    local.prepare(destination, [])
     assert names(destination) == set()
     for name in (".prune.h5.partial", "prune.h5", "notes.partial", ".hidden"):
         (destination / name).write_bytes(b"x")
-    local.prepare(destination, ["int8.tflite"], [])
+    local.prepare(destination, ["int8.tflite"])
     assert names(destination) == {"prune.h5", "notes.partial", ".hidden"}
 
 
 def test_files_that_no_run_made_are_not_overwritten(tmp_path: Path) -> None:
-    """They are named, before any work; those of an earlier run, or of a killed one, may go."""
+    """They are named, before any work; what a killed run has left may go."""
     for name in ("a.h5", "b.tflite", "other"):
         (tmp_path / name).write_bytes(b"mine")
     with pytest.raises(ManifestError, match=r"would be overwritten: a\.h5, b\.tflite\.") as caught:
-        local.prepare(tmp_path, NAMES, ["other"])
+        local.prepare(tmp_path, ["a.h5", "b.tflite", "c.tflite"])
     assert caught.value.where == str(tmp_path)
-    with pytest.raises(ManifestError, match=r"would be overwritten: b\.tflite\."):
-        local.prepare(tmp_path, NAMES, ["a.h5"])
-    local.prepare(tmp_path, NAMES, ["a.h5", "b.tflite"])
+    local.prepare(tmp_path, ["c.tflite"])
     (tmp_path / local.MARKER).touch()
-    local.prepare(tmp_path, NAMES, [])
+    local.prepare(tmp_path, ["a.h5"])
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"mine", b""}
 
 
@@ -126,7 +124,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     for place in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(InputError, match="a file is in the way") as caught:
-            local.prepare(place, [], [])
+            local.prepare(place, [])
         assert caught.value.where == str(place)
     assert (tmp_path / "file").read_bytes() == b"x"
 
@@ -134,7 +132,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 def test_a_destination_that_is_read_only_is_refused_before_any_work(tmp_path: Path) -> None:
     """Access denied is the input's fault: retrying does not help."""
     with tmpfs(tmp_path / "disk", "ro") as disk, pytest.raises(InputError, match="access denied"):
-        local.prepare(disk, [], [])
+        local.prepare(disk, [])
 
 
 def test_a_destination_that_is_full_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -142,13 +140,13 @@ def test_a_destination_that_is_full_is_refused_before_any_work(tmp_path: Path) -
     with tmpfs(tmp_path / "disk", "size=4k") as disk:
         (disk / "filler").write_bytes(b"x" * 4096)
         with pytest.raises(StorageError, match="the disk is full"):
-            local.prepare(disk, [], [])
+            local.prepare(disk, [])
         assert names(disk) == {"filler"}
 
 
 def test_publishing_puts_every_file_there(source: Path, tmp_path: Path) -> None:
     """With its bytes, and nothing else."""
-    local.prepare(tmp_path / "out", NAMES, [])
+    local.prepare(tmp_path / "out", NAMES)
     local.publish(source, tmp_path / "out", last="result.json", replaced=[])
     assert names(tmp_path / "out") == NAMES
     for name in NAMES:
@@ -158,7 +156,7 @@ def test_publishing_puts_every_file_there(source: Path, tmp_path: Path) -> None:
 def test_publishing_replaces_an_earlier_run(source: Path, tmp_path: Path) -> None:
     """Its files go, also those that have no successor; what is not its own stays."""
     out = tmp_path / "out"
-    local.prepare(out, NAMES, [])
+    local.prepare(out, NAMES)
     for name in ("a.h5", "old.tflite", "result.json", "mine.txt"):
         (out / name).write_bytes(b"old")
     replaced = ["a.h5", "old.tflite", "gone.already"]
@@ -179,7 +177,7 @@ def test_a_disk_that_fills_up_leaves_no_result_and_nothing_half_written(
         with pytest.raises(StorageError, match="the disk is full"):
             local.publish(source, disk, last="result.json", replaced=[])
         assert names(disk) == {"a.h5", local.MARKER}
-        local.prepare(disk, NAMES, [])
+        local.prepare(disk, NAMES)
 
 
 def test_the_result_is_the_last_file_to_appear(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""What the child process runs: one task, with TensorFlow; see ``worker.py`` for the parent's side.
+
+The task comes on standard input as one line of JSON. Events go to what was standard output, a
+line each; whatever prints to standard output from then on is chatter, and goes to standard error.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from job.errors import BugError, ParedownError, StageError, from_os_error, is_disk_full
+from job.progress import Emit, Event, Journal
+from job.result import WorkResult
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the child is to do: the manifest, and local paths."""
+
+    manifest: dict[str, Any]
+    model: str
+    """The model file."""
+    dataset: str
+    """The data set's file."""
+    output: str
+    """An empty folder for what is made."""
+    scratch: str
+    """The folder that holds ``output``; gone when the run is over, however it ends."""
+
+
+def main() -> None:
+    """What the child runs: one task, its events on what was standard output."""
+    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints to standard output from here on is chatter
+    task = Task(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()
+
+    def emit(event: Event) -> None:
+        events.write(json.dumps(event) + "\n")
+
+    emit(_work(task, emit))
+    events.flush()
+    os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
+
+
+def _work(task: Task, emit: Emit) -> Event:
+    try:
+        transform = _import_transform()
+        result = transform(
+            task.manifest, task.model, task.dataset, Path(task.output), Journal(emit)
+        )
+        return {"event": "work_result", "result": result.model_dump(mode="json")}
+    except ParedownError as error:
+        return _error_event(error)
+    except MemoryError:
+        return _error_event(
+            StageError(
+                "The worker process ran out of memory.",
+                hint="Give the job more memory, or lower training.batch_size.",
+            )
+        )
+    except ImportError as error:
+        return _error_event(
+            StageError(
+                f"TensorFlow can't be loaded: {error}",
+                hint="Give the job more memory, or install paredown again.",
+            )
+        )
+    except Exception as error:  # noqa: BLE001 - the last resort: the parent must be told whatever it is
+        traceback.print_exc()
+        if type(error).__module__.startswith("tensorflow.") and not is_disk_full(error):
+            return _error_event(
+                StageError(
+                    f"TensorFlow refused to compute this: {_first_line(error)}",
+                    hint="Most likely the data does not suit the model (an index out of range?).",
+                )
+            )
+        if isinstance(error, OSError) or is_disk_full(error):
+            return _error_event(from_os_error(error, "Writing to scratch", writing=True))
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return _error_event(
+            BugError(
+                f"{type(error).__name__}: {str(error)[:500]}",
+                where=f"{Path(place.filename).name}, line {place.lineno}",
+                hint="This is a bug in paredown: please report it with the output of --verbose.",
+            )
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _import_transform() -> Callable[..., WorkResult]:
+    """Import what needs TensorFlow, with the garbage collector out of the way: importing makes
+    many objects that stay, which it would look at again and again, then and in all the run.
+    """
+    gc.disable()
+    from job.transform import transform
+
+    gc.freeze()
+    gc.enable()
+    return transform
+
+
+def _error_event(error: ParedownError) -> Event:
+    return {
+        "event": "work_error",
+        "error": type(error).__name__,
+        "what": error.what,
+        "where": error.where,
+        "hint": error.hint,
+    }
+
+
+def _end_with_parent(task: Task) -> None:
+    """Wait for the end of standard input, which comes when the parent is gone, and end."""
+    sys.stdin.read()
+    shutil.rmtree(task.scratch, ignore_errors=True)
+    os._exit(1)
