@@ -88,7 +88,7 @@ def measure_tflite(
     path: Path, variant: str, ruler: Ruler, before: Measured, advance: Advance
 ) -> Measured:
     """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
-    predict = litert.predictor(path, ruler.input_names, ruler.sample(), ruler.threads)
+    predict = litert.predictor(path, ruler.input_names, ruler.threads)
     found = evaluate(predict, ruler.read, ruler.rows, ruler.objective, advance)
     size, digest = measure_size(path)
     inputs, outputs = litert.describe_file(path)

@@ -105,25 +105,25 @@ def ordered_inputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[
     return [details[signature[name]["index"]] for name in names]
 
 
-def predictor(path: Path, names: Sequence[str], sample: Inputs, threads: int) -> Predict:
+def predictor(path: Path, names: Sequence[str], threads: int) -> Predict:
     """The file as it runs: float inputs are quantized and outputs dequantized as it asks.
 
-    Batches are computed at once; a file with a fixed batch of one is given row by row. ``sample``
-    is one row, for its shape.
+    Batches are computed at once; a file with a fixed batch of one is given row by row.
     """
-    interpreter = open_file(path, names, sample, threads)
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     inputs = ordered_inputs(interpreter, names)
     output = interpreter.get_output_details()[0]
     batched = all(detail["shape_signature"][0] == -1 for detail in inputs)
-    allocated_rows = 1
+    allocated: list[tuple[int, ...]] = []
 
     def run(arrays: Sequence[Array]) -> Outputs:
-        nonlocal allocated_rows
-        if len(arrays[0]) != allocated_rows:
-            for detail, array in zip(inputs, arrays, strict=True):
-                interpreter.resize_tensor_input(detail["index"], array.shape)
+        nonlocal allocated
+        shapes = [array.shape for array in arrays]
+        if shapes != allocated:
+            for detail, shape in zip(inputs, shapes, strict=True):
+                interpreter.resize_tensor_input(detail["index"], shape)
             interpreter.allocate_tensors()
-            allocated_rows = len(arrays[0])
+            allocated = shapes
         for detail, array in zip(inputs, arrays, strict=True):
             interpreter.set_tensor(detail["index"], quantize(array, detail))
         interpreter.invoke()

@@ -54,6 +54,9 @@ def check(
     tensors = list(litert.tensors(path))
     if isinstance(config, Int8Config | Int16x8Config):
         return [_check_integer(config, tensors, inputs, outputs, where)]
+    quantized = sorted({it.dtype for it in [*inputs, *outputs] if it.scale is not None})
+    if quantized:
+        raise StageError(f"Inputs or outputs are {', '.join(quantized)}, not float.", where=where)
     return _check_kernels(config.type, tensors, where)
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from job.datasets import checks
 from job.datasets.checks import check_inputs, check_targets
-from job.datasets.data import Dataset, Split, TensorSpec
+from job.datasets.data import Dataset, Split
 from job.errors import InputError
+from job.result import TensorSpec
 
 Array = NDArray[Any]
 PICTURE = TensorSpec("picture", (4, 3), "float32")

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from job.datasets.data import (
     Dataset,
     Split,
-    TensorSpec,
     calibration_rows,
     shuffled_batches,
     steps_per_epoch,
@@ -22,6 +21,7 @@ from job.datasets.data import (
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.inputs import NpzConfig
+from job.result import TensorSpec
 
 Array = NDArray[Any]
 SCALE = 1 / 255

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.datasets.data import Dataset, TensorSpec
+from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.inputs import NpzConfig
+from job.result import TensorSpec
 
 X = TensorSpec("x", (4,), "float32")
 RANDOM = np.random.default_rng(0)

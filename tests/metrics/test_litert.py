@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -155,7 +156,7 @@ def test_inputs_are_fed_by_name(order: tuple[str, ...], tmp_path: Path) -> None:
     quantize(model, FLOAT32, (), path)
     found = litert.predictor(path, order, 1)(x)
     np.testing.assert_allclose(found, model(list(x)).numpy(), atol=1e-5)
-    details = litert.ordered_inputs(litert.open_file(path, 1), order)
+    details = litert.ordered_inputs(Interpreter(model_path=str(path)), order)
     for name, given_detail in zip(order, details, strict=True):
         assert tuple(given_detail["shape"][1:]) == shapes[name]
 

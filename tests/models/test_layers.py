@@ -166,7 +166,9 @@ def test_the_default_target_is_the_schedules_or_the_structures() -> None:
 
 def nested_model() -> tf_keras.Model:
     """A frozen backbone two models deep, used twice, and a head."""
-    core = tf_keras.Sequential([layers.InputLayer((16,)), layers.Dense(16, name="core")])
+    core = tf_keras.Sequential(
+        [layers.InputLayer((16,)), layers.Dense(16, name="core")], name="inner"
+    )
     backbone = tf_keras.Sequential([core, layers.Dense(16, name="neck")], name="backbone")
     backbone.build((None, 16))
     left, right = tf_keras.Input((16,)), tf_keras.Input((16,))
@@ -177,17 +179,17 @@ def nested_model() -> tf_keras.Model:
 def test_layers_of_nested_models_are_found_once() -> None:
     """At every depth, in the model's order; models themselves are none."""
     model = nested_model()
-    names = [it.name for it in layers_of(model) if it.weights]
-    assert names == ["core", "neck", "head"]
-    assert not any(isinstance(it, tf_keras.Model) for it in layers_of(model))
+    paths = [path for path, it in layers_of(model) if it.weights]
+    assert paths == ["backbone/inner/core", "backbone/neck", "head"]
+    assert not any(isinstance(it, tf_keras.Model) for _, it in layers_of(model))
     shared, given = layers.Dense(16, name="shared"), tf_keras.Input((16,))
     left, right = (tf_keras.Sequential([layers.InputLayer((16,)), shared]) for _ in range(2))
     both = tf_keras.Model(given, right(left(given)))
-    assert [it.name for it in layers_of(both) if it.weights] == ["shared"]
+    assert [it.name for _, it in layers_of(both) if it.weights] == ["shared"]
     model.get_layer("backbone").trainable = False
     found = plans_of(model)
     assert {name for name, plan in found.items() if plan.target_sparsity} == {"head"}
-    assert "frozen" in found["core"].reason
+    assert "frozen" in found["backbone/inner/core"].reason
 
 
 def test_two_layers_of_one_name_keep_their_own_plans() -> None:
@@ -221,7 +223,7 @@ def test_targets_are_those_of_the_layers_to_be_pruned() -> None:
     """Name -> sparsity; of a model with none, every layer's reason is in the error."""
     model = nested_model()
     plans = plan_layers(model, config(layers=[{"name": "neck", "skip": True}]))
-    assert targets(plans, "m.h5") == {"core": 0.8, "head": 0.8}
+    assert targets(plans, "m.h5") == {"backbone/inner/core": 0.8, "head": 0.8}
     with pytest.raises(InputError, match="No layer") as caught:
         targets(plan_layers(model, config(min_weights=1000)), "m.h5")
     assert caught.value.where == "m.h5"
@@ -235,15 +237,19 @@ def test_results_say_what_was_achieved() -> None:
     """Of each planned layer: the zeros among its prunable weights, pruned or not."""
     model = nested_model()
     plans = plan_layers(model, config(layers=[{"name": "neck", "skip": True}]))
-    core = next(it for it in layers_of(model) if it.name == "core")
+    core = dict(layers_of(model))["backbone/inner/core"]
     kernel = core.kernel.numpy()
     kernel[:4] = 0
     core.set_weights([kernel, np.zeros(16)])
     found = {it.name: it for it in results(plans, model)}
-    assert found["core"].achieved_sparsity == 0.25
-    assert found["core"].target_sparsity == 0.8
-    assert found["core"].pruned
-    assert (found["core"].parameters, found["core"].prunable_weights) == (272, 256)
-    assert found["neck"].achieved_sparsity == 0
-    assert not found["neck"].pruned
-    assert found["neck"].reason == "a rule skips it (name neck)"
+    core_found = found["backbone/inner/core"]
+    assert core_found.achieved_sparsity == 0.25
+    assert core_found.target_sparsity == 0.8
+    assert core_found.pruned
+    assert (
+        core_found.parameters,
+        core_found.prunable_weights,
+    ) == (272, 256)
+    assert found["backbone/neck"].achieved_sparsity == 0
+    assert not found["backbone/neck"].pruned
+    assert found["backbone/neck"].reason == "a rule skips it (name neck)"

@@ -225,11 +225,11 @@ def test_each_layer_reaches_the_target_of_its_own_rule() -> None:
     )
     plans = plan_layers(model, config)
     before = {plan.name: plan.target_sparsity for plan in plans}
-    assert before == {"inner_dense": 0.2, "first": 0.9, "second": 0.5, "third": None}
+    assert before == {"inner/inner_dense": 0.2, "first": 0.9, "second": 0.5, "third": None}
     wrapped, _ = train(model, targets(plans, "m"), config, plan_window(config, 8), 8)
     found = results(plans, strip(wrapped, model))
     assert {it.name: it.achieved_sparsity for it in found} == pytest.approx(
-        {"inner_dense": 0.2, "first": 0.9, "second": 0.5, "third": 0.0}, abs=1e-9
+        {"inner/inner_dense": 0.2, "first": 0.9, "second": 0.5, "third": 0.0}, abs=1e-9
     )
     assert check_reached(found) == []
 

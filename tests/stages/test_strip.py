@@ -34,7 +34,7 @@ def nested_model(
 
 
 def wrapped_of(model: tf_keras.Model) -> tf_keras.Model:
-    return wrap(model, {"conv": 0.5, "out": 0.5}, PruneConfig(), Window(0, 4, 1))
+    return wrap(model, {"inner/conv": 0.5, "out": 0.5}, PruneConfig(), Window(0, 4, 1))
 
 
 def classes(model: tf_keras.Model) -> set[str]:
