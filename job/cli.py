@@ -120,7 +120,7 @@ def validate(
         try:
             text, _ = _read(manifest)
             read_manifest(text, manifest, sets or [])
-            typer.echo(f"{manifest}: valid")
+            _say(f"{manifest}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
@@ -132,7 +132,16 @@ def schema() -> None:
     """Print the manifest's JSON Schema, for editors and CI."""
     from job.manifest.schema import schema_text
 
-    typer.echo(schema_text(), nl=False)
+    _say(schema_text().rstrip("\n"))
+
+
+def _say(text: str) -> None:
+    """Print a line; where nobody reads any more, end without a word."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        _forget_output()
+        raise typer.Exit(128 + signal.SIGPIPE) from None
 
 
 def _read(manifest: str) -> tuple[str, Path]:
@@ -148,9 +157,11 @@ def _read(manifest: str) -> tuple[str, Path]:
 
 def _absolute(uri: str) -> str:
     """A destination on the command line is relative to the current folder."""
+    from job.store.uri import is_uri
+
     if not uri:
         raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
-    return uri if ":" in uri else str(Path.cwd() / uri)
+    return uri if is_uri(uri) else str(Path.cwd() / uri)
 
 
 def _interrupt(number: int, _: object) -> None:

@@ -86,6 +86,8 @@ BY_NAME: dict[str, type[ParedownError]] = {
 
 GATE_MISSED_EXIT_CODE = 5
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# A path that no retry makes better.
+NEVER = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL)
 ACCESS_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -123,5 +125,5 @@ def from_os_error(error: Exception, doing: str, *, writing: bool) -> ParedownErr
             where=where,
             hint="Check the URI; a relative one is relative to the manifest.",
         )
-    kind: type[ParedownError] = StorageError if writing else InputError
+    kind = StorageError if writing and number not in NEVER else InputError
     return kind(f"{doing} failed: {reason}.", where=where, hint="Check the path and the disk.")

@@ -38,7 +38,9 @@ def from_validation(
         others = [other for other, it in found if it is not error and it["type"] not in SHAPES]
         if error["type"] in SHAPES and any(f"{other}.".startswith(f"{path}.") for other in others):
             continue
-        if error["type"] == "literal_error":
+        if error["type"] in SHAPES:
+            message = _not_a_shape([it["type"] for at, it in found if at == path], error["input"])
+        elif error["type"] == "literal_error":
             if isinstance(error["input"], dict):
                 continue
             same = [it for other, it in found if other == path and it["type"] == "literal_error"]
@@ -50,7 +52,14 @@ def from_validation(
 
 
 # What pydantic says of a value that is of another shape than this member of a union.
-SHAPES = frozenset({"model_type", "model_attributes_type", "string_type", "list_type", "dict_type"})
+SHAPES = {
+    "string_type": "a string",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
 
 
 def _json_path(error: ErrorDetails, document: Any) -> str:
@@ -87,12 +96,15 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
             text = f"{value} is not of the form {error['ctx']['pattern']}"
         case "value_error":
             text = str(error["ctx"]["error"])
-        case "model_type" | "model_attributes_type":
-            text = f"this must be an object in braces, not {value}"
         case _:
             said = error["msg"].replace("Input should be", "this must be").replace("tuple", "list")
             text = f"{said[0].lower()}{said[1:]}, not {value}"
     return text
+
+
+def _not_a_shape(types: list[str], value: object) -> str:
+    shapes = list(dict.fromkeys(SHAPES[it] for it in types if it in SHAPES))
+    return f"this must be {' or '.join(shapes)}, not {_short(value)}"
 
 
 def _not_a_choice(errors: list[ErrorDetails]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from job.store.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.published import digestible, read_result, write_manifest
 from tests.runs import Watched, is_gone
@@ -106,7 +107,7 @@ def test_an_interrupted_run_leaves_nothing_behind(
     assert STAGES.index(told) >= STAGES.index(stage)
     left = {path.name for path in ended.out.iterdir()}
     assert "result.json" not in left
-    assert not any(name.endswith(".partial") for name in left)
+    assert not any(name.startswith(PARTIAL) for name in left)
     assert left == set() or stage == STAGES[-1], "nothing is published before the last stage"
     assert ended.scratch == []
     assert ended.child_is_gone
@@ -181,7 +182,7 @@ def test_a_run_after_a_killed_one_is_as_if_nothing_had_happened(
     out = killed[moment].out
     assert (out / "baseline.h5").exists() == (moment == PUBLISHING)
     assert not (out / "result.json").exists()
-    (out / ".prune.h5.partial").write_bytes(b"half")
+    (out / f"{PARTIAL}prune.h5").write_bytes(b"half")
     run = paredown("run", killed[moment].manifest)
     assert (run.code, run.err) == (0, "")
     files, expected = digestible(out), digestible(undisturbed)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+from job.store.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.published import read_result, run_all, strict_json, write_manifest
 from tests.runs import tmpfs
@@ -67,9 +68,9 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "NaN": (data("nan.npz"), 3, "nan at [3, 2, 1]", "dataset.test.inputs"),
     "words": (data("words.npz"), 3, "no numbers", "dataset.train.targets"),
     "pickled": (data("pickled.npz"), 3, "pickled objects", "pickled.npz"),
-    "no npz": (data("text.h5"), 3, "no readable .npz", "text.h5"),
+    "no npz": (data("text.h5"), 3, "no .npz archive", "text.h5"),
     "damaged npz": (data("damaged.npz"), 3, "no readable .npz", "damaged.npz"),
-    "cut npz": (data("cut.npz"), 3, "no readable .npz", "cut.npz"),
+    "cut npz": (data("cut.npz"), 3, "no .npz archive", "cut.npz"),
     "nothing to prune": (prune(min_weights=10**6), 3, "No layer of the model", "model.h5"),
     "no block fits": (prune(structure={"type": "block"}), 3, "dense (Dense)", "model.h5"),
     "never fires": (constant(frequency=1000), 4, "never fires", "prune.schedule"),
@@ -184,7 +185,7 @@ def test_a_read_only_destination_is_refused_before_any_work(tiny: Path, tmp_path
         manifest = write_manifest(tmp_path, tiny, destination={"uri": "disk/out"})
         run = paredown("run", manifest)
     assert_one_error(run, 3, "access denied", "disk/out")
-    assert [event["event"] for event in run.events] == ["run_started"]
+    assert [event["event"] for event in run.events] == ["run_started", "run_failed"]
 
 
 def test_a_destination_that_fills_up_is_a_matter_of_storage(tiny: Path, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_a_destination_that_fills_up_is_a_matter_of_storage(tiny: Path, tmp_path
     assert_one_error(run, 6, "the disk is full", "disk/out")
     assert "baseline.h5" in left
     assert "result.json" not in left
-    assert not any(name.endswith(".partial") for name in left)
+    assert not any(name.startswith(PARTIAL) for name in left)
 
 
 def test_scratch_that_is_full_is_a_matter_of_storage(tiny: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def test_scratch_is_gone_afterwards_whatever_happened(
             (folder / "deep").mkdir()
             (folder / "deep" / "file").write_bytes(b"x")
             assert names(tmp_path) == {folder.name}
+            assert list((folder / "output").iterdir()) == []
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -95,15 +97,46 @@ def test_json_is_written_indented_and_ends_in_a_line_feed(tmp_path: Path) -> Non
     assert text.endswith("}\n")
 
 
-def test_preparing_makes_the_destination_and_clears_what_a_killed_run_left(tmp_path: Path) -> None:
+def test_claiming_makes_the_destination(tmp_path: Path) -> None:
+    """With the folders above it, and once more where it is there already."""
+    for _ in range(2):
+        with local.claimed(tmp_path / "deep" / "out", never):
+            assert names(tmp_path / "deep" / "out") == set()
+
+
+def test_a_claimed_destination_is_waited_for(tmp_path: Path) -> None:
+    """Another run that wants it says so, and goes on when the first one has ended."""
+    order: list[str] = []
+    waits = threading.Event()
+
+    def wait() -> None:
+        order.append("waits")
+        waits.set()
+
+    def work() -> None:
+        with local.claimed(tmp_path, wait):
+            order.append("second")
+
+    other = threading.Thread(target=work)
+    with local.claimed(tmp_path, never):
+        other.start()
+        assert waits.wait(timeout=30)
+        order.append("first")
+    other.join(timeout=30)
+    assert order == ["waits", "first", "second"]
+
+
+def never() -> None:
+    """What is called when another run has the destination."""
+    raise AssertionError("nobody else has it")
+
+
+def test_preparing_clears_what_a_killed_run_left(tmp_path: Path) -> None:
     """Half-written files go; finished ones and other people's stay."""
-    destination = tmp_path / "deep" / "out"
-    local.prepare(destination, [])
-    assert names(destination) == set()
-    for name in (".prune.h5.partial", "prune.h5", "notes.partial", ".hidden"):
-        (destination / name).write_bytes(b"x")
-    local.prepare(destination, ["int8.tflite"])
-    assert names(destination) == {"prune.h5", "notes.partial", ".hidden"}
+    for name in (f"{local.PARTIAL}prune.h5", "prune.h5", "notes.partial", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    local.prepare(tmp_path, ["int8.tflite"])
+    assert names(tmp_path) == {"prune.h5", "notes.partial", ".hidden"}
 
 
 def test_files_that_no_run_made_are_not_overwritten(tmp_path: Path) -> None:
@@ -123,8 +156,11 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     """As the destination, and above it."""
     (tmp_path / "file").write_bytes(b"x")
     for place in (tmp_path / "file", tmp_path / "file" / "out"):
-        with pytest.raises(InputError, match="a file is in the way") as caught:
-            local.prepare(place, [])
+        with (
+            pytest.raises(InputError, match="a file is in the way") as caught,
+            local.claimed(place, never),
+        ):
+            pass
         assert caught.value.where == str(place)
     assert (tmp_path / "file").read_bytes() == b"x"
 
@@ -146,7 +182,7 @@ def test_a_destination_that_is_full_is_refused_before_any_work(tmp_path: Path) -
 
 def test_publishing_puts_every_file_there(source: Path, tmp_path: Path) -> None:
     """With its bytes, and nothing else."""
-    local.prepare(tmp_path / "out", NAMES)
+    (tmp_path / "out").mkdir()
     local.publish(source, tmp_path / "out", last="result.json", replaced=[])
     assert names(tmp_path / "out") == NAMES
     for name in NAMES:
@@ -156,7 +192,7 @@ def test_publishing_puts_every_file_there(source: Path, tmp_path: Path) -> None:
 def test_publishing_replaces_an_earlier_run(source: Path, tmp_path: Path) -> None:
     """Its files go, also those that have no successor; what is not its own stays."""
     out = tmp_path / "out"
-    local.prepare(out, NAMES)
+    out.mkdir()
     for name in ("a.h5", "old.tflite", "result.json", "mine.txt"):
         (out / name).write_bytes(b"old")
     replaced = ["a.h5", "old.tflite", "gone.already"]
