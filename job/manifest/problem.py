@@ -35,8 +35,10 @@ def from_validation(
     found = [(_json_path(error, document), error) for error in errors]
     problems: dict[tuple[str, str], Problem] = {}
     for path, error in found:
-        others = [other for other, it in found if it is not error and it["type"] not in SHAPES]
-        if error["type"] in SHAPES and any(f"{other}.".startswith(f"{path}.") for other in others):
+        if error["type"] in SHAPES and any(
+            other.startswith(f"{path}.") or (other == path and it["type"] not in SHAPES)
+            for other, it in found
+        ):
             continue
         if error["type"] in SHAPES:
             message = _not_a_shape([it["type"] for at, it in found if at == path], error["input"])
