@@ -16,6 +16,7 @@ from job.models import allowed
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
 MAX_DEPTH = 400
+HINT = "Rebuild the model of built-in layers and functions; other code is not loaded."
 
 
 def read_config(text: str, where: str) -> dict[str, Any]:
@@ -79,12 +80,16 @@ def _judge_module(module: object, where: str) -> None:
         raise InputError(
             f"The model names code of the module {module!r}, which is not Keras's.",
             where=where,
-            hint="Rebuild the model of built-in layers; other code is not loaded.",
+            hint=HINT,
         )
 
 
 def _judge_class(node: dict[str, Any], where: str) -> None:
     name, config = node["class_name"], node.get("config")
+    if not isinstance(name, str):
+        raise InputError(
+            f"The model file is corrupt: a class is named {name!r:.60}.", where=where, hint=HINT
+        )
     if name in allowed.CARRY_CODE:
         raise InputError(
             f"The model holds a {name} layer, which is code that would run here.",
@@ -94,13 +99,15 @@ def _judge_class(node: dict[str, Any], where: str) -> None:
     if name in allowed.CALL_FUNCTIONS:
         _judge_function(config, where)
     elif name == "function":
-        if config not in allowed.function_names():
-            raise InputError(f"The model names the unknown function {config!r}.", where=where)
-    elif not isinstance(name, str) or name not in allowed.class_names():
+        if not isinstance(config, str) or config not in allowed.function_names():
+            raise InputError(
+                f"The model names the unknown function {config!r:.60}.", where=where, hint=HINT
+            )
+    elif name not in allowed.class_names():
         raise InputError(
             f"The model holds the class {name!r}, which is not built into Keras.",
             where=where,
-            hint="Rebuild the model of built-in layers; custom classes are not loaded.",
+            hint=HINT,
         )
     if name in allowed.READ_FILES and isinstance(config, dict):
         vocabulary = config.get("vocabulary")
@@ -114,7 +121,7 @@ def _judge_class(node: dict[str, Any], where: str) -> None:
 
 def _judge_function(config: object, where: str) -> None:
     function = config.get("function") if isinstance(config, dict) else None
-    if function not in allowed.HARMLESS_FUNCTIONS:
+    if not isinstance(function, str) or function not in allowed.HARMLESS_FUNCTIONS:
         raise InputError(
             f"The model calls the function {function!r}, which is not known to be harmless.",
             where=where,

@@ -15,6 +15,7 @@ from job.errors import InputError
 
 # DEFLATE can't make data smaller than by this factor.
 MAX_COMPRESSION = 1032
+HINT = "Load the model where it was trained, and save it with model.save('model.h5')."
 
 
 def read_attributes(path: Path) -> dict[str, str]:
@@ -74,7 +75,7 @@ def _judge_links(file: h5py.File, path: Path) -> None:
             link = group.get(name, getlink=True)
             where = f"{path}, {group.name.rstrip('/')}/{name}"
             if not isinstance(link, h5py.HardLink):
-                raise InputError("The model file links to other places.", where=where)
+                raise InputError("The model file links to other places.", where=where, hint=HINT)
             item = group[name]
             if isinstance(item, h5py.Group):
                 pending.append(item)
@@ -84,7 +85,9 @@ def _judge_links(file: h5py.File, path: Path) -> None:
 
 def _judge_dataset(data: h5py.Dataset, file_size: int, where: str) -> None:
     if data.external or data.is_virtual:
-        raise InputError("The model file takes data from other files.", where=where)
+        raise InputError("The model file takes data from other files.", where=where, hint=HINT)
+    if data.dtype.kind in "cV":
+        raise InputError(f"The weights are {data.dtype}, not real numbers.", where=where, hint=HINT)
     limit = file_size * (MAX_COMPRESSION if data.chunks else 1)
     if data.size and data.nbytes > limit:
         raise InputError(

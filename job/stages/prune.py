@@ -26,7 +26,8 @@ sparsity = tfmot.sparsity.keras
 
 # What tfmot's schedules do where they are not told otherwise.
 TFMOT_FREQUENCY = 100
-# A sparsity that is off by less counts as reached.
+# A sparsity that is off by less counts as reached; so does one that is off by four weights, since
+# each kernel of a layer (a MultiHeadAttention has four) is rounded.
 TOLERANCE = 0.005
 # A short schedule is cut into at least so many updates.
 MIN_UPDATES = 4
@@ -151,7 +152,7 @@ def check_reached(layers: Sequence[LayerResult]) -> list[str]:
         f"The layer {layer.name} has a sparsity of {layer.achieved_sparsity:.4f}, not of "
         f"{target:.4f} as asked."
         for layer, target in asked
-        if abs(layer.achieved_sparsity - target) > max(TOLERANCE, 1.5 / layer.prunable_weights)
+        if abs(layer.achieved_sparsity - target) > max(TOLERANCE, 4 / layer.prunable_weights)
     ]
 
 
