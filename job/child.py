@@ -6,6 +6,8 @@ line each; whatever prints to standard output from then on is chatter, and goes 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gc
 import json
 import os
@@ -18,9 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.errors import BugError, ParedownError, StageError, from_os_error, is_disk_full
+from job.errors import (
+    BugError,
+    InputError,
+    ParedownError,
+    StageError,
+    from_os_error,
+    is_disk_full,
+)
 from job.progress import Emit, Event, Journal
 from job.result import WorkResult
+
+SCRATCH = "Writing to scratch"
+# With less, libraries fail in ways of their own: TensorFlow then complains of its graph.
+LEAST_FREE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,44 +73,45 @@ def _work(task: Task, emit: Emit) -> Event:
             task.manifest, task.model, task.dataset, Path(task.output), Journal(emit)
         )
         return {"event": "work_result", "result": result.model_dump(mode="json")}
-    except ParedownError as error:
-        return _error_event(error)
-    except MemoryError:
-        return _error_event(
-            StageError(
-                "The worker process ran out of memory.",
-                hint="Give the job more memory, or lower training.batch_size.",
-            )
-        )
-    except ImportError as error:
-        return _error_event(
-            StageError(
-                f"TensorFlow can't be loaded: {error}",
-                hint="Give the job more memory, or install paredown again.",
-            )
-        )
-    except Exception as error:  # noqa: BLE001 - the last resort: the parent must be told whatever it is
-        traceback.print_exc()
-        if type(error).__module__.startswith("tensorflow.") and not is_disk_full(error):
-            return _error_event(
-                StageError(
-                    f"TensorFlow refused to compute this: {_first_line(error)}",
-                    hint="Most likely the data does not suit the model (an index out of range?).",
-                )
-            )
-        if isinstance(error, OSError) or is_disk_full(error):
-            return _error_event(from_os_error(error, "Writing to scratch", writing=True))
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return _error_event(
-            BugError(
-                f"{type(error).__name__}: {str(error)[:500]}",
-                where=f"{Path(place.filename).name}, line {place.lineno}",
-                hint="This is a bug in paredown: please report it with the output of --verbose.",
-            )
-        )
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - the parent must be told whatever it is
+        with contextlib.suppress(OSError):  # the log may be on a full disk
+            traceback.print_exc()
+        return _error_event(_in_words(error, task))
 
 
-def _first_line(error: Exception) -> str:
+def _in_words(error: BaseException, task: Task) -> ParedownError:
+    """What a user should be told of an error that ends the work."""
+    disk_is_full = shutil.disk_usage(task.scratch).free < LEAST_FREE_BYTES
+    if is_disk_full(error) or (disk_is_full and not isinstance(error, InputError)):
+        return from_os_error(OSError(errno.ENOSPC, ""), SCRATCH, writing=True, place=task.scratch)
+    if isinstance(error, ParedownError):
+        return error
+    if isinstance(error, MemoryError):
+        return StageError(
+            "The worker process ran out of memory.",
+            hint="Give the job more memory, or lower training.batch_size.",
+        )
+    if isinstance(error, ImportError):
+        return StageError(
+            f"TensorFlow can't be loaded: {error}",
+            hint="Give the job more memory, or install paredown again.",
+        )
+    if isinstance(error, OSError):
+        return from_os_error(error, SCRATCH, writing=True, place=task.scratch)
+    if type(error).__module__.startswith("tensorflow."):
+        return StageError(
+            f"TensorFlow refused to compute this: {_first_line(error)}",
+            hint="Most likely the data does not suit the model (an index out of range?).",
+        )
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return BugError(
+        f"{type(error).__name__}: {str(error)[:500]}",
+        where=f"{Path(place.filename).name}, line {place.lineno}",
+        hint="This is a bug in paredown: please report it with the output of --verbose.",
+    )
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 

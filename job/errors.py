@@ -98,16 +98,19 @@ def is_disk_full(error: BaseException) -> bool:
     return number in DISK_FULL or "No space left on device" in text or "errno = 28" in text
 
 
-def from_os_error(error: Exception, doing: str, *, writing: bool) -> ParedownError:
+def from_os_error(
+    error: Exception, doing: str, *, writing: bool, place: object = ""
+) -> ParedownError:
     """The right class for an operating system's refusal.
 
     Args:
         error: What the operating system, or a library in its name, said.
         doing: What was being done, as a sentence's start: "Writing the results".
         writing: Whether it was a write; a full disk is then a matter of storage.
+        place: Where it was, for errors that do not say.
     """
     target = getattr(error, "filename2", None) if writing else None  # of a copy
-    where = str(target or getattr(error, "filename", None) or "")
+    where = str(target or getattr(error, "filename", None) or place)
     reason = getattr(error, "strerror", None) or str(error)
     number = getattr(error, "errno", None)
     if is_disk_full(error):

@@ -49,7 +49,11 @@ def open_npz(
         raise _unreadable(error, path) from None
     held_out = int(len(train) * validation_split)
     if held_out == len(train) or not len(test):
-        raise InputError("The data set has no rows to train or to test on.", where=str(path))
+        raise InputError(
+            "The data set has no rows to train or to test on.",
+            where=str(path),
+            hint="Give it rows, or lower training.validation_split.",
+        )
     border = len(train) - held_out
     return Dataset(
         train=train.rows(0, border),

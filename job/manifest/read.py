@@ -75,8 +75,9 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 
 def _json_hint(error: json.JSONDecodeError) -> str:
-    line = error.doc.splitlines()[error.lineno - 1] if error.doc.strip() else ""
-    return f"Mend this line: {line.strip()[:100]}" if line.strip() else "The file is empty there."
+    lines = error.doc.splitlines()
+    line = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else ""
+    return f"Mend this line: {line[:100]}" if line else "The text ends too early."
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

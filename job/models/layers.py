@@ -130,8 +130,9 @@ def _obstacle(
         if any(len(shape) != 2 or 1 in shape for shape in shapes):
             return f"blocks need a kernel of two dimensions, this one has {_shapes(shapes)}"
         rows, columns = config.structure.block_size
-        if any(shape[0] < rows or shape[1] < columns for shape in shapes):
-            return f"a block of {rows}x{columns} is larger than the kernel, {_shapes(shapes)}"
+        # tfmot can't handle a mask that is one block high or wide.
+        if any(-(-shape[0] // rows) == 1 or -(-shape[1] // columns) == 1 for shape in shapes):
+            return f"blocks of {rows}x{columns} are too large for the kernel, {_shapes(shapes)}"
     elif config.structure.type == "m_by_n":
         _, n = config.structure.sparsity_m_by_n
         if any(len(shape) not in (2, 4) or shape[-2] % n for shape in shapes):

@@ -29,7 +29,9 @@ def measure(path: Path, doing: str) -> tuple[int, str]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{doing} failed: this is no plain file.", where=str(path))
+            raise InputError(
+                f"{doing} failed: this is no plain file.", where=str(path), hint="Name a file."
+            )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return file.tell(), digest
@@ -127,7 +129,9 @@ def prepare(destination: Path, protected: Collection[str]) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
-        raise from_os_error(error, "Preparing the destination", writing=True) from None
+        raise from_os_error(
+            error, "Preparing the destination", writing=True, place=destination
+        ) from None
 
 
 def _refuse(destination: Path, foreign: list[str]) -> None:
@@ -166,7 +170,7 @@ def publish(source: Path, destination: Path, last: str, replaced: Iterable[str])
         (destination / MARKER).unlink()
         _flush_folder(destination)
     except OSError as error:
-        raise from_os_error(error, "Writing the results", writing=True) from None
+        raise from_os_error(error, "Writing the results", writing=True, place=destination) from None
 
 
 def _put(source: Path, target: Path) -> None:

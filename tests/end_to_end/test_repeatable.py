@@ -110,12 +110,13 @@ def test_a_file_that_is_damaged_or_missing_is_made_again(twice: Twice) -> None:
 
 def test_two_runs_at_once_into_one_destination_do_the_work_once(twice: Twice) -> None:
     """The second one waits for the first, and finds that it is done."""
-    command = ["run", twice.manifest, "--output", twice.manifest.parent / "shared"]
+    shared_folder = twice.manifest.parent / "shared"
+    command: list[str | Path] = ["run", twice.manifest, "--output", shared_folder]
     runs = run_all({"one": command, "other": command})
     assert [run.code for run in runs.values()] == [0, 0]
     done = {run.events[-1]["already_done"]: run for run in runs.values()}
     assert set(done) == {False, True}
     told = [event["message"] for event in done[True].events if event["event"] == "warning"]
     assert any("waits for its end" in message for message in told)
-    shared, first = digestible(twice.manifest.parent / "shared"), digestible(twice.first)
+    shared, first = digestible(shared_folder), digestible(twice.first)
     assert {name for name in first if shared[name] != first[name]} == {"manifest.json"}
