@@ -150,7 +150,6 @@ def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
         )
         file = work.output / "baseline.h5"
         shutil.copyfile(model_file, file)
-        work.encoder.add(file)
         return Loaded(KerasFile(file, model, keras_predictor(model), state), dataset, ruler)
 
 
@@ -221,7 +220,7 @@ def _fine_tune(
         )
         return found.metrics
 
-    batches = shuffled_batches(dataset.train, training.batch_size, training.epochs, training.seed)
+    batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
     return wrapped, fine_tune(wrapped, batches, steps, training, end_epoch, stage)
 
 
@@ -252,6 +251,7 @@ def _evaluate(
     """Measure every file that was made, each against the stage before it."""
     measured = []
     before = baseline
+    work.encoder.add(loaded.baseline.path)  # not earlier: training needs the cores
     with work.journal.stage("evaluate") as stage:
         if pruned.file is not None:
             file = KerasFile(pruned.file, pruned.model, keras_predictor(pruned.model))

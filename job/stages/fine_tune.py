@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
 import tensorflow as tf
 import tf_keras
@@ -49,9 +51,19 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf_keras.optimi
     return OPTIMIZERS[config.type](rate, **given)
 
 
+class Batches(Protocol):
+    """Where the batches come from; both methods are called inside a graph or outside."""
+
+    def order(self, epoch: int) -> tf.Tensor:
+        """The order of the rows in an epoch: (rows,) int32."""
+
+    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tf.Tensor]:
+        """The batch of a step, counted from 0: inputs and targets."""
+
+
 def fine_tune(
     model: tf_keras.Model,
-    batches: tf.data.Dataset,
+    batches: Batches,
     steps_per_epoch: int,
     config: TrainingConfig,
     end_epoch: Callable[[], dict[str, float]],
@@ -61,7 +73,7 @@ def fine_tune(
 
     Args:
         model: The compiled model; its weights are changed.
-        batches: All batches of all epochs, in order: (inputs, targets).
+        batches: Where the batches come from.
         steps_per_epoch: How many of them are an epoch.
         config: For the number of epochs.
         end_epoch: Called after each epoch; gives the metrics on held-out rows.
@@ -70,13 +82,13 @@ def fine_tune(
     Raises:
         StageError: Where the loss is no number any more.
     """
-    iterator = iter(batches)
-    train = _train_function(model, iterator)
+    train = _train_function(model, batches)
     total = steps_per_epoch * config.epochs
     history = []
     for epoch in range(config.epochs):
         model.reset_metrics()
-        for done in _chunks(train, iterator, steps_per_epoch):
+        run = partial(train, batches.order(epoch))
+        for done in _chunks(run, steps_per_epoch):
             metrics = _metrics(model)
             stage.advance(epoch * steps_per_epoch + done, total, metrics)
             if not math.isfinite(metrics.get("loss", 0.0)):
@@ -92,28 +104,27 @@ def fine_tune(
 
 
 def _train_function(
-    model: tf_keras.Model, iterator: Iterator[object]
-) -> Callable[[Iterator[object], tf.Tensor], None]:
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator, unused-ignore]
-    def train(batches: Iterator[object], steps: tf.Tensor) -> None:
-        for _ in tf.range(steps):
-            model.train_step(next(batches))
+    model: tf_keras.Model, batches: Batches
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+    number = tf.TensorSpec([], tf.int32)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, number])  # type: ignore[untyped-decorator, unused-ignore]
+    def train(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
+        for step in tf.range(first, last):
+            model.train_step(batches.take(order, step))
 
     # With its variables made beforehand, the graph is traced once and not twice.
     model.optimizer.build(model.trainable_variables)
-    train.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
     return train  # type: ignore[no-any-return, unused-ignore]
 
 
-def _chunks(
-    train: Callable[[Iterator[object], tf.Tensor], None], iterator: Iterator[object], steps: int
-) -> Iterator[int]:
-    """Run ``steps`` steps, a chunk at a time; yield how many are done."""
+def _chunks(run: Callable[[tf.Tensor, tf.Tensor], None], steps: int) -> Iterator[int]:
+    """Run the steps of an epoch, a chunk at a time; yield how many are done."""
     done, chunk = 0, 1
     while done < steps:
         chunk = min(chunk, steps - done)
         started = time.perf_counter()
-        train(iterator, tf.constant(chunk))
+        run(tf.constant(done), tf.constant(done + chunk))
         done += chunk
         yield done
         per_step = (time.perf_counter() - started) / chunk

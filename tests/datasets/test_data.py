@@ -36,13 +36,15 @@ def numbered(rows: int, scale: float = 1.0) -> Split:
 
 def epochs_of(split: Split, batch_size: int, epochs: int, seed: int) -> list[list[Any]]:
     """The batches of each epoch, as NumPy arrays."""
-    batches = [
-        (tuple(it.numpy() for it in inputs), targets.numpy())
-        for inputs, targets in shuffled_batches(split, batch_size, epochs, seed)
-    ]
-    steps = steps_per_epoch(len(split), batch_size)
-    assert len(batches) == steps * epochs
-    return [batches[start : start + steps] for start in range(0, len(batches), steps)]
+    batches = shuffled_batches(split, batch_size, seed)
+    found = []
+    for epoch in range(epochs):
+        order = batches.order(epoch)
+        taken = [
+            batches.take(order, step) for step in range(steps_per_epoch(len(split), batch_size))
+        ]
+        found.append([(tuple(it.numpy() for it in x), y.numpy()) for x, y in taken])
+    return found
 
 
 def orders(split: Split, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -92,7 +94,8 @@ def test_rows_stay_together_and_are_scaled_as_the_model_takes_them() -> None:
 def test_one_input_comes_alone() -> None:
     """Not as a tuple of one, which Keras would take for something else."""
     split = Split((np.eye(4),), np.arange(4), 2.0, ("float32",))
-    ((inputs, targets),) = shuffled_batches(split, 4, 1, 0)
+    batches = shuffled_batches(split, 4, 0)
+    inputs, targets = batches.take(batches.order(0), 0)
     np.testing.assert_array_equal(inputs.numpy(), np.eye(4)[targets.numpy()] * 2)
 
 

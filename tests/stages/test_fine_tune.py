@@ -17,6 +17,7 @@ from job.manifest.training import OptimizerConfig, TrainingConfig
 from job.progress import Event, Stage
 from job.stages.fine_tune import OPTIMIZERS, fine_tune, make_optimizer
 from job.stages.prune import Window, mask_weights, wrap
+from tests.batches import InOrder
 
 layers = tf_keras.layers
 ROWS, BATCH, EPOCHS = 100, 16, 3
@@ -35,11 +36,14 @@ def small_model() -> tf_keras.Model:
     )
 
 
-def an_epoch() -> tf.data.Dataset:
+def rows() -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(1)
     x = random.normal(size=(ROWS, 12)).astype("float32")
-    y = (x[:, :3].argmax(axis=1)).astype("int64")
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
+    return x, x[:, :3].argmax(axis=1).astype("int64")
+
+
+def an_epoch() -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(rows()).batch(BATCH)
 
 
 def compile_model(model: tf_keras.Model) -> None:
@@ -63,7 +67,7 @@ def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
         return {"seen": 1.0}
 
     training = TrainingConfig(epochs=EPOCHS)
-    history = fine_tune(ours, an_epoch().repeat(EPOCHS), STEPS, training, end_epoch, silent())
+    history = fine_tune(ours, InOrder(*rows(), BATCH), STEPS, training, end_epoch, silent())
 
     schedule = tfmot.sparsity.keras.PolynomialDecay(0.2, 0.7, 2, 18, power=3, frequency=4)
 
@@ -100,7 +104,7 @@ def test_progress_is_told_from_the_first_step_to_the_last() -> None:
     compile_model(model)
     stage = Stage("prune", events.append)
     training = TrainingConfig(epochs=EPOCHS)
-    fine_tune(model, an_epoch().repeat(EPOCHS), STEPS, training, dict, stage)
+    fine_tune(model, InOrder(*rows(), BATCH), STEPS, training, dict, stage)
     done = [event["done"] for event in events]
     assert done == sorted(done)
     assert done[-1] == events[-1]["total"] == EPOCHS * STEPS
@@ -110,7 +114,8 @@ def test_a_training_that_diverges_is_stopped() -> None:
     """A learning rate that makes the loss infinite is a StageError that names the optimizer."""
     model = small_model()
     model.compile(tf_keras.optimizers.SGD(1e20), "mean_squared_error")
-    batches = an_epoch().map(lambda x, _: (x, x[:, :3] * 1e10)).repeat()
+    x, _ = rows()
+    batches = InOrder(x, x[:, :3] * 1e10, BATCH)
     with pytest.raises(StageError, match="diverged") as caught:
         fine_tune(model, batches, STEPS, TrainingConfig(epochs=EPOCHS), dict, silent())
     assert caught.value.where == "training.optimizer"

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from job.stages.prune import (
     wrap,
 )
 from job.stages.strip import strip
+from tests.batches import InOrder
 
 layers = tf_keras.layers
 Floats = NDArray[np.float32]
@@ -76,7 +76,7 @@ def train(
                 watch.thresholds.append(float(threshold))
         return {}
 
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    batches = InOrder(x, y, size=8, rows_of_epoch=8)
     epochs = TrainingConfig(epochs=steps)
     fine_tune(wrapped, batches, 1, epochs, end_step, Stage("prune", lambda _: None))
     mask_weights(wrapped)
@@ -244,7 +244,7 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     wrapped = wrap(model, {"shared": 0.75}, config, plan_window(config, 6))
     wrapped.compile("sgd", "mean_squared_error")
     x = np.random.default_rng(0).normal(size=(6, 20)).astype("float32")
-    batches = tf.data.Dataset.from_tensors(((x, x), x[:, :10])).repeat(6)
+    batches = InOrder((x, x), x[:, :10], size=1)
     fine_tune(wrapped, batches, 6, TrainingConfig(epochs=1), dict, Stage("prune", lambda _: None))
     mask_weights(wrapped)
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
