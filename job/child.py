@@ -120,8 +120,11 @@ def _import_transform() -> Callable[..., WorkResult]:
     many objects that stay, which it would look at again and again, then and in all the run.
     """
     gc.disable()
+    # tf_keras imports SciPy for image augmentation and does without; it takes a quarter second.
+    sys.modules["scipy"] = None  # type: ignore[assignment]
     from job.transform import transform
 
+    del sys.modules["scipy"]
     gc.freeze()
     gc.enable()
     return transform
