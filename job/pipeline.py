@@ -160,7 +160,8 @@ def _earlier_result(destination: Path, job: JobConfig, run_id: str) -> Result | 
 
 def _planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
-    models = ["baseline.h5", *(["prune.h5"] if job.prune else [])]
+    stages = ["baseline", *(["prune"] if job.prune else [])]
+    models = [f"{stage}.{suffix}" for stage in stages for suffix in ("h5", "keras")]
     models += [f"{name}.tflite" for name in job.variants]
     suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]
     return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]

@@ -80,7 +80,7 @@ class ArtifactResult(Record):
 
     stage: Literal["baseline", "prune", "quantize"]
     variant: str | None = None
-    format: Literal["h5", "tflite"]
+    format: Literal["h5", "keras", "tflite"]
     path: FileName
     """Relative to the destination."""
     bytes: int
@@ -216,4 +216,6 @@ def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:
     """How many times smaller: the plain file that came in, without an optimizer's state, against
     the smallest form of the artifact.
     """
+    if artifact.stage == "baseline":  # the state is in its encodings too
+        return baseline.bytes / artifact.smallest[1]
     return (baseline.bytes - baseline.optimizer_bytes) / artifact.smallest[1]

@@ -6,29 +6,25 @@ parent publishes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from job import machine
-from job.datasets.checks import check_inputs, check_targets
+from job import load_inputs, machine
 from job.datasets.data import (
-    Dataset,
     calibration_rows,
     shuffled_batches,
     steps_per_epoch,
 )
-from job.datasets.npz import open_npz
+from job.load_inputs import Loaded
 from job.manifest.job import JobConfig
 from job.manifest.prune import PruneConfig
 from job.metrics import gates, promises
 from job.metrics.artifact import (
-    KerasFile,
     Measured,
     Ruler,
     measure_latency,
@@ -36,9 +32,9 @@ from job.metrics.artifact import (
     measure_tflite,
 )
 from job.metrics.gates import losses_of_quality
-from job.metrics.objective import choose
 from job.metrics.quality import evaluate, keras_predictor
-from job.models import h5, layers
+from job.models import layers, load
+from job.models.load import ModelFile
 from job.progress import Journal, Stage
 from job.result import (
     ArtifactResult,
@@ -65,22 +61,13 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The inputs, once they are known to be good."""
-
-    baseline: KerasFile
-    dataset: Dataset
-    ruler: Ruler
-
-
-@dataclass(frozen=True)
 class Pruned:
     """The pruned model as it was read back from its file, and how it came to be."""
 
-    model: tf_keras.Model
-    file: Path | None
-    epochs: list[EpochResult]
-    layers: list[LayerResult]
+    read: ModelFile
+    file: Path | None = None
+    epochs: Sequence[EpochResult] = ()
+    layers: Sequence[LayerResult] = ()
 
 
 def transform(
@@ -103,7 +90,9 @@ def transform(
     tf.config.experimental.enable_op_determinism()
     with Encoder(job.codecs, machine.cores()) as encoder:
         work = Work(job, output, journal, encoder)
-        loaded = _load(work, Path(model_file), Path(dataset_file))
+        with journal.stage("load") as stage:
+            files = load_inputs.Files(Path(model_file), Path(dataset_file), output)
+            loaded = load_inputs.load(job, files, stage, journal)
         baseline = _measure_baseline(work, loaded)
         pruned = _prune(work, loaded)
         variants = _quantize(work, loaded, pruned)
@@ -115,42 +104,12 @@ def transform(
             for it in journal.stages
         ],
         objective=loaded.ruler.objective.result(),
-        epochs=pruned.epochs,
-        layers=pruned.layers,
+        epochs=list(pruned.epochs),
+        layers=list(pruned.layers),
         artifacts=artifacts,
         gates=gates.judge(job.gates, artifacts),
         warnings=journal.warnings,
     )
-
-
-def _load(work: Work, model_file: Path, dataset_file: Path) -> Loaded:
-    """Read the model and the data, and refuse what does not fit before any work is done."""
-    job = work.job
-    with work.journal.stage("load") as stage:
-        model = h5.load(model_file)
-        state = h5.optimizer_bytes(model_file)
-        if state:
-            text = f"{state:,} bytes of the model file are an optimizer's state"
-            work.journal.warn(f"{text}; sizes are compared without it.")
-        specs, output = layers.signature(model, job.model.uri)
-        dataset = open_npz(dataset_file, job.dataset, specs, job.training.validation_split)
-        for warning in check_inputs(dataset, specs, scales=layers.scales_inputs(model)):
-            work.journal.warn(warning)
-        objective = choose(job.training, model, dataset.train.targets, job.gated_metrics)
-        stage.decide(f"loss {objective.loss_name}: {objective.reason}")
-        check_targets(dataset, output, objective.loss_name)
-        if objective.loss_name != "sparse_categorical_crossentropy":
-            dataset = dataset.with_target_rank(len(output.shape) + 1)
-        ruler = Ruler(
-            read=dataset.test.read,
-            rows=len(dataset.test),
-            objective=objective,
-            input_names=[spec.name for spec in specs],
-            threads=machine.cores(),
-        )
-        file = work.output / "baseline.h5"
-        shutil.copyfile(model_file, file)
-        return Loaded(KerasFile(file, model, keras_predictor(model), state), dataset, ruler)
 
 
 def _measure_baseline(work: Work, loaded: Loaded) -> Measured:
@@ -164,18 +123,18 @@ def _prune(work: Work, loaded: Loaded) -> Pruned:
     config = work.job.prune
     if config is None:
         work.journal.skip("prune", "prune is null; the model is not fine-tuned either")
-        return Pruned(loaded.baseline.model, None, [], [])
+        return Pruned(loaded.file)
     with work.journal.stage("prune") as stage:
-        plans = layers.plan_layers(loaded.baseline.model, config)
+        plans = layers.plan_layers(loaded.file.model, config)
         targets = layers.targets(plans, work.job.model.uri)
         for rule in layers.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped, epochs = _fine_tune(work, loaded, targets, config, stage)
     with work.journal.stage("strip") as stage:
-        file = work.output / "prune.h5"
-        reloaded = h5.save(strip(wrapped, loaded.baseline.model), file)
+        file = work.output / f"prune.{loaded.file.format}"
+        reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
         work.encoder.add(file)
-        found = layers.results(plans, reloaded)
+        found = layers.results(plans, reloaded.model)
         for warning in check_reached(found):
             work.journal.warn(warning)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
@@ -199,7 +158,7 @@ def _fine_tune(
             f"The pruning schedule ends at step {window.end_step}, after the training's last "
             f"({total}): the sparsity asked for is not reached."
         )
-    wrapped = wrap(loaded.baseline.model, targets, config, window)
+    wrapped = wrap(loaded.file.model, targets, config, window)
     wrapped.compile(
         optimizer=make_optimizer(training.optimizer, total),
         loss=objective.loss(),
@@ -211,17 +170,15 @@ def _fine_tune(
         held_out = dataset.validation
         if held_out is None:
             return {}
-        found = evaluate(  # the wrapped model shares its weights with the loaded one
-            loaded.baseline.predict,
-            held_out.read,
-            len(held_out),
-            objective,
-            lambda *_: None,
-        )
-        return found.metrics
+        # The wrapped model shares its weights with the loaded one.
+        return evaluate(loaded.predict, held_out.read, len(held_out), objective, _quiet).metrics
 
     batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
     return wrapped, fine_tune(wrapped, batches, steps, training, end_epoch, stage)
+
+
+def _quiet(_: int, __: int) -> None:
+    """Progress that nobody needs to see."""
 
 
 def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
@@ -239,7 +196,8 @@ def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
                 work.journal.warn(f"{name} is calibrated on all {len(rows)} training rows.")
             files[name] = work.output / f"{name}.tflite"
             calibration = loaded.dataset.train.model_inputs(rows)
-            quantize(pruned.model, config, calibration, files[name])
+            sample = loaded.ruler.sample()
+            quantize(pruned.read.model, config, calibration, files[name], sample)
             work.encoder.add(files[name])
             stage.advance(done, len(variants))
     return files
@@ -254,7 +212,13 @@ def _evaluate(
     work.encoder.add(loaded.baseline.path)  # not earlier: training needs the cores
     with work.journal.stage("evaluate") as stage:
         if pruned.file is not None:
-            file = KerasFile(pruned.file, pruned.model, keras_predictor(pruned.model))
+            file = replace(
+                loaded.baseline,
+                path=pruned.file,
+                model=pruned.read.original,
+                predict=keras_predictor(pruned.read.original),
+                optimizer_bytes=0,
+            )
             before = measure_model(file, loaded.ruler, baseline, stage.advance)
             measured.append(before)
             for warning in losses_of_quality(baseline.artifact, before.artifact):
@@ -286,7 +250,7 @@ def _latency(work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]) -> l
     with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):
             path = work.output / artifact.path
-            model = h5.load(path) if artifact.format == "h5" else None
+            model = None if artifact.format == "tflite" else load.read(path).original
             found = measure_latency(artifact, work.output, model, ruler)
             timed.append(artifact.model_copy(update={"latency_ms": found}))
             stage.advance(done, len(artifacts))

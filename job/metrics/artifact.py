@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import tf_keras
+from typing import Any, Literal
 
 from job.metrics import latency, litert
 from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Outputs, Predict, ReadRows, drift, evaluate
 from job.metrics.size import measure_size
 from job.metrics.sparsity import model_sparsity, zero_fraction
-from job.result import ArtifactResult, LatencyResult, TensorResult
+from job.result import ArtifactResult, LatencyResult, TensorResult, TensorSpec
 
 Advance = Callable[[int, int], None]
 
@@ -37,12 +36,15 @@ class Ruler:
 
 @dataclass(frozen=True)
 class KerasFile:
-    """A model's file and the model that was read from it."""
+    """A model's file and the model that was read from it, of Keras 2 or 3."""
 
     path: Path
-    model: tf_keras.Model
+    format: Literal["h5", "keras"]
+    model: Any
     predict: Predict
     """The model's forward pass; it follows the model's weights."""
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
     optimizer_bytes: int = 0
     """What of the file is an optimizer's state."""
 
@@ -70,13 +72,13 @@ def measure_model(
     size, digest = measure_size(file.path)
     artifact = ArtifactResult(
         stage="prune" if before else "baseline",
-        format="h5",
+        format=file.format,
         path=file.path.name,
         bytes=size,
         sha256=digest,
         optimizer_bytes=file.optimizer_bytes,
-        inputs=_describe(file.model.input_names, file.model.inputs),
-        outputs=_describe(file.model.output_names, file.model.outputs),
+        inputs=_describe(file.inputs),
+        outputs=_describe(file.outputs),
         sparsity=model_sparsity(file.model),
         metrics=found.metrics,
         drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
@@ -109,17 +111,14 @@ def measure_tflite(
 
 
 def measure_latency(
-    artifact: ArtifactResult, folder: Path, model: tf_keras.Model | None, ruler: Ruler
+    artifact: ArtifactResult, folder: Path, model: Any, ruler: Ruler
 ) -> dict[str, LatencyResult]:
-    """Latency of a file; ``model`` is the Keras model that was read from it, if it is one."""
+    """Latency of a file; ``model`` is the Keras model that was read from it, or None."""
     if model is not None:
         return latency.keras_latency(model, ruler.sample(), ruler.threads)
     names = list(ruler.input_names)
     return latency.tflite_latency(folder / artifact.path, names, ruler.sample(), ruler.threads)
 
 
-def _describe(names: Sequence[str], tensors: Sequence[tf_keras.KerasTensor]) -> list[TensorResult]:
-    return [
-        TensorResult(name=name, dtype=tensor.dtype.name, shape=list(tensor.shape))
-        for name, tensor in zip(names, tensors, strict=True)
-    ]
+def _describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
+    return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]

@@ -12,14 +12,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from job.metrics import litert
-from job.metrics.quality import Inputs
+from job.metrics.quality import Inputs, answer
 from job.result import LatencyResult
 
 WARM_UP_RUNS = 3
@@ -49,7 +48,7 @@ def tflite_latency(
     return results
 
 
-def keras_latency(model: tf_keras.Model, sample: Inputs, threads: int) -> dict[str, LatencyResult]:
+def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, LatencyResult]:
     """Milliseconds for one sample of a Keras model.
 
     Args:
@@ -64,7 +63,7 @@ def keras_latency(model: tf_keras.Model, sample: Inputs, threads: int) -> dict[s
 
     @tf.function(input_signature=specs)  # type: ignore[untyped-decorator, unused-ignore]
     def forward(*inputs: tf.Tensor) -> tf.Tensor:
-        return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+        return answer(model, inputs)
 
     run = forward.get_concrete_function()
     tensors = [tf.constant(array) for array in sample]

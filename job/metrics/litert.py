@@ -38,6 +38,8 @@ class FlatTensor:
     rank: int
     values: Array | None
     zero_point: int
+    is_state: bool
+    """Whether its value stays from one call to the next."""
 
     @property
     def elements(self) -> int:
@@ -62,6 +64,7 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
                 dtype=np.dtype(dtype).name if dtype else f"type {tensor.type}",
                 rank=len(shape),
                 values=values,
+                is_state=bool(tensor.isVariable),
                 zero_point=0 if points is None or not len(points) else int(points[0]),
             )
 
@@ -101,6 +104,9 @@ def ordered_inputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[
     details = {detail["index"]: detail for detail in interpreter.get_input_details()}
     if len(details) == 1:
         return list(details.values())
+    if not interpreter.get_signature_list():  # of a fixed batch: the tensors have the inputs' names
+        named = {str(detail["name"]).removesuffix(":0"): detail for detail in details.values()}
+        return [named[name] for name in names]
     signature = interpreter.get_signature_runner().get_input_details()
     return [details[signature[name]["index"]] for name in names]
 
@@ -126,6 +132,7 @@ def predictor(path: Path, names: Sequence[str], threads: int) -> Predict:
             allocated = shapes
         for detail, array in zip(inputs, arrays, strict=True):
             interpreter.set_tensor(detail["index"], quantize(array, detail))
+        interpreter.reset_all_variables()  # an LSTM would go on from the row before
         interpreter.invoke()
         return dequantize(interpreter.get_tensor(output["index"]), output)
 

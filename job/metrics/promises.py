@@ -14,6 +14,10 @@ from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
 from job.metrics import litert
 from job.result import TensorResult
 
+STATEFUL = (
+    "its recurrent layers keep their state from call to call: call reset_all_variables() "
+    "before each sequence"
+)
 # The converter leaves constants of fewer elements in float, for their overhead.
 SMALL = 1024
 # Inputs that are indices or flags are not quantized.
@@ -52,12 +56,13 @@ def check(
             hint="Replace the layers that they come from, or leave this variant out.",
         )
     tensors = list(litert.tensors(path))
+    notes = [STATEFUL] if any(it.is_state for it in tensors) else []
     if isinstance(config, Int8Config | Int16x8Config):
-        return [_check_integer(config, tensors, inputs, outputs, where)]
+        return [*notes, _check_integer(config, tensors, inputs, outputs, where)]
     quantized = sorted({it.dtype for it in [*inputs, *outputs] if it.scale is not None})
     if quantized:
         raise StageError(f"Inputs or outputs are {', '.join(quantized)}, not float.", where=where)
-    return _check_kernels(config.type, tensors, where)
+    return [*notes, *_check_kernels(config.type, tensors, where)]
 
 
 def _check_integer(

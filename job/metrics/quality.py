@@ -6,8 +6,9 @@ outputs for a batch of inputs, and Keras's own losses and metrics judge them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -41,13 +42,21 @@ class Quality:
     outputs: Outputs
 
 
-def keras_predictor(model: tf_keras.Model) -> Predict:
-    """A model's forward pass as one graph; the number of rows may differ from call to call."""
+def answer(model: Any, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """What a Keras model, of Keras 2 or 3, answers; its inputs may be a list or a dict."""
+    structure = model.input
+    if not tf.nest.is_nested(structure):
+        return model(inputs[0], training=False)
+    return model(tf.nest.pack_sequence_as(structure, inputs), training=False)
+
+
+def keras_predictor(model: Any) -> Predict:
+    """A Keras model's forward pass as one graph, for any number of rows."""
     specs = [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
 
     @tf.function(input_signature=[specs])  # type: ignore[untyped-decorator, unused-ignore]
     def forward(inputs: list[tf.Tensor]) -> tf.Tensor:
-        return tf.cast(model(inputs[0] if len(inputs) == 1 else inputs, training=False), tf.float32)
+        return tf.cast(answer(model, inputs), tf.float32)
 
     def predict(inputs: Inputs) -> Outputs:
         outputs: Outputs = forward([tf.convert_to_tensor(array) for array in inputs]).numpy()

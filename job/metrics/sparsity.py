@@ -7,9 +7,9 @@ pruned. In a quantized tensor a zero is a value at the zero point.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
-import tf_keras
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
@@ -24,6 +24,6 @@ def zero_fraction(arrays: Iterable[Array]) -> float:
     return zeros / total if total else 0.0
 
 
-def model_sparsity(model: tf_keras.Model) -> float:
-    """The fraction of zeros in the kernels of a model."""
-    return zero_fraction(weight.numpy() for weight in model.weights if weight.shape.rank >= 2)
+def model_sparsity(model: Any) -> float:
+    """The fraction of zeros in the kernels of a Keras model, of Keras 2 or 3."""
+    return zero_fraction(np.asarray(it) for it in model.weights if len(it.shape) >= 2)

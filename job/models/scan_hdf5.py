@@ -58,6 +58,21 @@ def read_attributes(path: Path) -> dict[str, str]:
         raise InputError(f"The model file is corrupt: {error}.", where=str(path)) from None
 
 
+def judge_hdf5(path: Path, where: str) -> None:
+    """Judge an HDF5 file of weights.
+
+    Raises:
+        InputError: As ``read_attributes``; messages name ``where``.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            _judge_links(file, path)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"The model's weights are no readable HDF5 file: {error}.", where=where, hint=HINT
+        ) from None
+
+
 def _judge_links(file: h5py.File, path: Path) -> None:
     """Refuse what leads out of the file, and data sets that declare more than the file holds.
 

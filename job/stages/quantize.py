@@ -21,24 +21,49 @@ from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
 Calibration = tuple[NDArray[np.generic], ...]
 
 
+# Their loops become TFLite's own operators only where the batch is known.
+RECURRENT = (
+    tf_keras.layers.RNN,
+    tf_keras.layers.Bidirectional,
+    tf_keras.layers.ConvLSTM1D,
+    tf_keras.layers.ConvLSTM2D,
+)
+
+
+def is_recurrent(model: tf_keras.Model) -> bool:
+    """Whether a layer of the model, at any depth, is recurrent."""
+    return any(isinstance(part, RECURRENT) for part in model.submodules)
+
+
 def quantize(
-    model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration, path: Path
+    model: tf_keras.Model,
+    config: QuantizeConfig,
+    calibration: Calibration,
+    path: Path,
+    sample: Calibration | None = None,
 ) -> None:
     """Convert a model and write the file.
+
+    A model with recurrent layers gets a fixed batch of one: with another, the converter needs
+    operators that the plain interpreter lacks.
 
     Args:
         model: The pruned model.
         config: The variant.
         calibration: Rows of the training split, for variants that need ranges of activations.
         path: Where the file goes.
+        sample: One row, for the sizes that a fixed batch needs and the model leaves open.
 
     Raises:
         StageError: Where the converter can't convert the model.
         OSError: Where the file can't be written.
     """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    _configure(converter, model, config, calibration)
     try:
+        if is_recurrent(model):
+            converter = _with_fixed_batch(model, sample)
+        else:
+            converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        _configure(converter, model, config, calibration)
         content = converter.convert()
     except Exception as error:
         if is_disk_full(error):
@@ -49,6 +74,22 @@ def quantize(
             hint="Leave this variant out, or replace the layer that the message names.",
         ) from None
     path.write_bytes(content)
+
+
+def _with_fixed_batch(model: tf_keras.Model, sample: Calibration | None) -> tf.lite.TFLiteConverter:
+    specs = [
+        tf.TensorSpec([1, *known.shape[1:]], tensor.dtype, name=name)
+        for name, tensor, known in zip(
+            model.input_names, model.inputs, sample or model.inputs, strict=True
+        )
+    ]
+
+    @tf.function(input_signature=specs)  # type: ignore[untyped-decorator, unused-ignore]
+    def forward(*inputs: tf.Tensor) -> tf.Tensor:
+        given = tf.nest.pack_sequence_as(model.input, inputs)
+        return model(given, training=False)
+
+    return tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()], model)
 
 
 def _configure(
@@ -76,10 +117,10 @@ def _configure(
         ]
 
 
-def _samples(
-    model: tf_keras.Model, calibration: Calibration
-) -> Iterator[dict[str, NDArray[np.generic]]]:
-    """One row at a time, by the names of the model's inputs (their order may change)."""
+def _samples(model: tf_keras.Model, calibration: Calibration) -> Iterator[object]:
+    """One row at a time: by the names of the model's inputs, since their order may change; of a
+    model with a fixed batch in the order of its inputs, which then is the file's.
+    """
     names = model.input_names
     for row in range(len(calibration[0])):
         yield {name: array[row : row + 1] for name, array in zip(names, calibration, strict=True)}

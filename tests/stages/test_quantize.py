@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from job.errors import StageError
 from job.manifest.outputs import QuantizeConfig
+from job.metrics.litert import custom_operators, predictor
 from job.stages.quantize import quantize
 
 layers = tf_keras.layers
@@ -239,11 +240,38 @@ def test_the_same_model_gives_the_same_file(model: tf_keras.Model, tmp_path: Pat
 
 
 def test_a_model_that_the_converter_refuses_is_an_error_that_says_why(tmp_path: Path) -> None:
-    """An LSTM with a dynamic batch fails; the reason and the variant are named, no file is left."""
-    model = tf_keras.Sequential([layers.InputLayer((5, 4)), layers.LSTM(3)])
+    """Counting needs an operator that TFLite lacks: it is named, and no file is left."""
+    counts = layers.CategoryEncoding(4, output_mode="count")
+    model = tf_keras.Sequential([layers.InputLayer((5,)), counts])
     path = tmp_path / "small.tflite"
-    with pytest.raises(StageError, match=r"dynamic_range.*TensorListReserve") as caught:
+    with pytest.raises(StageError, match=r"dynamic_range.*DenseBincount") as caught:
         quantize(model, variant("dynamic_range"), (), path)
     assert caught.value.where == "quantize, small"
     assert len(str(caught.value)) < 700
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU, layers.SimpleRNN])
+def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
+    kind: type, tmp_path: Path
+) -> None:
+    """With a batch of one; what the plain interpreter answers is what the model answers."""
+    tf_keras.utils.set_random_seed(4)
+    model = tf_keras.Sequential(
+        [layers.InputLayer((6, 4)), layers.Bidirectional(kind(5)), layers.Dense(2)]
+    )
+    path = tmp_path / "rnn.tflite"
+    quantize(model, variant("float32"), (), path)
+    assert custom_operators(path) == []
+    rows = np.random.default_rng(0).normal(size=(7, 6, 4)).astype("float32")
+    answers = predictor(path, ["input_1"], 1)((rows,))
+    np.testing.assert_allclose(answers, model(rows).numpy(), atol=1e-5)
+
+
+def test_an_open_length_is_taken_from_a_row_of_the_data(tmp_path: Path) -> None:
+    """A file of a recurrent model takes sequences of the length that the data has."""
+    model = tf_keras.Sequential([layers.InputLayer((None, 4)), layers.LSTM(3)])
+    path = tmp_path / "rnn.tflite"
+    quantize(model, variant("float32"), (), path, (np.zeros((1, 9, 4), "float32"),))
+    (detail,) = Interpreter(model_path=str(path)).get_input_details()
+    assert list(detail["shape"]) == [1, 9, 4]

@@ -1,0 +1,189 @@
+"""Keras 3 models: rebuilt exactly, pruned, written back as Keras 3 files."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from job.errors import InputError
+from job.models import keras3
+from job.models.load import read, save
+
+layers = keras.layers
+
+
+def cnn() -> keras.Model:
+    given = keras.Input((12, 12, 2))
+    x = layers.Conv2D(4, 3, activation="relu")(given)
+    x = layers.BatchNormalization()(x)
+    x = layers.DepthwiseConv2D(3)(x)
+    x = layers.SeparableConv2D(5, 3)(x)
+    return keras.Model(given, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+
+def recurrent() -> keras.Model:
+    given = keras.Input((7,))
+    x = layers.Embedding(30, 8, mask_zero=True)(given)
+    x = layers.Bidirectional(layers.LSTM(6, return_sequences=True))(x)
+    return keras.Model(given, layers.Dense(1)(layers.GRU(5)(x)))
+
+
+def transformer() -> keras.Model:
+    given = keras.Input((10, 16))
+    attended = layers.MultiHeadAttention(2, 8)(given, given)
+    x = layers.LayerNormalization()(layers.Add()([given, attended]))
+    return keras.Model(given, layers.TimeDistributed(layers.Dense(4))(x))
+
+
+def siamese() -> keras.Model:
+    branch = keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(4)], name="branch")
+    left, right = keras.Input((8,), name="left"), keras.Input((8,), name="right")
+    return keras.Model(
+        [left, right], layers.Dense(1)(layers.Subtract()([branch(left), branch(right)]))
+    )
+
+
+def nested() -> keras.Model:
+    backbone = keras.applications.MobileNetV2(
+        (32, 32, 3), alpha=0.35, weights=None, include_top=False
+    )
+    given = keras.Input((32, 32, 3))
+    x = backbone(layers.Rescaling(1 / 255)(given), training=False)
+    return keras.Model(given, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
+
+
+def by_name() -> keras.Model:
+    inputs = {"a": keras.Input((8,), name="a"), "b": keras.Input((5,), name="b")}
+    return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(list(inputs.values()))))
+
+
+MODELS = [cnn, recurrent, transformer, siamese, nested, by_name]
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
+    make: Callable[[], keras.Model], tmp_path: Path
+) -> None:
+    """Layers by name, weights, and answers within 1e-5."""
+    keras.utils.set_random_seed(3)
+    model = make()
+    model.save(tmp_path / "m.keras")
+    found = read(tmp_path / "m.keras")
+    assert found.is_keras3
+    assert isinstance(found.model, tf_keras.Model)
+    assert found.model.count_params() == model.count_params()
+    assert keras3._difference(model, found.model) <= keras3.TOLERANCE
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_what_was_pruned_is_written_as_a_keras_3_file(
+    make: Callable[[], keras.Model], tmp_path: Path
+) -> None:
+    """The file that Keras 3 reads holds the pruned weights; twice the same bytes."""
+    keras.utils.set_random_seed(3)
+    make().save(tmp_path / "m.keras")
+    found = read(tmp_path / "m.keras")
+    found.model.set_weights([np.where(np.abs(it) < 0.1, 0, it) for it in found.model.get_weights()])
+    saved = save(found.model, found, tmp_path / "pruned.keras")
+    again = keras.models.load_model(tmp_path / "pruned.keras")
+    assert keras3._difference(again, found.model) <= keras3.TOLERANCE
+    assert saved.is_keras3
+    first = (tmp_path / "pruned.keras").read_bytes()
+    save(found.model, found, tmp_path / "pruned.keras")
+    assert (tmp_path / "pruned.keras").read_bytes() == first
+
+
+def test_a_layer_that_keras_2_lacks_is_refused_by_name(tmp_path: Path) -> None:
+    """With what to do."""
+    keras.Sequential([keras.Input((4,)), layers.RMSNormalization(name="rms")]).save(
+        tmp_path / "m.keras"
+    )
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "m.keras")
+    assert "RMSNormalization" in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_lambda_in_a_keras_3_file_does_not_run(tmp_path: Path) -> None:
+    """It is refused by its configuration; a canary proves that nothing ran."""
+    canary = tmp_path / "canary"
+    path = tmp_path / "m.keras"
+    run: Any = f"lambda x: (__import__('pathlib').Path({str(canary)!r}).touch(), x)[1]"
+    evil = layers.Lambda(eval(run), name="evil")  # noqa: S307 - the attack itself
+    keras.Sequential([keras.Input((4,)), evil]).save(path)
+    canary.unlink(missing_ok=True)
+    with pytest.raises(InputError, match="Lambda"):
+        read(path)
+    assert not canary.exists()
+
+
+def archive(path: Path, change: Callable[[zipfile.ZipFile], None]) -> Path:
+    """A good file with something added to its archive."""
+    keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save(path)
+    with zipfile.ZipFile(path, "a") as file:
+        change(file)
+    return path
+
+
+def link(file: zipfile.ZipFile) -> None:
+    entry = zipfile.ZipInfo("assets/passwd")
+    entry.external_attr = 0o120777 << 16
+    file.writestr(entry, "/etc/passwd")
+
+
+def bomb(file: zipfile.ZipFile) -> None:
+    file.writestr("assets/zeros", bytes(1 << 24), zipfile.ZIP_BZIP2)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda file: file.writestr("../evil.py", "x"), "leads out of it"),
+        (lambda file: file.writestr("/etc/evil", "x"), "leads out of it"),
+        (link, "is a link"),
+        (bomb, "declares"),
+    ],
+)
+def test_archives_that_would_do_harm_are_refused(
+    change: Callable[[zipfile.ZipFile], None], says: str, tmp_path: Path
+) -> None:
+    """Before anything is unpacked."""
+    with pytest.raises(InputError, match=says):
+        read(archive(tmp_path / "m.keras", change))
+    assert not (tmp_path / "evil.py").exists()
+
+
+def test_a_module_of_somebody_else_is_not_imported(tmp_path: Path) -> None:
+    """The pattern of CVE-2025-1550, in a Keras 3 file."""
+    path = tmp_path / "m.keras"
+    keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save(path)
+    with zipfile.ZipFile(path) as file:
+        contents = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(contents["config.json"])
+    config["config"]["layers"][1] |= {"module": "os", "class_name": "system"}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in contents.items():
+            file.writestr(name, json.dumps(config) if name == "config.json" else content)
+    with pytest.raises(InputError, match="'os'"):
+        read(path)
+
+
+def test_a_keras_2_archive_is_read_and_written(tmp_path: Path) -> None:
+    """The .keras format of Keras 2.12 to 2.15, and of tf_keras."""
+    model = tf_keras.Sequential(
+        [tf_keras.layers.InputLayer((4,)), tf_keras.layers.Dense(3, name="dense")]
+    )
+    model.save(tmp_path / "m.keras")
+    found = read(tmp_path / "m.keras")
+    assert (found.format, found.is_keras3) == ("keras", False)
+    saved = save(found.model, found, tmp_path / "pruned.keras")
+    for before, after in zip(model.get_weights(), saved.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
