@@ -44,7 +44,8 @@ class Quality:
 
 def answer(model: Any, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
     """What a Keras model, of Keras 2 or 3, answers; its inputs may be a list or a dict."""
-    structure = model.input
+    graph = getattr(model, "_functional", None) or model  # Keras 3 wraps the graph of a Sequential
+    structure = graph.input
     if not tf.nest.is_nested(structure):
         return model(inputs[0], training=False)
     return model(tf.nest.pack_sequence_as(structure, inputs), training=False)

@@ -193,7 +193,8 @@ def _difference(model: keras.Model, rebuilt: tf_keras.Model) -> float:
             return random.integers(0, limit, shape).astype(tensor.dtype)
         return random.random(shape).astype(tensor.dtype)
 
-    inputs = keras.tree.map_structure(some, model.input)
+    graph = getattr(model, "_functional", None) or model
+    inputs = keras.tree.map_structure(some, graph.input)
     before, after = model(inputs, training=False), rebuilt(inputs, training=False)
     pairs = zip(keras.tree.flatten(before), keras.tree.flatten(after), strict=True)
     return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)

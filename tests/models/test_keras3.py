@@ -65,7 +65,13 @@ def by_name() -> keras.Model:
     return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(list(inputs.values()))))
 
 
-MODELS = [cnn, recurrent, transformer, siamese, nested, by_name]
+def sequential() -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((6,)), layers.Dense(8, activation="relu"), layers.Dense(3)]
+    )
+
+
+MODELS = [sequential, cnn, recurrent, transformer, siamese, nested, by_name]
 
 
 @pytest.mark.parametrize("make", MODELS)
