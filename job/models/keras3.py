@@ -70,9 +70,19 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
     Raises:
         InputError: Where the model has no graph, a layer has no counterpart, or the outputs differ.
     """
-    rebuilt = _Rebuilding(where).model(model)
-    _copy(model, rebuilt)
-    difference = _difference(model, rebuilt)
+    try:
+        rebuilt = _Rebuilding(where).model(model)
+        _copy(model, rebuilt)
+        difference = _difference(model, rebuilt)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - either Keras raises whatever it stumbles over
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"The model can't be rebuilt for Keras 2: {type(error).__name__}: {reason[:300]}",
+            where=where,
+            hint="Check that Keras 3 loads the file and runs the model; it may be corrupt.",
+        ) from None
     if not difference <= TOLERANCE:
         raise InputError(
             f"The model answers differently when it is rebuilt for Keras 2: by {difference:.2g}.",

@@ -54,8 +54,14 @@ def read_attributes(path: Path) -> dict[str, str]:
             where=str(path),
             hint="Give a whole Keras 2 model, saved with model.save('model.h5').",
         ) from None
-    except (ValueError, RuntimeError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"The model file is corrupt: {error}.", where=str(path)) from None
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - h5py raises all kinds on damaged files
+        raise InputError(
+            f"The model file is corrupt: {type(error).__name__}: {error}.",
+            where=str(path),
+            hint=HINT,
+        ) from None
 
 
 def judge_hdf5(path: Path, where: str) -> None:
@@ -67,7 +73,9 @@ def judge_hdf5(path: Path, where: str) -> None:
     try:
         with h5py.File(path, "r") as file:
             _judge_links(file, path)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - h5py raises all kinds on damaged files
         raise InputError(
             f"The model's weights are no readable HDF5 file: {error}.", where=where, hint=HINT
         ) from None
