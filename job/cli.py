@@ -138,7 +138,7 @@ def schema() -> None:
 def _say(text: str) -> None:
     """Print a line; where nobody reads any more, end without a word."""
     try:
-        print(text, flush=True)  # noqa: T201
+        print(text, flush=True)  # noqa: T201 - a command's output
     except BrokenPipeError:
         _forget_output()
         raise typer.Exit(128 + signal.SIGPIPE) from None

@@ -161,7 +161,7 @@ def _origin(tensor: Any) -> keras.Operation:
 def _nodes(graph: keras.Model) -> Iterator[Any]:
     """The calls of the graph, in the order in which they can be made."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001 - no other way
-        for node in graph._nodes_by_depth[depth]:  # noqa: SLF001
+        for node in graph._nodes_by_depth[depth]:  # noqa: SLF001 - as above
             if not isinstance(node.operation, keras.layers.InputLayer):
                 yield node
 
