@@ -121,7 +121,7 @@ def _import_transform() -> Callable[..., WorkResult]:
     """
     gc.disable()
     # tf_keras imports SciPy for image augmentation and does without; it takes a quarter second.
-    sys.modules["scipy"] = None  # type: ignore[assignment]
+    sys.modules["scipy"] = None  # type: ignore[assignment]  # how Python marks it as missing
     from job.transform import transform
 
     del sys.modules["scipy"]

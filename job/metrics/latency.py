@@ -61,7 +61,7 @@ def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, Latency
     """
     specs = [tf.TensorSpec(array.shape, array.dtype) for array in sample]
 
-    @tf.function(input_signature=specs)  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function(input_signature=specs)
     def forward(*inputs: tf.Tensor) -> tf.Tensor:
         return answer(model, inputs)
 

@@ -55,7 +55,7 @@ def keras_predictor(model: Any) -> Predict:
     """A Keras model's forward pass as one graph, for any number of rows."""
     specs = [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
 
-    @tf.function(input_signature=[specs])  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function(input_signature=[specs])
     def forward(inputs: list[tf.Tensor]) -> tf.Tensor:
         return tf.cast(answer(model, inputs), tf.float32)
 

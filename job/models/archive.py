@@ -11,9 +11,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from job.errors import InputError
 from job.models.scan import read_config
@@ -27,19 +25,14 @@ MAX_JSON_BYTES = 1 << 27
 HINT = "Load the model where it was trained, and save it with model.save('model.keras')."
 
 
-@dataclass(frozen=True)
-class KerasArchive:
-    """What a judged ``.keras`` file says of itself."""
-
-    keras_version: str
-    config: dict[str, Any]
-
-
-def judge(path: Path) -> KerasArchive:
+def judge(path: Path) -> str:
     """Read and judge a ``.keras`` file.
 
     Args:
         path: The file. Its weights are unpacked into a temporary folder to be looked at.
+
+    Returns:
+        The version of Keras that wrote it.
 
     Raises:
         InputError: Where the archive is damaged or dangerous, or its configuration is refused.
@@ -51,10 +44,10 @@ def judge(path: Path) -> KerasArchive:
                 _judge_entry(entry, path)
             _judge_names(entries, path)
             metadata = json.loads(archive.read(METADATA))
-            config = read_config(archive.read(CONFIG).decode(), str(path))
+            read_config(archive.read(CONFIG).decode(), str(path))
             if WEIGHTS in entries:
                 _judge_weights(archive, path)
-            return KerasArchive(str(metadata["keras_version"]), config)
+            return str(metadata["keras_version"])
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - zipfile, zlib and json raise all kinds

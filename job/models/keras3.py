@@ -172,7 +172,7 @@ def _config(layer: keras.Layer, kind: type) -> dict[str, Any]:
     for ancestor in kind.__mro__:
         if ancestor is tf_keras.layers.Layer:
             break
-        known |= set(inspect.signature(ancestor.__init__).parameters)  # type: ignore[misc]
+        known |= set(inspect.signature(ancestor.__init__).parameters)  # type: ignore[misc]  # of a class
     return {
         key: value
         for key, value in layer.get_config().items()

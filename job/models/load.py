@@ -50,7 +50,7 @@ def read(path: Path) -> ModelFile:
             hint="Load the model where it was trained, and save it again.",
         )
     kind: Format = "keras" if zipfile.is_zipfile(path) else "h5"
-    version = archive.judge(path).keras_version if kind == "keras" else h5.judge(path)
+    version = archive.judge(path) if kind == "keras" else h5.judge(path)
     if version.startswith("2."):
         model = h5.load(path) if kind == "h5" else _load_keras2(path)
         return ModelFile(kind, version, model, model)

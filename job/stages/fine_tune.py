@@ -108,14 +108,14 @@ def _train_function(
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
     number = tf.TensorSpec([], tf.int32)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, number])  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, number])
     def train(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
         for step in tf.range(first, last):
             model.train_step(batches.take(order, step))
 
     # With its variables made beforehand, the graph is traced once and not twice.
     model.optimizer.build(model.trainable_variables)
-    return train  # type: ignore[no-any-return, unused-ignore]
+    return train
 
 
 def _chunks(run: Callable[[tf.Tensor, tf.Tensor], None], steps: int) -> Iterator[int]:

@@ -84,7 +84,7 @@ def _with_fixed_batch(model: tf_keras.Model, sample: Calibration | None) -> tf.l
         )
     ]
 
-    @tf.function(input_signature=specs)  # type: ignore[untyped-decorator, unused-ignore]
+    @tf.function(input_signature=specs)
     def forward(*inputs: tf.Tensor) -> tf.Tensor:
         given = tf.nest.pack_sequence_as(model.input, inputs)
         return model(given, training=False)
