@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from job.progress import Emit, Event, Journal
 from job.result import WorkResult
 
 SCRATCH = "Writing to scratch"
+# How often a folder is removed that is still written to: for about a second.
+REMOVAL_TRIES = 100
 # With less, libraries fail in ways of their own: TensorFlow then complains of its graph.
 LEAST_FREE_BYTES = 1 << 16
 
@@ -143,5 +146,11 @@ def _error_event(error: ParedownError) -> Event:
 def _end_with_parent(task: Task) -> None:
     """Wait for the end of standard input, which comes when the parent is gone, and end."""
     sys.stdin.read()
-    shutil.rmtree(task.scratch, ignore_errors=True)
+    for _ in range(REMOVAL_TRIES):
+        # The work goes on meanwhile and may put a file where one was just removed. Once the folder
+        # itself is gone, nothing makes it again.
+        shutil.rmtree(task.scratch, ignore_errors=True)
+        if not Path(task.scratch).exists():
+            break
+        time.sleep(0.01)
     os._exit(1)
