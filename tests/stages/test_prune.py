@@ -250,6 +250,32 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
 
 
+def test_masks_are_applied_inside_wrappers() -> None:
+    """In nested models, shared wrappers and both directions: each kernel has its own zeros, biases
+    none; and the stripped model has the layers and the parameters that it had.
+    """
+    tf_keras.utils.set_random_seed(9)
+    shared = layers.TimeDistributed(layers.Dense(10), name="shared")
+    inner = tf_keras.Sequential([layers.InputLayer((6, 10)), shared], name="inner")
+    both = layers.Bidirectional(layers.SimpleRNN(12, return_sequences=True), name="both")
+    given = tf_keras.Input((6, 10))
+    model = tf_keras.Model(given, both(inner(shared(given))))
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.7})
+    plans = plan_layers(model, config)
+    before = [it.numpy() for it in model.weights]
+    wrapped, watch = train(model, targets(plans, "m"), config, plan_window(config, 6), 6)
+    assert len(watch.masks) == 6 * 2
+    stripped = strip(wrapped, model)
+    assert [type(it) for it in stripped.layers] == [type(it) for it in model.layers]
+    assert [it.shape for it in stripped.weights] == [it.shape for it in before]
+    zeros = [np.mean(it.numpy() == 0) for it in stripped.weights if len(it.shape) == 2]
+    assert zeros == pytest.approx([0.7] * 5, abs=0.005)
+    assert not any((it.numpy() == 0).any() for it in stripped.weights if len(it.shape) == 1)
+    assert [it.achieved_sparsity for it in results(plans, stripped)] == pytest.approx(
+        [0.7, 0.7], abs=0.005
+    )
+
+
 def test_a_frozen_layer_is_left_dense_though_another_one_has_its_name() -> None:
     """Branches made by one function name their layers alike; only the one in training is pruned."""
 
