@@ -18,6 +18,7 @@ import numpy as np
 import tf_keras
 
 from job.errors import InputError
+from job.models import precision
 
 # Outputs of the rebuilt model may differ by this much, for sums in another order.
 TOLERANCE = 1e-5
@@ -61,7 +62,7 @@ def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
 
 
 def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
-    """The same model in ``tf_keras``: same layer names, same weights, same outputs.
+    """The same model in ``tf_keras`` and in float32: same layer names, same weights, same outputs.
 
     Args:
         model: A Keras 3 Sequential or functional model.
@@ -73,7 +74,8 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
     try:
         rebuilt = _Rebuilding(where).model(model)
         _copy(model, rebuilt)
-        difference = _difference(model, rebuilt)
+        with precision.computing_in_float32(model):
+            difference = _difference(model, rebuilt)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - either Keras raises whatever it stumbles over
@@ -108,7 +110,11 @@ class _Rebuilding:
                 hint="Build it with the functional API, and save it again.",
             )
         tensors = {
-            id(it): tf_keras.Input(batch_shape=it.shape, dtype=it.dtype, name=_origin(it).name)
+            id(it): tf_keras.Input(
+                batch_shape=it.shape,
+                dtype=precision.FLOAT32 if it.dtype in precision.OTHERS else it.dtype,
+                name=_origin(it).name,
+            )
             for it in graph.inputs
         }
         for node in _nodes(graph):

@@ -15,7 +15,7 @@ import numpy as np
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models import archive, h5
+from job.models import archive, h5, precision
 
 Format = Literal["h5", "keras"]
 
@@ -27,9 +27,9 @@ class ModelFile:
     format: Format
     keras_version: str
     model: tf_keras.Model
-    """The model in Keras 2: what is pruned and converted."""
+    """The model in Keras 2 and in float32: what is pruned and converted."""
     original: Any
-    """The model in the Keras that wrote it: what is measured. Of a Keras 2 file, ``model``."""
+    """The model as it came: what is measured. Of a Keras 2 file in float32, ``model``."""
 
     @property
     def is_keras3(self) -> bool:
@@ -53,11 +53,13 @@ def read(path: Path) -> ModelFile:
     version = archive.judge(path) if kind == "keras" else h5.judge(path)
     if version.startswith("2."):
         model = h5.load(path) if kind == "h5" else _load_keras2(path)
-        return ModelFile(kind, version, model, model)
+        precision.refuse_coarse_weights(model, str(path))
+        return ModelFile(kind, version, precision.in_float32(model), model)
     if version.startswith("3."):
         from job.models import keras3  # a second to import, and rarely needed
 
         original = keras3.read(path)
+        precision.refuse_coarse_weights(original, str(path))
         return ModelFile(kind, version, keras3.rebuild(original, str(path)), original)
     raise InputError(
         f"The model file was saved by Keras {version}; Keras 2 and 3 are supported.",
@@ -81,10 +83,15 @@ def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
         from job.models import keras3
 
         keras3.write(like.original, pruned, path)
-    elif like.format == "keras":
-        pruned.save(path)  # it is not compiled, so there is no optimizer to leave out
     else:
-        pruned.save(path, include_optimizer=False, save_format="h5")
+        model = pruned
+        if like.original is not like.model:  # of another precision, which the file keeps
+            model = like.original
+            model.set_weights(pruned.get_weights())
+        if like.format == "keras":
+            model.save(path)  # it is not compiled, so there is no optimizer to leave out
+        else:
+            model.save(path, include_optimizer=False, save_format="h5")
     if path.suffix == ".keras":
         archive.repack(path)
     try:

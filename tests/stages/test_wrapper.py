@@ -1,4 +1,4 @@
-"""wrapper: it changes nothing but the weights of its layer that are masked; padding stays padding."""
+"""wrapper: nothing but the weights of its layer is changed; padding stays padding."""
 
 from __future__ import annotations
 
