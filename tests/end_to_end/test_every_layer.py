@@ -115,12 +115,13 @@ def frames() -> tf_keras.Model:
 
 
 def words() -> tf_keras.Model:
+    """Recurrent layers are mostly unrolled here: graphs with many loops take long to be built."""
     return stack(
-        (7,),
+        (3,),
         layers.Embedding(30, 16, mask_zero=True),
         layers.Bidirectional(layers.SimpleRNN(8, return_sequences=True, unroll=True)),
         layers.TimeDistributed(layers.Dense(8)),
-        layers.LSTM(8),
+        layers.LSTM(8, unroll=True),
     )
 
 
@@ -136,10 +137,7 @@ def cells() -> tf_keras.Model:
 
 
 def directions() -> tf_keras.Model:
-    """All the ways in which the two directions are merged, and two that differ.
-
-    Unrolled: graphs with many loops take long to be built.
-    """
+    """All the ways in which the two directions are merged, and two that differ."""
     x = given = tf_keras.Input((2, 8))
     for mode in ("sum", "mul", "ave", "concat"):
         inner = layers.SimpleRNN(8, return_sequences=True, unroll=True)

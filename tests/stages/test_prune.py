@@ -309,6 +309,28 @@ def test_tied_weights_that_miss_the_target_are_warned_of_with_both_figures() -> 
     assert "0.5000" in warning
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weights_that_once_were_integers_are_pruned_as_far_as_ties_let_them(bits: int) -> None:
+    """All are multiples of one step. tfmot keeps every weight of the threshold's magnitude, so it
+    never prunes too much; where it prunes too little by more than the tolerance it is warned of.
+    """
+    model = dense_model(40, 40)
+    kernel, bias = model.get_layer("dense").get_weights()
+    step = np.abs(kernel).max() / (2 ** (bits - 1) - 1)
+    kernel = np.rint(kernel / step) * step
+    model.get_layer("dense").set_weights([kernel, bias])
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.5})
+    plans = plan_layers(model, config)
+    wrapped, _ = train(model, targets(plans, "m"), config, Window(1, 100, 100), 1)
+    (found,) = results(plans, strip(wrapped, model))
+    threshold = np.sort(np.abs(kernel), axis=None)[800]
+    below = np.mean(np.abs(kernel) < threshold * 0.999)
+    assert found.achieved_sparsity == pytest.approx(below)
+    assert found.achieved_sparsity < 0.5
+    warnings = check_reached([found])
+    assert [f"{below:.4f}" in it and "0.5000" in it for it in warnings] == [True] * (bits == 4)
+
+
 def test_a_model_in_which_nothing_was_pruned_is_an_error() -> None:
     """Where every layer kept its weights, the schedule never fired."""
     model = dense_model()
