@@ -37,7 +37,7 @@ STRUCTURES = frozenset(
     | {"Policy", "KerasTensor", "CompileConfig"}
 )
 # Ops that Keras 3 writes as layers; each is made of a layer or an arithmetic operator here.
-KERAS3_OPS = frozenset({"NotEqual"})
+KERAS3_OPS = frozenset({"NotEqual", "Any"})
 
 # The modules that classes may be in; a class in another one is somebody else's.
 MODULES = ("keras", "tf_keras", "builtins")

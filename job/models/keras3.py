@@ -29,7 +29,7 @@ SOME_SIZE = 32
 # What only decides how a layer was made; the weights are copied anyway.
 NOT_NEEDED = ("initializer", "regularizer", "constraint", "dtype", "build_config")
 # The ops that a mask is worked out with; tf_keras does that by itself.
-MASKING = ("NotEqual",)
+MASKING = ("NotEqual", "Any")
 
 
 def read(path: Path) -> keras.Model:
@@ -153,8 +153,12 @@ class _Rebuilding:
             )
         config = _config(layer, kind)
         if isinstance(layer, keras.layers.Bidirectional):
-            config.pop("backward_layer", None)
+            config["backward_layer"] = self._make(layer.backward_layer)
             return kind(self._make(layer.forward_layer), **config)
+        if isinstance(layer, keras.layers.StackedRNNCells):
+            return kind([self._make(cell) for cell in layer.cells], name=layer.name)
+        if "cell" in config:
+            config["cell"] = self._make(layer.cell)
         if isinstance(layer, keras.layers.Wrapper):
             return kind(self._make(layer.layer), **config)
         return kind(**config)

@@ -36,6 +36,16 @@ def recurrent() -> keras.Model:
     return keras.Model(given, layers.Dense(1)(layers.GRU(5)(x)))
 
 
+def cells() -> keras.Model:
+    """Masked steps, cells, and two directions that differ."""
+    given = keras.Input((5, 4))
+    x = layers.RNN(layers.LSTMCell(6), return_sequences=True)(layers.Masking()(given))
+    back = layers.GRU(5, go_backwards=True)
+    x = layers.Bidirectional(layers.LSTM(5, return_sequences=False), backward_layer=back)(x)
+    x = layers.RepeatVector(3)(x)
+    return keras.Model(given, layers.RNN([layers.GRUCell(4), layers.SimpleRNNCell(3)])(x))
+
+
 def transformer() -> keras.Model:
     given = keras.Input((10, 16))
     attended = layers.MultiHeadAttention(2, 8)(given, given)
@@ -90,7 +100,7 @@ def of_its_data() -> keras.Model:
 
 
 MODELS = [sequential, cnn, recurrent, transformer, siamese, nested, by_name]
-MODELS += [deferred, of_its_first_layer, of_its_data]
+MODELS += [cells, deferred, of_its_first_layer, of_its_data]
 
 
 @pytest.mark.parametrize("make", MODELS)
