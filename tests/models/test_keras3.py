@@ -14,7 +14,7 @@ import pytest
 import tf_keras
 
 from job.errors import InputError
-from job.models import keras3
+from job.models.compare import TOLERANCE, difference
 from job.models.load import read, save
 
 layers = keras.layers
@@ -86,7 +86,7 @@ def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
     assert found.is_keras3
     assert isinstance(found.model, tf_keras.Model)
     assert found.model.count_params() == model.count_params()
-    assert keras3._difference(model, found.model) <= keras3.TOLERANCE
+    assert difference(model, found.model) <= TOLERANCE
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -100,7 +100,7 @@ def test_what_was_pruned_is_written_as_a_keras_3_file(
     found.model.set_weights([np.where(np.abs(it) < 0.1, 0, it) for it in found.model.get_weights()])
     saved = save(found.model, found, tmp_path / "pruned.keras")
     again = keras.models.load_model(tmp_path / "pruned.keras")
-    assert keras3._difference(again, found.model) <= keras3.TOLERANCE
+    assert difference(again, found.model) <= TOLERANCE
     assert saved.is_keras3
     first = (tmp_path / "pruned.keras").read_bytes()
     save(found.model, found, tmp_path / "pruned.keras")
@@ -146,7 +146,7 @@ def link(file: zipfile.ZipFile) -> None:
 
 
 def bomb(file: zipfile.ZipFile) -> None:
-    file.writestr("assets/zeros", bytes(1 << 24), zipfile.ZIP_BZIP2)
+    file.writestr("assets/zeros", bytes(1 << 27), zipfile.ZIP_BZIP2)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def bomb(file: zipfile.ZipFile) -> None:
         (lambda file: file.writestr("../evil.py", "x"), "leads out of it"),
         (lambda file: file.writestr("/etc/evil", "x"), "leads out of it"),
         (link, "is a link"),
-        (bomb, "declares"),
+        (bomb, "unpacks the file of"),
     ],
 )
 def test_archives_that_would_do_harm_are_refused(
