@@ -18,9 +18,9 @@ from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.objective import choose
 from job.metrics.quality import Predict, keras_predictor
-from job.models import folder, h5, layers
+from job.models import folder, layers
 from job.models.judge import Judged
-from job.models.load import SUFFIXES, ModelFile
+from job.models.load import SUFFIXES, ModelFile, optimizer_bytes
 from job.models.load import load as load_model
 from job.progress import Journal, Stage
 
@@ -61,7 +61,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         InputError: Where an input is refused.
     """
     found = load_model(files.model, trust=job.model.trust)
-    state = h5.optimizer_bytes(files.model.path)
+    state = optimizer_bytes(files.model)
     if state:
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")

@@ -8,7 +8,10 @@ import tarfile
 from pathlib import Path
 from typing import IO, Any, cast
 
+from job.errors import InputError
 from job.models.archive import judge_entries
+
+GRAPH = "saved_model.pb"
 
 
 class _Digest(io.RawIOBase):
@@ -31,9 +34,15 @@ def measure(folder: Path, where: str) -> tuple[int, str]:
     """Bytes and SHA-256 (hexadecimal) of the tar that ``pack`` makes.
 
     Raises:
-        InputError: Where there is a link in the folder.
+        InputError: Where the folder holds no SavedModel, or a link.
         OSError: Where a file can't be read.
     """
+    if not (folder / GRAPH).is_file():
+        raise InputError(
+            f"The folder is no SavedModel: there is no {GRAPH} in it.",
+            where=where,
+            hint="Name a model file, or the folder that model.save(..., save_format='tf') wrote.",
+        )
     digest = _Digest()
     pack(folder, cast(IO[bytes], digest), where)
     return digest.bytes, digest.sha256.hexdigest()

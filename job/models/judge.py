@@ -43,6 +43,8 @@ class Judged:
     """The model's configuration, as data."""
     weight_bytes: int
     """What the weights are in memory, with an optimizer's."""
+    optimizer_bytes: int
+    """What an optimizer's state takes of the file; of a SavedModel, see ``saved_model``."""
     dangers: tuple[Danger, ...]
     archive: Archive | None
     """What it is packed in; None for HDF5."""
@@ -123,6 +125,7 @@ def _judge_h5(path: Path, where: str) -> Judged:
         keras_version=contents.attributes.get("keras_version", "1"),
         config=config,
         weight_bytes=contents.bytes,
+        optimizer_bytes=contents.optimizer_bytes,
         dangers=tuple(find_dangers(config, where)),
         archive=None,
     )
@@ -153,17 +156,19 @@ def _judge_keras(archive: Archive) -> Judged:
             f"The model file is corrupt: its {METADATA} is damaged ({error}).", where=where
         ) from None
     config = read_config(text, where)
-    size = 0
+    bytes_of_weights = of_optimizer = 0
     if WEIGHTS in archive.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            size = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where).bytes
+            contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
+        bytes_of_weights, of_optimizer = contents.bytes, contents.optimizer_bytes
     return Judged(
         path=archive.path,
         where=where,
         format="keras",
         keras_version=str(version),
         config=config,
-        weight_bytes=size,
+        weight_bytes=bytes_of_weights,
+        optimizer_bytes=of_optimizer,
         dangers=tuple(find_dangers(config, where)),
         archive=archive,
     )
@@ -179,6 +184,7 @@ def _judge_saved_model(archive: Archive) -> Judged:
         keras_version=found.keras_version,
         config=found.config,
         weight_bytes=found.weight_bytes,
+        optimizer_bytes=0,
         dangers=tuple(dangers),
         archive=archive,
     )

@@ -77,6 +77,13 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
     return ModelFile(judged.format, judged.keras_version, model, original, trust)
 
 
+def optimizer_bytes(judged: Judged) -> int:
+    """The bytes of the optimizer's state that a model file holds; no file made here has one."""
+    if judged.format == "saved_model":
+        return saved_model.optimizer_bytes(judged)
+    return judged.optimizer_bytes
+
+
 def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
     """Save a pruned model in the format that it came in, read it back and compare.
 

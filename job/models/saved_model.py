@@ -7,6 +7,7 @@ are in it. The configuration and the variables are all that is needed.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def load(judged: Judged) -> tf_keras.Model:
                 hint="Load the model where it was trained, and save it again.",
             ) from None
     return model
+
+
+def optimizer_bytes(judged: Judged) -> int:
+    """The bytes of the optimizer's state among the variables of a judged SavedModel."""
+    archive = judged.archive
+    assert archive is not None  # a SavedModel is a folder or an archive
+    variables = (root(archive) or "") + VARIABLES
+    with tempfile.TemporaryDirectory() as scratch:
+        archive.unpack(f"{variables}.index", Path(scratch))
+        reader = tf.train.load_checkpoint(f"{scratch}/{variables}")
+        dtypes = reader.get_variable_to_dtype_map()
+        return sum(
+            math.prod(shape) * dtypes[name].size
+            for name, shape in reader.get_variable_to_shape_map().items()
+            if name.startswith("optimizer/")
+        )
 
 
 def save(model: tf_keras.Model, path: Path) -> None:

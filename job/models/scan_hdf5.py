@@ -15,6 +15,8 @@ from job.errors import InputError
 from job.models.limits import most_bytes
 
 HINT = "Load the model where it was trained, and save it with model.save('model.h5')."
+# Where Keras 2, and Keras 3, put an optimizer's state.
+OPTIMIZER = ("/optimizer_weights/", "/optimizer/")
 ATTRIBUTES = ("model_config", "keras_version", "backend")
 
 
@@ -26,6 +28,8 @@ class Contents:
     """Those of ``ATTRIBUTES`` that the root has: what Keras writes about a whole model."""
     bytes: int
     """What all its data sets are together, in memory."""
+    optimizer_bytes: int
+    """What an optimizer's state takes of the file: up to twice as much as the weights."""
 
 
 def judge_hdf5(path: Path, where: str) -> Contents:
@@ -41,8 +45,10 @@ def judge_hdf5(path: Path, where: str) -> Contents:
     """
     try:
         with h5py.File(path, "r") as file:
+            declared, optimizer = _judge_groups(file, path.stat().st_size, where)
             return Contents(
-                bytes=_judge_groups(file, path.stat().st_size, where),
+                bytes=declared,
+                optimizer_bytes=optimizer,
                 attributes={
                     name: value.decode() if isinstance(value, bytes) else str(value)
                     for name, value in file.attrs.items()
@@ -65,12 +71,15 @@ def judge_hdf5(path: Path, where: str) -> Contents:
         ) from None
 
 
-def _judge_groups(file: h5py.File, size: int, where: str) -> int:
+def _judge_groups(file: h5py.File, size: int, where: str) -> tuple[int, int]:
     """Refuse what leads out of the file, and data sets that declare more than the file holds.
 
     Links are read and not followed; a group that is linked twice is looked at once.
+
+    Returns:
+        Bytes in memory of all data sets, and bytes in the file of the optimizer's.
     """
-    declared = 0
+    declared = optimizer = 0
     pending, seen = [file["/"]], set()
     while pending:
         group = pending.pop()
@@ -88,9 +97,11 @@ def _judge_groups(file: h5py.File, size: int, where: str) -> int:
                 pending.append(item)
             elif isinstance(item, h5py.Dataset):
                 declared += _judge_dataset(item, size, place)
+                if str(item.name).startswith(OPTIMIZER):
+                    optimizer += int(item.id.get_storage_size())
     if declared > most_bytes(size):
         raise _shape_bomb(declared, size, where)
-    return declared
+    return declared, optimizer
 
 
 def _judge_dataset(data: h5py.Dataset, file_size: int, where: str) -> int:
