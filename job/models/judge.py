@@ -153,7 +153,9 @@ def _judge_keras(archive: Archive) -> Judged:
         text = archive.read(CONFIG).decode()
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"The model file is corrupt: its {METADATA} is damaged ({error}).", where=where
+            f"The model file is corrupt: its {METADATA} is damaged ({error}).",
+            where=where,
+            hint="Load the model where it was trained, and save it again.",
         ) from None
     config = read_config(text, where)
     bytes_of_weights = of_optimizer = 0

@@ -16,7 +16,7 @@ import tf_keras
 
 from job.errors import InputError, StageError
 from job.models import h5, saved_model
-from job.models.budget import variables_within
+from job.models.budget import within_limits
 from job.models.compare import TOLERANCE, difference
 from job.models.judge import Format, Judged, judge, refuse_dangers
 from job.models.keras_file import repack
@@ -154,7 +154,7 @@ def _check_inputs(model: tf_keras.Model, where: str) -> None:
 def _made(make: Callable[[], T], judged: Judged) -> T:
     """What ``make`` makes of a file, or a refusal in words, whatever Keras stumbles over."""
     try:
-        with variables_within(judged.weight_bytes, judged.where):
+        with within_limits(judged.weight_bytes, judged.where):
             return make()
     except InputError:
         raise

@@ -135,7 +135,9 @@ def _object(text: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("model_config") or {}, dict):
-        raise InputError("The SavedModel is corrupt: its metadata is no JSON.", where=where)
+        raise InputError(
+            "The SavedModel is corrupt: its metadata is no JSON.", where=where, hint=HINT
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from job.models import allowed
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
 MAX_DEPTH = 400
+HINT = "Load the model where it was trained, and save it again."
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,15 @@ def read_config(text: str, where: str) -> dict[str, Any]:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The model file is corrupt: its configuration is no JSON ({error}).", where=where
+            f"The model file is corrupt: its configuration is no JSON ({error}).",
+            where=where,
+            hint=HINT,
         ) from None
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise InputError(
-            "The model file is corrupt: its configuration names no model class.", where=where
+            "The model file is corrupt: its configuration names no model class.",
+            where=where,
+            hint=HINT,
         )
     return config
 
@@ -82,7 +87,7 @@ def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str
     while pending:
         node, place, depth = pending.pop()
         if depth > MAX_DEPTH:
-            raise InputError("The model's configuration is nested too deeply.", where=where)
+            raise InputError("The model's configuration is nested too deeply.", where=where, hint=HINT)
         if isinstance(node, dict):
             if "class_name" in node:
                 inner = node.get("config")
@@ -103,7 +108,9 @@ def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
         name = node["class_name"]
         if not isinstance(name, str):
             raise InputError(
-                f"The model file is corrupt: a class is named {name!r:.60}.", where=where
+                f"The model file is corrupt: a class is named {name!r:.60}.",
+                where=where,
+                hint=HINT,
             )
         yield from _judge_class(name, node.get("config"))
 
