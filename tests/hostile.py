@@ -140,10 +140,12 @@ def zip_bomb(folder: Path, _: Path) -> Path:
     """Two gigabytes of zeros in two megabytes."""
     path = folder / "m.keras"
     keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(3)]).save(path)
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("assets/zeros", "w", force_zip64=True) as entry:
-            for _ in range(2048):
-                entry.write(bytes(1 << 20))
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("assets/zeros", "w", force_zip64=True) as entry,
+    ):
+        for _ in range(2048):
+            entry.write(bytes(1 << 20))
     return path
 
 

@@ -87,7 +87,9 @@ def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str
     while pending:
         node, place, depth = pending.pop()
         if depth > MAX_DEPTH:
-            raise InputError("The model's configuration is nested too deeply.", where=where, hint=HINT)
+            raise InputError(
+                "The model's configuration is nested too deeply.", where=where, hint=HINT
+            )
         if isinstance(node, dict):
             if "class_name" in node:
                 inner = node.get("config")

@@ -38,7 +38,7 @@ def test_a_layer_of_a_trillion_weights_is_refused_before_it_is_made(tmp_path: Pa
         found[1]["config"]["units"] = found[2]["config"]["units"] = 1_000_000
 
     path = changed(tmp_path / "m.h5", grow)
-    with pytest.raises(InputError, match="want 4,0.* bytes or more") as caught:
+    with pytest.raises(InputError, match=r"want 4,0.* bytes or more") as caught:
         read(path)
     assert caught.value.where == str(path)
 
