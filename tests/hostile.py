@@ -136,7 +136,7 @@ def petabyte(folder: Path, _: Path) -> Path:
     return path
 
 
-def zip_bomb(folder: Path, _: Path) -> Path:
+def zip_bomb(folder: Path, __: Path) -> Path:
     """Two gigabytes of zeros in two megabytes."""
     path = folder / "m.keras"
     keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(3)]).save(path)
@@ -158,8 +158,8 @@ def tar_bomb(folder: Path, _: Path) -> Path:
         archive.addfile(small, io.BytesIO(bytes(small.size)))
         large = tarfile.TarInfo("variables/variables.data-00000-of-00001")
         large.size = 10 << 30
-        archive.fileobj.write(large.tobuf())  # type: ignore[union-attr]  # it is open
-        archive.fileobj.write(bytes(1 << 26))  # type: ignore[union-attr]
+        archive.fileobj.write(large.tobuf())
+        archive.fileobj.write(bytes(1 << 26))
     return path
 
 
