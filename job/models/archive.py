@@ -7,6 +7,7 @@ that Keras does not write.
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -80,6 +81,13 @@ def _judge_entry(entry: zipfile.ZipInfo, path: Path) -> None:
             where=where,
             hint=HINT,
         )
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # zipfile unpacks these without a bound, whatever size the entry declares.
+        raise InputError(
+            "An entry of the archive is packed in a way that Keras does not use.",
+            where=where,
+            hint=HINT,
+        )
     if entry.filename in (CONFIG, METADATA) and entry.file_size > MAX_JSON_BYTES:
         raise InputError(
             f"The configuration has {entry.file_size:,} bytes.", where=where, hint=HINT
@@ -95,12 +103,16 @@ def repack(path: Path) -> None:
     """Write a ``.keras`` file anew without the times that Keras puts into it, so that the same
     model gives the same bytes.
     """
-    with zipfile.ZipFile(path) as archive:
-        contents = {name: archive.read(name) for name in sorted(archive.namelist())}
-    metadata = json.loads(contents[METADATA]) | {"date_saved": "1980-01-01@00:00:00"}
-    contents[METADATA] = json.dumps(metadata).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
+    timeless = path.with_name(f"{path.name}.timeless")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(timeless, "w") as target:
+        for name in sorted(archive.namelist()):
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
+            entry.file_size = archive.getinfo(name).file_size  # zip64, where it needs that
+            with archive.open(name) as before, target.open(entry, "w") as after:
+                if name == METADATA:
+                    metadata = json.load(before) | {"date_saved": "1980-01-01@00:00:00"}
+                    after.write(json.dumps(metadata).encode())
+                else:
+                    shutil.copyfileobj(before, after, 1 << 20)
+    timeless.replace(path)
