@@ -6,6 +6,7 @@ parent publishes.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +97,7 @@ def transform(
             loaded = load_inputs.load(job, files, stage, journal)
         baseline = _measure_baseline(work, loaded)
         pruned = _prune(work, loaded)
+        gc.collect()  # wrappers, masks and moments hold each other, five times the weights
         variants = _quantize(work, loaded, pruned)
         measured = [baseline, *_evaluate(work, loaded, pruned, baseline, variants)]
         artifacts = _latency(work, loaded.ruler, _encodings(work, measured))

@@ -127,8 +127,12 @@ def _entries(path: Path) -> Iterator[_Entry]:
         with zipfile.ZipFile(path) as packed:
             for item in packed.infolist():
                 kind = stat.S_IFMT(item.external_attr >> 16)
-                odd = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
-                obstacle = "is a link, or no plain file" if odd else ""
+                obstacle = ""
+                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                    obstacle = "is a link, or no plain file"
+                elif item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    # zipfile unpacks these without a bound, whatever size the entry declares.
+                    obstacle = "is packed in a way that no model is (neither stored nor deflated)"
                 yield _Entry(item.filename, item.file_size, not item.is_dir(), obstacle)
     else:
         with tarfile.open(path) as tape:

@@ -146,7 +146,16 @@ def link(file: zipfile.ZipFile) -> None:
 
 
 def bomb(file: zipfile.ZipFile) -> None:
-    file.writestr("assets/zeros", bytes(1 << 27), zipfile.ZIP_BZIP2)
+    file.writestr("assets/zeros", bytes(1 << 27), zipfile.ZIP_DEFLATED)
+
+
+def packed_otherwise(file: zipfile.ZipFile) -> None:
+    file.writestr("assets/words", bytes(100), zipfile.ZIP_BZIP2)
+
+
+def understated(file: zipfile.ZipFile) -> None:
+    file.getinfo("model.weights.h5").file_size //= 2
+    file.writestr("assets/words", "so that the directory is written anew")
 
 
 @pytest.mark.parametrize(
@@ -156,12 +165,14 @@ def bomb(file: zipfile.ZipFile) -> None:
         (lambda file: file.writestr("/etc/evil", "x"), "leads out of it"),
         (link, "is a link"),
         (bomb, "unpacks the file of"),
+        (packed_otherwise, "packed in a way"),
+        (understated, "Bad CRC-32"),
     ],
 )
 def test_archives_that_would_do_harm_are_refused(
     change: Callable[[zipfile.ZipFile], None], says: str, tmp_path: Path
 ) -> None:
-    """Before anything is unpacked."""
+    """By the archive's directory, or while the weights are unpacked to be judged."""
     with pytest.raises(InputError, match=says):
         read(archive(tmp_path / "m.keras", change))
     assert not (tmp_path / "evil.py").exists()
