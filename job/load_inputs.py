@@ -84,7 +84,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     copy = files.output / f"baseline{SUFFIXES[found.format]}"
     _copy(files.model, copy)
     predict = keras_predictor(found.model)
-    measured = keras_predictor(found.original) if found.is_keras3 else predict
+    measured = predict if found.original is found.model else keras_predictor(found.original)
     baseline = KerasFile(copy, found.format, found.original, measured, specs, [output], state)
     return Loaded(found, predict, baseline, dataset, ruler)
 

@@ -48,10 +48,17 @@ class FlatTensor:
 
 
 def tensors(path: Path) -> Iterator[FlatTensor]:
-    """Every tensor of every subgraph, read from the flatbuffer without running anything."""
+    """Every tensor that an operator reads or writes, without running anything.
+
+    (An integer LSTM has more: floats that only carry the scales inside it.)
+    """
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     for graph in model.subgraphs:
-        for tensor in graph.tensors:
+        ends = [graph, *(graph.operators or [])]
+        used = {int(index) for it in ends for index in (*it.inputs, *it.outputs)}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in used:
+                continue
             dtype = DTYPES.get(tensor.type)
             data = model.buffers[tensor.buffer].data
             shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]

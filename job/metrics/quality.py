@@ -60,7 +60,11 @@ def keras_predictor(model: Any) -> Predict:
         return tf.cast(answer(model, inputs), tf.float32)
 
     def predict(inputs: Inputs) -> Outputs:
-        outputs: Outputs = forward([tf.convert_to_tensor(array) for array in inputs]).numpy()
+        given = [
+            tf.convert_to_tensor(array, spec.dtype)
+            for array, spec in zip(inputs, specs, strict=True)
+        ]
+        outputs: Outputs = forward(given).numpy()
         return outputs
 
     return predict

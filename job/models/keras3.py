@@ -17,6 +17,7 @@ import keras
 import tf_keras
 
 from job.errors import InputError
+from job.models import precision
 from job.models.compare import (
     TOLERANCE,
     answers,
@@ -52,7 +53,7 @@ def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
 
 
 def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
-    """The same model in ``tf_keras``: same layer names, same weights, same outputs.
+    """The same model in ``tf_keras`` and in float32: same layer names, same weights, same outputs.
 
     Args:
         model: A Keras 3 Sequential or functional model.
@@ -65,9 +66,11 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
     rebuilding = _Rebuilding(where)
     rebuilt = rebuilding.model(model)
     _copy(model, rebuilt)
-    found = difference(model, rebuilt)
+    with precision.computing_in_float32(model):
+        found = difference(model, rebuilt)
     if not found <= TOLERANCE:
-        first = rebuilding.first_different(model, rebuilt)
+        with precision.computing_in_float32(model):
+            first = rebuilding.first_different(model, rebuilt)
         raise InputError(
             f"The model answers differently when it is rebuilt for Keras 2: by {found:.2g}. The "
             f"first layer that differs is {first}.",
@@ -106,7 +109,11 @@ class _Rebuilding:
                 hint="Build it with the functional API, and save it again.",
             )
         tensors = {
-            id(it): tf_keras.Input(batch_shape=it.shape, dtype=it.dtype, name=_origin(it).name)
+            id(it): tf_keras.Input(
+                batch_shape=it.shape,
+                dtype=precision.FLOAT32 if it.dtype in precision.OTHERS else it.dtype,
+                name=_origin(it).name,
+            )
             for it in graph.inputs
         }
         self._tensors[id(model)] = tensors

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras import prune_registry
 
 from job.errors import InputError
 from job.manifest.prune import LayerRule, PruneConfig
+from job.models import prunable
 from job.result import LayerResult, TensorSpec
 
 
@@ -52,16 +53,11 @@ def layers_of(model: tf_keras.Model) -> Iterator[tuple[str, tf_keras.layers.Laye
     yield from walk(model, "")
 
 
-def prunable_kernels(layer: tf_keras.layers.Layer) -> list[np.ndarray]:
-    """The arrays of a layer that tfmot can put a mask on; empty where it has none or can't."""
-    registry = prune_registry.PruneRegistry
-    if not layer.weights or not registry.supports(layer):
-        return []
-    return [weight.numpy() for weight in registry.make_prunable(layer).get_prunable_weights()]
-
-
 def plan_layers(model: tf_keras.Model, config: PruneConfig) -> list[LayerPlan]:
     """Decide for each layer that has weights.
+
+    A wrapper (``TimeDistributed``, ``Bidirectional``) is one layer, with one target for what is
+    inside it. What is to be pruned is given the method by which tfmot finds its kernels.
 
     Args:
         model: The trained model.
@@ -94,38 +90,33 @@ def unmatched_rules(plans: list[LayerPlan], config: PruneConfig) -> list[LayerRu
 
 def _plan(path: str, layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
     kind = type(layer).__name__
-    kernels = prunable_kernels(layer)
-    weights = sum(kernel.size for kernel in kernels)
+    shapes = [tuple(kernel.shape) for kernel in prunable.kernels(layer)]
+    weights = sum(math.prod(shape) for shape in shapes)
     rule = next((it for it in config.layers if _fits(it, path, kind)), None)
     target: float | None = default_target(config)
-    reason = _obstacle(layer, kernels, config) or ""
+    dense = "; ".join(prunable.why_dense(layer))
+    reason = _obstacle(shapes, config) if shapes else dense
     if rule is not None and rule.skip:
         reason = f"a rule skips it ({_describe(rule)})"
     elif rule is not None:
         target = rule.target_sparsity
     elif not reason and weights < config.min_weights:
         reason = f"it has {weights} prunable weights, fewer than min_weights ({config.min_weights})"
+    if not reason:
+        prunable.make_prunable(layer)
+    why = f"a rule fits it ({_describe(rule)})" if rule else "the schedule"
     return LayerPlan(
         name=path,
         type=kind,
         parameters=int(layer.count_params()),
         prunable_weights=weights,
         target_sparsity=None if reason else target,
-        reason=reason or (f"a rule fits it ({_describe(rule)})" if rule else "the schedule"),
+        reason=reason or (f"{why}; but inside it: {dense}" if dense else why),
     )
 
 
-def _obstacle(
-    layer: tf_keras.layers.Layer, kernels: list[np.ndarray], config: PruneConfig
-) -> str | None:
-    """Why tfmot can't prune this layer, or not in the structure asked for; None where it can."""
-    if not prune_registry.PruneRegistry.supports(layer):
-        return f"tfmot can't prune layers of the type {type(layer).__name__}"
-    if not kernels:
-        return f"tfmot leaves the weights of {type(layer).__name__} layers dense"
-    if not layer.trainable:
-        return "it is frozen (trainable is false)"
-    shapes = [kernel.shape for kernel in kernels]
+def _obstacle(shapes: list[tuple[int, ...]], config: PruneConfig) -> str:
+    """Why kernels of these shapes can't be pruned in the structure asked for; "" where they can."""
     if config.structure.type == "block":
         if any(len(shape) != 2 or 1 in shape for shape in shapes):
             return f"blocks need a kernel of two dimensions, this one has {_shapes(shapes)}"
@@ -137,7 +128,7 @@ def _obstacle(
         _, n = config.structure.sparsity_m_by_n
         if any(len(shape) not in (2, 4) or shape[-2] % n for shape in shapes):
             return f"m_by_n needs an input axis that {n} divides, the kernel is {_shapes(shapes)}"
-    return None
+    return ""
 
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
@@ -184,15 +175,18 @@ def results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResu
             pruned=plan.target_sparsity is not None,
             reason=plan.reason,
             target_sparsity=plan.target_sparsity,
-            achieved_sparsity=_zeros(prunable_kernels(layers[plan.name])),
+            achieved_sparsity=_zeros(it.numpy() for it in prunable.kernels(layers[plan.name])),
         )
         for plan in plans
     ]
 
 
-def _zeros(kernels: Sequence[np.ndarray]) -> float:
-    total = sum(kernel.size for kernel in kernels)
-    return 1 - sum(int(np.count_nonzero(it)) for it in kernels) / total if total else 0.0
+def _zeros(kernels: Iterable[np.ndarray]) -> float:
+    zeros = total = 0
+    for kernel in kernels:
+        zeros += kernel.size - int(np.count_nonzero(kernel))
+        total += kernel.size
+    return zeros / total if total else 0.0
 
 
 def scales_inputs(model: tf_keras.Model) -> bool:

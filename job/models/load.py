@@ -15,7 +15,7 @@ import numpy as np
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models import h5, saved_model
+from job.models import h5, precision, saved_model
 from job.models.budget import within_limits
 from job.models.compare import TOLERANCE, difference
 from job.models.judge import Format, Judged, judge, refuse_dangers
@@ -33,16 +33,16 @@ class ModelFile:
     format: Format
     keras_version: str
     model: tf_keras.Model
-    """The model in Keras 2: what is pruned and converted."""
+    """The model in Keras 2 and in float32: what is pruned and converted."""
     original: Any
-    """The model in the Keras that wrote it: what is measured. Of a Keras 2 file, ``model``."""
+    """The model as it came: what is measured. Of a Keras 2 file in float32, ``model``."""
     trusted: bool = False
     """Whether its code may run."""
 
     @property
     def is_keras3(self) -> bool:
         """Whether Keras 3 wrote it."""
-        return self.original is not self.model
+        return self.keras_version.startswith("3.")
 
 
 def read(path: Path, *, trust: bool = False) -> ModelFile:
@@ -70,10 +70,13 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
         from job.models import keras3  # a second to import, and rarely needed
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
+        precision.refuse_coarse_weights(original, judged.where)
         model = _made(lambda: keras3.rebuild(original, judged.where), judged)
     else:
-        model = original = _made(lambda: _load_keras2(judged, trust), judged)
-        _check_inputs(model, judged.where)
+        original = _made(lambda: _load_keras2(judged, trust), judged)
+        _check_inputs(original, judged.where)
+        precision.refuse_coarse_weights(original, judged.where)
+        model = precision.in_float32(original)
     return ModelFile(judged.format, judged.keras_version, model, original, trust)
 
 
@@ -102,12 +105,12 @@ def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
         from job.models import keras3
 
         keras3.write(like.original, pruned, path)
-    elif like.format == "saved_model":
-        saved_model.save(pruned, path)
-    elif like.format == "keras":
-        pruned.save(path)  # it is not compiled, so there is no optimizer to leave out
     else:
-        pruned.save(path, include_optimizer=False, save_format="h5")
+        model = pruned
+        if like.original is not like.model:  # of another precision, which the file keeps
+            model = like.original
+            model.set_weights(pruned.get_weights())
+        _save_keras2(model, like.format, path)
     if path.suffix == ".keras":
         repack(path)
     try:
@@ -130,6 +133,16 @@ def _check_same(saved: tf_keras.Model, reloaded: tf_keras.Model) -> None:
             f"The saved model answers differently when it is read back: by {found:.2g}.",
             hint="Report the model's layers; it can't be saved faithfully.",
         )
+
+
+def _save_keras2(model: tf_keras.Model, kind: Format, path: Path) -> None:
+    match kind:
+        case "h5":
+            model.save(path, include_optimizer=False, save_format="h5")
+        case "saved_model":
+            saved_model.save(model, path)
+        case "keras":
+            model.save(path)  # it is not compiled, so there is no optimizer to leave out
 
 
 def _load_keras2(judged: Judged, trust: bool) -> tf_keras.Model:

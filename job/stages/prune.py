@@ -21,6 +21,7 @@ import tf_keras
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
 from job.result import LayerResult
+from job.stages.wrapper import PruneLowMagnitude
 
 sparsity = tfmot.sparsity.keras
 
@@ -112,9 +113,7 @@ def wrap(
             return layer
         if id(layer) not in made:
             schedule = _schedule(config, targets[path], window)
-            made[id(layer)] = sparsity.prune_low_magnitude(
-                layer, pruning_schedule=schedule, **structure
-            )
+            made[id(layer)] = PruneLowMagnitude(layer, pruning_schedule=schedule, **structure)
         return made[id(layer)]
 
     wrapped = tf_keras.models.clone_model(model, clone_function=partial(copy, prefix=""))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from job.errors import StageError, is_disk_full
@@ -60,6 +61,8 @@ def quantize(
     """
     try:
         if is_recurrent(model):
+            if isinstance(config, Int8Config | Int16x8Config):
+                _refuse_loops(_with_fixed_batch(model, sample).convert())
             converter = _with_fixed_batch(model, sample)
         else:
             converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -90,6 +93,21 @@ def _with_fixed_batch(model: tf_keras.Model, sample: Calibration | None) -> tf.l
         return model(given, training=False)
 
     return tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()], model)
+
+
+def _refuse_loops(content: bytes) -> None:
+    """Check a converted file. An LSTM is one operator in it; a GRU, a SimpleRNN are loops.
+
+    Raises:
+        ValueError: Where it has loops: TFLite's calibrator would end the process by a segmentation
+            fault.
+    """
+    codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
+    if any(code.builtinCode == schema.BuiltinOperator.WHILE for code in codes):
+        raise ValueError(
+            "its recurrent layers are loops in the file, which can't be calibrated; an LSTM, and "
+            "any layer with unroll=True, is none"
+        )
 
 
 def _configure(

@@ -119,6 +119,21 @@ def test_a_long_bias_is_no_kernel(tmp_path: Path) -> None:
     assert said.startswith("1 tensors stay float32")
 
 
+def test_operators_without_an_integer_kernel_do_not_stop_dynamic_range(tmp_path: Path) -> None:
+    """A Conv3D stays in float and is named, where something else is int8; alone it is an error."""
+    path = tmp_path / "volumes.tflite"
+    volumes = [layers.InputLayer((4, 4, 4, 8)), layers.Conv3D(16, 3)]
+    model = tf_keras.Sequential([*volumes, layers.Flatten(), layers.Dense(20)])
+    quantize(model, variant("dynamic_range"), (), path)
+    (said,) = judge(variant("dynamic_range"), path)
+    assert said.startswith("1 kernels stay float")
+    assert "Conv3D" in said
+    quantize(tf_keras.Sequential(volumes), variant("dynamic_range"), (), path)
+    with pytest.raises(StageError, match="not int8") as caught:
+        judge(variant("dynamic_range"), path)
+    assert "Leave this variant out" in (caught.value.hint or "")
+
+
 def test_operators_that_the_plain_interpreter_lacks_are_an_error(tmp_path: Path) -> None:
     """An LSTM converted with TensorFlow's operators does not pass, and they are named."""
     model = tf_keras.Sequential([layers.InputLayer((5, 4)), layers.LSTM(3)])

@@ -38,6 +38,19 @@ def deferred() -> tf_keras.Model:
     return model
 
 
+def of_its_first_layer() -> tf_keras.Model:
+    """A model whose first layer says what its inputs are; there is no InputLayer."""
+    inner = tf_keras.Sequential([layers.Conv1D(3, 2, batch_input_shape=(None, 6, 4))])
+    return tf_keras.Sequential([inner, layers.Bidirectional(layers.GRU(3)), layers.Dense(2)])
+
+
+def of_its_data() -> tf_keras.Model:
+    """A model that got its shape from what it was called with."""
+    model = tf_keras.Sequential([layers.Dense(3, activation="relu"), layers.Dense(2)])
+    model(np.zeros((1, 4), "float32"))
+    return model
+
+
 def random_inputs(model: tf_keras.Model) -> list[Any]:
     random = np.random.default_rng(0)
     shapes = [(3, *tensor.shape[1:]) for tensor in model.inputs]
@@ -58,7 +71,7 @@ def save(model: tf_keras.Model, path: Path) -> tf_keras.Model:
     return load.save(model, ModelFile("h5", "2.21.0", model, model), path).model
 
 
-@pytest.mark.parametrize("make", [functional, deferred])
+@pytest.mark.parametrize("make", [functional, deferred, of_its_first_layer, of_its_data])
 def test_a_saved_model_is_the_same_model_again(make: Any, tmp_path: Path) -> None:
     """Weights bit by bit, layers, input names, and what it answers."""
     model = make()

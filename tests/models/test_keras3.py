@@ -71,7 +71,26 @@ def sequential() -> keras.Model:
     )
 
 
+def deferred() -> keras.Model:
+    """No InputLayer: the shape is known from ``build``, of a nested model too."""
+    inner = keras.Sequential([layers.Dense(5)])
+    model = keras.Sequential([layers.Dense(8, activation="relu"), inner, layers.Dense(3)])
+    model.build((None, 6))
+    return model
+
+
+def of_its_first_layer() -> keras.Model:
+    return keras.Sequential([layers.Dense(8, input_shape=(6,)), layers.Dense(3)])
+
+
+def of_its_data() -> keras.Model:
+    model = keras.Sequential([layers.Dense(8), layers.Dense(3)])
+    model(np.zeros((1, 6), "float32"))
+    return model
+
+
 MODELS = [sequential, cnn, recurrent, transformer, siamese, nested, by_name]
+MODELS += [deferred, of_its_first_layer, of_its_data]
 
 
 @pytest.mark.parametrize("make", MODELS)

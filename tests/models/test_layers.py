@@ -47,6 +47,8 @@ def test_layers_that_tfmot_prunes_get_the_schedules_target() -> None:
         (layers.Conv1D(8, 3), (6, 4), 96, 104),
         (layers.LSTM(8), (6, 4), 4 * 8 * (4 + 8), 4 * 8 * (4 + 8) + 32),
         (layers.SeparableConv2D(16, 3), (6, 6, 4), 64, 36 + 64 + 16),
+        (layers.TimeDistributed(layers.Dense(20)), (5, 10), 200, 220),
+        (layers.Bidirectional(layers.LSTM(8)), (6, 4), 768, 832),
     ):
         plan = only(layer, *shape)
         assert (plan.target_sparsity, plan.reason) == (0.8, "the schedule"), plan
@@ -59,8 +61,10 @@ def test_layers_that_tfmot_prunes_get_the_schedules_target() -> None:
     [
         (layers.DepthwiseConv2D(3), (9, 9, 16), "DepthwiseConv2D"),
         (layers.BatchNormalization(), (100,), "BatchNormalization"),
-        (layers.TimeDistributed(layers.Dense(9)), (5, 20), "TimeDistributed"),
-        (layers.Bidirectional(layers.LSTM(8)), (6, 4), "Bidirectional"),
+        (layers.TimeDistributed(layers.DepthwiseConv1D(3)), (5, 9, 20), "DepthwiseConv1D"),
+        (layers.Bidirectional(layers.GRU(8), trainable=False), (6, 4), "frozen"),
+        (layers.TimeDistributed(layers.Dense(9, trainable=False)), (5, 20), "frozen"),
+        (layers.TimeDistributed(layers.Dense(7)), (5, 9), "fewer than min_weights (64)"),
         (layers.Dense(20, trainable=False), (10,), "frozen"),
         (layers.Dense(7), (9,), "63 prunable weights, fewer than min_weights (64)"),
     ],
@@ -125,6 +129,41 @@ def test_a_rule_can_not_do_what_tfmot_can_not() -> None:
     assert "dense" in plan.reason
     skipped = only(layers.BatchNormalization(), 100, layers=[{"name": "*", "skip": True}])
     assert skipped.reason == "a rule skips it (name *)"
+
+
+def test_rules_and_structures_hold_for_what_is_inside_wrappers() -> None:
+    """A rule goes by the wrapper's name and type; a structure by the kernels inside."""
+    skip = [{"type": "TimeDistributed", "skip": True}]
+    dense = layers.TimeDistributed(layers.Dense(20))
+    assert only(dense, 5, 12, layers=skip).reason == "a rule skips it (type TimeDistributed)"
+    block = {"type": "block", "block_size": [1, 4]}
+    assert only(dense, 5, 12, structure=block).target_sparsity == 0.8
+    conv = layers.TimeDistributed(layers.Conv2D(8, 3))
+    assert "3x3x4x8" in only(conv, 2, 6, 6, 4, structure=block).reason
+    m_by_n = {"type": "m_by_n", "sparsity_m_by_n": [1, 4]}
+    lstm = layers.Bidirectional(layers.LSTM(8))
+    assert only(lstm, 6, 4, structure=m_by_n).target_sparsity == 0.25
+    odd = only(layers.Bidirectional(layers.LSTM(8)), 6, 3, structure=m_by_n)
+    assert "3x32 and 8x32" in odd.reason
+
+
+def test_what_stays_dense_inside_a_wrapper_that_is_pruned_is_said() -> None:
+    """Each reason once, after why the rest is pruned; only the rest is counted."""
+    frame = tf_keras.Sequential(
+        [
+            layers.InputLayer((9,)),
+            layers.Dense(10, trainable=False),
+            layers.Dense(10, trainable=False),
+            layers.BatchNormalization(),
+            layers.Dense(20),
+        ]
+    )
+    plan = only(layers.TimeDistributed(frame), 5, 9)
+    assert (plan.target_sparsity, plan.prunable_weights) == (0.8, 200)
+    assert plan.reason == (
+        "the schedule; but inside it: this Dense layer is frozen (trainable is false); "
+        "tfmot leaves the weights of BatchNormalization layers dense"
+    )
 
 
 def test_blocks_are_for_kernels_of_two_dimensions() -> None:

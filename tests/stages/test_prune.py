@@ -250,6 +250,32 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
 
 
+def test_masks_are_applied_inside_wrappers() -> None:
+    """In nested models, shared wrappers and both directions: each kernel has its own zeros, biases
+    none; and the stripped model has the layers and the parameters that it had.
+    """
+    tf_keras.utils.set_random_seed(9)
+    shared = layers.TimeDistributed(layers.Dense(10), name="shared")
+    inner = tf_keras.Sequential([layers.InputLayer((6, 10)), shared], name="inner")
+    both = layers.Bidirectional(layers.SimpleRNN(12, return_sequences=True), name="both")
+    given = tf_keras.Input((6, 10))
+    model = tf_keras.Model(given, both(inner(shared(given))))
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.7})
+    plans = plan_layers(model, config)
+    before = [it.numpy() for it in model.weights]
+    wrapped, watch = train(model, targets(plans, "m"), config, plan_window(config, 6), 6)
+    assert len(watch.masks) == 6 * 2
+    stripped = strip(wrapped, model)
+    assert [type(it) for it in stripped.layers] == [type(it) for it in model.layers]
+    assert [it.shape for it in stripped.weights] == [it.shape for it in before]
+    zeros = [np.mean(it.numpy() == 0) for it in stripped.weights if len(it.shape) == 2]
+    assert zeros == pytest.approx([0.7] * 5, abs=0.005)
+    assert not any((it.numpy() == 0).any() for it in stripped.weights if len(it.shape) == 1)
+    assert [it.achieved_sparsity for it in results(plans, stripped)] == pytest.approx(
+        [0.7, 0.7], abs=0.005
+    )
+
+
 def test_a_frozen_layer_is_left_dense_though_another_one_has_its_name() -> None:
     """Branches made by one function name their layers alike; only the one in training is pruned."""
 
@@ -281,6 +307,28 @@ def test_tied_weights_that_miss_the_target_are_warned_of_with_both_figures() -> 
     assert "dense" in warning
     assert "0.3000" in warning
     assert "0.5000" in warning
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_weights_that_once_were_integers_are_pruned_as_far_as_ties_let_them(bits: int) -> None:
+    """All are multiples of one step. tfmot keeps every weight of the threshold's magnitude, so it
+    never prunes too much; where it prunes too little by more than the tolerance it is warned of.
+    """
+    model = dense_model(40, 40)
+    kernel, bias = model.get_layer("dense").get_weights()
+    step = np.abs(kernel).max() / (2 ** (bits - 1) - 1)
+    kernel = np.rint(kernel / step) * step
+    model.get_layer("dense").set_weights([kernel, bias])
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.5})
+    plans = plan_layers(model, config)
+    wrapped, _ = train(model, targets(plans, "m"), config, Window(1, 100, 100), 1)
+    (found,) = results(plans, strip(wrapped, model))
+    threshold = np.sort(np.abs(kernel), axis=None)[800]
+    below = np.mean(np.abs(kernel) < threshold * 0.999)
+    assert found.achieved_sparsity == pytest.approx(below)
+    assert found.achieved_sparsity < 0.5
+    warnings = check_reached([found])
+    assert [f"{below:.4f}" in it and "0.5000" in it for it in warnings] == [True] * (bits == 4)
 
 
 def test_a_model_in_which_nothing_was_pruned_is_an_error() -> None:

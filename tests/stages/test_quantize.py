@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from job.errors import StageError
 from job.manifest.outputs import QuantizeConfig
-from job.metrics.litert import custom_operators, predictor
+from job.metrics.litert import custom_operators, predictor, tensors
 from job.stages.quantize import quantize
 
 layers = tf_keras.layers
@@ -266,6 +266,33 @@ def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
     rows = np.random.default_rng(0).normal(size=(7, 6, 4)).astype("float32")
     answers = predictor(path, ["input_1"], 1)((rows,))
     np.testing.assert_allclose(answers, model(rows).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16x8"])
+def test_loops_are_refused_before_they_are_calibrated(kind: str, tmp_path: Path) -> None:
+    """TFLite's calibrator crashes on them; an LSTM and unrolled layers are no loops."""
+    rows = np.random.default_rng(0).normal(size=(20, 4, 8)).astype("float32")
+    path = tmp_path / "rnn.tflite"
+    model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.GRU(8)])
+    with pytest.raises(StageError, match="unroll=True"):
+        quantize(model, variant(kind), (rows,), path)
+    model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.GRU(8, unroll=True)])
+    quantize(model, variant(kind), (rows,), path)
+    assert path.exists()
+
+
+def test_an_integer_lstm_answers_as_the_model_does(tmp_path: Path) -> None:
+    """In integers throughout."""
+    tf_keras.utils.set_random_seed(4)
+    rows = np.random.default_rng(0).normal(size=(20, 4, 8)).astype("float32")
+    model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.LSTM(8)])
+    path = tmp_path / "rnn.tflite"
+    quantize(model, variant("int8"), (rows,), path)
+    expected = model(rows).numpy()
+    answers = predictor(path, ["input_1"], 1)((rows,))
+    np.testing.assert_allclose(answers, expected, atol=0.05 * np.ptp(expected))
+    floats = [it.name for it in tensors(path) if it.dtype.startswith("float")]
+    assert floats == []
 
 
 def test_an_open_length_is_taken_from_a_row_of_the_data(tmp_path: Path) -> None:
