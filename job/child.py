@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from job.errors import (
     BugError,
@@ -30,7 +31,10 @@ from job.errors import (
     is_disk_full,
 )
 from job.progress import Emit, Event, Journal
-from job.result import WorkResult
+from job.result import InspectedModel, WorkResult
+
+if TYPE_CHECKING:
+    from job.models.judge import Judged
 
 SCRATCH = "Writing to scratch"
 # How often a folder is removed that is still written to: for about a second.
@@ -41,17 +45,23 @@ LEAST_FREE_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Task:
-    """What the child is to do: the manifest, and local paths."""
+    """What the child is to do, with local paths."""
 
-    manifest: dict[str, Any]
+    kind: Literal["transform", "inspect"]
     model: str
-    """The model file."""
-    dataset: str
-    """The data set's file."""
+    """The model: a file or a folder."""
+    model_name: str
+    """What it is called in messages."""
     output: str
     """An empty folder for what is made."""
     scratch: str
     """The folder that holds ``output``; gone when the run is over, however it ends."""
+    trust: bool = False
+    """Whether code that the model carries may run."""
+    manifest: dict[str, Any] | None = None
+    """The job; None where the model is only inspected."""
+    dataset: str = ""
+    """The data set's file; empty where the model is only inspected."""
 
 
 def main() -> None:
@@ -70,11 +80,10 @@ def main() -> None:
 
 
 def _work(task: Task, emit: Emit) -> Event:
+    journal = Journal(emit)
     try:
-        transform = _import_transform()
-        result = transform(
-            task.manifest, task.model, task.dataset, Path(task.output), Journal(emit)
-        )
+        judged = _scan(task, journal)
+        result = WORK[task.kind](task, judged, journal)
         return {"event": "work_result", "result": result.model_dump(mode="json")}
     except (Exception, MemoryError) as error:  # noqa: BLE001 - the parent must be told whatever it is
         with contextlib.suppress(OSError):  # the log may be on a full disk
@@ -118,19 +127,61 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def _import_transform() -> Callable[..., WorkResult]:
+def _scan(task: Task, journal: Journal) -> Judged:
+    """Judge the model before TensorFlow is imported, in which it could run."""
+    with journal.stage("scan") as stage:
+        from job.models.judge import judge, refuse_dangers  # the parent imports this module too
+
+        judged = judge(Path(task.model), task.model_name)
+        stage.decide(f"{judged.format}, saved by Keras {judged.keras_version}")
+        if task.kind == "transform" and not task.trust:
+            refuse_dangers(judged)
+        if task.trust:
+            for it in judged.dangers:
+                journal.warn(f"model.trust let code of the model run, in {it.layer}: {it.what}")
+        return judged
+
+
+def _transform(task: Task, judged: Judged, journal: Journal) -> WorkResult:
+    with journal.stage("import"):
+        _import_tensorflow()
+    from job.transform import transform
+
+    assert task.manifest is not None  # the task is to carry it out
+    return transform(task.manifest, judged, Path(task.dataset), Path(task.output), journal)
+
+
+def _inspect(_: Task, judged: Judged, journal: Journal) -> InspectedModel:
+    if judged.dangers:  # nothing of it is loaded
+        return InspectedModel(
+            format=judged.format,
+            keras_version=judged.keras_version,
+            dangers=[f"{it.what} (layer {it.layer})" for it in judged.dangers],
+        )
+    with journal.stage("import"):
+        _import_tensorflow()
+    from job.examine import examine
+
+    return examine(judged, journal)
+
+
+WORK: dict[str, Callable[[Task, Judged, Journal], WorkResult | InspectedModel]] = {
+    "transform": _transform,
+    "inspect": _inspect,
+}
+
+
+def _import_tensorflow() -> None:
     """Import what needs TensorFlow, with the garbage collector out of the way: importing makes
     many objects that stay, which it would look at again and again, then and in all the run.
     """
     gc.disable()
     # tf_keras imports SciPy for image augmentation and does without; it takes a quarter second.
     sys.modules["scipy"] = None  # type: ignore[assignment]  # how Python marks it as missing
-    from job.transform import transform
-
+    importlib.import_module("job.transform")
     del sys.modules["scipy"]
     gc.freeze()
     gc.enable()
-    return transform
 
 
 def _error_event(error: ParedownError) -> Event:

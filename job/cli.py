@@ -29,12 +29,13 @@ from job import __version__
 from job.errors import (
     GATE_MISSED_EXIT_CODE,
     BugError,
+    InputError,
     InterruptedRunError,
     ManifestError,
     ParedownError,
     from_os_error,
 )
-from job.progress import ScreenKind, open_screen
+from job.progress import Event, ScreenKind, open_screen
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -125,6 +126,32 @@ def validate(
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
     raise typer.Exit(worst)
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="The model: a path or a file:// URI.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
+    ] = False,
+) -> None:
+    """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
+    from job.inspection import inspect_model
+    from job.report.inspection import text
+
+    gc.enable()
+    result = inspect_model(model, Path.cwd(), _say_stage, verbose=verbose)
+    _say(result.model_dump_json(indent=2) if as_json else text(result))
+    if result.dangers:
+        what = f"The model could run code, in {len(result.dangers)} places."
+        raise InputError(what, where=model, hint="Replace what is listed with built-in layers.")
+
+
+def _say_stage(event: Event) -> None:
+    """Show on a terminal that something goes on; warnings are in the result."""
+    if event["event"] == "stage_started" and sys.stderr.isatty():
+        typer.echo(f"{event['stage']} ...", err=True)
 
 
 @app.command()

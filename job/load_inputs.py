@@ -18,8 +18,10 @@ from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.objective import choose
 from job.metrics.quality import Predict, keras_predictor
-from job.models import h5, layers
-from job.models.load import ModelFile, read
+from job.models import folder, layers
+from job.models.judge import Judged
+from job.models.load import SUFFIXES, ModelFile, optimizer_bytes
+from job.models.load import load as load_model
 from job.progress import Journal, Stage
 
 
@@ -27,7 +29,7 @@ from job.progress import Journal, Stage
 class Files:
     """Where things are."""
 
-    model: Path
+    model: Judged
     dataset: Path
     output: Path
     """The folder of the results; the model is copied there."""
@@ -58,9 +60,8 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     Raises:
         InputError: Where an input is refused.
     """
-    found = read(files.model)
-    stage.decide(f"a .{found.format} file, saved by Keras {found.keras_version}")
-    state = h5.optimizer_bytes(files.model)
+    found = load_model(files.model, trust=job.model.trust)
+    state = optimizer_bytes(files.model)
     if state:
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
@@ -80,9 +81,17 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         input_names=[spec.name for spec in specs],
         threads=machine.cores(),
     )
-    copy = files.output / f"baseline.{found.format}"
-    shutil.copyfile(files.model, copy)
+    copy = files.output / f"baseline{SUFFIXES[found.format]}"
+    _copy(files.model, copy)
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
     baseline = KerasFile(copy, found.format, found.original, measured, specs, [output], state)
     return Loaded(found, predict, baseline, dataset, ruler)
+
+
+def _copy(model: Judged, path: Path) -> None:
+    if model.path.is_dir():
+        with path.open("wb") as file:
+            folder.pack(model.path, file, model.where)
+    else:
+        shutil.copyfile(model.path, path)

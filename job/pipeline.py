@@ -19,9 +19,11 @@ from pydantic import ValidationError
 
 from job import machine, worker
 from job.child import Task
-from job.errors import InputError, InterruptedRunError, ManifestError
+from job.errors import InputError, InterruptedRunError, ManifestError, from_os_error
+from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
+from job.models import folder
 from job.progress import Event, Screen
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
@@ -56,8 +58,8 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
     started = time.time()
     destination = local_path(job.destination.uri, base)
     inputs = {
-        "model": _fetch(job.model.uri, job.model.sha256, base, "Reading the model"),
-        "dataset": _fetch(job.dataset.uri, job.dataset.sha256, base, "Reading the data set"),
+        "model": find_model(job.model, base),
+        "dataset": _find_dataset(job.dataset, base),
     }
     run_id = _run_id(job, inputs)
     with local.claimed(destination, watched.wait):
@@ -72,13 +74,16 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
         with local.scratch() as scratch:
             output = scratch / "output"
             task = Task(
-                manifest=job.model_dump(mode="json"),
+                kind="transform",
                 model=str(local_path(job.model.uri, base)),
-                dataset=str(local_path(job.dataset.uri, base)),
+                model_name=str(local_path(job.model.uri, base)),
                 output=str(output),
                 scratch=str(scratch),
+                trust=job.model.trust,
+                manifest=job.model_dump(mode="json"),
+                dataset=str(local_path(job.dataset.uri, base)),
             )
-            work = worker.run(task, watched.show, verbose=verbose)
+            work = WorkResult.model_validate(worker.run(task, watched.show, verbose=verbose))
             result = _assemble(job, inputs, run_id, work, started)
             local.write_json(output / MANIFEST_FILE, result.manifest)
             local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
@@ -107,21 +112,36 @@ class _Watched:
         self.warn("Another run is writing to this destination; this one waits for its end.")
 
 
-def _fetch(uri: str, pinned: str | None, base: Path, doing: str) -> InputResult:
-    """Find an input and take its digest.
+def find_model(model: ModelConfig, base: Path) -> InputResult:
+    """Find a model and take its digest: of a file, or of a folder's files in a tar.
 
     Raises:
         InputError: Where it is missing, can't be read, or has another digest than the pinned one.
     """
-    path = local_path(uri, base)
-    size, digest = local.measure(path, doing)
-    if pinned is not None and digest != pinned.lower():
+    path = local_path(model.uri, base)
+    doing = "Reading the model"
+    if not path.is_dir():
+        return _pinned(model, path, local.measure(path, doing))
+    try:
+        return _pinned(model, path, folder.measure(path, str(path)))
+    except OSError as error:
+        raise from_os_error(error, doing, writing=False) from None
+
+
+def _find_dataset(dataset: NpzConfig, base: Path) -> InputResult:
+    path = local_path(dataset.uri, base)
+    return _pinned(dataset, path, local.measure(path, "Reading the data set"))
+
+
+def _pinned(asked: ModelConfig | NpzConfig, path: Path, found: tuple[int, str]) -> InputResult:
+    size, digest = found
+    if asked.sha256 is not None and digest != asked.sha256.lower():
         raise InputError(
-            f"{doing} failed: the file's SHA-256 is {digest}, the manifest pins {pinned}.",
+            f"The file's SHA-256 is {digest}, the manifest pins {asked.sha256}.",
             where=str(path),
             hint="It is another file than the one that was meant, or it is damaged.",
         )
-    return InputResult(uri=uri, bytes=size, sha256=digest)
+    return InputResult(uri=asked.uri, bytes=size, sha256=digest)
 
 
 def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
@@ -161,7 +181,9 @@ def _earlier_result(destination: Path, job: JobConfig, run_id: str) -> Result | 
 def _planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
     stages = ["baseline", *(["prune"] if job.prune else [])]
-    models = [f"{stage}.{suffix}" for stage in stages for suffix in ("h5", "keras")]
+    models = [
+        f"{stage}.{suffix}" for stage in stages for suffix in ("h5", "keras", "savedmodel.tar")
+    ]
     models += [f"{name}.tflite" for name in job.variants]
     suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]
     return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]

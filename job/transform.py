@@ -6,6 +6,7 @@ parent publishes.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +35,8 @@ from job.metrics.artifact import (
 from job.metrics.gates import losses_of_quality
 from job.metrics.quality import evaluate, keras_predictor
 from job.models import layers, load
-from job.models.load import ModelFile
+from job.models.judge import Judged
+from job.models.load import SUFFIXES, ModelFile
 from job.progress import Journal, Stage
 from job.result import (
     ArtifactResult,
@@ -71,14 +73,14 @@ class Pruned:
 
 
 def transform(
-    manifest: dict[str, Any], model_file: str, dataset_file: str, output: Path, journal: Journal
+    manifest: dict[str, Any], model: Judged, dataset: Path, output: Path, journal: Journal
 ) -> WorkResult:
     """Do the work.
 
     Args:
         manifest: The manifest, with its defaults.
-        model_file: The model, a local path.
-        dataset_file: The data set, a local path.
+        model: The model, judged.
+        dataset: The data set, a local path.
         output: An empty folder; the model files and their encodings go here.
         journal: Is told what happens.
 
@@ -91,10 +93,11 @@ def transform(
     with Encoder(job.codecs, machine.cores()) as encoder:
         work = Work(job, output, journal, encoder)
         with journal.stage("load") as stage:
-            files = load_inputs.Files(Path(model_file), Path(dataset_file), output)
+            files = load_inputs.Files(model, dataset, output)
             loaded = load_inputs.load(job, files, stage, journal)
         baseline = _measure_baseline(work, loaded)
         pruned = _prune(work, loaded)
+        gc.collect()  # wrappers, masks and moments hold each other, five times the weights
         variants = _quantize(work, loaded, pruned)
         measured = [baseline, *_evaluate(work, loaded, pruned, baseline, variants)]
         artifacts = _latency(work, loaded.ruler, _encodings(work, measured))
@@ -131,7 +134,7 @@ def _prune(work: Work, loaded: Loaded) -> Pruned:
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped, epochs = _fine_tune(work, loaded, targets, config, stage)
     with work.journal.stage("strip") as stage:
-        file = work.output / f"prune.{loaded.file.format}"
+        file = work.output / f"prune{SUFFIXES[loaded.file.format]}"
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
         work.encoder.add(file)
         found = layers.results(plans, reloaded.model)
@@ -250,7 +253,11 @@ def _latency(work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]) -> l
     with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):
             path = work.output / artifact.path
-            model = None if artifact.format == "tflite" else load.read(path).original
+            model = (
+                None
+                if artifact.format == "tflite"
+                else load.read(path, trust=work.job.model.trust).original
+            )
             found = measure_latency(artifact, work.output, model, ruler)
             timed.append(artifact.model_copy(update={"latency_ms": found}))
             stage.advance(done, len(artifacts))

@@ -17,14 +17,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from job.child import Task
-from job.errors import BY_NAME, BugError, ParedownError, StageError, from_os_error
+from job.errors import BY_NAME, BugError, InputError, ParedownError, StageError, from_os_error
 from job.progress import Emit, Event
-from job.result import WorkResult
 
 # Least rights: what the child needs to run, by name. A prefix would let credentials in (TF_VAR_...
 # and TF_TOKEN_... are Terraform's).
@@ -41,8 +40,10 @@ ENVIRONMENT = frozenset(
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
 SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
-# The stage before the first one of the child's own: it imports TensorFlow.
+# What the child does before its first stage.
 STARTING = "start"
+# Here files are read that strangers made, by libraries that damaged files are known to crash.
+READING = ("scan", "load")
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
@@ -52,7 +53,7 @@ class _Death:
     stage: str
 
 
-def run(task: Task, emit: Emit, *, verbose: bool) -> WorkResult:
+def run(task: Task, emit: Emit, *, verbose: bool) -> dict[str, Any]:
     """Do a task in a child process; a child that crashes is tried once more with AVX2.
 
     Args:
@@ -60,14 +61,20 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> WorkResult:
         emit: Is given the child's events.
         verbose: Whether TensorFlow's own messages are shown.
 
+    Returns:
+        The child's result, as JSON; its ``warnings`` say what became of a first child.
+
     Raises:
-        ParedownError: What the child raised; or a StageError where it died twice, or was killed.
+        ParedownError: What the child raised; or a StageError where it died twice, or was killed;
+            or an InputError where it died while it read the model.
     """
     first = _attempt(task, emit, {}, verbose=verbose)
-    if isinstance(first, WorkResult):
+    if not isinstance(first, _Death):
         return first
     if first.signal not in CRASHES:
         raise _killed(first)
+    if first.stage == "scan":  # TensorFlow has no part in it, so AVX2 changes nothing
+        raise _unreadable(task, first)
     message = (
         f"The worker process died in stage {first.stage} ({_name(first.signal)}), which TensorFlow "
         "is known to do on CPUs with AVX-512; it is tried once more with ONEDNN_MAX_CPU_ISA=AVX2."
@@ -76,10 +83,12 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> WorkResult:
     shutil.rmtree(task.output)
     Path(task.output).mkdir()
     second = _attempt(task, emit, SAFER, verbose=verbose)
-    if isinstance(second, WorkResult):
-        return second.model_copy(update={"warnings": [message, *second.warnings]})
+    if not isinstance(second, _Death):
+        return second | {"warnings": [message, *second["warnings"]]}
     if second.signal not in CRASHES:
         raise _killed(second)
+    if second.stage in READING:
+        raise _unreadable(task, second)
     raise StageError(
         f"The worker process died twice: in stage {first.stage} ({_name(first.signal)}), and with "
         f"ONEDNN_MAX_CPU_ISA=AVX2 in stage {second.stage} ({_name(second.signal)}).",
@@ -89,8 +98,13 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> WorkResult:
     )
 
 
-def _finished(stage: str, seconds: float) -> Event:
-    return {"event": "stage_finished", "stage": stage, "seconds": round(seconds, 3)}
+def _unreadable(task: Task, death: _Death) -> InputError:
+    return InputError(
+        f"Reading the model crashed the worker process ({_name(death.signal)}, stage "
+        f"{death.stage}): the file is damaged, or made to do harm.",
+        where=task.model_name,
+        hint="Load the model where it was trained, and save it again.",
+    )
 
 
 def _name(number: int) -> str:
@@ -114,12 +128,10 @@ def _killed(death: _Death) -> StageError:
 
 def _attempt(
     task: Task, emit: Emit, settings: dict[str, str], *, verbose: bool
-) -> WorkResult | _Death:
+) -> dict[str, Any] | _Death:
     """Run one child to its end, however it ends."""
     log = Path(task.scratch) / "worker.log"
     stage = STARTING
-    started = time.perf_counter()
-    emit({"event": "stage_started", "stage": stage})
     try:
         child = _start(task, log, settings, verbose=verbose)
     except OSError as error:
@@ -138,12 +150,11 @@ def _attempt(
             event: Event = json.loads(line)
             match event["event"]:
                 case "work_result":
-                    return WorkResult.model_validate(event["result"])
+                    result: dict[str, Any] = event["result"]
+                    return result
                 case "work_error":
                     raise _from_event(event)
                 case "stage_started":
-                    if stage == STARTING:
-                        emit(_finished(stage, time.perf_counter() - started))
                     stage = event["stage"]
             emit(event)
         status = child.wait()

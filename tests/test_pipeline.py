@@ -142,8 +142,8 @@ def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"none")
     job = read_manifest(json.dumps(MINIMAL), "here.json")
     inputs = {
-        "model": pipeline._fetch("m.h5", None, tmp_path, ""),
-        "dataset": pipeline._fetch("d.npz", None, tmp_path, ""),
+        "model": pipeline.find_model(job.model, tmp_path),
+        "dataset": pipeline._find_dataset(job.dataset, tmp_path),
     }
     update = {"run_id": pipeline._run_id(job, inputs)}
     result = make_result(tmp_path / "out").model_copy(update=update)

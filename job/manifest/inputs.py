@@ -1,8 +1,8 @@
 """What goes in: the trained model and the data set."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from job.manifest.fields import Config, Positive, Sha256, Uri
 
@@ -13,9 +13,22 @@ class ModelConfig(Config):
     """The trained model."""
 
     uri: Uri
-    """Where the model file is; a relative URI is relative to the manifest."""
+    """Where the model is: a ``.h5``, ``.hdf5`` or ``.keras`` file, or a SavedModel as a folder, a
+    zip or a tar. A relative URI is relative to the manifest."""
     sha256: Sha256 | None = None
-    """The file's SHA-256, in hexadecimal. A file with another one is refused."""
+    """Its SHA-256, in hexadecimal; ``paredown inspect`` prints it. Another model is refused."""
+    trust: bool = False
+    """Whether code that the model carries (``Lambda`` layers and the like) may run. It needs a
+    pinned ``sha256``, so that it is the code that somebody has looked at."""
+
+    @model_validator(mode="after")
+    def _trust_is_pinned(self) -> Self:
+        if self.trust and self.sha256 is None:
+            raise ValueError(
+                "trust lets the model's code run, so it needs the sha256 of the model that you "
+                "have looked at; `paredown inspect` prints it"
+            )
+        return self
 
 
 class SplitConfig(Config):

@@ -39,7 +39,7 @@ class KerasFile:
     """A model's file and the model that was read from it, of Keras 2 or 3."""
 
     path: Path
-    format: Literal["h5", "keras"]
+    format: Literal["h5", "keras", "saved_model"]
     model: Any
     predict: Predict
     """The model's forward pass; it follows the model's weights."""

@@ -96,7 +96,8 @@ def _check_integer(
 def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) -> list[str]:
     promised = KERNEL_DTYPES[kind]
     constants = [it for it in tensors if it.values is not None and it.dtype in NUMBERS]
-    other = [it for it in constants if it.elements >= SMALL and it.dtype != promised]
+    kernels = [it for it in constants if it.rank >= 2 and it.elements >= SMALL]
+    other = [it for it in kernels if it.dtype != promised]
     found = ", ".join(f"{it.name} ({it.dtype})" for it in other[:5])
     # An operator is left in float as a whole: a Conv3D always, an LSTM for one small kernel.
     some = kind == "dynamic_range" and any(it.dtype == promised for it in constants)
@@ -110,5 +111,5 @@ def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) 
         return [f"{len(other)} kernels stay float, since their operators do: {found}"]
     small = [it for it in constants if it.dtype == "float32"]
     if kind == "dynamic_range" and small:
-        return [f"{len(small)} tensors of fewer than {SMALL:,} elements stay float32"]
+        return [f"{len(small)} tensors stay float32: biases, and what has under {SMALL:,} elements"]
     return []

@@ -1,46 +1,92 @@
 """What a model's configuration may name: Keras's own classes that carry no code and open no file.
 
-The lists are read off the installed Keras, so that they grow with it; what is dangerous in them
-is named here.
+The names are written out, so that a model is judged before TensorFlow is imported, and so that
+what a new Keras brings is looked at before it is let in: a test compares them with the Keras that
+is installed.
 """
-
-from __future__ import annotations
-
-import inspect
-from functools import cache
-
-import tf_keras
 
 # They carry code, or run code that they name.
 CARRY_CODE = frozenset(
-    {
-        "Lambda",
-        "__lambda__",
-        "TFSMLayer",
-        "TorchModuleWrapper",
-        "JaxLayer",
-        "FlaxLayer",
-        "ClassMethod",
-    }
+    """
+    Lambda __lambda__ TFSMLayer TorchModuleWrapper JaxLayer FlaxLayer ClassMethod
+    """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
 # They can name a file that is read while they are built.
 READ_FILES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 # Calls of TensorFlow functions, by their names in the configuration.
 CALL_FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
-# Base classes, which are no layers of a model.
-ABSTRACT = frozenset({"Layer", "Wrapper", "AbstractRNNCell", "InputSpec"})
-CONTAINERS = frozenset({"Sequential", "Functional", "Model"})
-# Structures of the configuration itself.
-STRUCTURES = frozenset(
-    {"__keras_tensor__", "__tensor__", "__numpy__", "__tuple__", "TensorShape", "DTypePolicy"}
-    | {"Policy", "KerasTensor", "CompileConfig"}
-)
-# Ops that Keras 3 writes as layers; each is made of a layer or an arithmetic operator here.
-KERAS3_OPS = frozenset({"NotEqual", "Any"})
-
 # The modules that classes may be in; a class in another one is somebody else's.
 MODULES = ("keras", "tf_keras", "builtins")
+
+# Layers of Keras 2; those of Keras 3 alone are named so that the refusal can say that Keras 2 has
+# no such layer. ``MANY`` stands for the endings 1D, 2D and 3D.
+LAYERS = """
+    Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average
+    AvgPoolMANY AveragePoolingMANY BatchNormalization Bidirectional CategoryEncoding CenterCrop
+    Concatenate ConvMANY ConvMANYTranspose ConvLSTMMANY ConvolutionMANY ConvolutionMANYTranspose
+    CroppingMANY Dense DenseFeatures DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU
+    EinsumDense Embedding Flatten GRU GRUCell GaussianDropout GaussianNoise
+    GlobalAveragePoolingMANY GlobalAvgPoolMANY GlobalMaxPoolMANY GlobalMaxPoolingMANY
+    GroupNormalization HashedCrossing Hashing Identity InputLayer IntegerLookup LSTM LSTMCell
+    LayerNormalization LeakyReLU LocallyConnected1D LocallyConnected2D Masking MaxPoolMANY
+    MaxPoolingMANY Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RNN
+    RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation
+    RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
+    SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D SimpleRNN
+    SimpleRNNCell Softmax SpatialDropoutMANY SpectralNormalization StackedRNNCells StringLookup
+    Subtract TextVectorization ThresholdedReLU TimeDistributed UnitNormalization UpSamplingMANY
+    ZeroPaddingMANY
+"""
+KERAS3_LAYERS = """
+    AdaptiveAveragePoolingMANY AdaptiveMaxPoolingMANY AugMix AutoContrast
+    ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization GroupQueryAttention
+    MaxNumBoundingBoxes MelSpectrogram MixUp Pipeline RMSNormalization RandAugment
+    RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing
+    RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective
+    RandomPosterization RandomSaturation RandomSharpness RandomShear ReversibleEmbedding
+    STFTSpectrogram Solarization
+"""
+# How a layer is made: nothing of it is left in a trained model.
+MAKING = """
+    Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal
+    LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT
+    STFTInitializer TruncatedNormal VarianceScaling Zeros constant glorot_normal glorot_uniform
+    he_normal he_uniform identity lecun_normal lecun_uniform ones orthogonal random_normal
+    random_uniform truncated_normal variance_scaling zeros
+    L1 L1L2 L2 OrthogonalRegularizer l1 l2 l1_l2 orthogonal_regularizer
+    MaxNorm MinMaxNorm NonNeg RadialConstraint UnitNorm max_norm min_max_norm non_neg
+    radial_constraint unit_norm
+"""
+# How a model is trained; it stands in the configuration of a nested model that was compiled.
+TRAINING = """
+    Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer Muon Nadam
+    RMSprop SGD ScheduleFreeAdamW
+    CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay PiecewiseConstantDecay
+    PolynomialDecay
+    BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy
+    CategoricalFocalCrossentropy CategoricalGeneralizedCrossEntropy CategoricalHinge Circle
+    CosineSimilarity Dice Hinge Huber KLDivergence LogCosh MeanAbsoluteError
+    MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError Poisson
+    SparseCategoricalCrossentropy SquaredHinge Tversky
+    AUC Accuracy BinaryAccuracy BinaryIoU CategoricalAccuracy ConcordanceCorrelation F1Score
+    FBetaScore FalseNegatives FalsePositives IoU LogCoshError Mean MeanIoU MeanMetricWrapper
+    MeanRelativeError MeanTensor OneHotIoU OneHotMeanIoU PearsonCorrelation Precision
+    PrecisionAtRecall R2Score Recall RecallAtPrecision RootMeanSquaredError
+    SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy
+    SpecificityAtSensitivity Sum TopKCategoricalAccuracy TrueNegatives TruePositives
+"""
+# Structures of the configuration itself.
+STRUCTURES = """
+    Sequential Functional Model __keras_tensor__ __tensor__ __numpy__ __tuple__ TensorShape
+    TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
+"""
+# Functions of Keras 3 (keras.ops) that are called as layers are: those that ``keras3_ops`` makes.
+KERAS3_OPS = """
+    Absolute Any Cast Clip Cos Einsum Erf Exp ExpandDims Gelu GetItem Log Matmul Max Mean Min
+    Negative NotEqual Power Prod Relu Relu6 Rsqrt Sigmoid Silu Sin Softplus Sqrt Square Squeeze
+    Stack Sum Tanh Transpose TrueDivide Divide
+"""
 
 # Functions of TensorFlow that only compute. They are matched whole.
 HARMLESS_FUNCTIONS = frozenset(
@@ -61,30 +107,30 @@ HARMLESS_FUNCTIONS = frozenset(
     reduce_mean reduce_sum reduce_max reduce_min compat.v1.transpose compat.v1.shape
     compat.v1.gather compat.v1.nn.softmax compat.v1.squeeze compat.v1.expand_dims einsum
     image.resize broadcast_to one_hot
-    """.split()  # noqa: SIM905 - a list of strings takes four times the lines
+    """.split()  # noqa: SIM905 - as above
+)
+
+# Activations, losses and metrics, as functions.
+FUNCTION_NAMES = frozenset(
+    """
+    celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu
+    linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus
+    softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold
+    KLD MAE MAPE MSE MSLE binary_accuracy binary_crossentropy binary_focal_crossentropy
+    categorical_accuracy categorical_crossentropy categorical_focal_crossentropy
+    categorical_generalized_cross_entropy categorical_hinge circle concordance_correlation
+    cosine_similarity ctc dice hinge huber kl_divergence kld kullback_leibler_divergence log_cosh
+    logcosh mae mape mean_absolute_error mean_absolute_percentage_error mean_squared_error
+    mean_squared_logarithmic_error mse msle pearson_correlation poisson sparse_categorical_accuracy
+    sparse_categorical_crossentropy sparse_top_k_categorical_accuracy squared_hinge
+    top_k_categorical_accuracy tversky
+    """.split()  # noqa: SIM905 - as above
 )
 
 
-@cache
-def class_names() -> frozenset[str]:
-    """The names of all built-in classes that a configuration may name."""
-    rooms = (
-        tf_keras.layers,
-        tf_keras.initializers,
-        tf_keras.regularizers,
-        tf_keras.constraints,
-        tf_keras.optimizers,
-        tf_keras.optimizers.schedules,
-        tf_keras.losses,
-        tf_keras.metrics,
-    )
-    found = {name for room in rooms for name, kind in vars(room).items() if inspect.isclass(kind)}
-    return frozenset(found | CONTAINERS | STRUCTURES | KERAS3_OPS) - CARRY_CODE - ABSTRACT
+def _all(*texts: str) -> frozenset[str]:
+    names = " ".join(texts).split()
+    return frozenset(name.replace("MANY", end) for name in names for end in ("1D", "2D", "3D"))
 
 
-@cache
-def function_names() -> frozenset[str]:
-    """The names of the built-in activations, losses and metrics."""
-    rooms = (tf_keras.activations, tf_keras.losses, tf_keras.metrics)
-    found = {name for room in rooms for name, it in vars(room).items() if callable(it)}
-    return frozenset(found - {"get", "deserialize", "serialize"})
+CLASS_NAMES = _all(LAYERS, KERAS3_LAYERS, MAKING, TRAINING, STRUCTURES, KERAS3_OPS) | CALL_FUNCTIONS

@@ -1,106 +1,181 @@
-"""Judge a ``.keras`` file, which is a zip archive, before anything is unpacked.
+"""Archives (zip, tar) and folders that hold a model: judged before anything is unpacked.
 
-The cases: entries that would land elsewhere (absolute paths, ``..``, links), zip bombs, and entries
-that Keras does not write.
+The cases: entries that would land elsewhere (absolute paths, ``..``, links, devices), zip bombs,
+and names that are there twice.
 """
 
 from __future__ import annotations
 
-import json
+import shutil
 import stat
-import tempfile
+import tarfile
 import zipfile
-from collections.abc import Collection
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from job.errors import InputError
-from job.models.scan import read_config
-from job.models.scan_hdf5 import MAX_COMPRESSION, judge_hdf5
+from job.models.limits import MAX_CONFIG_BYTES, most_bytes
 
-WEIGHTS = "model.weights.h5"
-CONFIG = "config.json"
-METADATA = "metadata.json"
-# A configuration is some kilobytes for a layer; a model of a thousand layers has a few megabytes.
-MAX_JSON_BYTES = 1 << 27
-HINT = "Load the model where it was trained, and save it with model.save('model.keras')."
+HINT = "Load the model where it was trained, and save it again."
+# No model has more files; an archive of millions only takes time.
+MAX_ENTRIES = 10_000
 
 
-def judge(path: Path) -> str:
-    """Read and judge a ``.keras`` file.
+@dataclass(frozen=True)
+class Archive:
+    """An archive or a folder whose entries were judged."""
 
-    Args:
-        path: The file. Its weights are unpacked into a temporary folder to be looked at.
+    path: Path
+    where: str
+    """What it is called in messages."""
+    sizes: dict[str, int]
+    """The files in it: name, with slashes, to bytes."""
 
-    Returns:
-        The version of Keras that wrote it.
+    def read(self, name: str) -> bytes:
+        """The content of one of its small files.
+
+        Raises:
+            InputError: Where it is not there, damaged, or too large for what it should be.
+        """
+        if name not in self.sizes:
+            raise InputError(f"The model has no {name} in it.", where=self.where, hint=HINT)
+        if self.sizes[name] > MAX_CONFIG_BYTES:
+            raise InputError(
+                f"{name} has {self.sizes[name]:,} bytes, too many for a model's description.",
+                where=self.where,
+                hint=HINT,
+            )
+        with _damage_in_words(self.where), _opened(self.path, name) as file:
+            return file.read()
+
+    def unpack(self, name: str, folder: Path) -> Path:
+        """Write one of its files into a folder, under its own name.
+
+        Raises:
+            InputError: Where it is damaged.
+        """
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _damage_in_words(self.where),
+            _opened(self.path, name) as file,
+            target.open("wb") as unpacked,
+        ):
+            shutil.copyfileobj(file, unpacked, 1 << 20)
+        return target
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    bytes: int
+    is_file: bool = True
+    obstacle: str = ""
+    """Why it can't be taken, as the end of a sentence."""
+
+
+def is_archive(path: Path) -> bool:
+    """Whether it is a zip or tar archive, or a folder."""
+    return path.is_dir() or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+
+
+def judge_entries(path: Path, where: str) -> Archive:
+    """Look at what an archive or a folder says is in it.
 
     Raises:
-        InputError: Where the archive is damaged or dangerous, or its configuration is refused.
+        InputError: Where it is damaged, or an entry is dangerous.
     """
+    limit = None if path.is_dir() else most_bytes(path.stat().st_size)
+    sizes: dict[str, int] = {}
+    declared = 0
+    with _damage_in_words(where):
+        # One at a time: a bomb in a tar is found before what its header announces is unpacked.
+        for entry in _entries(path):
+            declared += entry.bytes
+            obstacle = entry.obstacle or _obstacle(entry.name)
+            if entry.name in sizes:
+                obstacle = "is there twice"
+            elif limit is not None and declared > limit:
+                obstacle = f"unpacks the file of {path.stat().st_size:,} bytes to {declared:,}"
+            elif len(sizes) >= MAX_ENTRIES:
+                obstacle = f"comes after {MAX_ENTRIES:,} others"
+            if obstacle:
+                raise InputError(
+                    f"An entry of the archive {obstacle}.",
+                    where=f"{where}, {entry.name}",
+                    hint=HINT,
+                )
+            if entry.is_file:
+                sizes[entry.name] = entry.bytes
+    return Archive(path, where, sizes)
+
+
+def _obstacle(name: str) -> str:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if ".." in parts or (parts and (parts[0].startswith("/") or ":" in parts[0])):
+        return "leads out of it"
+    return ""
+
+
+def _entries(path: Path) -> Iterator[_Entry]:
+    if path.is_dir():
+        yield from _entries_of_folder(path)
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            for item in packed.infolist():
+                kind = stat.S_IFMT(item.external_attr >> 16)
+                obstacle = ""
+                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                    obstacle = "is a link, or no plain file"
+                elif item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    # zipfile unpacks these without a bound, whatever size the entry declares.
+                    obstacle = "is packed in a way that no model is (neither stored nor deflated)"
+                yield _Entry(item.filename, item.file_size, not item.is_dir(), obstacle)
+    else:
+        with tarfile.open(path) as tape:
+            for member in tape:
+                odd = not (member.isreg() or member.isdir())
+                obstacle = "is a link, or no plain file" if odd else ""
+                name = member.name.removeprefix("./")
+                yield _Entry(name, member.size, member.isreg(), obstacle)
+
+
+def _entries_of_folder(folder: Path) -> Iterator[_Entry]:
+    for item in sorted(folder.rglob("*")):
+        name = item.relative_to(folder).as_posix()
+        if item.is_symlink() or not (item.is_file() or item.is_dir()):
+            yield _Entry(name, 0, obstacle="is a link, or no plain file")
+        elif item.is_file():
+            yield _Entry(name, item.stat().st_size)
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+    if path.is_dir():
+        with (path / name).open("rb") as file:
+            yield file
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed, packed.open(name) as file:
+            yield file
+    else:
+        with tarfile.open(path) as tape:
+            member = next(it for it in tape if it.name.removeprefix("./") == name)
+            file_in_tape = tape.extractfile(member)
+            assert file_in_tape is not None  # it is a regular file, as was seen before
+            with file_in_tape as file:
+                yield file
+
+
+@contextmanager
+def _damage_in_words(where: str) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-            for entry in entries.values():
-                _judge_entry(entry, path)
-            _judge_names(entries, path)
-            metadata = json.loads(archive.read(METADATA))
-            read_config(archive.read(CONFIG).decode(), str(path))
-            if WEIGHTS in entries:
-                _judge_weights(archive, path)
-            return str(metadata["keras_version"])
-    except InputError:
+        yield
+    except (InputError, OSError):
         raise
-    except Exception as error:  # noqa: BLE001 - zipfile, zlib and json raise all kinds
+    except Exception as error:  # noqa: BLE001 - zipfile, tarfile, zlib and lzma raise all kinds
         raise InputError(
-            f"The model file is corrupt: {type(error).__name__}: {error}.",
-            where=str(path),
-            hint=HINT,
+            f"The model file is corrupt: {type(error).__name__}: {error}.", where=where, hint=HINT
         ) from None
-
-
-def _judge_names(names: Collection[str], path: Path) -> None:
-    if CONFIG not in names or METADATA not in names:
-        raise InputError(
-            "The model file is a zip archive, and no Keras model: it has no config.json.",
-            where=str(path),
-            hint=HINT,
-        )
-
-
-def _judge_entry(entry: zipfile.ZipInfo, path: Path) -> None:
-    where = f"{path}, {entry.filename}"
-    parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-    if not parts or ".." in parts or parts[0].startswith("/") or ":" in parts[0]:
-        raise InputError("An entry of the archive leads out of it.", where=where, hint=HINT)
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        raise InputError("An entry of the archive is a link.", where=where, hint=HINT)
-    if entry.file_size > entry.compress_size * MAX_COMPRESSION + 1024:
-        raise InputError(
-            f"An entry declares {entry.file_size:,} bytes of {entry.compress_size:,} packed ones.",
-            where=where,
-            hint=HINT,
-        )
-    if entry.filename in (CONFIG, METADATA) and entry.file_size > MAX_JSON_BYTES:
-        raise InputError(
-            f"The configuration has {entry.file_size:,} bytes.", where=where, hint=HINT
-        )
-
-
-def _judge_weights(archive: zipfile.ZipFile, path: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        judge_hdf5(Path(archive.extract(WEIGHTS, folder)), str(path))
-
-
-def repack(path: Path) -> None:
-    """Write a ``.keras`` file anew without the times that Keras puts into it, so that the same
-    model gives the same bytes.
-    """
-    with zipfile.ZipFile(path) as archive:
-        contents = {name: archive.read(name) for name in sorted(archive.namelist())}
-    metadata = json.loads(contents[METADATA]) | {"date_saved": "1980-01-01@00:00:00"}
-    contents[METADATA] = json.dumps(metadata).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)

@@ -9,22 +9,25 @@ compared, and a model that answers differently is refused.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tf_keras
 
 from job.errors import InputError
 from job.models import precision
-
-# Outputs of the rebuilt model may differ by this much, for sums in another order.
-TOLERANCE = 1e-5
-SEED = 20240628
-# What a None dimension is for the comparison.
-SOME_SIZE = 32
+from job.models.compare import (
+    TOLERANCE,
+    answers,
+    difference,
+    first_different,
+    graph_of,
+    on_random_inputs,
+)
+from job.models.judge import Judged
+from job.models.keras3_ops import OPS
 
 # What only decides how a layer was made; the weights are copied anyway.
 NOT_NEEDED = ("initializer", "regularizer", "constraint", "dtype", "build_config")
@@ -32,21 +35,9 @@ NOT_NEEDED = ("initializer", "regularizer", "constraint", "dtype", "build_config
 MASKING = ("NotEqual", "Any")
 
 
-def read(path: Path) -> keras.Model:
-    """A Keras 3 model from its file, which has been judged.
-
-    Raises:
-        InputError: Where Keras can't rebuild the model.
-    """
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # noqa: BLE001 - Keras raises whatever the config makes it stumble over
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(
-            f"Keras 3 can't load the model: {type(error).__name__}: {reason[:300]}",
-            where=str(path),
-            hint="Check that keras.models.load_model loads it; it may be corrupt.",
-        ) from None
+def read(judged: Judged, *, trust: bool) -> keras.Model:
+    """A Keras 3 model from a file that was judged; ``trust`` lets its code run."""
+    return keras.models.load_model(judged.path, compile=False, safe_mode=not trust)
 
 
 def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
@@ -70,26 +61,21 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
 
     Raises:
         InputError: Where the model has no graph, a layer has no counterpart, or the outputs differ.
+        Exception: What either Keras raises, where it can't make or call a model.
     """
-    try:
-        rebuilt = _Rebuilding(where).model(model)
-        _copy(model, rebuilt)
+    rebuilding = _Rebuilding(where)
+    rebuilt = rebuilding.model(model)
+    _copy(model, rebuilt)
+    with precision.computing_in_float32(model):
+        found = difference(model, rebuilt)
+    if not found <= TOLERANCE:
         with precision.computing_in_float32(model):
-            difference = _difference(model, rebuilt)
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - either Keras raises whatever it stumbles over
-        reason = (str(error).strip().splitlines() or [""])[0]
+            first = rebuilding.first_different(model, rebuilt)
         raise InputError(
-            f"The model can't be rebuilt for Keras 2: {type(error).__name__}: {reason[:300]}",
+            f"The model answers differently when it is rebuilt for Keras 2: by {found:.2g}. The "
+            f"first layer that differs is {first}.",
             where=where,
-            hint="Check that Keras 3 loads the file and runs the model; it may be corrupt.",
-        ) from None
-    if not difference <= TOLERANCE:
-        raise InputError(
-            f"The model answers differently when it is rebuilt for Keras 2: by {difference:.2g}.",
-            where=where,
-            hint="Report the model's layers; it can't be pruned by tfmot, which needs Keras 2.",
+            hint="Replace that layer; it can't be pruned by tfmot, which needs Keras 2.",
         )
     return rebuilt
 
@@ -100,9 +86,22 @@ class _Rebuilding:
     def __init__(self, where: str) -> None:
         self._where = where
         self._made: dict[int, tf_keras.layers.Layer] = {}
+        self._tensors: dict[int, dict[int, Any]] = {}
+
+    def first_different(self, model: keras.Model, rebuilt: tf_keras.Model) -> str:
+        """The first layer of the model, in the order of its calls, that answers differently."""
+        graph = graph_of(model)
+        tensors = self._tensors[id(model)]
+        calls = [node for node in _nodes(graph) if id(node.outputs[0]) in tensors]
+        names = [node.operation.name for node in calls]
+        before = keras.Model(graph.input, [node.outputs[0] for node in calls])
+        after = tf_keras.Model(rebuilt.input, [tensors[id(node.outputs[0])] for node in calls])
+        return on_random_inputs(
+            model, lambda it: first_different(names, answers(before, it), answers(after, it))
+        )
 
     def model(self, model: keras.Model) -> tf_keras.Model:
-        graph = getattr(model, "_functional", None) or model
+        graph = graph_of(model)
         if not hasattr(graph, "_nodes_by_depth"):
             raise InputError(
                 f"The model {model.name} has no graph: it is a subclassed or unbuilt model.",
@@ -117,6 +116,7 @@ class _Rebuilding:
             )
             for it in graph.inputs
         }
+        self._tensors[id(model)] = tensors
         for node in _nodes(graph):
             self._call(node, tensors)
         ends = [
@@ -131,27 +131,42 @@ class _Rebuilding:
             return
         given = (node.arguments.args, node.arguments.kwargs)
         arguments, options = keras.tree.map_structure(lambda it: tensors.get(id(it), it), given)
-        options = {key: it for key, it in options.items() if it is not None and key != "mask"}
-        outputs = self._layer(operation)(*arguments, **options)
+        if isinstance(operation, keras.Layer):
+            options = {key: it for key, it in options.items() if _is_said(operation, key, it)}
+            outputs = self._layer(operation)(*arguments, **options)
+        else:
+            outputs = self._function(operation)(operation, *arguments, **options)
         for before, after in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
             tensors[id(before)] = after
 
-    def _layer(self, layer: keras.Operation) -> tf_keras.layers.Layer:
+    def _function(self, operation: keras.Operation) -> Callable[..., Any]:
+        kind = type(operation).__name__
+        if kind not in OPS:
+            raise InputError(
+                f"The model calls keras.ops.{kind}, which is not known here.",
+                where=f"{self._where}, layer {operation.name}",
+                hint=f"Replace it with a layer. These are known: {', '.join(OPS)}.",
+            )
+        return OPS[kind]
+
+    def _layer(self, layer: keras.Layer) -> tf_keras.layers.Layer:
         if id(layer) not in self._made:
             self._made[id(layer)] = self._make(layer)
         return self._made[id(layer)]
 
-    def _make(self, layer: keras.Operation) -> tf_keras.layers.Layer:
+    def _make(self, layer: keras.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, keras.Model):
             return self.model(layer)
         kind = getattr(tf_keras.layers, type(layer).__name__, None)
-        if kind is None or not isinstance(layer, keras.Layer):
+        if kind is None:
             raise InputError(
                 f"{layer.name} is a {type(layer).__name__}, which Keras 2 has no layer for.",
                 where=self._where,
                 hint="Replace it with a layer that both have; tfmot works with Keras 2 alone.",
             )
         config = _config(layer, kind)
+        if isinstance(layer, keras.layers.Lambda):  # it was let in by model.trust
+            return kind(layer.function, **config)
         if isinstance(layer, keras.layers.Bidirectional):
             config["backward_layer"] = self._make(layer.backward_layer)
             return kind(self._make(layer.forward_layer), **config)
@@ -162,6 +177,19 @@ class _Rebuilding:
         if isinstance(layer, keras.layers.Wrapper):
             return kind(self._make(layer.layer), **config)
         return kind(**config)
+
+
+def _is_said(layer: keras.Layer, key: str, value: Any) -> bool:
+    """Whether an argument of a call is more than a default.
+
+    Keras 3 notes ``training`` with every call and overrules it by the model's own; Keras 2 would
+    keep to it, with dropout that is off in training and a RandomFlip that is on after it. What is
+    meant by ``training=False`` is a call of a layer whose default is another, as of a backbone.
+    """
+    if key == "training":
+        usual = inspect.signature(layer.call).parameters.get("training")
+        return value is False and (usual is None or usual.default is not False)
+    return value is not None and key != "mask"
 
 
 def _origin(tensor: Any) -> keras.Operation:
@@ -200,31 +228,3 @@ def _copy(source: Any, target: Any) -> None:
             _copy(layer, twin)
         else:
             twin.set_weights(layer.get_weights())
-
-
-def _difference(model: keras.Model, rebuilt: tf_keras.Model) -> float:
-    """The largest difference between the outputs, on seeded random inputs; NaN counts as one."""
-    random = np.random.default_rng(SEED)
-    limit = _smallest_vocabulary(model)
-
-    def some(tensor: Any) -> np.ndarray:
-        shape = [2, *(size or SOME_SIZE for size in tensor.shape[1:])]
-        if limit is not None:
-            return random.integers(0, limit, shape).astype(tensor.dtype)
-        return random.random(shape).astype(tensor.dtype)
-
-    graph = getattr(model, "_functional", None) or model
-    inputs = keras.tree.map_structure(some, graph.input)
-    before, after = model(inputs, training=False), rebuilt(inputs, training=False)
-    pairs = zip(keras.tree.flatten(before), keras.tree.flatten(after), strict=True)
-    return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
-
-
-def _smallest_vocabulary(model: keras.Model) -> int | None:
-    """The smallest ``input_dim`` of the model's Embeddings, None where it has none."""
-    sizes = [
-        it.input_dim
-        for it in model._flatten_layers()  # noqa: SLF001 - public API has no walk
-        if isinstance(it, keras.layers.Embedding)
-    ]
-    return min(sizes, default=None)

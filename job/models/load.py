@@ -6,18 +6,24 @@ version of Keras that wrote it.
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models import archive, h5, precision
+from job.models import h5, precision, saved_model
+from job.models.budget import within_limits
+from job.models.compare import TOLERANCE, difference
+from job.models.judge import Format, Judged, judge, refuse_dangers
+from job.models.keras_file import repack
 
-Format = Literal["h5", "keras"]
+T = TypeVar("T")
+
+SUFFIXES: dict[Format, str] = {"h5": ".h5", "keras": ".keras", "saved_model": ".savedmodel.tar"}
 
 
 @dataclass(frozen=True)
@@ -30,42 +36,55 @@ class ModelFile:
     """The model in Keras 2 and in float32: what is pruned and converted."""
     original: Any
     """The model as it came: what is measured. Of a Keras 2 file in float32, ``model``."""
+    trusted: bool = False
+    """Whether its code may run."""
 
     @property
     def is_keras3(self) -> bool:
         """Whether Keras 3 wrote it."""
-        return not self.keras_version.startswith("2.")
+        return self.keras_version.startswith("3.")
 
 
-def read(path: Path) -> ModelFile:
+def read(path: Path, *, trust: bool = False) -> ModelFile:
     """Judge a model file, and load it.
 
     Raises:
         InputError: Where it is refused, damaged, or of a kind that is not supported.
     """
-    if zipfile.is_zipfile(path) and h5.is_hdf5(path):
-        raise InputError(
-            "The model file is an HDF5 file and a zip archive at once: one of them hides there.",
-            where=str(path),
-            hint="Load the model where it was trained, and save it again.",
-        )
-    kind: Format = "keras" if zipfile.is_zipfile(path) else "h5"
-    version = archive.judge(path) if kind == "keras" else h5.judge(path)
-    if version.startswith("2."):
-        model = h5.load(path) if kind == "h5" else _load_keras2(path)
-        precision.refuse_coarse_weights(model, str(path))
-        return ModelFile(kind, version, precision.in_float32(model), model)
-    if version.startswith("3."):
+    return load(judge(path), trust=trust)
+
+
+def load(judged: Judged, *, trust: bool = False) -> ModelFile:
+    """Load a model that was judged.
+
+    Args:
+        judged: The file.
+        trust: Whether code that it carries may run.
+
+    Raises:
+        InputError: Where the model holds what could run code, or Keras can't make it.
+    """
+    if not trust:
+        refuse_dangers(judged)
+    if judged.is_keras3:
         from job.models import keras3  # a second to import, and rarely needed
 
-        original = keras3.read(path)
-        precision.refuse_coarse_weights(original, str(path))
-        return ModelFile(kind, version, keras3.rebuild(original, str(path)), original)
-    raise InputError(
-        f"The model file was saved by Keras {version}; Keras 2 and 3 are supported.",
-        where=str(path),
-        hint="Load it with TensorFlow 2, and save it again.",
-    )
+        original = _made(lambda: keras3.read(judged, trust=trust), judged)
+        precision.refuse_coarse_weights(original, judged.where)
+        model = _made(lambda: keras3.rebuild(original, judged.where), judged)
+    else:
+        original = _made(lambda: _load_keras2(judged, trust), judged)
+        _check_inputs(original, judged.where)
+        precision.refuse_coarse_weights(original, judged.where)
+        model = precision.in_float32(original)
+    return ModelFile(judged.format, judged.keras_version, model, original, trust)
+
+
+def optimizer_bytes(judged: Judged) -> int:
+    """The bytes of the optimizer's state that a model file holds; no file made here has one."""
+    if judged.format == "saved_model":
+        return saved_model.optimizer_bytes(judged)
+    return judged.optimizer_bytes
 
 
 def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
@@ -76,8 +95,11 @@ def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
         like: The file that it was made of; its ``original`` takes the new weights.
         path: Where the file goes.
 
+    Returns:
+        What was read back: the same weights, bit by bit, and the same answers.
+
     Raises:
-        StageError: Where what was read back is not what was saved.
+        StageError: Where it is not.
     """
     if like.is_keras3:
         from job.models import keras3
@@ -88,27 +110,71 @@ def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
         if like.original is not like.model:  # of another precision, which the file keeps
             model = like.original
             model.set_weights(pruned.get_weights())
-        if like.format == "keras":
-            model.save(path)  # it is not compiled, so there is no optimizer to leave out
-        else:
-            model.save(path, include_optimizer=False, save_format="h5")
+        _save_keras2(model, like.format, path)
     if path.suffix == ".keras":
-        archive.repack(path)
+        repack(path)
     try:
-        reloaded = read(path)
+        reloaded = read(path, trust=like.trusted)
     except InputError as error:
         raise StageError(f"The saved model does not load again: {error.what}") from None
-    if len(pruned.weights) != len(reloaded.model.weights):
-        raise StageError("The saved model has other weights than before.", where=path.name)
-    for before, after in zip(pruned.weights, reloaded.model.weights, strict=True):
-        if not np.array_equal(before.numpy(), after.numpy(), equal_nan=True):
-            raise StageError("The saved model has other weights than before.", where=before.name)
+    _check_same(pruned, reloaded.model)
     return reloaded
 
 
-def _load_keras2(path: Path) -> tf_keras.Model:
+def _check_same(saved: tf_keras.Model, reloaded: tf_keras.Model) -> None:
+    if len(saved.weights) != len(reloaded.weights):
+        raise StageError("The saved model has other weights than before.")
+    for before, after in zip(saved.weights, reloaded.weights, strict=True):
+        if not np.array_equal(before.numpy(), after.numpy(), equal_nan=True):
+            raise StageError("The saved model has other weights than before.", where=before.name)
+    found = difference(saved, reloaded)
+    if not found <= TOLERANCE:
+        raise StageError(
+            f"The saved model answers differently when it is read back: by {found:.2g}.",
+            hint="Report the model's layers; it can't be saved faithfully.",
+        )
+
+
+def _save_keras2(model: tf_keras.Model, kind: Format, path: Path) -> None:
+    match kind:
+        case "h5":
+            model.save(path, include_optimizer=False, save_format="h5")
+        case "saved_model":
+            saved_model.save(model, path)
+        case "keras":
+            model.save(path)  # it is not compiled, so there is no optimizer to leave out
+
+
+def _load_keras2(judged: Judged, trust: bool) -> tf_keras.Model:
+    match judged.format:
+        case "h5":
+            return h5.load(judged.path)
+        case "saved_model":
+            return saved_model.load(judged)
+        case "keras":
+            return tf_keras.models.load_model(judged.path, compile=False, safe_mode=not trust)
+
+
+def _check_inputs(model: tf_keras.Model, where: str) -> None:
+    if not getattr(model, "inputs", None):
+        raise InputError(
+            "The model does not say what shape its inputs have.",
+            where=where,
+            hint="Build it before it is saved: model.build(...), or add an InputLayer.",
+        )
+
+
+def _made(make: Callable[[], T], judged: Judged) -> T:
+    """What ``make`` makes of a file, or a refusal in words, whatever Keras stumbles over."""
     try:
-        model = tf_keras.models.load_model(path, compile=False, safe_mode=True)
+        with within_limits(judged.weight_bytes, judged.where):
+            return make()
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - Keras raises whatever the config makes it stumble over
-        raise h5.not_rebuilt(error, path) from None
-    return h5.with_inputs(model, path)
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"Keras can't rebuild the model from its file: {type(error).__name__}: {reason[:300]}",
+            where=judged.where,
+            hint="Check that the Keras that saved it loads and runs it; it may be corrupt.",
+        ) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from job.errors import InputError
@@ -16,114 +17,123 @@ from job.models import allowed
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
 MAX_DEPTH = 400
-HINT = "Rebuild the model of built-in layers and functions; other code is not loaded."
+HINT = "Load the model where it was trained, and save it again."
+
+
+@dataclass(frozen=True)
+class Danger:
+    """Something in a model that could run code or read files when it is loaded."""
+
+    what: str
+    """A sentence."""
+    layer: str
+    """The layer that it is in, with the models around it: ``branch/crop``."""
 
 
 def read_config(text: str, where: str) -> dict[str, Any]:
-    """Parse and judge a model's configuration.
+    """Parse a model's configuration; it is data, and nothing of it is carried out.
 
     Args:
         text: JSON, as Keras wrote it.
         where: The file, for messages.
 
-    Returns:
-        The configuration.
-
     Raises:
-        InputError: Where it is corrupt, or names what could run code or read files.
+        InputError: Where it is corrupt.
     """
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The model file is corrupt: its configuration is no JSON ({error}).", where=where
+            f"The model file is corrupt: its configuration is no JSON ({error}).",
+            where=where,
+            hint=HINT,
         ) from None
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise InputError(
-            "The model file is corrupt: its configuration names no model class.", where=where
+            "The model file is corrupt: its configuration names no model class.",
+            where=where,
+            hint=HINT,
         )
-    for place, node in _objects(config, "", where):
-        _judge(node, f"{where}, layer {place.strip('/') or '(the model)'}")
     return config
 
 
-def _objects(
-    config: dict[str, Any], place: str, where: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
+    """Everything in a model's configuration that could run code or read files when it is loaded.
+
+    How the model itself was compiled is not looked at: it is never loaded.
+
+    Args:
+        config: What ``read_config`` gave.
+        where: The file, for messages.
+
+    Returns:
+        Each once, in the file's order.
+
+    Raises:
+        InputError: Where the configuration is nested beyond reason, or its classes are no names.
+    """
+    loaded = {key: value for key, value in config.items() if key != "compile_config"}
+    found = [
+        Danger(what, place.strip("/") or "(the model)")
+        for place, node in _objects(loaded, where)
+        for what in _judge(node, where)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every object of the configuration, with the names of the layers around it."""
-    pending: list[tuple[Any, str, int]] = [(config, place, 0)]
+    pending: list[tuple[Any, str, int]] = [(config, "", 0)]
     while pending:
         node, place, depth = pending.pop()
         if depth > MAX_DEPTH:
-            raise InputError("The model's configuration is nested too deeply.", where=where)
+            raise InputError(
+                "The model's configuration is nested too deeply.", where=where, hint=HINT
+            )
         if isinstance(node, dict):
             if "class_name" in node:
                 inner = node.get("config")
                 named = inner.get("name") if isinstance(inner, dict) else None
                 place = f"{place}/{named or node.get('name') or node['class_name']}"
             yield place, node
-            pending.extend((value, place, depth + 1) for value in node.values())
+            pending.extend((value, place, depth + 1) for value in reversed(node.values()))
         elif isinstance(node, list):
-            pending.extend((value, place, depth + 1) for value in node)
+            pending.extend((value, place, depth + 1) for value in reversed(node))
 
 
-def _judge(node: dict[str, Any], where: str) -> None:
+def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
     for key in ("module", "fn_module", "function_type", "module_name"):
-        if node.get(key) is not None:
-            _judge_module(node[key], where)
+        module = node.get(key)
+        if module is not None and not _is_keras(module):
+            yield f"The model names code of the module {module!r:.80}, which is not Keras's."
     if "class_name" in node:
-        _judge_class(node, where)
-
-
-def _judge_module(module: object, where: str) -> None:
-    if not isinstance(module, str) or module.split(".")[0] not in allowed.MODULES:
-        raise InputError(
-            f"The model names code of the module {module!r}, which is not Keras's.",
-            where=where,
-            hint=HINT,
-        )
-
-
-def _judge_class(node: dict[str, Any], where: str) -> None:
-    name, config = node["class_name"], node.get("config")
-    if not isinstance(name, str):
-        raise InputError(
-            f"The model file is corrupt: a class is named {name!r:.60}.", where=where, hint=HINT
-        )
-    if name in allowed.CARRY_CODE:
-        raise InputError(
-            f"The model holds a {name} layer, which is code that would run here.",
-            where=where,
-            hint="Replace it with a built-in layer (Rescaling, Reshape, ...) and save it again.",
-        )
-    if name in allowed.CALL_FUNCTIONS:
-        _judge_function(config, where)
-    elif name == "function":
-        if not isinstance(config, str) or config not in allowed.function_names():
+        name = node["class_name"]
+        if not isinstance(name, str):
             raise InputError(
-                f"The model names the unknown function {config!r:.60}.", where=where, hint=HINT
-            )
-    elif name not in allowed.class_names():
-        raise InputError(
-            f"The model holds the class {name!r}, which is not built into Keras.",
-            where=where,
-            hint=HINT,
-        )
-    if name in allowed.READ_FILES and isinstance(config, dict):
-        vocabulary = config.get("vocabulary")
-        if isinstance(vocabulary, str):
-            raise InputError(
-                f"The {name} layer reads its vocabulary from a file of its own ({vocabulary}).",
+                f"The model file is corrupt: a class is named {name!r:.60}.",
                 where=where,
-                hint="Save the model with the vocabulary in it.",
+                hint=HINT,
             )
+        yield from _judge_class(name, node.get("config"))
 
 
-def _judge_function(config: object, where: str) -> None:
-    function = config.get("function") if isinstance(config, dict) else None
-    if not isinstance(function, str) or function not in allowed.HARMLESS_FUNCTIONS:
-        raise InputError(
-            f"The model calls the function {function!r}, which is not known to be harmless.",
-            where=where,
-            hint="Replace the call with a built-in layer, and save the model again.",
-        )
+def _is_keras(module: object) -> bool:
+    return isinstance(module, str) and module.split(".")[0] in allowed.MODULES
+
+
+def _judge_class(name: str, config: object) -> Iterator[str]:
+    fields = config if isinstance(config, dict) else {}
+    if name in allowed.CARRY_CODE:
+        yield f"The model holds a {name} layer, which is code that would run here."
+    elif name in allowed.CALL_FUNCTIONS:
+        function = fields.get("function")
+        if not isinstance(function, str) or function not in allowed.HARMLESS_FUNCTIONS:
+            yield f"The model calls the function {function!r:.80}, not known to be harmless."
+    elif name == "function":
+        if not isinstance(config, str) or config not in allowed.FUNCTION_NAMES:
+            yield f"The model names the function {config!r:.80}, which is not built into Keras."
+    elif name not in allowed.CLASS_NAMES:
+        yield f"The model holds the class {name!r:.80}, which is not built into Keras."
+    if name in allowed.READ_FILES and isinstance(fields.get("vocabulary"), str):
+        vocabulary = fields["vocabulary"]
+        yield f"The model's {name} layer reads its vocabulary from another file ({vocabulary:.80})."

@@ -6,26 +6,38 @@ links, external storage and virtual data sets, with which a model file reads any
 
 from __future__ import annotations
 
-import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 
 from job.errors import InputError
+from job.models.limits import most_bytes
 
-# DEFLATE can't make data smaller than by this factor.
-MAX_COMPRESSION = 1032
 HINT = "Load the model where it was trained, and save it with model.save('model.h5')."
+# Where Keras 2, and Keras 3, put an optimizer's state.
+OPTIMIZER = ("/optimizer_weights/", "/optimizer/")
+ATTRIBUTES = ("model_config", "keras_version", "backend")
 
 
-def read_attributes(path: Path) -> dict[str, str]:
-    """What Keras writes about a model into the root's attributes.
+@dataclass(frozen=True)
+class Contents:
+    """What an HDF5 file holds."""
+
+    attributes: dict[str, str]
+    """Those of ``ATTRIBUTES`` that the root has: what Keras writes about a whole model."""
+    bytes: int
+    """What all its data sets are together, in memory."""
+    optimizer_bytes: int
+    """What an optimizer's state takes of the file: up to twice as much as the weights."""
+
+
+def judge_hdf5(path: Path, where: str) -> Contents:
+    """Look through an HDF5 file.
 
     Args:
         path: The file.
-
-    Returns:
-        Those of ``model_config``, ``keras_version`` and ``backend`` that are there.
+        where: What it is called in messages.
 
     Raises:
         InputError: Where the file is no HDF5, is damaged, leads to other files, or declares more
@@ -33,88 +45,79 @@ def read_attributes(path: Path) -> dict[str, str]:
     """
     try:
         with h5py.File(path, "r") as file:
-            _judge_links(file, path)
-            return {
-                name: value.decode() if isinstance(value, bytes) else str(value)
-                for name, value in file.attrs.items()
-                if name in ("model_config", "keras_version", "backend")
-            }
-    except OSError as error:
-        if "truncated" in str(error):
-            raise InputError(
-                "The model file is truncated: it ends before the data that it announces.",
-                where=str(path),
-                hint="Copy it again, and pin its sha256 in the manifest.",
-            ) from None
-        what = (
-            "a zip archive (a .keras file?) and no" if zipfile.is_zipfile(path) else "no readable"
-        )
-        raise InputError(
-            f"The model file is {what} HDF5 file.",
-            where=str(path),
-            hint="Give a whole Keras 2 model, saved with model.save('model.h5').",
-        ) from None
+            declared, optimizer = _judge_groups(file, path.stat().st_size, where)
+            return Contents(
+                bytes=declared,
+                optimizer_bytes=optimizer,
+                attributes={
+                    name: value.decode() if isinstance(value, bytes) else str(value)
+                    for name, value in file.attrs.items()
+                    if name in ATTRIBUTES
+                },
+            )
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - h5py raises all kinds on damaged files
+        if "truncated" in str(error):
+            raise InputError(
+                "The model file is truncated: it ends before the data that it announces.",
+                where=where,
+                hint="Copy it again, and pin its sha256 in the manifest.",
+            ) from None
         raise InputError(
-            f"The model file is corrupt: {type(error).__name__}: {error}.",
-            where=str(path),
+            f"The model file is no readable HDF5 file: {type(error).__name__}: {error}.",
+            where=where,
             hint=HINT,
         ) from None
 
 
-def judge_hdf5(path: Path, where: str) -> None:
-    """Judge an HDF5 file of weights.
-
-    Raises:
-        InputError: As ``read_attributes``; messages name ``where``.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            _judge_links(file, path)
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 - h5py raises all kinds on damaged files
-        raise InputError(
-            f"The model's weights are no readable HDF5 file: {error}.", where=where, hint=HINT
-        ) from None
-
-
-def _judge_links(file: h5py.File, path: Path) -> None:
+def _judge_groups(file: h5py.File, size: int, where: str) -> tuple[int, int]:
     """Refuse what leads out of the file, and data sets that declare more than the file holds.
 
     Links are read and not followed; a group that is linked twice is looked at once.
+
+    Returns:
+        Bytes in memory of all data sets, and bytes in the file of the optimizer's.
     """
-    size = path.stat().st_size
+    declared = optimizer = 0
     pending, seen = [file["/"]], set()
     while pending:
         group = pending.pop()
-        address = h5py.h5o.get_info(group.id).addr
-        if address in seen:
-            continue
-        seen.add(address)
         for name in group:
             link = group.get(name, getlink=True)
-            where = f"{path}, {group.name.rstrip('/')}/{name}"
+            place = f"{where}, {group.name.rstrip('/')}/{name}"
             if not isinstance(link, h5py.HardLink):
-                raise InputError("The model file links to other places.", where=where, hint=HINT)
+                raise InputError("The model file links to other places.", where=place, hint=HINT)
             item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
             if isinstance(item, h5py.Group):
                 pending.append(item)
             elif isinstance(item, h5py.Dataset):
-                _judge_dataset(item, size, where)
+                declared += _judge_dataset(item, size, place)
+                if str(item.name).startswith(OPTIMIZER):
+                    optimizer += int(item.id.get_storage_size())
+    if declared > most_bytes(size):
+        raise _shape_bomb(declared, size, where)
+    return declared, optimizer
 
 
-def _judge_dataset(data: h5py.Dataset, file_size: int, where: str) -> None:
+def _judge_dataset(data: h5py.Dataset, file_size: int, where: str) -> int:
     if data.external or data.is_virtual:
         raise InputError("The model file takes data from other files.", where=where, hint=HINT)
     if data.dtype.kind in "cV":
         raise InputError(f"The weights are {data.dtype}, not real numbers.", where=where, hint=HINT)
-    limit = file_size * (MAX_COMPRESSION if data.chunks else 1)
-    if data.size and data.nbytes > limit:
-        raise InputError(
-            f"The model file declares {data.nbytes:,} bytes in a file of {file_size:,}.",
-            where=where,
-            hint="It is damaged, or made to exhaust the memory.",
-        )
+    declared = int(data.nbytes) if data.size else 0
+    if declared > (most_bytes(file_size) if data.chunks else file_size):
+        raise _shape_bomb(declared, file_size, where)
+    return declared
+
+
+def _shape_bomb(declared: int, file_size: int, where: str) -> InputError:
+    return InputError(
+        f"The model file declares {declared:,} bytes in a file of {file_size:,}.",
+        where=where,
+        hint="It is damaged, or made to exhaust the memory.",
+    )

@@ -7,87 +7,20 @@ them. Archives carry no time stamp, so the same file gives the same bytes.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import lzma
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-import brotli
-import zopfli.gzip
-import zstandard
 
 from job.errors import StageError
 from job.manifest.outputs import LEVELS, SUFFIXES, CodecConfig
 from job.result import EncodingResult
+from job.stages.codecs import CODECS, DECODING_ERRORS
 
 # zopfli takes 1 to 20 s for each MB; above this it is left out unless max_bytes allows more.
 ZOPFLI_MAX_BYTES = 1 << 20
 ZOPFLI_ROUNDS = 15
-# The earliest time that a zip can hold; any constant would do.
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-
-
-@dataclass(frozen=True)
-class Codec:
-    """How a codec encodes and decodes.
-
-    ``encode`` takes the bytes, the level and the file's name (archives hold it).
-    """
-
-    encode: Callable[[bytes, int, str], bytes]
-    decode: Callable[[bytes], bytes]
-
-
-def _zip(data: bytes, level: int, name: str) -> bytes:
-    entry = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(entry, data, compresslevel=level)
-    return buffer.getvalue()
-
-
-def _unzip(data: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return archive.read(archive.infolist()[0])
-
-
-def _brotli(data: bytes, level: int, _: str) -> bytes:
-    return bytes(brotli.compress(data, quality=level, lgwin=brotli_window(len(data))))
-
-
-def brotli_window(size: int) -> int:
-    """The smallest window (its binary logarithm, 10 to 24) that sees all of ``size`` bytes.
-
-    A window of w sees 2**w - 16 bytes (RFC 7932, 9.1).
-    """
-    return min(24, max(10, (size + 15).bit_length()))
-
-
-CODECS: dict[str, Codec] = {
-    "zip": Codec(_zip, _unzip),
-    "gzip": Codec(lambda data, level, _: gzip.compress(data, level, mtime=0), gzip.decompress),
-    "zopfli": Codec(
-        lambda data, rounds, _: bytes(zopfli.gzip.compress(data, numiterations=rounds)),
-        gzip.decompress,
-    ),
-    "zstd": Codec(
-        lambda data, level, _: zstandard.ZstdCompressor(level=level).compress(data),
-        lambda data: zstandard.ZstdDecompressor().decompress(data),
-    ),
-    "brotli": Codec(_brotli, lambda data: bytes(brotli.decompress(data))),
-    "xz": Codec(
-        lambda data, level, _: lzma.compress(data, preset=level | lzma.PRESET_EXTREME),
-        lzma.decompress,
-    ),
-}
 
 
 def too_large(codec: CodecConfig, size: int) -> str | None:
@@ -113,19 +46,27 @@ def compress(path: Path, codec: CodecConfig) -> EncodingResult:
         OSError: Where it can't be written.
     """
     how = CODECS[codec.type]
-    data = path.read_bytes()
     target = path.with_name(path.name + SUFFIXES[codec.type])
-    target.write_bytes(how.encode(data, _level(codec), path.name))
-    encoded = target.read_bytes()
-    if how.decode(encoded) != data:
+    with target.open("wb") as file:
+        how.encode(path, file, _level(codec))
+    if not _is_whole(how.decode(target), path):
         raise StageError(
             f"The {codec.type} encoding does not decode to the file that it was made of.",
             where=target.name,
             hint="Leave this codec out, and report the file.",
         )
-    return EncodingResult(
-        path=target.name, bytes=len(encoded), sha256=hashlib.sha256(encoded).hexdigest()
-    )
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return EncodingResult(path=target.name, bytes=file.tell(), sha256=digest)
+
+
+def _is_whole(pieces: Iterable[bytes], path: Path) -> bool:
+    """Whether the pieces, compared while they are decoded, are all of the file."""
+    with path.open("rb") as file:
+        try:
+            return all(file.read(len(it)) == it for it in pieces) and not file.read(1)
+        except DECODING_ERRORS:
+            return False
 
 
 def _level(codec: CodecConfig) -> int:

@@ -113,6 +113,9 @@ def _train_function(
         for step in tf.range(first, last):
             model.train_step(batches.take(order, step))
 
+    # The sum over one device is nothing, and tf.custom_gradient, which it is written with, keeps
+    # this graph, and with it masks and moments, for as long as the process lives.
+    model.optimizer.aggregate_gradients = list
     # With its variables made beforehand, the graph is traced once and not twice.
     model.optimizer.build(model.trainable_variables)
     return train

@@ -47,7 +47,7 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "unknown field": ({"trainig": {}}, 2, "trainig: unknown field", "manifest.json"),
     "unknown scheme": ({"model": {"uri": "ftp://a/m"}}, 2, "model.uri: ftp", "manifest.json"),
     "missing model": (model("nowhere.h5"), 3, "no such file", "nowhere.h5"),
-    "model is a folder": (model(""), 3, "no plain file", "refusals"),
+    "model is a folder": (model(""), 3, "no SavedModel", "refusals"),
     "missing data": (data("nowhere.npz"), 3, "no such file", "nowhere.npz"),
     "wrong digest": ({"model": {"uri": "../text.h5", "sha256": "0" * 64}}, 3, "pins", "text.h5"),
     "no HDF5": (model("text.h5"), 3, "no readable HDF5", "text.h5"),

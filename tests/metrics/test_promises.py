@@ -105,8 +105,18 @@ def test_small_kernels_that_stay_float_are_said(files: Files) -> None:
         for it in litert.tensors(files["dynamic_range"])
         if it.values is not None and it.dtype == "float32"
     ]
-    assert said == f"{len(small)} tensors of fewer than 1,024 elements stay float32"
+    assert said == f"{len(small)} tensors stay float32: biases, and what has under 1,024 elements"
     assert any(it.values is not None and it.values.size == 120 for it in small)
+
+
+def test_a_long_bias_is_no_kernel(tmp_path: Path) -> None:
+    """A layer of 1,024 units and more has one, which dynamic_range leaves in float."""
+    model = tf_keras.Sequential(
+        [layers.InputLayer((4,)), layers.Dense(1500, bias_initializer="ones")]
+    )
+    quantize(model, variant("dynamic_range"), (np.ones((1, 4), "float32"),), tmp_path / "m.tflite")
+    (said,) = judge(variant("dynamic_range"), tmp_path / "m.tflite")
+    assert said.startswith("1 tensors stay float32")
 
 
 def test_operators_without_an_integer_kernel_do_not_stop_dynamic_range(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import tf_keras
 
 from job.errors import InputError
-from job.models import keras3
+from job.models.compare import TOLERANCE, difference
 from job.models.load import read, save
 
 layers = keras.layers
@@ -115,7 +115,7 @@ def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
     assert found.is_keras3
     assert isinstance(found.model, tf_keras.Model)
     assert found.model.count_params() == model.count_params()
-    assert keras3._difference(model, found.model) <= keras3.TOLERANCE
+    assert difference(model, found.model) <= TOLERANCE
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -129,11 +129,30 @@ def test_what_was_pruned_is_written_as_a_keras_3_file(
     found.model.set_weights([np.where(np.abs(it) < 0.1, 0, it) for it in found.model.get_weights()])
     saved = save(found.model, found, tmp_path / "pruned.keras")
     again = keras.models.load_model(tmp_path / "pruned.keras")
-    assert keras3._difference(again, found.model) <= keras3.TOLERANCE
+    assert difference(again, found.model) <= TOLERANCE
     assert saved.is_keras3
     first = (tmp_path / "pruned.keras").read_bytes()
     save(found.model, found, tmp_path / "pruned.keras")
     assert (tmp_path / "pruned.keras").read_bytes() == first
+
+
+def test_dropout_and_augmentation_are_on_in_training_alone(tmp_path: Path) -> None:
+    """Whatever Keras 3 notes with their calls; a backbone called with training=False stays so."""
+    norm = layers.BatchNormalization(momentum=0.0)
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), norm], name="backbone")
+    given = keras.Input((8, 8, 3))
+    for name, answer, changes in (
+        ("dropout", layers.Dropout(0.5)(given), True),
+        ("flip", layers.RandomFlip(seed=1)(given), True),
+        ("backbone", backbone(given, training=False), False),
+    ):
+        path = tmp_path / f"{name}.keras"
+        keras.Model(given, answer).save(path)
+        model = read(path).model
+        x = np.random.default_rng(0).random((9, 8, 8, 3)).astype("float32")
+        answers = [model(x, training=training).numpy() for training in (False, False, True)]
+        np.testing.assert_array_equal(answers[0], answers[1])
+        assert (np.abs(answers[2] - answers[0]).max() > 0.1) == changes, name
 
 
 def test_a_layer_that_keras_2_lacks_is_refused_by_name(tmp_path: Path) -> None:
@@ -175,7 +194,16 @@ def link(file: zipfile.ZipFile) -> None:
 
 
 def bomb(file: zipfile.ZipFile) -> None:
-    file.writestr("assets/zeros", bytes(1 << 24), zipfile.ZIP_BZIP2)
+    file.writestr("assets/zeros", bytes(1 << 27), zipfile.ZIP_DEFLATED)
+
+
+def packed_otherwise(file: zipfile.ZipFile) -> None:
+    file.writestr("assets/words", bytes(100), zipfile.ZIP_BZIP2)
+
+
+def understated(file: zipfile.ZipFile) -> None:
+    file.getinfo("model.weights.h5").file_size //= 2
+    file.writestr("assets/words", "so that the directory is written anew")
 
 
 @pytest.mark.parametrize(
@@ -184,13 +212,15 @@ def bomb(file: zipfile.ZipFile) -> None:
         (lambda file: file.writestr("../evil.py", "x"), "leads out of it"),
         (lambda file: file.writestr("/etc/evil", "x"), "leads out of it"),
         (link, "is a link"),
-        (bomb, "declares"),
+        (bomb, "unpacks the file of"),
+        (packed_otherwise, "packed in a way"),
+        (understated, "Bad CRC-32"),
     ],
 )
 def test_archives_that_would_do_harm_are_refused(
     change: Callable[[zipfile.ZipFile], None], says: str, tmp_path: Path
 ) -> None:
-    """Before anything is unpacked."""
+    """By the archive's directory, or while the weights are unpacked to be judged."""
     with pytest.raises(InputError, match=says):
         read(archive(tmp_path / "m.keras", change))
     assert not (tmp_path / "evil.py").exists()

@@ -15,8 +15,8 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
-from job.models.h5 import load
-from job.models.scan import read_config
+from job.models.load import read
+from job.models.scan import find_dangers, read_config
 
 layers = tf_keras.layers
 Config = dict[str, Any]
@@ -51,7 +51,7 @@ def edited(path: Path, change: Callable[[Config], Any]) -> Path:
 def refused(path: Path) -> InputError:
     """The file is refused in words for the user, before Keras sees it."""
     with pytest.raises(InputError) as caught:
-        load(path)
+        read(path)
     assert str(path) in caught.value.where
     assert "Keras can't rebuild" not in caught.value.what
     return caught.value
@@ -198,7 +198,7 @@ def test_functions_that_only_compute_pass_and_others_do_not(tmp_path: Path) -> N
     given = tf_keras.Input((4,))
     model = tf_keras.Model(given, given * 2.0)
     x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
-    np.testing.assert_array_equal(load(saved(model, tmp_path / "good.h5"))(x).numpy(), x * 2)
+    np.testing.assert_array_equal(read(saved(model, tmp_path / "good.h5")).model(x).numpy(), x * 2)
     name = tf_keras.Input((), dtype="string")
     reads = tf_keras.Model(name, tf.io.decode_raw(name, "uint8", fixed_length=4))
     assert "io.decode_raw" in refused(saved(reads, tmp_path / "bad.h5")).what
@@ -234,7 +234,7 @@ def test_weights_without_a_model_are_refused(tmp_path: Path) -> None:
     assert "model.save(" in error.hint
 
 
-@pytest.mark.parametrize("version", ["3.4.1", "3.15.0", "1.2.2", None])
+@pytest.mark.parametrize("version", ["4.0.0", "1.2.2", None])
 def test_a_file_of_another_keras_is_refused(version: str | None, tmp_path: Path) -> None:
     """By the version that the file itself gives; a file without one is from before Keras 2."""
     path = saved(small_model(), tmp_path / "m.h5")
@@ -284,5 +284,6 @@ def test_built_in_layers_wrappers_and_nested_models_pass(tmp_path: Path) -> None
     with h5py.File(path, "r") as file:
         config = json.loads(file.attrs["model_config"])
     assert read_config(json.dumps(config), str(path)) == config
+    assert find_dangers(config, str(path)) == []
     x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
-    np.testing.assert_array_equal(load(path)(x).numpy(), model(x).numpy())
+    np.testing.assert_array_equal(read(path).model(x).numpy(), model(x).numpy())

@@ -11,8 +11,8 @@ import pytest
 import tf_keras
 
 from job.errors import InputError
-from job.models.h5 import load
-from job.models.scan_hdf5 import read_attributes
+from job.models.load import read
+from job.models.scan_hdf5 import judge_hdf5
 
 layers = tf_keras.layers
 KERNEL = "model_weights/dense/dense/kernel:0"
@@ -38,9 +38,9 @@ def secret(tmp_path: Path) -> Path:
 
 def refused(path: Path) -> InputError:
     with pytest.raises(InputError) as caught:
-        read_attributes(path)
+        judge_hdf5(path, str(path))
     with pytest.raises(InputError):
-        load(path)
+        read(path)
     return caught.value
 
 
@@ -50,10 +50,10 @@ def test_a_good_file_gives_its_attributes(path: Path) -> None:
         kernel = file[KERNEL][:]
         del file[KERNEL]
         file.create_dataset(KERNEL, data=kernel, compression="gzip")
-    found = read_attributes(path)
+    found = judge_hdf5(path, str(path)).attributes
     assert set(found) == {"model_config", "keras_version", "backend"}
     assert found["keras_version"] == tf_keras.__version__
-    np.testing.assert_array_equal(load(path).get_layer("dense").kernel.numpy(), kernel)
+    np.testing.assert_array_equal(read(path).model.get_layer("dense").kernel.numpy(), kernel)
 
 
 def test_links_to_other_files_are_refused(path: Path, secret: Path) -> None:
@@ -78,7 +78,7 @@ def test_groups_that_hold_each_other_come_to_an_end(path: Path) -> None:
     """A hard link to a group above is no other place, and no endless walk."""
     with h5py.File(path, "r+") as file:
         file["model_weights/dense/above"] = file["model_weights"]
-    assert "model_config" in read_attributes(path)
+    assert "model_config" in judge_hdf5(path, str(path)).attributes
 
 
 def test_data_from_other_files_is_refused(path: Path, secret: Path) -> None:

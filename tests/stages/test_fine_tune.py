@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -169,3 +171,16 @@ def test_exponential_decay_follows_its_formula(staircase: bool) -> None:
     for step in (0, 5, 10, 25):
         power = step // 10 if staircase else step / 10
         assert float(made._learning_rate(step)) == pytest.approx(0.2 * 0.5**power, rel=1e-5)
+
+
+def test_what_training_needed_is_freed_when_it_ends() -> None:
+    """Nothing of TensorFlow keeps the optimizer's moments, which are twice the weights."""
+    model = small_model()
+    compile_model(model)
+    training = TrainingConfig(epochs=1)
+    fine_tune(model, InOrder(*rows(), BATCH), STEPS, training, dict, silent())
+    moment = weakref.ref(model.optimizer.variables[-1].handle)
+    assert moment() is not None
+    del model
+    gc.collect()
+    assert moment() is None

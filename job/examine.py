@@ -1,0 +1,123 @@
+"""Look at a model, in the child process: its layers, what can be pruned, what converts.
+
+Nothing is trained. Each quantize variant is really tried: what the converter can do is known when
+it has done it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import tf_keras
+
+from job.errors import InputError, StageError
+from job.manifest.outputs import (
+    DynamicRangeConfig,
+    Float16Config,
+    Float32Config,
+    Int8Config,
+    Int16x8Config,
+    QuantizeConfig,
+)
+from job.manifest.prune import PruneConfig
+from job.metrics import litert, promises
+from job.models import layers
+from job.models.compare import Array, on_random_inputs
+from job.models.judge import Judged
+from job.models.load import load
+from job.progress import Journal, Stage
+from job.result import InspectedLayer, InspectedModel, TensorResult, TensorSpec
+from job.stages.quantize import quantize
+
+VARIANTS: tuple[QuantizeConfig, ...] = (
+    Float32Config(type="float32"),
+    Float16Config(type="float16"),
+    DynamicRangeConfig(type="dynamic_range"),
+    Int8Config(type="int8"),
+    Int16x8Config(type="int16x8"),
+)
+
+
+def examine(judged: Judged, journal: Journal) -> InspectedModel:
+    """Load a model and look at it.
+
+    Args:
+        judged: The model; it has no dangers.
+        journal: Is told what happens.
+
+    Raises:
+        InputError: Where it can't be loaded.
+    """
+    with journal.stage("load"):
+        file = load(judged)
+        model = file.model
+        inputs, outputs = layers.signature(model, judged.where)
+    with journal.stage("convert") as stage:
+        variants = on_random_inputs(model, lambda it: _try_variants(model, it, stage))
+    return InspectedModel(
+        format=file.format,
+        keras_version=file.keras_version,
+        inputs=_tensors(inputs),
+        outputs=_tensors([outputs]),
+        parameters=int(model.count_params()),
+        layers=_layers(model),
+        choices=[
+            f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they are "
+            "taken from the data"
+            for spec in inputs
+            if None in spec.shape
+        ],
+        variants=variants,
+        warnings=journal.warnings,
+    )
+
+
+def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
+    """Every layer of the model, in its order; those without weights have no reason."""
+    plans = {plan.name: plan for plan in layers.plan_layers(model, PruneConfig())}
+    found = []
+    for path, layer in layers.layers_of(model):
+        plan = plans.get(path)
+        prunable = plan is not None and plan.target_sparsity is not None
+        found.append(
+            InspectedLayer(
+                name=path,
+                type=type(layer).__name__,
+                output_shape=str(layer.output_shape),
+                parameters=plan.parameters if plan else 0,
+                prunable_weights=plan.prunable_weights if plan else 0,
+                prunable=prunable,
+                reason=plan.reason if plan and not prunable else "",
+            )
+        )
+    return found
+
+
+def _try_variants(model: tf_keras.Model, rows: list[Array], stage: Stage) -> dict[str, str]:
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for done, variant in enumerate(VARIANTS, 1):
+            found[variant.type] = _try(
+                model, variant, rows, Path(folder) / f"{variant.type}.tflite"
+            )
+            stage.advance(done, len(VARIANTS))
+    return found
+
+
+def _try(model: tf_keras.Model, variant: QuantizeConfig, rows: list[Array], path: Path) -> str:
+    try:
+        sample = tuple(row[:1] for row in rows)
+        quantize(model, variant, tuple(rows), path, sample)
+        notes = promises.check(variant, path, *litert.describe_file(path))
+    except (StageError, InputError) as error:
+        return f"no: {error.what}"
+    return "; ".join(["converts", *notes])
+
+
+def _tensors(specs: list[TensorSpec]) -> list[TensorResult]:
+    return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]
+
+
+def _shape(spec: TensorSpec) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in spec.shape) + ")"

@@ -1,0 +1,38 @@
+"""``paredown inspect``: what a model file is, without a manifest; nothing of it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from job import worker
+from job.child import Task
+from job.manifest.inputs import ModelConfig
+from job.pipeline import find_model
+from job.progress import Emit
+from job.result import InspectResult
+from job.store import local
+from job.store.uri import local_path
+
+
+def inspect_model(uri: str, base: Path, emit: Emit, *, verbose: bool) -> InspectResult:
+    """Look at a model.
+
+    Args:
+        uri: Where the model is.
+        base: The folder that a relative URI is relative to.
+        emit: Is told what happens.
+        verbose: Whether TensorFlow's own messages are shown.
+
+    Returns:
+        What it is. Where it could run code, that is said, and nothing of it was loaded.
+
+    Raises:
+        ParedownError: Where it can't be read, is made to do harm, or can't be loaded.
+    """
+    found = find_model(ModelConfig(uri=uri), base)
+    path = str(local_path(uri, base))
+    with local.scratch() as scratch:
+        output = str(scratch / "output")
+        task = Task("inspect", path, model_name=path, output=output, scratch=str(scratch))
+        seen = worker.run(task, emit, verbose=verbose)
+    return InspectResult.model_validate(seen | found.model_dump())

@@ -1,0 +1,192 @@
+"""Judge a model file before TensorFlow is even imported: what it is, who wrote it, what it holds.
+
+A model file is somebody's program. It is read as data here, with nothing but the standard library,
+h5py and protobuf: the JSON configuration, HDF5's metadata, the archive's directory, a SavedModel's
+graph. What could run code is a danger, which only ``model.trust`` lets in; what could exhaust the
+machine or reach out of the file is refused whatever the manifest says.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+
+from job.errors import InputError
+from job.models import saved_model_format
+from job.models.archive import Archive, is_archive, judge_entries
+from job.models.scan import Danger, find_dangers, read_config
+from job.models.scan_hdf5 import judge_hdf5
+
+Format = Literal["h5", "keras", "saved_model"]
+
+WEIGHTS = "model.weights.h5"
+CONFIG = "config.json"
+METADATA = "metadata.json"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model file that may be loaded, once its dangers are looked at."""
+
+    path: Path
+    where: str
+    """What it is called in messages."""
+    format: Format
+    keras_version: str
+    config: dict[str, Any]
+    """The model's configuration, as data."""
+    weight_bytes: int
+    """What the weights are in memory, with an optimizer's."""
+    optimizer_bytes: int
+    """What an optimizer's state takes of the file; of a SavedModel, see ``saved_model``."""
+    dangers: tuple[Danger, ...]
+    archive: Archive | None
+    """What it is packed in; None for HDF5."""
+
+    @property
+    def is_keras3(self) -> bool:
+        """Whether Keras 3 wrote it."""
+        return self.keras_version.startswith("3.")
+
+
+def judge(path: Path, where: str = "") -> Judged:
+    """Judge a model file, or a folder.
+
+    Args:
+        path: The file. Weights in an archive are unpacked into a temporary folder to be looked at.
+        where: What it is called in messages; its path where left out.
+
+    Raises:
+        InputError: Where it is missing, damaged, no whole Keras model, or made to do harm.
+    """
+    where = where or str(path)
+    if not path.exists():
+        raise InputError("There is no such file.", where=where, hint="Check model.uri.")
+    hdf5 = path.is_file() and bool(h5py.is_hdf5(path))
+    if hdf5 and zipfile.is_zipfile(path):
+        raise InputError(
+            "The model file is an HDF5 file and a zip archive at once: one of them hides there.",
+            where=where,
+            hint="Load the model where it was trained, and save it again.",
+        )
+    judged = (
+        _judge_archive(path, where) if not hdf5 and is_archive(path) else _judge_h5(path, where)
+    )
+    if not judged.keras_version.startswith(("2.", "3.")):
+        raise InputError(
+            f"The model file was saved by Keras {judged.keras_version}; Keras 2 and 3 are "
+            "supported.",
+            where=where,
+            hint="Load it with TensorFlow 2, and save it again.",
+        )
+    return judged
+
+
+def refuse_dangers(judged: Judged) -> None:
+    """Raise where the model holds what could run code.
+
+    Raises:
+        InputError: With every danger.
+    """
+    if not judged.dangers:
+        return
+    hint = (
+        "Replace them with built-in layers and save the model again. If you know who made it: "
+        '"trust": true with a pinned sha256, under model in the manifest, lets its code run.'
+    )
+    layers = ", ".join(dict.fromkeys(it.layer for it in judged.dangers))
+    what = [f"layer {it.layer}: {it.what}" for it in judged.dangers]
+    if len(what) == 1:
+        what = [judged.dangers[0].what]
+    else:
+        what.insert(0, "The model could run code:")
+    raise InputError("\n  ".join(what), where=f"{judged.where}, layer {layers}", hint=hint)
+
+
+def _judge_h5(path: Path, where: str) -> Judged:
+    contents = judge_hdf5(path, where)
+    if "model_config" not in contents.attributes:
+        raise InputError(
+            "The model file holds weights only: there is no model_config in it.",
+            where=where,
+            hint="Save the whole model: model.save('model.h5'), not model.save_weights(...).",
+        )
+    config = read_config(contents.attributes["model_config"], where)
+    return Judged(
+        path=path,
+        where=where,
+        format="h5",
+        keras_version=contents.attributes.get("keras_version", "1"),
+        config=config,
+        weight_bytes=contents.bytes,
+        optimizer_bytes=contents.optimizer_bytes,
+        dangers=tuple(find_dangers(config, where)),
+        archive=None,
+    )
+
+
+def _judge_archive(path: Path, where: str) -> Judged:
+    archive = judge_entries(path, where)
+    if CONFIG in archive.sizes and METADATA in archive.sizes:
+        return _judge_keras(archive)
+    if saved_model_format.root(archive) is not None:
+        return _judge_saved_model(archive)
+    kind = "folder" if path.is_dir() else "archive"
+    raise InputError(
+        f"The model is a {kind} without a Keras model in it: neither config.json nor "
+        "saved_model.pb is there.",
+        where=where,
+        hint="Save the whole model: model.save('model.keras').",
+    )
+
+
+def _judge_keras(archive: Archive) -> Judged:
+    where = archive.where
+    try:
+        version = json.loads(archive.read(METADATA))["keras_version"]
+        text = archive.read(CONFIG).decode()
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"The model file is corrupt: its {METADATA} is damaged ({error}).",
+            where=where,
+            hint="Load the model where it was trained, and save it again.",
+        ) from None
+    config = read_config(text, where)
+    bytes_of_weights = of_optimizer = 0
+    if WEIGHTS in archive.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
+        bytes_of_weights, of_optimizer = contents.bytes, contents.optimizer_bytes
+    return Judged(
+        path=archive.path,
+        where=where,
+        format="keras",
+        keras_version=str(version),
+        config=config,
+        weight_bytes=bytes_of_weights,
+        optimizer_bytes=of_optimizer,
+        dangers=tuple(find_dangers(config, where)),
+        archive=archive,
+    )
+
+
+def _judge_saved_model(archive: Archive) -> Judged:
+    found = saved_model_format.read(archive)
+    dangers = [*find_dangers(found.config, archive.where), *found.dangers]
+    return Judged(
+        path=archive.path,
+        where=archive.where,
+        format="saved_model",
+        keras_version=found.keras_version,
+        config=found.config,
+        weight_bytes=found.weight_bytes,
+        optimizer_bytes=0,
+        dangers=tuple(dangers),
+        archive=archive,
+    )

@@ -1,0 +1,187 @@
+"""A Keras SavedModel as data: what its protobufs say, without TensorFlow.
+
+The model's configuration is in ``keras_metadata.pb`` (in ``saved_model.pb`` before TensorFlow
+2.5). The graph is never run here: the model is made anew from its configuration. It is looked at
+all the same, since whoever loads the file elsewhere runs it.
+
+Only the fields that are read are declared, by their numbers in TensorFlow's ``saved_model.proto``,
+``meta_graph.proto``, ``graph.proto``, ``function.proto``, ``saved_object_graph.proto`` and Keras's
+``saved_metadata.proto``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+
+from job.errors import InputError
+from job.models.archive import Archive
+from job.models.scan import Danger, read_config
+
+GRAPH = "saved_model.pb"
+METADATA = "keras_metadata.pb"
+VARIABLES = "variables/variables"
+HINT = "Save the whole model with Keras 2: model.save('folder', save_format='tf')."
+
+# message -> field -> (number, message or None for bytes, repeated)
+SCHEMA: dict[str, dict[str, tuple[int, str | None, bool]]] = {
+    "SavedModel": {"meta_graphs": (2, "MetaGraph", True)},
+    "MetaGraph": {"graph_def": (2, "Graph", False), "object_graph_def": (7, "Objects", False)},
+    "Graph": {"node": (1, "Node", True), "library": (2, "Library", False)},
+    "Node": {"name": (1, None, False), "op": (2, None, False)},
+    "Library": {"function": (1, "Function", True)},
+    "Function": {"node_def": (3, "Node", True)},
+    "Objects": {"nodes": (1, "Object", True)},
+    "Object": {"user_object": (4, "UserObject", False)},
+    "UserObject": {"identifier": (1, None, False), "metadata": (3, None, False)},
+    "Metadata": {"nodes": (1, "MetadataNode", True)},
+    "MetadataNode": {
+        "node_path": (3, None, False),
+        "identifier": (4, None, False),
+        "metadata": (5, None, False),
+    },
+}
+
+# Operators that read or write files, run Python, or talk to other machines. Those that every
+# SavedModel saves and restores its own variables with are none of them.
+REACH_OUT = re.compile(
+    r"(ReadFile|WriteFile|MatchingFiles|(Eager)?PyFunc(Stateless)?|LoadAndRemapMatrix"
+    r"|InitializeTableFromTextFile(V2)?|\w*Reader(V2)?|ReaderRead\w*|ImmutableConst"
+    r"|\w*(TextLine|TFRecord|FixedLengthRecord|LMDB|Sql|Snapshot|Save|Load|Cache|Generator)"
+    r"Dataset\w*|DatasetToTFRecord\w*|\w*SummaryWriter|\w*Summary(File|Db)Writer|Write\w*Summary"
+    r"|PrintV2|Debug\w+|Abort|RemoteCall|Rpc\w*|TryRpc|_?(Host)?(Send|Recv)|Collective\w+"
+    r"|RegisterDataset\w*|DataServiceDataset\w*|\w*Checkpoint(Reader)?\w*Dataset|SaveSlices"
+    r"|RestoreSlice|Xla(Host|Launch)\w*|TPU\w+|BigQuery\w+)"
+)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a SavedModel says of itself."""
+
+    config: dict[str, Any]
+    keras_version: str
+    weight_bytes: int
+    dangers: tuple[Danger, ...]
+
+
+def root(archive: Archive) -> str | None:
+    """The folder of the archive that holds the SavedModel, with a slash at its end; None where
+    there is not exactly one.
+    """
+    found = [name for name in archive.sizes if PurePosixPath(name).name == GRAPH]
+    return found[0].removesuffix(GRAPH) if len(found) == 1 else None
+
+
+def read(archive: Archive) -> Contents:
+    """Read a SavedModel as data.
+
+    Raises:
+        InputError: Where it is damaged, was not written by Keras 2, or is a subclassed model.
+    """
+    where, folder = archive.where, root(archive) or ""
+    graphs = _parse("SavedModel", archive.read(folder + GRAPH), where).meta_graphs
+    metadata = _root_metadata(archive, folder, graphs)
+    config = metadata.get("model_config") or {
+        name: metadata.get(name) for name in ("class_name", "config")
+    }
+    if not metadata.get("is_graph_network", True) or config.get("config") is None:
+        raise InputError(
+            f"The model is a subclassed one ({config.get('class_name')}): there is no graph of its "
+            "layers in it.",
+            where=where,
+            hint="Build it with the functional API, and save it again.",
+        )
+    variables = folder + VARIABLES
+    return Contents(
+        config=read_config(json.dumps(config), where),
+        keras_version=str(metadata.get("keras_version", "2.0")),
+        weight_bytes=sum(
+            size for name, size in archive.sizes.items() if name.startswith(variables + ".data")
+        ),
+        dangers=tuple(_reaching_out(graphs)),
+    )
+
+
+def _root_metadata(archive: Archive, folder: str, graphs: Any) -> dict[str, Any]:
+    """What Keras wrote about the model itself."""
+    if folder + METADATA in archive.sizes:
+        message = _parse("Metadata", archive.read(folder + METADATA), archive.where)
+        nodes = [node for node in message.nodes if node.node_path in (b"", b"root")]
+    else:
+        nodes = [it.user_object for graph in graphs for it in graph.object_graph_def.nodes[:1]]
+    models = (b"_tf_keras_model", b"_tf_keras_network", b"_tf_keras_sequential")
+    texts = [node.metadata for node in nodes if node.identifier in models]
+    if not texts:
+        raise InputError(
+            "The SavedModel holds a graph to be run and no Keras model: it was exported.",
+            where=archive.where,
+            hint=HINT,
+        )
+    return _object(texts[0], archive.where)
+
+
+def _object(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("model_config") or {}, dict):
+        raise InputError(
+            "The SavedModel is corrupt: its metadata is no JSON.", where=where, hint=HINT
+        )
+    return found
+
+
+def _reaching_out(graphs: Any) -> Iterator[Danger]:
+    """The operators of the graph that reach out of it, each kind once."""
+    names: dict[bytes, bytes] = {}
+    for graph in graphs:
+        functions = [function.node_def for function in graph.graph_def.library.function]
+        for nodes in [graph.graph_def.node, *functions]:
+            names |= {node.op: node.name for node in nodes}
+    for operator, name in sorted(names.items()):
+        op = operator.decode(errors="replace")
+        if REACH_OUT.fullmatch(op):
+            what = f"The graph has the operator {op}, which reaches out of the model."
+            yield Danger(what, name.decode(errors="replace"))
+
+
+def _parse(kind: str, content: bytes, where: str) -> Any:
+    try:
+        return _classes()[kind].FromString(content)
+    except (DecodeError, RecursionError) as error:
+        raise InputError(
+            f"The SavedModel is corrupt: it is no protobuf ({error}).", where=where, hint=HINT
+        ) from None
+
+
+@cache
+def _classes() -> dict[str, type[Message]]:
+    """The message classes of ``SCHEMA``."""
+    field_type = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="paredown.proto", package="paredown")
+    for name, fields in SCHEMA.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind, repeated) in fields.items():
+            message.field.add(
+                name=field,
+                number=number,
+                label=field_type.LABEL_REPEATED if repeated else field_type.LABEL_OPTIONAL,
+                type=field_type.TYPE_MESSAGE if kind else field_type.TYPE_BYTES,
+                type_name=f".paredown.{kind}" if kind else None,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"paredown.{name}"))
+        for name in SCHEMA
+    }

@@ -1,0 +1,63 @@
+"""budget: a model that wants more than its file can hold is refused while it is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from job.errors import InputError
+from job.models import budget
+from job.models.load import read
+
+layers = tf_keras.layers
+
+
+def changed(path: Path, change: Callable[[Any], None]) -> Path:
+    """A small model whose configuration somebody has changed."""
+    given = tf_keras.Input((4,), name="given")
+    model = tf_keras.Model(given, layers.Dense(3, name="b")(layers.Dense(3, name="a")(given)))
+    model.save(path, save_format="h5")
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        change(config["config"]["layers"])
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def test_a_layer_of_a_trillion_weights_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    """Neither layer is too large for its own output; their product is."""
+
+    def grow(found: list[Any]) -> None:
+        found[1]["config"]["units"] = found[2]["config"]["units"] = 1_000_000
+
+    path = changed(tmp_path / "m.h5", grow)
+    with pytest.raises(InputError, match=r"want 4,0.* bytes or more") as caught:
+        read(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_graph_that_keras_never_finishes_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer whose input is a call that is never made: Keras waits for it without end."""
+    monkeypatch.setattr(budget, "FLOOR_SECONDS", 1)
+
+    def mislead(found: list[Any]) -> None:
+        found[2]["inbound_nodes"][0][0][1] = 7
+
+    with pytest.raises(InputError, match="not made after 1 seconds of CPU time"):
+        read(changed(tmp_path / "m.h5", mislead))
+
+
+def test_what_a_file_holds_may_be_made(tmp_path: Path) -> None:
+    """The limits are gone afterwards."""
+    assert read(changed(tmp_path / "m.h5", lambda _: None)).model.count_params() == 27
+    large = tf.Variable(tf.zeros((1 << 25,)))
+    assert large.shape == (1 << 25,)
