@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from job.manifest.fields import Config, Positive, Sha256, Uri
+from job.manifest.fields import Config, Count, Positive, Sha256, Uri
 
 ArrayName = Annotated[str, Field(min_length=1)]
 
@@ -16,6 +16,9 @@ class ModelConfig(Config):
     """Where the model file is; a relative URI is relative to the manifest."""
     sha256: Sha256 | None = None
     """The file's SHA-256, in hexadecimal. A file with another one is refused."""
+    input_shapes: dict[Annotated[str, Field(min_length=1)], list[Count]] = Field(default={})
+    """Input name to its sizes without the samples' axis: ``{"image": [96, 96, 3]}``. For inputs
+    with open dimensions, which a .tflite has fixed; left out, they are the data set's."""
 
 
 class SplitConfig(Config):

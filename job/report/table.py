@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from job.progress import Event
-from job.result import RESULT_FILE, Result, ratio
+from job.result import RESULT_FILE, Result, metric_key, ratio
 
 FIXED = ("stage", "format")
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller", "SHA-256")
@@ -15,8 +15,16 @@ def columns(result: Result) -> list[str]:
 
 
 def _metrics(result: Result) -> list[str]:
-    """The table has room for two metrics; result.json has them all."""
-    return result.objective.metrics[:2]
+    """The table has room for two metrics, of several outputs the first ones; result.json has them
+    all.
+    """
+    outputs = result.objective
+    listed = [
+        (place, metric_key(metric, output, outputs))
+        for output, objective in outputs.items()
+        for place, metric in enumerate(objective.metrics)
+    ]
+    return [key for _, key in sorted(listed, key=lambda it: it[0])][:2]
 
 
 def rows(result: Result) -> list[list[str]]:

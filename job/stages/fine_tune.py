@@ -57,8 +57,8 @@ class Batches(Protocol):
     def order(self, epoch: int) -> tf.Tensor:
         """The order of the rows in an epoch: (rows,) int32."""
 
-    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tf.Tensor]:
-        """The batch of a step, counted from 0: inputs and targets."""
+    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tuple[tf.Tensor, ...]]:
+        """The batch of a step, counted from 0: inputs, and the targets of each output."""
 
 
 def fine_tune(
@@ -111,7 +111,9 @@ def _train_function(
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, number])
     def train(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
         for step in tf.range(first, last):
-            model.train_step(batches.take(order, step))
+            inputs, targets = batches.take(order, step)
+            # Keras wants targets in a list or dict where the outputs are in one.
+            model.train_step((inputs, tf.nest.pack_sequence_as(model.output, targets)))
 
     # With its variables made beforehand, the graph is traced once and not twice.
     model.optimizer.build(model.trainable_variables)

@@ -33,8 +33,20 @@ def test_the_table_has_room_for_two_metrics() -> None:
     """The result has them all."""
     result = make_result()
     metrics = ["accuracy", "loss", "auc"]
-    many = result.objective.model_copy(update={"metrics": metrics})
-    assert table.columns(result.model_copy(update={"objective": many}))[2:4] == metrics[:2]
+    many = result.objective["out"].model_copy(update={"metrics": metrics})
+    assert table.columns(result.model_copy(update={"objective": {"out": many}}))[2:4] == metrics[:2]
+
+
+def test_of_several_outputs_the_first_metrics_are_shown() -> None:
+    """Each output's first one, before any second one, under the names that the result has."""
+    result = make_result()
+    only = result.objective["out"]
+    several = {
+        "digit": only.model_copy(update={"metrics": ["accuracy", "auc"]}),
+        "angle": only.model_copy(update={"metrics": ["mean_absolute_error"]}),
+    }
+    columns = table.columns(result.model_copy(update={"objective": several}))
+    assert columns[2:4] == ["digit_accuracy", "angle_mean_absolute_error"]
 
 
 def test_an_optimizers_state_does_not_make_the_others_look_smaller() -> None:

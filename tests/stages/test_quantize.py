@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 from job.errors import StageError
 from job.manifest.outputs import QuantizeConfig
 from job.metrics.litert import custom_operators, predictor
-from job.stages.quantize import quantize
+from job.result import TensorSpec
+from job.stages.quantize import prepare, quantize
 
 layers = tf_keras.layers
 Array = NDArray[np.generic]
@@ -251,6 +252,15 @@ def test_a_model_that_the_converter_refuses_is_an_error_that_says_why(tmp_path: 
     assert not path.exists()
 
 
+def specs(tensors: Any, *sizes: tuple[int, ...]) -> list[TensorSpec]:
+    """Inputs, or outputs, by their layers' names; with other sizes where some are given."""
+    shapes = sizes or [tuple(it.shape[1:]) for it in tensors]
+    return [
+        TensorSpec(tensor.node.layer.name, shape, tensor.dtype.name)
+        for tensor, shape in zip(tensors, shapes, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU, layers.SimpleRNN])
 def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
     kind: type, tmp_path: Path
@@ -258,20 +268,28 @@ def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
     """With a batch of one; what the plain interpreter answers is what the model answers."""
     tf_keras.utils.set_random_seed(4)
     model = tf_keras.Sequential(
-        [layers.InputLayer((6, 4)), layers.Bidirectional(kind(5)), layers.Dense(2)]
+        [
+            layers.InputLayer((6, 4), name="series"),
+            layers.Bidirectional(kind(5)),
+            layers.Dense(2, name="two"),
+        ]
     )
     path = tmp_path / "rnn.tflite"
-    quantize(model, variant("float32"), (), path)
+    prepared, decided = prepare(model, specs(model.inputs), specs(model.outputs))
+    assert decided == ["the .tflite files take one row at a time, for the recurrent layers"]
+    quantize(prepared, variant("float32"), (), path)
     assert custom_operators(path) == []
     rows = np.random.default_rng(0).normal(size=(7, 6, 4)).astype("float32")
-    answers = predictor(path, ["input_1"], 1)((rows,))
+    (answers,) = predictor(path, ["series"], ["two"], 1)((rows,))
     np.testing.assert_allclose(answers, model(rows).numpy(), atol=1e-5)
 
 
-def test_an_open_length_is_taken_from_a_row_of_the_data(tmp_path: Path) -> None:
-    """A file of a recurrent model takes sequences of the length that the data has."""
+def test_an_open_length_gets_its_size(tmp_path: Path) -> None:
+    """A file of a recurrent model takes sequences of the length that was chosen."""
     model = tf_keras.Sequential([layers.InputLayer((None, 4)), layers.LSTM(3)])
     path = tmp_path / "rnn.tflite"
-    quantize(model, variant("float32"), (), path, (np.zeros((1, 9, 4), "float32"),))
+    prepared, decided = prepare(model, specs(model.inputs, (9, 4)), specs(model.outputs))
+    assert decided[0].endswith("as (9, 4) only")
+    quantize(prepared, variant("float32"), (), path)
     (detail,) = Interpreter(model_path=str(path)).get_input_details()
     assert list(detail["shape"]) == [1, 9, 4]
