@@ -84,18 +84,19 @@ class LossConfig(Config):
         return self
 
 
-def _loss_shape(value: object) -> str:
+def _one_loss_shape(value: object) -> str:
     """Which shape of a loss is meant: so that only that shape's mistakes are reported."""
-    if isinstance(value, LossConfig):
-        return "LossConfig"
-    if not isinstance(value, dict):
-        return "LossName"
-    return "LossConfig" if LossConfig.model_fields.keys() & value.keys() else "mapping"
+    return "LossConfig" if isinstance(value, LossConfig | dict) else "LossName"
+
+
+def _loss_shape(value: object) -> str:
+    is_mapping = isinstance(value, dict) and not LossConfig.model_fields.keys() & value.keys()
+    return "mapping" if is_mapping else _one_loss_shape(value)
 
 
 OneLoss = Annotated[
     Annotated[LossName, Tag("LossName")] | Annotated[LossConfig, Tag("LossConfig")],
-    Discriminator(_loss_shape),
+    Discriminator(_one_loss_shape),
 ]
 Loss = Annotated[
     Annotated[LossName, Tag("LossName")]
