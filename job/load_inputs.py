@@ -19,6 +19,7 @@ from job.datasets.shapes import fix_shapes
 from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import choose
+from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import h5, layers
 from job.models.load import ModelFile, read
@@ -81,13 +82,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
-    losses = [it.loss_name for it in objectives.values()]
-    check_targets(dataset, outputs, losses)
-    ranks = [
-        0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
-        for spec, loss in zip(outputs, losses, strict=True)
-    ]
-    dataset = dataset.with_target_ranks(ranks)
+    dataset = _with_checked_targets(dataset, outputs, objectives)
     ruler = Ruler(
         read=dataset.test.read,
         rows=len(dataset.test),
@@ -101,3 +96,16 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     measured = keras_predictor(found.original) if found.is_keras3 else predict
     baseline = KerasFile(copy, found.format, found.original, measured, inputs, outputs, state)
     return Loaded(found, predict, baseline, fixed, dataset, ruler)
+
+
+def _with_checked_targets(
+    dataset: Dataset, outputs: Sequence[TensorSpec], objectives: Objectives
+) -> Dataset:
+    """The data set, its targets with as many axes as the outputs; class indices have one less."""
+    losses = [it.loss_name for it in objectives.values()]
+    check_targets(dataset, outputs, losses)
+    ranks = [
+        0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
+        for spec, loss in zip(outputs, losses, strict=True)
+    ]
+    return dataset.with_target_ranks(ranks)

@@ -69,7 +69,7 @@ class OutputDrift(Record):
     mean_abs: float
 
 
-class DriftResult(OutputDrift):
+class DriftResult(Record):
     """How far a file's outputs are from those of the stage before, on the same test rows: the
     largest difference of all, and the mean of the outputs' means.
     """
@@ -77,6 +77,8 @@ class DriftResult(OutputDrift):
     against: str
     """The artifact that it is compared with."""
     rows: int
+    max_abs: float
+    mean_abs: float
     outputs: dict[str, OutputDrift] = {}
     """By output, where there are several."""
 

@@ -90,6 +90,7 @@ def _one_loss_shape(value: object) -> str:
 
 
 def _loss_shape(value: object) -> str:
+    """As above; an object with a field of LossConfig is one, whatever outputs are called."""
     is_mapping = isinstance(value, dict) and not LossConfig.model_fields.keys() & value.keys()
     return "mapping" if is_mapping else _one_loss_shape(value)
 
