@@ -155,9 +155,10 @@ def _check_one_hot(targets: Array, output: TensorSpec, where: str) -> None:
 
 
 def _check_target_shape(targets: Array, output: TensorSpec, where: str) -> None:
-    if not fits(output.shape, targets.shape[1:] or (1,)):
+    sizes = targets.shape[1:]
+    if not (fits(output.shape, sizes) or fits(output.shape, (*sizes, 1))):  # gets the axis later
         raise InputError(
-            f"The targets' rows have the shape {targets.shape[1:]}, the model answers with "
+            f"The targets' rows have the shape {sizes}, the model answers with "
             f"{_shape(output.shape)}.",
             where=where,
             hint="Reshape the targets, name another array, or set training.loss.",

@@ -40,6 +40,8 @@ class FlatTensor:
     zero_point: int
     is_state: bool
     """Whether its value stays from one call to the next."""
+    is_placeholder: bool
+    """Whether it has no values, and only tells an integer LSTM its scales."""
 
     @property
     def elements(self) -> int:
@@ -51,7 +53,13 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
     """Every tensor of every subgraph, read from the flatbuffer without running anything."""
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     for graph in model.subgraphs:
-        for tensor in graph.tensors:
+        placeholders = {
+            index
+            for operator in graph.operators
+            if operator.intermediates is not None
+            for index in operator.intermediates
+        }
+        for index, tensor in enumerate(graph.tensors):
             dtype = DTYPES.get(tensor.type)
             data = model.buffers[tensor.buffer].data
             shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
@@ -65,6 +73,7 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
                 rank=len(shape),
                 values=values,
                 is_state=bool(tensor.isVariable),
+                is_placeholder=index in placeholders,
                 zero_point=0 if points is None or not len(points) else int(points[0]),
             )
 

@@ -79,7 +79,7 @@ def _check_integer(
         other = sorted({it.dtype for it in found} - {asked})
         if other:
             raise StageError(f"The {what} are {', '.join(other)}, not {asked}.", where=where)
-    floats = [it.name for it in tensors if it.dtype.startswith("float")]
+    floats = [it.name for it in tensors if it.dtype.startswith("float") and not it.is_placeholder]
     allowed = sum(it.dtype == "float32" for it in [*inputs, *outputs])
     if len(floats) > allowed:
         raise StageError(

@@ -228,6 +228,9 @@ def test_targets_for_places_of_any_number_pass() -> None:
     check_targets(dataset(y=np.ones((20, 8, 9), int)), [PLACES], [SPARSE])
     check_targets(dataset(y=np.ones((20, 8, 9, 1), int)), [PLACES], [SPARSE])
     check_targets(dataset(y=np.zeros((20, 8, 9, 5))), [PLACES], [SQUARES])
+    depths = TensorSpec("depths", (None, None, 1), "float32")
+    for shape in ((20, 8, 9), (20, 8, 9, 1)):
+        check_targets(dataset(y=np.zeros(shape)), [depths], [SQUARES])
     assert "(any, any, 5)" in refused_targets(dataset(y=np.ones((20, 8), int)), SPARSE, PLACES).what
 
 
