@@ -28,7 +28,7 @@ from job.models.judge import Judged
 from job.models.load import load
 from job.progress import Journal, Stage
 from job.result import InspectedLayer, InspectedModel, TensorResult, TensorSpec
-from job.stages.quantize import quantize
+from job.stages.quantize import prepare, quantize
 
 VARIANTS: tuple[QuantizeConfig, ...] = (
     Float32Config(type="float32"),
@@ -54,12 +54,12 @@ def examine(judged: Judged, journal: Journal) -> InspectedModel:
         model = file.model
         inputs, outputs = layers.signature(model, judged.where)
     with journal.stage("convert") as stage:
-        variants = on_random_inputs(model, lambda it: _try_variants(model, it, stage))
+        variants = on_random_inputs(model, lambda it: _try_variants(model, it, outputs, stage))
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,
         inputs=_tensors(inputs),
-        outputs=_tensors([outputs]),
+        outputs=_tensors(outputs),
         parameters=int(model.count_params()),
         layers=_layers(model),
         choices=[
@@ -94,12 +94,20 @@ def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
     return found
 
 
-def _try_variants(model: tf_keras.Model, rows: list[Array], stage: Stage) -> dict[str, str]:
+def _try_variants(
+    model: tf_keras.Model, rows: list[Array], outputs: list[TensorSpec], stage: Stage
+) -> dict[str, str]:
+    """Every variant's outcome; ``rows`` say what sizes open dimensions have, and calibrate."""
+    sizes = [
+        TensorSpec(name, row.shape[1:], row.dtype.name)
+        for name, row in zip(model.input_names, rows, strict=True)
+    ]
+    prepared, _ = prepare(model, sizes, outputs)
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         for done, variant in enumerate(VARIANTS, 1):
             found[variant.type] = _try(
-                model, variant, rows, Path(folder) / f"{variant.type}.tflite"
+                prepared, variant, rows, Path(folder) / f"{variant.type}.tflite"
             )
             stage.advance(done, len(VARIANTS))
     return found
@@ -107,8 +115,7 @@ def _try_variants(model: tf_keras.Model, rows: list[Array], stage: Stage) -> dic
 
 def _try(model: tf_keras.Model, variant: QuantizeConfig, rows: list[Array], path: Path) -> str:
     try:
-        sample = tuple(row[:1] for row in rows)
-        quantize(model, variant, tuple(rows), path, sample)
+        quantize(model, variant, tuple(rows), path)
         notes = promises.check(variant, path, *litert.describe_file(path))
     except (StageError, InputError) as error:
         return f"no: {error.what}"

@@ -7,6 +7,7 @@ shape, labels out of range, a metric that has no meaning for the loss.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from job import machine
 from job.datasets.checks import check_inputs, check_targets
 from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
+from job.datasets.shapes import fix_shapes
 from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
-from job.metrics.objective import choose
+from job.metrics.choose import choose
+from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import folder, layers
 from job.models.judge import Judged
 from job.models.load import SUFFIXES, ModelFile, optimizer_bytes
 from job.models.load import load as load_model
 from job.progress import Journal, Stage
+from job.result import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Loaded:
     predict: Predict
     """The Keras 2 model's forward pass; it follows the weights while they are pruned."""
     baseline: KerasFile
+    inputs: Sequence[TensorSpec]
+    """The model's inputs, without open dimensions."""
     dataset: Dataset
     ruler: Ruler
 
@@ -65,28 +71,32 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     if state:
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
-    specs, output = layers.signature(found.model, job.model.uri)
-    dataset = open_npz(files.dataset, job.dataset, specs, job.training.validation_split)
-    for warning in check_inputs(dataset, specs, scales=layers.scales_inputs(found.model)):
+    inputs, outputs = layers.signature(found.model, job.model.uri)
+    split = job.training.validation_split
+    dataset = open_npz(files.dataset, job.dataset, inputs, outputs, split)
+    for warning in check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model)):
         journal.warn(warning)
-    objective = choose(job.training, found.model, dataset.train.targets, job.gated_metrics)
-    stage.decide(f"loss {objective.loss_name}: {objective.reason}")
-    check_targets(dataset, output, objective.loss_name)
-    if objective.loss_name != "sparse_categorical_crossentropy":
-        dataset = dataset.with_target_rank(len(output.shape) + 1)
+    fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
+    for text in decided:
+        stage.decide(text)
+    objectives = choose(job.training, job.gates, found.model, outputs, dataset.train.targets)
+    for name, it in objectives.items():
+        of = f"{name}: " if len(outputs) > 1 else ""
+        stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
+    dataset = _with_checked_targets(dataset, outputs, objectives)
     ruler = Ruler(
         read=dataset.test.read,
         rows=len(dataset.test),
-        objective=objective,
-        input_names=[spec.name for spec in specs],
+        objectives=objectives,
+        input_names=[spec.name for spec in inputs],
         threads=machine.cores(),
     )
     copy = files.output / f"baseline{SUFFIXES[found.format]}"
     _copy(files.model, copy)
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
-    baseline = KerasFile(copy, found.format, found.original, measured, specs, [output], state)
-    return Loaded(found, predict, baseline, dataset, ruler)
+    baseline = KerasFile(copy, found.format, found.original, measured, inputs, outputs, state)
+    return Loaded(found, predict, baseline, fixed, dataset, ruler)
 
 
 def _copy(model: Judged, path: Path) -> None:
@@ -95,3 +105,16 @@ def _copy(model: Judged, path: Path) -> None:
             folder.pack(model.path, file, model.where)
     else:
         shutil.copyfile(model.path, path)
+
+
+def _with_checked_targets(
+    dataset: Dataset, outputs: Sequence[TensorSpec], objectives: Objectives
+) -> Dataset:
+    """The data set, its targets with as many axes as the outputs; class indices have one less."""
+    losses = [it.loss_name for it in objectives.values()]
+    check_targets(dataset, outputs, losses)
+    ranks = [
+        0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
+        for spec, loss in zip(outputs, losses, strict=True)
+    ]
+    return dataset.with_target_ranks(ranks)

@@ -148,9 +148,10 @@ def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
     """A digest of what determines the outcome: what is asked, of which inputs, with which
     versions; not the job's name, nor where inputs and outputs lie.
     """
-    asked = job.model_dump(mode="json", exclude={"name", "destination", "model"})
-    for name in ("uri", "sha256"):
-        asked["dataset"].pop(name)
+    asked = job.model_dump(mode="json", exclude={"name", "destination"})
+    for section in ("model", "dataset"):
+        for name in ("uri", "sha256"):
+            asked[section].pop(name)
     digests = {name: it.sha256 for name, it in inputs.items()}
     text = json.dumps([asked, digests, machine.versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -214,7 +214,9 @@ class Terminal:
 
     def _move(self, event: Event) -> None:
         metrics = [(key, value) for key, value in event.items() if isinstance(value, float)]
-        note = "  ".join(f"{key} {value:.4f}" for key, value in metrics)
+        note = "  ".join(
+            f"{key} {value:.4f}" for key, value in metrics[:2]
+        )  # a line has no more room
         task = self._tasks[event["stage"]]
         self._bars.update(task, completed=event["done"], total=event["total"], note=note)
 

@@ -6,6 +6,7 @@ Sizes are bytes, times seconds or (``latency_ms``) milliseconds, sparsities frac
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,13 @@ class TensorSpec:
     dtype: str
 
 
+def fits(shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> bool:
+    """Whether an array of these sizes has this shape; a None dimension takes any size."""
+    return len(shape) == len(sizes) and all(
+        want is None or want == have for want, have in zip(shape, sizes, strict=True)
+    )
+
+
 class EncodingResult(Record):
     """One lossless encoding of a file, decoded and compared before it counts."""
 
@@ -54,14 +62,25 @@ class TensorResult(Record):
     zero_point: int | None = None
 
 
+class OutputDrift(Record):
+    """How far one output is from that of the stage before."""
+
+    max_abs: float
+    mean_abs: float
+
+
 class DriftResult(Record):
-    """How far a file's outputs are from those of the stage before, on the same test rows."""
+    """How far a file's outputs are from those of the stage before, on the same test rows: the
+    largest difference of all, and the mean of the outputs' means.
+    """
 
     against: str
     """The artifact that it is compared with."""
     rows: int
     max_abs: float
     mean_abs: float
+    outputs: dict[str, OutputDrift] = {}
+    """By output, where there are several."""
 
 
 class LatencyResult(Record):
@@ -94,7 +113,8 @@ class ArtifactResult(Record):
     sparsity: float
     """Zeros among the weights of all kernels (two dimensions and more), pruned or not."""
     metrics: dict[str, float] = {}
-    """On the test split, the same rows for every artifact."""
+    """On the test split, the same rows for every artifact. Of several outputs: ``loss`` is the
+    weighted total, ``digit_loss`` and ``digit_accuracy`` are those of the output ``digit``."""
     drift: DriftResult | None = None
     latency_ms: dict[str, LatencyResult] = {}
     """``one_thread`` and ``all_threads``."""
@@ -142,10 +162,12 @@ class EpochResult(Record):
 
 
 class ObjectiveResult(Record):
-    """The loss and the metrics, and where they came from."""
+    """The loss and the metrics of an output, and where they came from."""
 
     loss: str
     from_logits: bool | None = None
+    weight: float = 1.0
+    """The loss's weight in the total."""
     metrics: list[str]
     reason: str
 
@@ -174,7 +196,8 @@ class WorkResult(Record):
     """What the child process did: the part of the result that needs TensorFlow to be made."""
 
     stages: list[StageResult]
-    objective: ObjectiveResult
+    objective: dict[str, ObjectiveResult]
+    """By output, in the model's order."""
     epochs: list[EpochResult]
     layers: list[LayerResult]
     artifacts: list[ArtifactResult]
@@ -240,7 +263,8 @@ class Result(Record):
     versions: dict[str, str]
     environment: dict[str, Any]
     stages: list[StageResult]
-    objective: ObjectiveResult
+    objective: dict[str, ObjectiveResult]
+    """By output, in the model's order."""
     epochs: list[EpochResult]
     layers: list[LayerResult]
     artifacts: list[ArtifactResult]
@@ -251,6 +275,13 @@ class Result(Record):
     def baseline(self) -> ArtifactResult:
         """The model that came in."""
         return self.artifacts[0]
+
+
+def metric_key(metric: str, output: str, outputs: Collection[str]) -> str:
+    """What ``ArtifactResult.metrics`` calls a metric of an output: Keras's way, with the output's
+    name where there are several.
+    """
+    return metric if len(outputs) == 1 else f"{output}_{metric}"
 
 
 def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:

@@ -33,6 +33,7 @@ from job.metrics.artifact import (
     measure_tflite,
 )
 from job.metrics.gates import losses_of_quality
+from job.metrics.objective import compile_options
 from job.metrics.quality import evaluate, keras_predictor
 from job.models import layers, load
 from job.models.judge import Judged
@@ -48,7 +49,7 @@ from job.result import (
 from job.stages.compress import Encoder
 from job.stages.fine_tune import fine_tune, make_optimizer
 from job.stages.prune import check_reached, mask_weights, plan_window, wrap
-from job.stages.quantize import quantize
+from job.stages.quantize import prepare, quantize
 from job.stages.strip import strip
 
 
@@ -106,7 +107,7 @@ def transform(
             StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
             for it in journal.stages
         ],
-        objective=loaded.ruler.objective.result(),
+        objective={name: it.result() for name, it in loaded.ruler.objectives.items()},
         epochs=list(pruned.epochs),
         layers=list(pruned.layers),
         artifacts=artifacts,
@@ -147,7 +148,7 @@ def _prune(work: Work, loaded: Loaded) -> Pruned:
 def _fine_tune(
     work: Work, loaded: Loaded, targets: dict[str, float], config: PruneConfig, stage: Stage
 ) -> tuple[tf_keras.Model, list[EpochResult]]:
-    training, dataset, objective = work.job.training, loaded.dataset, loaded.ruler.objective
+    training, dataset, objectives = work.job.training, loaded.dataset, loaded.ruler.objectives
     steps = steps_per_epoch(len(dataset.train), training.batch_size)
     total = steps * training.epochs
     window = plan_window(config, total)
@@ -162,11 +163,9 @@ def _fine_tune(
             f"({total}): the sparsity asked for is not reached."
         )
     wrapped = wrap(loaded.file.model, targets, config, window)
-    wrapped.compile(
-        optimizer=make_optimizer(training.optimizer, total),
-        loss=objective.loss(),
-        metrics=objective.metrics(),
-    )
+    wrapped.output_names = list(objectives)  # Keras calls metrics by them
+    optimizer = make_optimizer(training.optimizer, total)
+    wrapped.compile(optimizer, **compile_options(wrapped, objectives))
 
     def end_epoch() -> dict[str, float]:
         mask_weights(wrapped)
@@ -174,7 +173,7 @@ def _fine_tune(
         if held_out is None:
             return {}
         # The wrapped model shares its weights with the loaded one.
-        return evaluate(loaded.predict, held_out.read, len(held_out), objective, _quiet).metrics
+        return evaluate(loaded.predict, held_out.read, len(held_out), objectives, _quiet).metrics
 
     batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
     return wrapped, fine_tune(wrapped, batches, steps, training, end_epoch, stage)
@@ -192,6 +191,9 @@ def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
         work.journal.skip("quantize", "quantize asks for no variant")
         return files
     with work.journal.stage("quantize") as stage:
+        model, decided = prepare(pruned.read.model, loaded.inputs, loaded.baseline.outputs)
+        for text in decided:
+            stage.decide(text)
         for done, (name, config) in enumerate(variants.items(), 1):
             samples = getattr(config, "calibration_samples", 0)
             rows = calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)
@@ -199,8 +201,7 @@ def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
                 work.journal.warn(f"{name} is calibrated on all {len(rows)} training rows.")
             files[name] = work.output / f"{name}.tflite"
             calibration = loaded.dataset.train.model_inputs(rows)
-            sample = loaded.ruler.sample()
-            quantize(pruned.read.model, config, calibration, files[name], sample)
+            quantize(model, config, calibration, files[name])
             work.encoder.add(files[name])
             stage.advance(done, len(variants))
     return files

@@ -15,16 +15,18 @@ class InOrder:
     x: Any
     """An array, or a tuple of several."""
     y: Any
+    """The same."""
     size: int
     """Rows in a batch."""
     rows_of_epoch: int | None = None
 
     def order(self, epoch: int) -> tf.Tensor:
         if self.rows_of_epoch is None:
-            return tf.range(len(self.y))
+            return tf.range(len(self.y[0] if isinstance(self.y, tuple) else self.y))
         return tf.range(self.rows_of_epoch) + epoch * self.rows_of_epoch
 
-    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tf.Tensor]:
+    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tuple[tf.Tensor, ...]]:
         rows = order[step * self.size : (step + 1) * self.size]
         inputs = tf.nest.map_structure(lambda array: tf.gather(array, rows), self.x)
-        return inputs, tf.gather(self.y, rows)
+        targets = self.y if isinstance(self.y, tuple) else (self.y,)
+        return inputs, tuple(tf.gather(array, rows) for array in targets)

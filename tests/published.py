@@ -137,7 +137,7 @@ def make_result(destination: Path | None = None) -> Result:
         versions={},
         environment={},
         stages=[],
-        objective=ObjectiveResult(loss="huber", metrics=["accuracy"], reason="because"),
+        objective={"out": ObjectiveResult(loss="huber", metrics=["accuracy"], reason="because")},
         epochs=[],
         layers=[],
         artifacts=[baseline, small],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from job.datasets.data import Array, Dataset, Split
 from job.errors import InputError
-from job.result import TensorSpec
+from job.result import TensorSpec, fits
 
 # Arrays are looked through in parts of this many bytes.
 PART_BYTES = 1 << 26
@@ -45,26 +47,29 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
     return warnings
 
 
-def check_targets(dataset: Dataset, output: TensorSpec, loss: str) -> None:
-    """Check the targets of all splits against the model's output and the loss.
+def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Sequence[str]) -> None:
+    """Check the targets of all splits against the model's outputs and their losses.
 
     Args:
         dataset: The arrays.
-        output: The model's output.
-        loss: The loss, which decides how targets are written: class indices, one-hot rows, others.
+        outputs: The model's outputs, in its order.
+        losses: The loss of each, which decides how targets are written: class indices, one-hot
+            rows, others.
 
     Raises:
         InputError: With the place, and the offending value or shape.
     """
     for which, split, first_row in _splits(dataset):
-        where = f"dataset.{which}.targets"
-        _check_numbers(split.targets, where, first_row)
-        if loss == "sparse_categorical_crossentropy":
-            _check_labels(split.targets, output, where)
-            continue
-        _check_target_shape(split.targets, output, where)
-        if loss == "categorical_crossentropy":
-            _check_one_hot(split.targets, output, where)
+        for output, loss, targets in zip(outputs, losses, split.targets, strict=True):
+            of = f" ({output.name})" if len(outputs) > 1 else ""
+            where = f"dataset.{which}.targets{of}"
+            _check_numbers(targets, where, first_row)
+            if loss == "sparse_categorical_crossentropy":
+                _check_labels(targets, output, where)
+                continue
+            _check_target_shape(targets, output, where)
+            if loss == "categorical_crossentropy":
+                _check_one_hot(targets, output, where)
 
 
 def _splits(dataset: Dataset) -> list[tuple[str, Split, int]]:
@@ -101,13 +106,10 @@ def _check_numbers(array: Array, where: str, first_row: int) -> None:
 
 
 def _check_shape(array: Array, spec: TensorSpec, where: str) -> None:
-    got = array.shape[1:]
-    fits = len(got) == len(spec.shape) and all(
-        want is None or want == have for want, have in zip(spec.shape, got, strict=True)
-    )
-    if not fits:
+    if not fits(spec.shape, array.shape[1:]):
         raise InputError(
-            f"The array's rows have the shape {got}, the model takes {_shape(spec.shape)}.",
+            f"The array's rows have the shape {array.shape[1:]}, the model takes "
+            f"{_shape(spec.shape)}.",
             where=where,
             hint="Reshape the data, or name another array.",
         )
@@ -120,9 +122,10 @@ def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
             where=where,
             hint="Name another array, or set training.loss.",
         )
-    if targets.shape[1:] not in (output.shape[:-1], (*output.shape[:-1], 1)):
+    sizes = targets.shape[1:]
+    if not (fits(output.shape[:-1], sizes) or fits((*output.shape[:-1], 1), sizes)):
         raise InputError(
-            f"The targets' rows have the shape {targets.shape[1:]}; "
+            f"The targets' rows have the shape {sizes}; "
             "sparse_categorical_crossentropy takes one class index for each output of "
             f"{_shape(output.shape)}.",
             where=where,
@@ -152,12 +155,10 @@ def _check_one_hot(targets: Array, output: TensorSpec, where: str) -> None:
 
 
 def _check_target_shape(targets: Array, output: TensorSpec, where: str) -> None:
-    got = targets.shape[1:] or (1,)
-    if len(got) != len(output.shape) or any(
-        want is not None and want != have for want, have in zip(output.shape, got, strict=True)
-    ):
+    sizes = targets.shape[1:]
+    if not (fits(output.shape, sizes) or fits(output.shape, (*sizes, 1))):  # gets the axis later
         raise InputError(
-            f"The targets' rows have the shape {targets.shape[1:]}, the model answers with "
+            f"The targets' rows have the shape {sizes}, the model answers with "
             f"{_shape(output.shape)}.",
             where=where,
             hint="Reshape the targets, name another array, or set training.loss.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,31 +18,31 @@ class Split:
     """Rows of one split.
 
     ``inputs`` are in the model's order, each (rows, ...), of the dtype they are stored in;
-    ``targets`` is (rows, ...).
+    ``targets`` are those of the model's outputs, in its order, each (rows, ...).
     """
 
     inputs: tuple[Array, ...]
-    targets: Array
+    targets: tuple[Array, ...]
     scale: float
     dtypes: tuple[str, ...]
     """What the model takes: integer inputs are indices and not scaled."""
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.targets[0])
 
     def rows(self, start: int, stop: int) -> Split:
         """The rows from ``start`` to ``stop``, without copying."""
         return Split(
             tuple(array[start:stop] for array in self.inputs),
-            self.targets[start:stop],
+            tuple(array[start:stop] for array in self.targets),
             self.scale,
             self.dtypes,
         )
 
-    def read(self, start: int, stop: int) -> tuple[tuple[Array, ...], Array]:
+    def read(self, start: int, stop: int) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Some rows: the model's inputs, and the targets."""
         rows = slice(start, stop)
-        return self.model_inputs(rows), self.targets[rows]
+        return self.model_inputs(rows), tuple(array[rows] for array in self.targets)
 
     def model_inputs(self, rows: slice | NDArray[np.int64]) -> tuple[Array, ...]:
         """Some rows as the model takes them: of its dtypes, and scaled."""
@@ -49,6 +50,12 @@ class Split:
             _scaled(array[rows], dtype, self.scale)
             for array, dtype in zip(self.inputs, self.dtypes, strict=True)
         )
+
+    def with_target_ranks(self, ranks: Sequence[int]) -> Split:
+        """The same with a last axis of one added to targets of a lower rank: (rows, 1)."""
+        paired = zip(self.targets, ranks, strict=True)
+        targets = (array if array.ndim >= rank else array[..., None] for array, rank in paired)
+        return replace(self, targets=tuple(targets))
 
 
 def _scaled(array: Array, dtype: str, scale: float) -> Array:
@@ -67,15 +74,12 @@ class Dataset:
     """The last part of the training rows, held out; None where none was asked for."""
     test: Split
 
-    def with_target_rank(self, rank: int) -> Dataset:
-        """The same with a last axis of one added to targets that lack it: (rows,) -> (rows, 1)."""
-        if self.test.targets.ndim >= rank:
-            return self
-        held_out = self.validation
+    def with_target_ranks(self, ranks: Sequence[int]) -> Dataset:
+        """The same in all splits, with targets of these ranks, the rows' axis counted."""
         return Dataset(
-            train=replace(self.train, targets=self.train.targets[..., None]),
-            validation=held_out and replace(held_out, targets=held_out.targets[..., None]),
-            test=replace(self.test, targets=self.test.targets[..., None]),
+            train=self.train.with_target_ranks(ranks),
+            validation=self.validation and self.validation.with_target_ranks(ranks),
+            test=self.test.with_target_ranks(ranks),
         )
 
 
@@ -99,7 +103,7 @@ class Batches:
     """
 
     inputs: tuple[tf.Tensor, ...]
-    targets: tf.Tensor
+    targets: tuple[tf.Tensor, ...]
     scale: float
     dtypes: tuple[str, ...]
     batch_size: int
@@ -107,15 +111,15 @@ class Batches:
 
     def order(self, epoch: int) -> tf.Tensor:
         """The rows in the order of this epoch: (rows,) int32, a permutation."""
-        rows = tf.shape(self.targets)[:1]
+        rows = tf.shape(self.targets[0])[:1]
         return tf.argsort(tf.random.stateless_uniform(rows, seed=[self.seed, epoch]))
 
-    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[Any, tuple[tf.Tensor, ...]]:
         """The batch of a step (from 0) of an epoch; the last one may be smaller.
 
         Returns:
-            Inputs and targets; inputs are a tensor, or a tuple of several in the model's order, of
-            the model's dtypes and scaled.
+            Inputs and targets, in the model's order. Inputs are a tensor, or a tuple of several, of
+            the model's dtypes and scaled; targets are a tuple.
         """
         first = step * self.batch_size
         rows = order[first : tf.minimum(first + self.batch_size, tf.size(order))]
@@ -124,14 +128,15 @@ class Batches:
             cast = tf.cast(tf.gather(array, rows), dtype)
             is_scaled = self.scale != 1 and cast.dtype.is_floating
             batch.append(cast * tf.cast(self.scale, dtype) if is_scaled else cast)
-        return (batch[0] if len(batch) == 1 else tuple(batch)), tf.gather(self.targets, rows)
+        targets = tuple(tf.gather(array, rows) for array in self.targets)
+        return (batch[0] if len(batch) == 1 else tuple(batch)), targets
 
 
 def shuffled_batches(split: Split, batch_size: int, seed: int) -> Batches:
     """The batches of a split; its arrays are handed to TensorFlow once."""
     return Batches(
         inputs=tuple(tf.constant(array) for array in split.inputs),
-        targets=tf.constant(split.targets),
+        targets=tuple(tf.constant(array) for array in split.targets),
         scale=split.scale,
         dtypes=split.dtypes,
         batch_size=min(batch_size, len(split)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from job.datasets.data import Array, Dataset, Split
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig, SplitConfig
+from job.manifest.inputs import NpzConfig
 from job.result import TensorSpec
 
 # DEFLATE can't make data smaller than by this factor.
@@ -19,14 +20,19 @@ Names = str | list[str] | dict[str, str]
 
 
 def open_npz(
-    path: Path, config: NpzConfig, specs: list[TensorSpec], validation_split: float
+    path: Path,
+    config: NpzConfig,
+    inputs: list[TensorSpec],
+    outputs: list[TensorSpec],
+    validation_split: float,
 ) -> Dataset:
     """Read the arrays that the manifest names.
 
     Args:
         path: The archive.
         config: Which arrays are what.
-        specs: The model's inputs, in its order.
+        inputs: The model's inputs, in its order.
+        outputs: The model's outputs, in its order.
         validation_split: The last fraction of the training rows, which is held out.
 
     Raises:
@@ -41,8 +47,8 @@ def open_npz(
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
-            train = _split(archive, "train", config.train, config, specs, path)
-            test = _split(archive, "test", config.test, config, specs, path)
+            train = _split(archive, "train", config, inputs, outputs, path)
+            test = _split(archive, "test", config, inputs, outputs, path)
     except InputError:
         raise
     except (Exception, MemoryError) as error:  # noqa: BLE001 - zipfile, zlib, lzma, numpy and its parser raise all kinds
@@ -78,56 +84,48 @@ def _unreadable(error: Exception, path: Path) -> InputError:
 
 def _split(
     archive: np.lib.npyio.NpzFile,
-    which: str,
-    names: SplitConfig,
+    which: Literal["train", "test"],
     config: NpzConfig,
-    specs: list[TensorSpec],
+    inputs: list[TensorSpec],
+    outputs: list[TensorSpec],
     path: Path,
 ) -> Split:
-    inputs = _ordered(names.inputs, specs, f"dataset.{which}.inputs")
-    targets = names.targets
-    if not isinstance(targets, str):
-        listed = list(targets.values()) if isinstance(targets, dict) else targets
-        if len(listed) != 1:
-            raise InputError(
-                f"dataset.{which}.targets names {len(listed)} arrays, and the model is trained "
-                "on one output.",
-                where=str(path),
-                hint=f"Name one array in dataset.{which}.targets.",
-            )
-        targets = listed[0]
-    arrays = tuple(_array(archive, name, path) for name in inputs)
-    wanted = _array(archive, targets, path)
-    for name, array in zip(inputs, arrays, strict=True):
-        if array.ndim == 0 or wanted.ndim == 0 or len(array) != len(wanted):
+    names = config.train if which == "train" else config.test
+    given = _ordered(names.inputs, inputs, "input", f"dataset.{which}.inputs")
+    wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
+    arrays = [_array(archive, name, path) for name in [*given, *wanted]]
+    last = arrays[-1]
+    for name, array in zip([*given, *wanted], arrays, strict=True):
+        if array.ndim == 0 or last.ndim == 0 or len(array) != len(last):
             raise InputError(
                 f"The arrays of the {which} split differ in their rows: {name} has the shape "
-                f"{array.shape}, {targets} has {wanted.shape}.",
+                f"{array.shape}, {wanted[-1]} has {last.shape}.",
                 where=str(path),
                 hint=f"Check dataset.{which} in the manifest.",
             )
-    return Split(arrays, wanted, config.scale, tuple(spec.dtype for spec in specs))
+    dtypes = tuple(spec.dtype for spec in inputs)
+    return Split(tuple(arrays[: len(given)]), tuple(arrays[len(given) :]), config.scale, dtypes)
 
 
-def _ordered(names: Names, specs: list[TensorSpec], where: str) -> list[str]:
-    """The array names in the order of the model's inputs."""
+def _ordered(names: Names, specs: list[TensorSpec], kind: str, where: str) -> list[str]:
+    """The array names in the order of the model's inputs or outputs (``kind``)."""
     wanted = [spec.name for spec in specs]
     if isinstance(names, dict):
         if sorted(names) != sorted(wanted):
             raise InputError(
                 f"{where} names {', '.join(sorted(names))}; "
-                f"the model's inputs are {', '.join(wanted)}.",
+                f"the model's {kind}s are {', '.join(wanted)}.",
                 where=where,
-                hint="Name each input of the model once.",
+                hint=f"Name each {kind} of the model once.",
             )
         return [names[name] for name in wanted]
     listed = [names] if isinstance(names, str) else names
     if len(listed) != len(wanted):
         raise InputError(
-            f"{where} names {len(listed)} arrays; the model has {len(wanted)} inputs: "
+            f"{where} names {len(listed)} arrays; the model has {len(wanted)} {kind}s: "
             f"{', '.join(wanted)}.",
             where=where,
-            hint="Name one array for each input, in this order, or map input names to arrays.",
+            hint=f"Name one array for each {kind}, in this order, or map {kind} names to arrays.",
         )
     return listed
 

@@ -32,17 +32,25 @@ def _uris(job: JobConfig) -> Iterator[Problem]:
 
 def _gates(job: JobConfig) -> Iterator[Problem]:
     made = [*(["prune"] if job.prune else []), *job.variants]
-    measured = ["loss", *(job.training.metrics or [])]
     for index, gate in enumerate(job.gates):
         if gate.artifact not in (None, "*", *made):
             yield Problem(
                 f"gates.{index}.artifact",
                 f"{gate.artifact!r} is not made by this job, which makes {', '.join(made)}",
             )
+        measured = _measured(job, getattr(gate, "output", None))
         metric = getattr(gate, "metric", "loss")
-        if job.training.metrics is not None and metric not in measured:
+        if measured is not None and metric not in measured:
             yield Problem(
                 f"gates.{index}.metric",
                 f"{metric!r} is not measured, only {', '.join(measured)}; "
                 "add it to training.metrics",
             )
+
+
+def _measured(job: JobConfig, output: str | None) -> list[str] | None:
+    """The metrics of an output, or of all; None where the model decides what is measured."""
+    metrics = job.training.metrics
+    if isinstance(metrics, dict):  # outputs that it does not name have metrics too
+        metrics = metrics.get(output or "")
+    return None if metrics is None else ["loss", *metrics]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from job.manifest.fields import Config, Positive, Sha256, Uri
+from job.manifest.fields import Config, Count, Positive, Sha256, Uri
 
 ArrayName = Annotated[str, Field(min_length=1)]
 
@@ -17,6 +17,9 @@ class ModelConfig(Config):
     zip or a tar. A relative URI is relative to the manifest."""
     sha256: Sha256 | None = None
     """Its SHA-256, in hexadecimal; ``paredown inspect`` prints it. Another model is refused."""
+    input_shapes: dict[Annotated[str, Field(min_length=1)], list[Count]] = Field(default={})
+    """Input name to its sizes without the samples' axis: ``{"image": [96, 96, 3]}``. For inputs
+    with open dimensions, which a .tflite has fixed; left out, they are the data set's."""
     trust: bool = False
     """Whether code that the model carries (``Lambda`` layers and the like) may run. It needs a
     pinned ``sha256``, so that it is the code that somebody has looked at."""

@@ -12,8 +12,6 @@ from job.manifest.outputs import (
     DestinationConfig,
     DynamicRangeConfig,
     GateConfig,
-    MaxDropGate,
-    MinValueGate,
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
@@ -60,11 +58,6 @@ class JobConfig(Config):
         """The codecs in their long form, in the order asked for."""
         listed = self.compress.codecs if self.compress else []
         return [CodecConfig(type=codec) if isinstance(codec, str) else codec for codec in listed]
-
-    @property
-    def gated_metrics(self) -> list[str]:
-        """The metrics that gates ask for."""
-        return [it.metric for it in self.gates if isinstance(it, MaxDropGate | MinValueGate)]
 
     @property
     def variants(self) -> dict[str, QuantizeConfig]:

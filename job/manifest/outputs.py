@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from job.manifest.fields import Config, Count, Name, Positive, Uri
+from job.manifest.fields import Config, Count, Name, OutputName, Positive, Uri
 from job.manifest.training import MetricName
 
 CodecName = Literal["zip", "gzip", "zopfli", "zstd", "brotli", "xz"]
@@ -127,20 +127,25 @@ class _Gate(Config):
     the smallest encoding alone."""
 
 
-class MaxDropGate(_Gate):
+class _MetricGate(_Gate):
+    metric: Metric
+    output: OutputName | None = None
+    """For a model of several outputs, whose metric it is. Left out: of ``loss`` the weighted total,
+    else each output that the metric is measured for."""
+
+
+class MaxDropGate(_MetricGate):
     """At most this much worse than the baseline."""
 
     type: Literal["max_drop"]
-    metric: Metric
     value: float = Field(ge=0)
     """In the metric's own unit: 0.01 is one point of accuracy."""
 
 
-class MinValueGate(_Gate):
+class MinValueGate(_MetricGate):
     """At least this good, whatever the baseline was; a loss or an error: at most this large."""
 
     type: Literal["min_value"]
-    metric: Metric
     value: float
 
 

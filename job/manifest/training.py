@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from job.manifest.fields import Config, Count, Fraction, Positive
+from job.manifest.fields import Config, Count, Fraction, OutputName, Positive
 
 LossName = Literal[
     "sparse_categorical_crossentropy",
@@ -26,9 +26,13 @@ CROSSENTROPIES = (
 )
 
 # The metrics that fall when a model gets better. Every other one rises.
-LOWER_IS_BETTER = frozenset(
-    {"loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error"}
-)
+LOWER_IS_BETTER = ("loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric falls when a model gets better; it may begin with an output's name."""
+    return any(metric == name or metric.endswith(f"_{name}") for name in LOWER_IS_BETTER)
+
 
 MetricName = Literal[
     "accuracy",
@@ -80,6 +84,30 @@ class LossConfig(Config):
         return self
 
 
+def _one_loss_shape(value: object) -> str:
+    """Which shape of a loss is meant: so that only that shape's mistakes are reported."""
+    return "LossConfig" if isinstance(value, LossConfig | dict) else "LossName"
+
+
+def _loss_shape(value: object) -> str:
+    """As above; an object with a field of LossConfig is one, whatever outputs are called."""
+    is_mapping = isinstance(value, dict) and not LossConfig.model_fields.keys() & value.keys()
+    return "mapping" if is_mapping else _one_loss_shape(value)
+
+
+OneLoss = Annotated[
+    Annotated[LossName, Tag("LossName")] | Annotated[LossConfig, Tag("LossConfig")],
+    Discriminator(_one_loss_shape),
+]
+Loss = Annotated[
+    Annotated[LossName, Tag("LossName")]
+    | Annotated[LossConfig, Tag("LossConfig")]
+    | Annotated[dict[OutputName, OneLoss], Field(min_length=1), Tag("mapping")],
+    Discriminator(_loss_shape),
+]
+MetricList = Annotated[list[MetricName], Field(min_length=1)]
+
+
 class OptimizerConfig(Config):
     """The optimizer of the fine-tuning."""
 
@@ -114,7 +142,19 @@ class TrainingConfig(Config):
     seed: int = Field(default=7, ge=0, lt=2**31)
     """Decides shuffling, dropout and calibration rows."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
-    loss: LossName | LossConfig | None = None
-    """Left out: inferred from the model's last layer and the targets, with the reason said."""
-    metrics: list[MetricName] | None = Field(default=None, min_length=1)
-    """Left out: inferred with the loss."""
+    loss: Loss | None = None
+    """One for every output, or output name to loss. Left out: inferred from the layer that the
+    output comes from and the targets, with the reason said."""
+    metrics: MetricList | dict[OutputName, MetricList] | None = None
+    """A list for every output, or output name to list. Left out: inferred with the loss."""
+    loss_weights: dict[OutputName, Positive] = Field(default={})
+    """Output name to the weight of its loss in the total; left out, 1."""
+
+    def loss_of(self, output: str) -> LossConfig | None:
+        """The loss of an output in its long form; None where it is left out."""
+        given = self.loss.get(output) if isinstance(self.loss, dict) else self.loss
+        return LossConfig(type=given) if isinstance(given, str) else given
+
+    def metrics_of(self, output: str) -> list[MetricName] | None:
+        """The metrics of an output; None where they are left out."""
+        return self.metrics.get(output) if isinstance(self.metrics, dict) else self.metrics

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from job.metrics import latency, litert
-from job.metrics.objective import Objective
-from job.metrics.quality import Inputs, Outputs, Predict, ReadRows, drift, evaluate
+from job.metrics.objective import Objectives
+from job.metrics.quality import Inputs, Output, Predict, ReadRows, drift, evaluate
 from job.metrics.size import measure_size
 from job.metrics.sparsity import model_sparsity, zero_fraction
 from job.result import ArtifactResult, LatencyResult, TensorResult, TensorSpec
@@ -24,7 +24,8 @@ class Ruler:
     read: ReadRows
     """Reads test rows."""
     rows: int
-    objective: Objective
+    objectives: Objectives
+    """By the model's outputs, in the order of what is answered."""
     input_names: Sequence[str]
     """The model's inputs, in the order of what ``read`` gives."""
     threads: int
@@ -54,7 +55,8 @@ class Measured:
     """A file's record, and its outputs for the drift of what is made of it."""
 
     artifact: ArtifactResult
-    outputs: Outputs
+    outputs: Mapping[str, Output]
+    """By the outputs' names, in the model's order."""
 
 
 def measure_model(
@@ -68,7 +70,7 @@ def measure_model(
         before: The stage before, for the drift; None for the baseline.
         advance: Is told how many rows are done.
     """
-    found = evaluate(file.predict, ruler.read, ruler.rows, ruler.objective, advance)
+    found = evaluate(file.predict, ruler.read, ruler.rows, ruler.objectives, advance)
     size, digest = measure_size(file.path)
     artifact = ArtifactResult(
         stage="prune" if before else "baseline",
@@ -83,15 +85,15 @@ def measure_model(
         metrics=found.metrics,
         drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
     )
-    return Measured(artifact, found.outputs)
+    return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))
 
 
 def measure_tflite(
     path: Path, variant: str, ruler: Ruler, before: Measured, advance: Advance
 ) -> Measured:
     """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
-    predict = litert.predictor(path, ruler.input_names, ruler.threads)
-    found = evaluate(predict, ruler.read, ruler.rows, ruler.objective, advance)
+    predict = litert.predictor(path, ruler.input_names, list(ruler.objectives), ruler.threads)
+    found = evaluate(predict, ruler.read, ruler.rows, ruler.objectives, advance)
     size, digest = measure_size(path)
     inputs, outputs = litert.describe_file(path)
     artifact = ArtifactResult(
@@ -107,7 +109,7 @@ def measure_tflite(
         metrics=found.metrics,
         drift=drift(before.artifact.name, before.outputs, found.outputs),
     )
-    return Measured(artifact, found.outputs)
+    return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))
 
 
 def measure_latency(

@@ -11,8 +11,8 @@ from job.manifest.outputs import (
     MinRatioGate,
     MinValueGate,
 )
-from job.manifest.training import LOWER_IS_BETTER
-from job.result import ArtifactResult, GateResult
+from job.manifest.training import lower_is_better
+from job.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.
 TOLERANCE = 1e-6
@@ -26,20 +26,40 @@ def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> l
         artifacts: The baseline first, then what was made of it.
     """
     return [
-        _judge(gate, artifacts[0], artifact)
+        _judge(one, artifacts[0], artifact)
         for gate in gates
         for artifact in _chosen(gate.artifact, artifacts[1:])
+        for one in _of_each_output(gate, artifacts[0])
     ]
+
+
+def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
+    """The gate itself; a gate on a metric of several outputs once for each that has the metric."""
+    if not isinstance(gate, MaxDropGate | MinValueGate) or gate.output is not None:
+        return [gate]
+    if gate.metric in baseline.metrics:  # of one output, or the total of several
+        return [gate]
+    names = [it.name for it in baseline.outputs]
+    return [
+        gate.model_copy(update={"output": name})
+        for name in names
+        if metric_key(gate.metric, name, names) in baseline.metrics
+    ]
+
+
+def _key(gate: MaxDropGate | MinValueGate, baseline: ArtifactResult) -> str:
+    names = [it.name for it in baseline.outputs]
+    return gate.metric if gate.output is None else metric_key(gate.metric, gate.output, names)
 
 
 def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> list[str]:
     """Metrics that got much worse, in words: what nobody may have set a gate for."""
     found = []
     for metric, before in baseline.metrics.items():
-        if metric == "loss":
+        if metric == "loss" or metric.endswith("_loss"):
             continue
         after = artifact.metrics[metric]
-        lower = metric in LOWER_IS_BETTER
+        lower = lower_is_better(metric)
         collapsed = after > LARGER_ERROR * before if lower else before - after > LARGE_DROP
         if collapsed:
             found.append(f"{metric} went from {before:.4g} to {after:.4g} in {artifact.name}.")
@@ -62,18 +82,17 @@ def _chosen(name: str | None, made: Sequence[ArtifactResult]) -> Sequence[Artifa
 def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult) -> GateResult:
     match gate:
         case MaxDropGate():
-            before, after = baseline.metrics[gate.metric], artifact.metrics[gate.metric]
-            value = after - before if gate.metric in LOWER_IS_BETTER else before - after
+            metric = _key(gate, baseline)
+            before, after = baseline.metrics[metric], artifact.metrics[metric]
+            value = after - before if lower_is_better(metric) else before - after
             passed = value <= gate.value + TOLERANCE
             change = f"worse by {value:.4g}" if value > 0 else f"better by {-value:.4g}"
-            what = (
-                f"{gate.metric} {before:.4g} to {after:.4g}, {change}; at most {gate.value:g} worse"
-            )
+            what = f"{metric} {before:.4g} to {after:.4g}, {change}; at most {gate.value:g} worse"
         case MinValueGate():
-            value = artifact.metrics[gate.metric]
-            lower = gate.metric in LOWER_IS_BETTER
+            metric = _key(gate, baseline)
+            value, lower = artifact.metrics[metric], lower_is_better(metric)
             passed = value <= gate.value + TOLERANCE if lower else value >= gate.value - TOLERANCE
-            what = f"{gate.metric} {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
+            what = f"{metric} {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
         case MaxBytesGate():
             value = _bytes(gate, artifact)
             passed = value <= gate.value

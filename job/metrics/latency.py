@@ -62,7 +62,7 @@ def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, Latency
     specs = [tf.TensorSpec(array.shape, array.dtype) for array in sample]
 
     @tf.function(input_signature=specs)
-    def forward(*inputs: tf.Tensor) -> tf.Tensor:
+    def forward(*inputs: tf.Tensor) -> list[tf.Tensor]:
         return answer(model, inputs)
 
     run = forward.get_concrete_function()

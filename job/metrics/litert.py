@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from job.metrics.quality import Inputs, Outputs, Predict
+from job.metrics.quality import Inputs, Output, Outputs, Predict
 from job.result import TensorResult
 
 Array = NDArray[np.generic]
@@ -108,24 +108,39 @@ def ordered_inputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[
 
     A ``.tflite`` may order and name its inputs in its own way; its signature keeps the names.
     """
-    details = {detail["index"]: detail for detail in interpreter.get_input_details()}
-    if len(details) == 1:
-        return list(details.values())
-    if not interpreter.get_signature_list():  # of a fixed batch: the tensors have the inputs' names
-        named = {str(detail["name"]).removesuffix(":0"): detail for detail in details.values()}
-        return [named[name] for name in names]
     signature = interpreter.get_signature_runner().get_input_details()
-    return [details[signature[name]["index"]] for name in names]
+    return _ordered(interpreter.get_input_details(), signature, names)
 
 
-def predictor(path: Path, names: Sequence[str], threads: int) -> Predict:
+def ordered_outputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The details of the outputs in the order of the Keras model's outputs."""
+    signature = interpreter.get_signature_runner().get_output_details()
+    return _ordered(interpreter.get_output_details(), signature, names)
+
+
+def _ordered(
+    details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    by_index = {detail["index"]: detail for detail in details}
+    return [by_index[signature[name]["index"]] for name in names]
+
+
+def predictor(
+    path: Path, input_names: Sequence[str], output_names: Sequence[str], threads: int
+) -> Predict:
     """The file as it runs: float inputs are quantized and outputs dequantized as it asks.
 
     Batches are computed at once; a file with a fixed batch of one is given row by row.
+
+    Args:
+        path: The file.
+        input_names: The Keras model's inputs, in the order of what is predicted from.
+        output_names: Its outputs, in the order of what is answered.
+        threads: How many threads compute.
     """
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
-    inputs = ordered_inputs(interpreter, names)
-    output = interpreter.get_output_details()[0]
+    inputs = ordered_inputs(interpreter, input_names)
+    outputs = ordered_outputs(interpreter, output_names)
     batched = all(detail["shape_signature"][0] == -1 for detail in inputs)
     allocated: list[tuple[int, ...]] = []
 
@@ -141,13 +156,13 @@ def predictor(path: Path, names: Sequence[str], threads: int) -> Predict:
             interpreter.set_tensor(detail["index"], quantize(array, detail))
         interpreter.reset_all_variables()  # an LSTM would go on from the row before
         interpreter.invoke()
-        return dequantize(interpreter.get_tensor(output["index"]), output)
+        return tuple(dequantize(interpreter.get_tensor(it["index"]), it) for it in outputs)
 
     def predict(arrays: Inputs) -> Outputs:
         if batched:
             return run(arrays)
-        rows = len(arrays[0])
-        return np.concatenate([run([it[row : row + 1] for it in arrays]) for row in range(rows)])
+        rows = [run([it[row : row + 1] for it in arrays]) for row in range(len(arrays[0]))]
+        return tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
 
     return predict
 
@@ -163,7 +178,7 @@ def quantize(array: Array, detail: dict[str, Any]) -> Array:
     return np.asarray(np.clip(scaled, limits.min, limits.max).astype(dtype))
 
 
-def dequantize(array: Array, detail: dict[str, Any]) -> Outputs:
+def dequantize(array: Array, detail: dict[str, Any]) -> Output:
     """A tensor's values as real ones: r = scale * (q - zero_point)."""
     scale, zero_point = detail["quantization"]
     if not scale or array.dtype.kind == "f":
@@ -171,14 +186,20 @@ def dequantize(array: Array, detail: dict[str, Any]) -> Outputs:
     return np.asarray((array.astype(np.float32) - zero_point) * np.float32(scale))
 
 
-def describe(details: Sequence[dict[str, Any]]) -> list[TensorResult]:
-    """Inputs or outputs for the result; a dimension that may vary is null."""
+def describe(
+    details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]]
+) -> list[TensorResult]:
+    """Inputs or outputs for the result, as the file orders them and its signature names them; a
+    dimension that may vary is null.
+    """
+    place = {detail["index"]: place for place, detail in enumerate(details)}
+    names = sorted(signature, key=lambda name: place[signature[name]["index"]])
     described = []
-    for detail in details:
+    for name, detail in zip(names, _ordered(details, signature, names), strict=True):
         scale, zero_point = detail["quantization"]
         described.append(
             TensorResult(
-                name=detail["name"],
+                name=name,
                 dtype=np.dtype(detail["dtype"]).name,
                 shape=[None if size < 0 else int(size) for size in detail["shape_signature"]],
                 scale=float(scale) if scale else None,
@@ -191,4 +212,8 @@ def describe(details: Sequence[dict[str, Any]]) -> list[TensorResult]:
 def describe_file(path: Path) -> tuple[list[TensorResult], list[TensorResult]]:
     """The file's inputs and outputs."""
     interpreter = Interpreter(model_path=str(path))
-    return describe(interpreter.get_input_details()), describe(interpreter.get_output_details())
+    runner = interpreter.get_signature_runner()
+    return (
+        describe(interpreter.get_input_details(), runner.get_input_details()),
+        describe(interpreter.get_output_details(), runner.get_output_details()),
+    )

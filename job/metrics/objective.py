@@ -1,17 +1,14 @@
-"""The loss and the metrics: those of the manifest, or what model and targets say they must be."""
+"""The losses and the metrics of a model's outputs, as Keras has them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import tensorflow as tf
 import tf_keras
-from numpy.typing import NDArray
 
-from job.errors import InputError
-from job.manifest.training import CROSSENTROPIES, LossConfig, TrainingConfig
 from job.result import ObjectiveResult
 
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
@@ -66,18 +63,21 @@ MEANINGFUL: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Objective:
-    """What the model is trained for and measured by."""
+    """What an output is trained for and measured by."""
 
     loss_name: str
     from_logits: bool | None
     metric_names: tuple[str, ...]
     reason: str
+    weight: float = 1.0
+    """The loss's weight in the total."""
 
     def result(self) -> ObjectiveResult:
         """What the result says of it."""
         return ObjectiveResult(
             loss=self.loss_name,
             from_logits=self.from_logits,
+            weight=self.weight,
             metrics=list(self.metric_names),
             reason=self.reason,
         )
@@ -105,93 +105,23 @@ class Objective:
         return METRICS[name](name=name, **options)
 
 
-def choose(
-    config: TrainingConfig,
-    model: tf_keras.Model,
-    targets: NDArray[np.generic],
-    gated: Sequence[str],
-) -> Objective:
-    """Take the loss and the metrics from the manifest, or infer them.
+# Output name -> its objective, in the model's order.
+Objectives = Mapping[str, Objective]
 
-    Args:
-        config: What the manifest says; what it leaves out is inferred.
-        model: For its last layer: the shape of its output and its activation.
-        targets: (rows, ...), for their kind: class indices, one-hot rows, 0 and 1, or numbers.
-        gated: Metrics that gates ask for; they are measured too.
 
-    Raises:
-        InputError: Where the manifest's metrics do not go with the loss.
+def compile_options(model: tf_keras.Model, objectives: Objectives) -> dict[str, Any]:
+    """What ``Model.compile`` takes of the objectives: alone, in a list or in a dict, as the model's
+    outputs are.
     """
-    ends_in = last_activation(model)
-    given = LossConfig(type=config.loss) if isinstance(config.loss, str) else config.loss
-    if given is None:
-        name, why = _infer_loss(model, targets, ends_in)
-        asked_logits = None
-    else:
-        name, why = given.type, "the manifest names the loss"
-        asked_logits = given.from_logits
-    logits = None
-    if name in CROSSENTROPIES:
-        logits = ends_in not in ("softmax", "sigmoid") if asked_logits is None else asked_logits
-        if asked_logits is None:
-            why += f"; the model ends in {ends_in}, so from_logits is {str(logits).lower()}"
-    asked = [*(config.metrics or _infer_metrics(name)), *gated]
-    metrics = tuple(dict.fromkeys(metric for metric in asked if metric != "loss"))
-    for metric in metrics:
-        if name not in MEANINGFUL.get(metric, LOSSES):
-            raise InputError(
-                f"The metric {metric} has no meaning for the loss {name} ({why}).",
-                where="gates" if metric in gated else "training.metrics",
-                hint=f"With {name} these can be measured: {', '.join(_meaningful(name))}.",
-            )
-    if config.metrics is None:
-        why += f"; {', '.join(metrics)} goes with that loss"
-    return Objective(name, logits, metrics, why)
 
+    def packed(values: Sequence[object]) -> object:
+        return tf.nest.pack_sequence_as(model.output, values)
 
-def last_activation(model: tf_keras.Model) -> str:
-    """The activation that the model's (first) output comes from: ``linear`` where there is none."""
-    layer: tf_keras.layers.Layer = model
-    while isinstance(layer, tf_keras.Model):
-        layer = layer.outputs[0]._keras_history.layer  # noqa: SLF001 - how Keras finds it too
-    if isinstance(layer, tf_keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(layer, "activation", None)
-    return getattr(activation, "__name__", "linear") if activation is not None else "linear"
-
-
-def _infer_loss(
-    model: tf_keras.Model, targets: NDArray[np.generic], ends_in: str
-) -> tuple[str, str]:
-    shape = tuple(model.outputs[0].shape[1:])
-    units = shape[-1] if shape else 1
-    kind = "whole numbers" if targets.dtype.kind in "biu" else "fractions"
-    rows = targets.reshape(len(targets), -1)
-    if targets.dtype.kind == "f" and bool((rows == np.rint(rows)).all()):
-        kind = "whole numbers"
-    binary = kind == "whole numbers" and bool(((rows == 0) | (rows == 1)).all())
-    if (
-        kind == "whole numbers"
-        and units > 1
-        and targets.shape[1:] in (shape[:-1], (*shape[:-1], 1))
-    ):
-        return (
-            "sparse_categorical_crossentropy",
-            f"the targets are class indices for the model's {units} outputs",
-        )
-    if binary and units > 1 and targets.shape[1:] == shape:
-        one_hot = bool((targets.sum(axis=-1) == 1).all()) and ends_in != "sigmoid"
-        if one_hot:
-            return "categorical_crossentropy", "the targets are one-hot rows"
-        return "binary_crossentropy", "the targets are 0 and 1, any number of them in a row"
-    if binary and units == 1:
-        return "binary_crossentropy", "the targets are 0 and 1 for one output"
-    return "mean_squared_error", f"the targets are {kind}, one for each of the model's outputs"
-
-
-def _meaningful(loss: str) -> list[str]:
-    return [metric for metric in ("accuracy", *METRICS) if loss in MEANINGFUL.get(metric, LOSSES)]
-
-
-def _infer_metrics(loss: str) -> tuple[str, ...]:
-    return ("accuracy",) if loss in ACCURACY else ("mean_absolute_error",)
+    listed = list(objectives.values())
+    options = {
+        "loss": packed([it.loss() for it in listed]),
+        "metrics": packed([it.metrics() for it in listed]),
+    }
+    if any(it.weight != 1 for it in listed):
+        options["loss_weights"] = packed([it.weight for it in listed])
+    return options

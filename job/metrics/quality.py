@@ -6,7 +6,7 @@ outputs for a batch of inputs, and Keras's own losses and metrics judge them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,19 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import StageError
-from job.metrics.objective import Objective
-from job.result import DriftResult
+from job.metrics.objective import Objective, Objectives
+from job.result import DriftResult, OutputDrift, metric_key
 
-Outputs = NDArray[np.floating]
-Inputs = tuple[NDArray[np.generic], ...]
+Array = NDArray[np.generic]
+Output = NDArray[np.floating]
+# One array for each input, or output, in the model's order.
+Inputs = tuple[Array, ...]
+Outputs = tuple[Output, ...]
 
 # (model inputs for some rows) -> outputs of those rows, as float32
 Predict = Callable[[Inputs], Outputs]
-# (first row, one past the last) -> (model inputs, targets)
-ReadRows = Callable[[int, int], tuple[Inputs, NDArray[np.generic]]]
+# (first row, one past the last) -> (model inputs, targets of each output)
+ReadRows = Callable[[int, int], tuple[Inputs, tuple[Array, ...]]]
 
 # Rows in a batch, and bytes of inputs in a batch, at most.
 MAX_ROWS = 500
@@ -42,13 +45,12 @@ class Quality:
     outputs: Outputs
 
 
-def answer(model: Any, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-    """What a Keras model, of Keras 2 or 3, answers; its inputs may be a list or a dict."""
+def answer(model: Any, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """What a Keras model, of Keras 2 or 3, answers; inputs and outputs may be lists or dicts."""
     graph = getattr(model, "_functional", None) or model  # Keras 3 wraps the graph of a Sequential
     structure = graph.input
-    if not tf.nest.is_nested(structure):
-        return model(inputs[0], training=False)
-    return model(tf.nest.pack_sequence_as(structure, inputs), training=False)
+    given = tf.nest.pack_sequence_as(structure, list(inputs))
+    return list(tf.nest.flatten(model(given, training=False)))
 
 
 def keras_predictor(model: Any) -> Predict:
@@ -56,16 +58,15 @@ def keras_predictor(model: Any) -> Predict:
     specs = [tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in model.inputs]
 
     @tf.function(input_signature=[specs])
-    def forward(inputs: list[tf.Tensor]) -> tf.Tensor:
-        return tf.cast(answer(model, inputs), tf.float32)
+    def forward(inputs: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [tf.cast(it, tf.float32) for it in answer(model, inputs)]
 
     def predict(inputs: Inputs) -> Outputs:
         given = [
             tf.convert_to_tensor(array, spec.dtype)
             for array, spec in zip(inputs, specs, strict=True)
         ]
-        outputs: Outputs = forward(given).numpy()
-        return outputs
+        return tuple(it.numpy() for it in forward(given))
 
     return predict
 
@@ -75,11 +76,45 @@ def batch_rows(row_bytes: int) -> int:
     return max(1, min(MAX_ROWS, MAX_BATCH_BYTES // max(1, row_bytes)))
 
 
+@dataclass(frozen=True)
+class _Judge:
+    """Loss and metrics of one output, summed up batch by batch."""
+
+    name: str
+    weight: float
+    loss: tf_keras.losses.Loss
+    mean_loss: tf_keras.metrics.Mean
+    metrics: Sequence[tf_keras.metrics.Metric]
+
+    def add(self, targets: Array, outputs: Output) -> None:
+        """Judge a batch."""
+        self.mean_loss.update_state(self.loss(targets, outputs), sample_weight=len(targets))
+        for metric in self.metrics:
+            metric.update_state(targets, outputs)
+
+
+def _judge(name: str, objective: Objective) -> _Judge:
+    mean = tf_keras.metrics.Mean(name="loss")
+    return _Judge(name, objective.weight, objective.loss(), mean, objective.metrics())
+
+
+def _metrics(judges: Sequence[_Judge]) -> dict[str, float]:
+    """The weighted total, then each output's own figures; of one output the total is its loss."""
+    names = [it.name for it in judges]
+    total = sum(it.weight * float(it.mean_loss.result()) for it in judges)
+    own = [
+        (metric_key(metric.name, it.name, names), float(metric.result()))
+        for it in judges
+        for metric in ([it.mean_loss, *it.metrics] if len(judges) > 1 else it.metrics)
+    ]
+    return {"loss": total, **dict(own)}
+
+
 def evaluate(
     predict: Predict,
     read: ReadRows,
     rows: int,
-    objective: Objective,
+    objectives: Objectives,
     advance: Callable[[int, int], None],
 ) -> Quality:
     """Predict all rows in batches and judge them.
@@ -88,7 +123,7 @@ def evaluate(
         predict: The model or file.
         read: Where the rows come from.
         rows: How many there are.
-        objective: Loss and metrics.
+        objectives: Loss and metrics of each output.
         advance: Is told how many rows are done, of how many.
 
     Returns:
@@ -97,9 +132,7 @@ def evaluate(
     Raises:
         StageError: Where an output is no finite number.
     """
-    loss = objective.loss()
-    mean_loss = tf_keras.metrics.Mean(name="loss")
-    metrics = objective.metrics()
+    judges = [_judge(name, objective) for name, objective in objectives.items()]
     first_inputs, _ = read(0, 1)
     step = batch_rows(sum(array.nbytes for array in first_inputs))
     kept: list[Outputs] = []
@@ -107,41 +140,49 @@ def evaluate(
     for start in range(0, rows, step):
         inputs, targets = read(start, min(start + step, rows))
         outputs = predict(inputs)
-        if not np.isfinite(outputs).all():
+        if not all(np.isfinite(it).all() for it in outputs):
             raise StageError(
                 "The outputs are NaN or infinite.",
-                where=f"test rows {start} to {start + len(outputs) - 1}",
+                where=f"test rows {start} to {start + len(outputs[0]) - 1}",
                 hint="The weights are broken, or the inputs are of another scale than they know.",
             )
-        mean_loss.update_state(loss(targets, outputs), sample_weight=len(targets))
-        for metric in metrics:
-            metric.update_state(targets, outputs)
+        for judge, wanted, given in zip(judges, targets, outputs, strict=True):
+            judge.add(wanted, given)
         if kept_bytes < MAX_KEPT_BYTES:
             kept.append(outputs)
-            kept_bytes += outputs.nbytes
+            kept_bytes += sum(it.nbytes for it in outputs)
         advance(min(start + step, rows), rows)
-    values = {metric.name: float(metric.result()) for metric in [mean_loss, *metrics]}
+    values = _metrics(judges)
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:
         raise StageError(
             f"The metric {broken[0]} is {values[broken[0]]}: the outputs are out of all bounds.",
             hint="Check the weights, the scale of the inputs, and training.loss.",
         )
-    return Quality(values, np.concatenate(kept))
+    return Quality(values, tuple(np.concatenate(parts) for parts in zip(*kept, strict=True)))
 
 
-def drift(against: str, before: Outputs, after: Outputs) -> DriftResult:
+def drift(against: str, before: Mapping[str, Output], after: Outputs) -> DriftResult:
     """How far the outputs moved, in the outputs' own unit.
 
     Args:
         against: The artifact that ``before`` is of.
-        before: (rows, ...) outputs of the stage before.
+        before: Output name -> (rows, ...) of the stage before, in the model's order.
         after: The same rows' outputs now.
     """
-    difference = np.abs(after.astype(np.float64) - before.astype(np.float64))
+    each = {
+        name: _output_drift(was, now)
+        for (name, was), now in zip(before.items(), after, strict=True)
+    }
     return DriftResult(
         against=against,
-        rows=len(difference),
-        max_abs=float(difference.max()),
-        mean_abs=float(difference.mean()),
+        rows=len(after[0]),
+        max_abs=max(it.max_abs for it in each.values()),
+        mean_abs=sum(it.mean_abs for it in each.values()) / len(each),
+        outputs=each if len(each) > 1 else {},
     )
+
+
+def _output_drift(before: Output, after: Output) -> OutputDrift:
+    difference = np.abs(after.astype(np.float64) - before.astype(np.float64))
+    return OutputDrift(max_abs=float(difference.max()), mean_abs=float(difference.mean()))

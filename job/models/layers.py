@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -194,23 +194,18 @@ def scales_inputs(model: tf_keras.Model) -> bool:
     return any(type(it).__name__ in ("Rescaling", "Normalization") for _, it in layers_of(model))
 
 
-def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], TensorSpec]:
-    """The model's inputs, in its order, and its output.
+def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    """The model's inputs and its outputs, each in the model's order.
+
+    Outputs in a dict are called by its keys, others by their layers.
 
     Raises:
-        InputError: Where they are of a kind that is not supported: several outputs, outputs in a
-            dict, texts, ragged tensors, a fixed batch size.
+        InputError: Where they are of a kind that is not supported: lists or dicts inside of others,
+            texts, ragged tensors, a fixed batch size.
     """
-    if len(model.outputs) != 1 or tf.nest.is_nested(model.output):
-        raise InputError(
-            f"The model answers with {len(model.outputs)} outputs; models with one tensor as their "
-            "output are supported.",
-            where=where,
-            hint="Make a model of the one output that you ship.",
-        )
-    names = [*model.input_names, model.output_names[0]]
     specs = []
-    for name, tensor in zip(names, [*model.inputs, model.outputs[0]], strict=True):
+    names = [*model.input_names, *_output_names(model, where)]
+    for name, tensor in zip(names, [*model.inputs, *model.outputs], strict=True):
         kind = tensor.type_spec
         if not isinstance(kind, tf.TensorSpec) or not (
             kind.dtype.is_floating or kind.dtype.is_integer
@@ -228,4 +223,21 @@ def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], Tens
                 hint="Build the model without a batch size (and layers that are not stateful).",
             )
         specs.append(TensorSpec(name, tuple(tensor.shape[1:]), kind.dtype.name))
-    return specs[:-1], specs[-1]
+    count = len(model.inputs)
+    return specs[:count], specs[count:]
+
+
+def _output_names(model: tf_keras.Model, where: str) -> list[str]:
+    """In the order of ``tf.nest.flatten``, which sorts a dict by its keys."""
+    output = model.output
+    if not tf.nest.is_nested(output):
+        return list(model.output_names)
+    is_dict = isinstance(output, Mapping)
+    if any(tf.nest.is_nested(it) for it in (output.values() if is_dict else output)):
+        raise InputError(
+            "The model answers with lists or dicts inside of others; a tensor, or one list or dict "
+            "of tensors is supported.",
+            where=where,
+            hint="Make a model whose outputs are one list or one dict.",
+        )
+    return sorted(output) if is_dict else list(model.output_names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from job.progress import Event
-from job.result import RESULT_FILE, Result, ratio
+from job.result import RESULT_FILE, Result, metric_key, ratio
 
 FIXED = ("stage", "format")
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller", "SHA-256")
@@ -14,9 +14,21 @@ def columns(result: Result) -> list[str]:
     return [*FIXED, *_metrics(result), *SIZES]
 
 
-def _metrics(result: Result) -> list[str]:
-    """The table has room for two metrics; result.json has them all."""
-    return result.objective.metrics[:2]
+def _metrics(result: Result) -> dict[str, str]:
+    """Head -> name of a metric. The table has room for two, of several outputs the first ones;
+    result.json has them all.
+    """
+    outputs = result.objective
+    listed = [
+        (place, output, metric)
+        for output, objective in outputs.items()
+        for place, metric in enumerate(objective.metrics)
+    ]
+    shown = sorted(listed, key=lambda it: it[0])[:2]
+    return {
+        metric if len(outputs) == 1 else f"{output}\n{metric}": metric_key(metric, output, outputs)
+        for _, output, metric in shown
+    }
 
 
 def rows(result: Result) -> list[list[str]]:
@@ -25,7 +37,7 @@ def rows(result: Result) -> list[list[str]]:
         [
             artifact.name,
             artifact.format,
-            *(f"{artifact.metrics[name]:.4f}" for name in _metrics(result)),
+            *(f"{artifact.metrics[name]:.4f}" for name in _metrics(result).values()),
             f"{artifact.bytes:,}",
             f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
             f"{ratio(result.baseline, artifact):.1f}",

@@ -57,8 +57,8 @@ class Batches(Protocol):
     def order(self, epoch: int) -> tf.Tensor:
         """The order of the rows in an epoch: (rows,) int32."""
 
-    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tf.Tensor]:
-        """The batch of a step, counted from 0: inputs and targets."""
+    def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tuple[tf.Tensor, ...]]:
+        """The batch of a step, counted from 0: inputs, and the targets of each output."""
 
 
 def fine_tune(
@@ -111,7 +111,9 @@ def _train_function(
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, number])
     def train(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
         for step in tf.range(first, last):
-            model.train_step(batches.take(order, step))
+            inputs, targets = batches.take(order, step)
+            # Keras wants targets in a list or dict where the outputs are in one.
+            model.train_step((inputs, tf.nest.pack_sequence_as(model.output, targets)))
 
     # The sum over one device is nothing, and tf.custom_gradient, which it is written with, keeps
     # this graph, and with it masks and moments, for as long as the process lives.

@@ -6,7 +6,7 @@ this pipeline comes from converts its baseline in the listing; here there is one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from job.errors import StageError, is_disk_full
 from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
+from job.result import TensorSpec
 
 # One array for each input of the model, each (samples, ...), of the model's dtypes.
 Calibration = tuple[NDArray[np.generic], ...]
@@ -36,36 +37,61 @@ def is_recurrent(model: tf_keras.Model) -> bool:
     return any(isinstance(part, RECURRENT) for part in model.submodules)
 
 
+def prepare(
+    model: tf_keras.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> tuple[tf_keras.Model, list[str]]:
+    """The model to convert: the same one, unless something has to be fixed for a ``.tflite``.
+
+    A model with recurrent layers gets a batch of one: with another, the converter needs operators
+    that the plain interpreter lacks. Open dimensions get their sizes. The file's signature calls
+    outputs by the names that a dict gives them.
+
+    Args:
+        model: The pruned model; the result shares its weights.
+        inputs: Its inputs, with the sizes that open dimensions get.
+        outputs: Its outputs.
+
+    Returns:
+        The model, and in words what was fixed.
+    """
+    recurrent = is_recurrent(model)
+    decided = [
+        f"the .tflite files take {spec.name} as {spec.shape} only"
+        for spec, tensor in zip(inputs, model.inputs, strict=True)
+        if None in tensor.shape[1:]
+    ]
+    if recurrent:
+        decided.append("the .tflite files take one row at a time, for the recurrent layers")
+    names = [spec.name for spec in outputs]
+    if not decided and names == list(model.output_names):
+        return model, decided
+    batch = 1 if recurrent else None
+    given = [tf_keras.Input(it.shape, batch, dtype=it.dtype, name=it.name) for it in inputs]
+    answer = model(tf.nest.pack_sequence_as(model.input, given), training=False)
+    fixed = tf_keras.Model(given, tf.nest.flatten(answer))
+    fixed.output_names = names
+    return fixed, decided
+
+
 def quantize(
-    model: tf_keras.Model,
-    config: QuantizeConfig,
-    calibration: Calibration,
-    path: Path,
-    sample: Calibration | None = None,
+    model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration, path: Path
 ) -> None:
     """Convert a model and write the file.
 
-    A model with recurrent layers gets a fixed batch of one: with another, the converter needs
-    operators that the plain interpreter lacks.
-
     Args:
-        model: The pruned model.
+        model: The pruned model, prepared.
         config: The variant.
         calibration: Rows of the training split, for variants that need ranges of activations.
         path: Where the file goes.
-        sample: One row, for the sizes that a fixed batch needs and the model leaves open.
 
     Raises:
         StageError: Where the converter can't convert the model.
         OSError: Where the file can't be written.
     """
     try:
-        if is_recurrent(model):
-            if isinstance(config, Int8Config | Int16x8Config):
-                _refuse_loops(_with_fixed_batch(model, sample).convert())
-            converter = _with_fixed_batch(model, sample)
-        else:
-            converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        if isinstance(config, Int8Config | Int16x8Config) and is_recurrent(model):
+            _refuse_loops(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
         _configure(converter, model, config, calibration)
         content = converter.convert()
     except Exception as error:
@@ -77,22 +103,6 @@ def quantize(
             hint="Leave this variant out, or replace the layer that the message names.",
         ) from None
     path.write_bytes(content)
-
-
-def _with_fixed_batch(model: tf_keras.Model, sample: Calibration | None) -> tf.lite.TFLiteConverter:
-    specs = [
-        tf.TensorSpec([1, *known.shape[1:]], tensor.dtype, name=name)
-        for name, tensor, known in zip(
-            model.input_names, model.inputs, sample or model.inputs, strict=True
-        )
-    ]
-
-    @tf.function(input_signature=specs)
-    def forward(*inputs: tf.Tensor) -> tf.Tensor:
-        given = tf.nest.pack_sequence_as(model.input, inputs)
-        return model(given, training=False)
-
-    return tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()], model)
 
 
 def _refuse_loops(content: bytes) -> None:
@@ -136,9 +146,7 @@ def _configure(
 
 
 def _samples(model: tf_keras.Model, calibration: Calibration) -> Iterator[object]:
-    """One row at a time: by the names of the model's inputs, since their order may change; of a
-    model with a fixed batch in the order of its inputs, which then is the file's.
-    """
+    """One row at a time, by the names of the model's inputs, since their order may change."""
     names = model.input_names
     for row in range(len(calibration[0])):
         yield {name: array[row : row + 1] for name, array in zip(names, calibration, strict=True)}

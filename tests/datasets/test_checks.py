@@ -36,10 +36,10 @@ def dataset(
     good_x = random.normal(size=(20, 4, 3)).astype("float32")
     good_y = random.integers(0, 5, 20)
     x, y = (good_x if x is None else x), (good_y if y is None else y)
-    whole = Split((x,), y, scale, ("float32",))
-    tested = Split((x[:5],), y[:5], scale, ("float32",)) if test is None else None
+    whole = Split((x,), (y,), scale, ("float32",))
+    tested = Split((x[:5],), (y[:5],), scale, ("float32",)) if test is None else None
     if test is not None:
-        tested = Split((test[0],), test[1], scale, ("float32",))
+        tested = Split((test[0],), (test[1],), scale, ("float32",))
     assert tested is not None
     return Dataset(
         train=whole.rows(0, 20 - held_out),
@@ -60,7 +60,7 @@ def refused_inputs(data: Dataset, spec: TensorSpec = PICTURE) -> InputError:
 
 def refused_targets(data: Dataset, loss: str = SPARSE, output: TensorSpec = CLASSES) -> InputError:
     with pytest.raises(InputError) as caught:
-        check_targets(data, output, loss)
+        check_targets(data, [output], [loss])
     return caught.value
 
 
@@ -68,15 +68,15 @@ def test_a_good_data_set_passes_without_a_word() -> None:
     """With and without held-out rows, for labels and for numbers."""
     for held_out in (0, 4):
         assert warnings_of(dataset(held_out=held_out)) == []
-        check_targets(dataset(held_out=held_out), CLASSES, SPARSE)
-    check_targets(dataset(y=np.zeros((20, 5))), CLASSES, SQUARES)
-    check_targets(dataset(y=np.zeros(20)), TensorSpec("out", (1,), "float32"), SQUARES)
-    check_targets(dataset(y=np.zeros((20, 7, 5))), TensorSpec("o", (None, 5), "f4"), SQUARES)
-    check_targets(dataset(y=np.eye(5)[np.arange(20) % 5]), CLASSES, ONE_OF)
-    check_targets(dataset(y=np.full((20, 5), 0.2, "float32")), CLASSES, ONE_OF)
+        check_targets(dataset(held_out=held_out), [CLASSES], [SPARSE])
+    check_targets(dataset(y=np.zeros((20, 5))), [CLASSES], [SQUARES])
+    check_targets(dataset(y=np.zeros(20)), [TensorSpec("out", (1,), "float32")], [SQUARES])
+    check_targets(dataset(y=np.zeros((20, 7, 5))), [TensorSpec("o", (None, 5), "f4")], [SQUARES])
+    check_targets(dataset(y=np.eye(5)[np.arange(20) % 5]), [CLASSES], [ONE_OF])
+    check_targets(dataset(y=np.full((20, 5), 0.2, "float32")), [CLASSES], [ONE_OF])
     words = TensorSpec("words", (6, 5), "float32")
     for shape in ((20, 6), (20, 6, 1)):
-        check_targets(dataset(y=np.zeros(shape, int)), words, SPARSE)
+        check_targets(dataset(y=np.zeros(shape, int)), [words], [SPARSE])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -218,3 +218,38 @@ def test_bytes_that_are_not_scaled_are_warned_of() -> None:
     assert warnings_of(dataset(pixels), scales=True) == []
     indices = TensorSpec("ids", (4, 3), "int32")
     assert warnings_of(dataset(pixels), indices) == []
+
+
+PLACES = TensorSpec("places", (None, None, 5), "float32")
+
+
+def test_targets_for_places_of_any_number_pass() -> None:
+    """A class, or a row, for each pixel of pictures of any size."""
+    check_targets(dataset(y=np.ones((20, 8, 9), int)), [PLACES], [SPARSE])
+    check_targets(dataset(y=np.ones((20, 8, 9, 1), int)), [PLACES], [SPARSE])
+    check_targets(dataset(y=np.zeros((20, 8, 9, 5))), [PLACES], [SQUARES])
+    depths = TensorSpec("depths", (None, None, 1), "float32")
+    for shape in ((20, 8, 9), (20, 8, 9, 1)):
+        check_targets(dataset(y=np.zeros(shape)), [depths], [SQUARES])
+    assert "(any, any, 5)" in refused_targets(dataset(y=np.ones((20, 8), int)), SPARSE, PLACES).what
+
+
+def test_of_several_outputs_the_one_with_bad_targets_is_named() -> None:
+    """Each is checked against its own output and loss, in every split."""
+    angle = TensorSpec("angle", (1,), "float32")
+    labels, angles = np.arange(20) % 5, np.zeros(20)
+    x = np.zeros((20, 4, 3), "float32")
+
+    def both(first: Array, second: Array) -> Dataset:
+        whole = Split((x,), (first, second), 1.0, ("float32",))
+        return Dataset(whole, None, whole.rows(0, 9))
+
+    check_targets(both(labels, angles), [CLASSES, angle], [SPARSE, SQUARES])
+    for data, where in (
+        (both(labels + 1, angles), "dataset.train.targets (out)"),
+        (both(labels, np.zeros((20, 2))), "dataset.train.targets (angle)"),
+        (both(angles, np.where(labels == 3, np.nan, 0)), "dataset.train.targets (angle)"),
+    ):
+        with pytest.raises(InputError) as caught:
+            check_targets(data, [CLASSES, angle], [SPARSE, SQUARES])
+        assert caught.value.where == where

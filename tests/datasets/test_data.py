@@ -31,7 +31,7 @@ def numbered(rows: int, scale: float = 1.0) -> Split:
     """Rows that can be told from each other: pixels, indices, and the row's number as target."""
     pixels = np.arange(rows * 2).reshape(rows, 2).astype("uint8")
     indices = np.arange(rows).astype("int64")[:, None] * 3
-    return Split((pixels, indices), np.arange(rows), scale, ("float32", "int32"))
+    return Split((pixels, indices), (np.arange(rows),), scale, ("float32", "int32"))
 
 
 def epochs_of(split: Split, batch_size: int, epochs: int, seed: int) -> list[list[Any]]:
@@ -43,7 +43,7 @@ def epochs_of(split: Split, batch_size: int, epochs: int, seed: int) -> list[lis
         taken = [
             batches.take(order, step) for step in range(steps_per_epoch(len(split), batch_size))
         ]
-        found.append([(tuple(it.numpy() for it in x), y.numpy()) for x, y in taken])
+        found.append([(tuple(it.numpy() for it in x), y.numpy()) for x, (y,) in taken])
     return found
 
 
@@ -93,9 +93,9 @@ def test_rows_stay_together_and_are_scaled_as_the_model_takes_them() -> None:
 
 def test_one_input_comes_alone() -> None:
     """Not as a tuple of one, which Keras would take for something else."""
-    split = Split((np.eye(4),), np.arange(4), 2.0, ("float32",))
+    split = Split((np.eye(4),), (np.arange(4),), 2.0, ("float32",))
     batches = shuffled_batches(split, 4, 0)
-    inputs, targets = batches.take(batches.order(0), 0)
+    inputs, (targets,) = batches.take(batches.order(0), 0)
     np.testing.assert_array_equal(inputs.numpy(), np.eye(4)[targets.numpy()] * 2)
 
 
@@ -103,8 +103,8 @@ def test_one_input_comes_alone() -> None:
 def test_read_gives_rows_as_numpy_would(dtype: str, scale: float) -> None:
     """Cast first, then multiplied in that dtype; integers are left as they are."""
     stored = np.random.default_rng(0).integers(0, 255, (10, 3)).astype("uint8")
-    split = Split((stored,), np.arange(10), scale, (dtype,))
-    (inputs,), targets = split.read(3, 8)
+    split = Split((stored,), (np.arange(10),), scale, (dtype,))
+    (inputs,), (targets,) = split.read(3, 8)
     wanted = stored[3:8].astype(dtype)
     if dtype != "int32":
         wanted = wanted * wanted.dtype.type(scale)
@@ -145,18 +145,33 @@ def test_steps_are_the_batches_of_an_epoch(rows: int, size: int) -> None:
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_targets_get_the_axis_that_the_outputs_have(held_out: bool) -> None:
-    """(rows,) becomes (rows, 1), in all splits; what has it is left alone."""
-    split = Split((np.zeros((6, 2)),), np.arange(6.0), 1.0, ("float32",))
+    """(rows,) becomes (rows, 1), in all splits; what has it, or needs none, is left alone."""
+    wide = np.zeros((6, 3))
+    split = Split((np.zeros((6, 2)),), (np.arange(6.0), np.arange(6), wide), 1.0, ("float32",))
     dataset = Dataset(split, split.rows(4, 6) if held_out else None, split.rows(0, 3))
-    found = dataset.with_target_rank(2)
-    assert found.train.targets.shape == (6, 1)
-    assert found.test.targets.shape == (3, 1)
+    found = dataset.with_target_ranks([2, 0, 2])
+    assert [it.shape for it in found.train.targets] == [(6, 1), (6,), (6, 3)]
+    assert [it.shape for it in found.test.targets] == [(3, 1), (3,), (3, 3)]
     assert (found.validation is not None) == held_out
     if found.validation is not None:
-        np.testing.assert_array_equal(found.validation.targets, [[4.0], [5.0]])
-    np.testing.assert_array_equal(found.train.targets[:, 0], split.targets)
-    again = found.with_target_rank(2)
-    assert again.train.targets.shape == (6, 1)
+        np.testing.assert_array_equal(found.validation.targets[0], [[4.0], [5.0]])
+    np.testing.assert_array_equal(found.train.targets[0][:, 0], split.targets[0])
+    again = found.with_target_ranks([2, 0, 2])
+    assert [it.shape for it in again.train.targets] == [(6, 1), (6,), (6, 3)]
+
+
+def test_the_targets_of_all_outputs_are_of_the_same_rows() -> None:
+    """In a batch, and where rows are read."""
+    numbers = np.arange(50)
+    split = Split((numbers[:, None],), (numbers, numbers * 2.5), 1.0, ("float32",))
+    batches = shuffled_batches(split, 16, 3)
+    inputs, (first, second) = batches.take(batches.order(0), 1)
+    np.testing.assert_array_equal(first, inputs[:, 0])
+    np.testing.assert_array_equal(second, first.numpy() * 2.5)
+    assert len(split.rows(10, 20)) == 10
+    _, (first, second) = split.rows(10, 20).read(2, 4)
+    np.testing.assert_array_equal(first, [12, 13])
+    np.testing.assert_array_equal(second, [30, 32.5])
 
 
 ZETA, ALPHA = TensorSpec("zeta", (2,), "float32"), TensorSpec("alpha", (3,), "int32")
@@ -170,10 +185,14 @@ def two(tmp_path: Path) -> Path:
     return path
 
 
-def named(path: Path, inputs: Any, targets: Any = "y") -> Dataset:
+def named(
+    path: Path, inputs: Any, targets: Any = "y", outputs: list[TensorSpec] | None = None
+) -> Dataset:
     split = {"inputs": inputs, "targets": targets}
     config = NpzConfig.model_validate({"uri": "two.npz", "train": split, "test": split})
-    return open_npz(path, config, [ZETA, ALPHA], 0.0)
+    return open_npz(
+        path, config, [ZETA, ALPHA], outputs or [TensorSpec("out", (5,), "float32")], 0.0
+    )
 
 
 @pytest.mark.parametrize("inputs", [["z", "a"], {"zeta": "z", "alpha": "a"}])
@@ -185,7 +204,7 @@ def test_inputs_are_named_in_the_models_order_or_by_its_names(
     found = named(two, inputs, targets).train
     assert [array.shape for array in found.inputs] == [(5, 2), (5, 3)]
     assert found.dtypes == ("float32", "int32")
-    np.testing.assert_array_equal(found.targets, range(5))
+    np.testing.assert_array_equal(found.targets[0], range(5))
     reordered = named(two, {"alpha": "a", "zeta": "z"}, targets).train
     assert [array.shape for array in reordered.inputs] == [(5, 2), (5, 3)]
 
@@ -211,7 +230,33 @@ def test_names_that_do_not_fit_the_model_are_refused(
         assert part in caught.value.what
 
 
-def test_several_targets_are_refused(two: Path) -> None:
-    """The model is trained on one output."""
-    with pytest.raises(InputError, match="names 2 arrays"):
-        named(two, ["z", "a"], ["y", "y"])
+DIGIT, ANGLE = TensorSpec("digit", (3,), "float32"), TensorSpec("angle", (1,), "float32")
+
+
+@pytest.mark.parametrize("targets", [["y", "w"], {"angle": "w", "digit": "y"}])
+def test_targets_are_named_in_the_models_order_or_by_its_names(targets: Any, two: Path) -> None:
+    """As inputs are."""
+    with np.load(two) as archive:
+        np.savez(two, **archive, w=np.arange(5) / 2)
+    first, second = named(two, ["z", "a"], targets, [DIGIT, ANGLE]).test.targets
+    np.testing.assert_array_equal(first, range(5))
+    np.testing.assert_array_equal(second, np.arange(5) / 2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "outputs", "says"),
+    [
+        (["y", "y"], None, ["names 2 arrays", "1 outputs: out"]),
+        ("y", [DIGIT, ANGLE], ["names 1 arrays", "2 outputs: digit, angle"]),
+        ({"digit": "y", "angel": "y"}, [DIGIT, ANGLE], ["angel, digit;", "outputs are digit, ang"]),
+    ],
+)
+def test_targets_that_do_not_fit_the_model_are_refused(
+    targets: Any, outputs: list[TensorSpec] | None, says: list[str], two: Path
+) -> None:
+    """What was named, and what the model's outputs are called."""
+    with pytest.raises(InputError) as caught:
+        named(two, ["z", "a"], targets, outputs)
+    assert caught.value.where == "dataset.train.targets"
+    for part in says:
+        assert part in caught.value.what

@@ -17,7 +17,7 @@ from job.errors import InputError
 from job.manifest.inputs import NpzConfig
 from job.result import TensorSpec
 
-X = TensorSpec("x", (4,), "float32")
+X, Y = TensorSpec("x", (4,), "float32"), TensorSpec("y", (3,), "float32")
 RANDOM = np.random.default_rng(0)
 ARRAYS: dict[str, Any] = {
     "x_train": RANDOM.normal(size=(20, 4)).astype("float32"),
@@ -32,7 +32,7 @@ def config(**fields: Any) -> NpzConfig:
 
 
 def opened(path: Path, *specs: TensorSpec, validation_split: float = 0.0, **fields: Any) -> Dataset:
-    return open_npz(path, config(**fields), list(specs) or [X], validation_split)
+    return open_npz(path, config(**fields), list(specs) or [X], [Y], validation_split)
 
 
 def refused(path: Path, *specs: TensorSpec, **fields: Any) -> InputError:
@@ -71,10 +71,10 @@ def test_arrays_come_as_they_were_saved(path: Path) -> None:
         save(path, allow_pickle=False, **ARRAYS)
         found = opened(path, validation_split=0.25)
         np.testing.assert_array_equal(found.train.inputs[0], ARRAYS["x_train"][:15])
-        np.testing.assert_array_equal(found.train.targets, ARRAYS["y_train"][:15])
+        np.testing.assert_array_equal(found.train.targets[0], ARRAYS["y_train"][:15])
         assert found.validation is not None
         np.testing.assert_array_equal(found.validation.inputs[0], ARRAYS["x_train"][15:])
-        np.testing.assert_array_equal(found.validation.targets, ARRAYS["y_train"][15:])
+        np.testing.assert_array_equal(found.validation.targets[0], ARRAYS["y_train"][15:])
         np.testing.assert_array_equal(found.test.inputs[0], ARRAYS["x_test"])
     assert opened(path).validation is None
     assert opened(path, validation_split=0.04).validation is None  # less than a row
@@ -87,8 +87,8 @@ def test_big_endian_numbers_and_flags_are_turned_into_what_tensorflow_knows(path
     found = opened(path)
     assert found.train.inputs[0].dtype == np.dtype("=f4")
     np.testing.assert_array_equal(found.train.inputs[0], x)
-    assert found.train.targets.dtype == np.uint8
-    np.testing.assert_array_equal(found.train.targets, ARRAYS["y_train"] > 0)
+    assert found.train.targets[0].dtype == np.uint8
+    np.testing.assert_array_equal(found.train.targets[0], ARRAYS["y_train"] > 0)
 
 
 class Canary:

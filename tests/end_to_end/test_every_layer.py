@@ -16,16 +16,16 @@ from pydantic import TypeAdapter
 from job.manifest.outputs import QuantizeConfig
 from job.manifest.prune import PruneConfig
 from job.manifest.training import TrainingConfig
-from job.metrics.litert import custom_operators, predictor
+from job.metrics.litert import custom_operators
 from job.models.judge import Format
 from job.models.layers import plan_layers, results, targets
 from job.models.load import ModelFile, save
 from job.progress import Stage
 from job.stages.fine_tune import fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
-from job.stages.quantize import quantize
 from job.stages.strip import strip
 from tests.batches import InOrder
+from tests.conversion import answers, convert
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 layers = tf_keras.layers
@@ -219,8 +219,7 @@ def test_every_layer_is_pruned_or_has_a_reason(
     expected = saved(x, training=False).numpy()
     path = tmp_path / "m.tflite"
     variant: TypeAdapter[Any] = TypeAdapter(QuantizeConfig)
-    quantize(saved, variant.validate_python({"type": "dynamic_range"}), (), path, (x[:1],))
+    convert(saved, variant.validate_python({"type": "dynamic_range"}), [x], path)
     assert custom_operators(path) == []
-    answers = predictor(path, list(saved.input_names), 1)((x,))
     spread = math.fabs(expected.max() - expected.min())
-    np.testing.assert_allclose(answers, expected, atol=0.05 * spread)
+    np.testing.assert_allclose(answers(saved, path, [x]), expected, atol=0.05 * spread)

@@ -39,6 +39,10 @@ def gate(**fields: Any) -> dict[str, Any]:
         {"gates": [gate(metric="loss")], "training": {"metrics": ["auc"]}},
         {"gates": [gate(metric="auc")], "training": {"metrics": ["auc"]}},
         {"gates": [{"type": "min_ratio", "value": 3}], "training": {"metrics": ["auc"]}},
+        {"gates": [gate(metric="auc", output="a")], "training": {"metrics": {"a": ["auc"]}}},
+        {"gates": [gate(metric="auc", output="b")], "training": {"metrics": {"a": ["recall"]}}},
+        {"gates": [gate(metric="auc")], "training": {"metrics": {"a": ["recall"]}}},
+        {"gates": [gate(metric="loss", output="a")], "training": {"metrics": {"a": ["auc"]}}},
     ],
 )
 def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
@@ -103,6 +107,13 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
         ),
         (
             {"gates": [gate(metric="auc")], "training": {"metrics": ["recall"]}},
+            "gates.0.metric: 'auc' is not measured, only loss, recall; add it to training.metrics",
+        ),
+        (
+            {
+                "gates": [gate(metric="auc", output="a")],
+                "training": {"metrics": {"a": ["recall"], "b": ["auc"]}},
+            },
             "gates.0.metric: 'auc' is not measured, only loss, recall; add it to training.metrics",
         ),
     ],

@@ -165,3 +165,80 @@ def test_inputs_may_be_one_array_several_or_a_map() -> None:
     for names in ("x", ["x", "z"], {"left": "x", "right": "z"}):
         job = read(dataset={"uri": "d", "train": {"inputs": names, "targets": "y"}})
         assert job.dataset.train.inputs == names
+
+
+HUBER = {"type": "huber"}
+LOGITS = {"type": "binary_crossentropy", "from_logits": True}
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_a", "of_b"),
+    [
+        (None, None, None),
+        ("huber", "huber", "huber"),
+        (LOGITS, "binary_crossentropy", "binary_crossentropy"),
+        ({"a": "huber"}, "huber", None),
+        ({"a": HUBER, "b": LOGITS}, "huber", "binary_crossentropy"),
+    ],
+)
+def test_a_loss_is_for_every_output_or_for_the_one_that_it_is_mapped_from(
+    loss: Any, of_a: str | None, of_b: str | None
+) -> None:
+    """By name or with options; an output that is not named has none."""
+    training = read(training={"loss": loss}).training
+    found = [training.loss_of(name) for name in ("a", "b")]
+    assert [it and it.type for it in found] == [of_a, of_b]
+
+
+def test_metrics_are_for_every_output_or_mapped_from_it() -> None:
+    """As losses are; weights are always mapped."""
+    training = read(training={"metrics": ["auc"]}).training
+    assert training.metrics_of("a") == training.metrics_of("b") == ["auc"]
+    training = read(training={"metrics": {"a": ["auc"]}, "loss_weights": {"b": 0.5}}).training
+    assert (training.metrics_of("a"), training.metrics_of("b")) == (["auc"], None)
+    assert training.loss_weights == {"b": 0.5}
+    assert read().training.loss_weights == {}
+
+
+@pytest.mark.parametrize(
+    ("training", "path", "says"),
+    [
+        ({"loss": {"a": "huver"}}, "training.loss.a", "'huver' is none of"),
+        ({"loss": {"type": "huver"}}, "training.loss.type", "'huver' is none of"),
+        ({"loss": {"a": {"type": "huver"}}}, "training.loss.a.type", "'huver' is none of"),
+        ({"loss": {"a": HUBER | {"x": 1}}}, "training.loss.a.x", "unknown field"),
+        (
+            {"loss": {"a": HUBER | {"from_logits": True}}},
+            "training.loss.a",
+            "from_logits has no meaning for the loss huber",
+        ),
+        ({"loss": {"a": {}}}, "training.loss.a.type", "this field is required"),
+        ({"loss": {"from_logits": True}}, "training.loss.type", "this field is required"),
+        ({"loss": {}}, "training.loss", ""),
+        ({"loss": 3}, "training.loss", "3 is none of"),
+        ({"metrics": {"a": []}}, "training.metrics.a", ""),
+        ({"metrics": {"a": ["acc"]}}, "training.metrics.a.0", 'did you mean "accuracy"?'),
+        ({"metrics": "auc"}, "training.metrics", "this must be a list or an object"),
+        ({"loss_weights": {"a": 0}}, "training.loss_weights.a", "greater than 0"),
+        ({"loss_weights": [1]}, "training.loss_weights", ""),
+    ],
+)
+def test_what_is_wrong_with_one_output_is_said_at_its_path(
+    training: dict[str, Any], path: str, says: str
+) -> None:
+    """One problem, and none of the shapes that were not meant."""
+    with pytest.raises(ManifestError) as caught:
+        read(training=training)
+    head, problem = caught.value.what.split("\n  ")
+    assert head == "The manifest has a problem:"
+    assert problem.startswith(f"{path}: "), problem
+    assert says in problem
+
+
+@pytest.mark.parametrize("sizes", [[0], [-1, 3], [None], "8", [1.5]])
+def test_input_shapes_are_lists_of_counts(sizes: Any) -> None:
+    """None is what is to be chosen, not a choice."""
+    shapes = {"image": [96, 96, 3], "words": []}
+    assert read(model={"uri": "m", "input_shapes": shapes}).model.input_shapes == shapes
+    with pytest.raises(ManifestError, match=r"model\.input_shapes\.image"):
+        read(model={"uri": "m", "input_shapes": {"image": sizes}})

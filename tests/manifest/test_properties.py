@@ -53,9 +53,14 @@ VARIANTS = st.one_of(
     objects(type_=st.just("int8"), calibration_samples=COUNTS, per_channel=st.booleans()),
     objects(type_=st.just("int16x8"), input_dtype=st.sampled_from(["int16", "float32"])),
 )
+LOSSES = st.sampled_from(["huber", "poisson"]) | objects(type_=st.just("log_cosh"))
 DOCUMENTS = objects(
     name_=NAMES,
-    model_=objects(uri_=TEXTS, sha256=st.from_regex(r"\A[0-9a-f]{64}\Z")),
+    model_=objects(
+        uri_=TEXTS,
+        sha256=st.from_regex(r"\A[0-9a-f]{64}\Z"),
+        input_shapes=st.dictionaries(TEXTS, st.lists(COUNTS, max_size=3), max_size=2),
+    ),
     dataset_=objects(uri_=TEXTS, train=SPLITS, test=SPLITS, scale=st.floats(1e-9, 1e9)),
     training=objects(
         epochs=COUNTS,
@@ -63,7 +68,8 @@ DOCUMENTS = objects(
         validation_split=FRACTIONS,
         seed=st.integers(0, 2**31 - 1),
         optimizer=objects(type_=st.sampled_from(["sgd", "rmsprop"]), momentum=FRACTIONS),
-        loss=st.sampled_from(["huber", "poisson"]),
+        loss=LOSSES | st.dictionaries(TEXTS, LOSSES, min_size=1, max_size=2),
+        loss_weights=st.dictionaries(TEXTS, st.floats(1e-3, 1e3), max_size=2),
     ),
     prune=objects(schedule=SCHEDULES, structure=STRUCTURES, layers=st.lists(RULES, max_size=3)),
     compress=st.none()
@@ -116,12 +122,12 @@ def test_a_manifest_with_any_value_in_any_place_is_read_or_refused(
 def test_an_unknown_field_is_reported_with_its_path(
     document: dict[str, Any], data: st.DataObject
 ) -> None:
-    """Wherever it stands, and whatever it holds; arrays may have any name in ``dataset``."""
+    """Wherever it stands, and whatever it holds; arrays, inputs and outputs may have any name."""
     document = copy.deepcopy(document)
     owners = [
         (path, owner)
         for path, owner in objects_in(document, "")
-        if not path.endswith(("inputs", "targets"))
+        if not path.endswith(("inputs", "targets", "input_shapes", "loss", "loss_weights"))
     ]
     path, owner = data.draw(st.sampled_from(owners))
     name = data.draw(st.from_regex(r"\Azz_[a-z]{1,8}\Z"))

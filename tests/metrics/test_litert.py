@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from job.manifest.outputs import DynamicRangeConfig, Float32Config, Int8Config
 from job.metrics import litert
+from job.metrics.quality import Inputs, Output
 from job.metrics.sparsity import zero_fraction
 from job.stages.quantize import quantize
 
@@ -95,6 +97,13 @@ def embedding() -> tf_keras.Model:
     return model
 
 
+def predictor(path: Path, names: Sequence[str], threads: int) -> Callable[[Inputs], Output]:
+    """What a file of one output answers."""
+    (output,) = Interpreter(model_path=str(path)).get_signature_runner().get_output_details()
+    predict = litert.predictor(path, names, [output], threads)
+    return lambda inputs: predict(inputs)[0]
+
+
 def ids(rows: int) -> NDArray[np.int32]:
     return np.random.default_rng(2).integers(0, 50, (rows, 6)).astype("int32")
 
@@ -132,7 +141,7 @@ def test_integer_inputs_reach_the_model_as_they_are(
     path = tmp_path / "m.tflite"
     for config, tolerance in ((FLOAT32, 1e-5), (Int8Config(type="int8"), 0.05)):
         quantize(embedding, config, (ids(100),), path)
-        found = litert.predictor(path, ["ids"], 1)((ids(30),))
+        found = predictor(path, ["ids"], 1)((ids(30),))
         wanted = embedding(ids(30)).numpy()
         assert np.abs(found - wanted).max() < tolerance * np.ptp(wanted)
 
@@ -154,7 +163,7 @@ def test_inputs_are_fed_by_name(order: tuple[str, ...], tmp_path: Path) -> None:
     x = tuple(random.normal(size=(9, *shapes[name])).astype("float32") for name in order)
     path = tmp_path / "m.tflite"
     quantize(model, FLOAT32, (), path)
-    found = litert.predictor(path, order, 1)(x)
+    found = predictor(path, order, 1)(x)
     np.testing.assert_allclose(found, model(list(x)).numpy(), atol=1e-5)
     details = litert.ordered_inputs(Interpreter(model_path=str(path)), order)
     for name, given_detail in zip(order, details, strict=True):
@@ -190,9 +199,9 @@ def test_a_batch_is_answered_as_its_rows_are(
     path = tmp_path / "m.tflite"
     quantize(picture_model(), config, (pictures(50),), path)
     x = pictures(23)
-    alone = litert.predictor(path, ["picture"], 1)
+    alone = predictor(path, ["picture"], 1)
     wanted = np.concatenate([alone((x[row : row + 1],)) for row in range(23)])
-    predict = litert.predictor(path, ["picture"], threads)
+    predict = predictor(path, ["picture"], threads)
     for sizes in ([23], [10, 10, 3], [1, 21, 1], [3, 20]):
         borders = np.cumsum([0, *sizes])
         found = [predict((x[a:b],)) for a, b in pairwise(borders)]
@@ -207,7 +216,7 @@ def test_a_file_with_a_batch_of_one_is_given_row_by_row(tmp_path: Path) -> None:
     quantize(picture_model(batch=1), FLOAT32, (), path)
     (shape,) = [it.shape for it in litert.describe_file(path)[0]]
     assert shape == [1, 6, 6, 2]
-    found = litert.predictor(path, ["picture"], 1)((pictures(7),))
+    found = predictor(path, ["picture"], 1)((pictures(7),))
     np.testing.assert_allclose(found, picture_model()(pictures(7)).numpy(), atol=1e-5)
 
 
@@ -220,7 +229,7 @@ def test_integer_inputs_and_outputs_are_quantized_as_the_file_would(tmp_path: Pa
             {"type": "int8", "input_dtype": dtype, "output_dtype": dtype}
         )
         quantize(picture_model(), config, (x,), path)
-        answers.append(litert.predictor(path, ["picture"], 1)((x,)))
+        answers.append(predictor(path, ["picture"], 1)((x,)))
     assert np.unique(answers[0]).size > 50
     np.testing.assert_allclose(answers[1], answers[0], atol=1e-6)
     np.testing.assert_allclose(answers[2], answers[0], atol=1e-6)

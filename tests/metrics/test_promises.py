@@ -147,3 +147,16 @@ def test_operators_that_the_plain_interpreter_lacks_are_an_error(tmp_path: Path)
     path.write_bytes(converter.convert())
     with pytest.raises(StageError, match="FlexTensorList"):
         check(variant("float32"), path, [], [])
+
+
+def test_an_integer_lstm_has_no_float_tensor(tmp_path: Path) -> None:
+    """The empty ones, which tell the operator its scales, are none."""
+    model = tf_keras.Sequential([layers.InputLayer((5, 4), batch_size=1), layers.LSTM(6)])
+    rows = np.random.default_rng(0).normal(size=(30, 5, 4)).astype("float32")
+    path = tmp_path / "lstm.tflite"
+    quantize(model, variant("int8"), (rows,), path)
+    assert not any(it.dtype == "float32" for it in litert.tensors(path))
+    said = judge(variant("int8"), path)
+    assert said[-1] == "inputs int8, outputs int8, no float tensor inside"
+    with pytest.raises(StageError):
+        judge(variant("float32"), path)

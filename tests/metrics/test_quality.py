@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 
 from job.errors import StageError
 from job.metrics import quality
-from job.metrics.objective import Objective
+from job.metrics.objective import Objective, compile_options
 from job.metrics.quality import (
     MAX_BATCH_BYTES,
     MAX_ROWS,
     Inputs,
+    Outputs,
     Quality,
     batch_rows,
     drift,
@@ -53,10 +55,15 @@ def judge(objective: Objective, outputs: Floats, targets: Array) -> Quality:
     """Evaluate outputs that are there already: the model hands its inputs through."""
     values = outputs.astype("float32")
 
-    def read(start: int, stop: int) -> tuple[Inputs, Array]:
-        return (values[start:stop],), targets[start:stop]
+    def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
+        return (values[start:stop],), (targets[start:stop],)
 
-    return evaluate(lambda inputs: inputs[0], read, len(values), objective, lambda *_: None)  # type: ignore[return-value, arg-type]
+    return evaluate(handed_through, read, len(values), {"out": objective}, lambda *_: None)
+
+
+def handed_through(inputs: Inputs) -> Outputs:
+    """The answers of a model that hands its inputs through."""
+    return tuple(it.astype("float32") for it in inputs)
 
 
 def objective(loss: str, *metrics: str, logits: bool | None = None) -> Objective:
@@ -141,26 +148,25 @@ def test_every_row_is_predicted_once_and_told_of() -> None:
     values = OUTPUTS.astype("float32")
     seen: list[int] = []
 
-    def read(start: int, stop: int) -> tuple[Inputs, Array]:
-        return (values[start:stop],), REAL[start:stop]
+    def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
+        return (values[start:stop],), (REAL[start:stop],)
 
-    def predict(inputs: Inputs) -> NDArray[np.float32]:
+    def predict(inputs: Inputs) -> Outputs:
         seen.append(len(inputs[0]))
-        return inputs[0].astype("float32") * 2
+        return (inputs[0].astype("float32") * 2,)
 
-    found = evaluate(
-        predict, read, ROWS, objective("mean_squared_error"), lambda *it: told.append(it)
-    )
+    asked = {"out": objective("mean_squared_error")}
+    found = evaluate(predict, read, ROWS, asked, lambda *it: told.append(it))
     assert seen == [500, 500, 203]
     assert told == [(500, ROWS), (1000, ROWS), (ROWS, ROWS)]
-    np.testing.assert_array_equal(found.outputs, values * 2)
+    np.testing.assert_array_equal(found.outputs[0], values * 2)
 
 
 def test_large_outputs_are_kept_of_the_first_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit the metrics go on and the outputs end."""
     monkeypatch.setattr(quality, "MAX_KEPT_BYTES", 500 * CLASSES * 4 + 1)
     found = judge(objective("mean_squared_error"), OUTPUTS, REAL)
-    np.testing.assert_array_equal(found.outputs, OUTPUTS[:1000].astype("float32"))
+    np.testing.assert_array_equal(found.outputs[0], OUTPUTS[:1000].astype("float32"))
     assert found.metrics["loss"] == pytest.approx(((OUTPUTS - REAL) ** 2).mean(), rel=1e-5)
 
 
@@ -194,7 +200,8 @@ def test_a_predictor_follows_its_models_weights() -> None:
     for rows in (1, 10, 3):
         x = RANDOM.normal(size=(rows, 7)).astype("float32")
         kernel, bias = dense.get_weights()
-        np.testing.assert_allclose(predict((x[:, :4], x[:, 4:])), x @ kernel + bias, atol=1e-5)
+        (found,) = predict((x[:, :4], x[:, 4:]))
+        np.testing.assert_allclose(found, x @ kernel + bias, atol=1e-5)
         dense.set_weights([kernel * 2, bias + 1])
 
 
@@ -210,8 +217,55 @@ def test_drift_is_the_absolute_difference(change: Callable[[Floats], Floats]) ->
     """Its largest value and its mean, in the outputs' own unit."""
     before = OUTPUTS[:100].astype("float32")
     after = change(OUTPUTS[:100]).astype("float32")
-    found = drift("prune", before, after)
+    found = drift("prune", {"out": before}, (after,))
     difference = np.abs(before.astype("float64") - after.astype("float64"))
     assert (found.against, found.rows) == ("prune", 100)
     assert found.max_abs == pytest.approx(difference.max())
     assert found.mean_abs == pytest.approx(difference.mean())
+    assert found.outputs == {}
+
+
+def test_the_drift_of_several_outputs_is_said_for_each() -> None:
+    """The largest of all, the mean of the means, and each output's own."""
+    before = {"zeta": OUTPUTS[:50].astype("float32"), "alpha": np.zeros((50, 1), "float32")}
+    found = drift("baseline", before, (before["zeta"] + 1, before["alpha"] - 4))
+    assert (found.rows, found.max_abs) == (50, 4)
+    assert found.mean_abs == pytest.approx(2.5, rel=1e-5)
+    assert {name: it.max_abs for name, it in found.outputs.items()} == pytest.approx(
+        {"zeta": 1, "alpha": 4}, rel=1e-5
+    )
+    assert found.outputs["alpha"].mean_abs == 4
+
+
+def test_several_outputs_are_judged_as_keras_judges_them() -> None:
+    """``loss`` is the weighted total; the rest is called by its output, as ``evaluate`` does."""
+    tf_keras.utils.set_random_seed(3)
+    given = tf_keras.Input((CLASSES,))
+    zeta = layers.Dense(CLASSES, name="zeta")(given)
+    model = tf_keras.Model(given, [zeta, layers.Dense(2, name="alpha")(given)])
+    asked = {
+        "zeta": objective("sparse_categorical_crossentropy", "accuracy", logits=True),
+        "alpha": replace(objective("huber", "mean_absolute_error"), weight=0.25),
+    }
+    x, y = OUTPUTS.astype("float32"), (LABELS, REAL[:, :2].astype("float32"))
+
+    def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
+        return (x[start:stop],), (y[0][start:stop], y[1][start:stop])
+
+    found = evaluate(keras_predictor(model), read, ROWS, asked, lambda *_: None)
+    model.compile("sgd", **compile_options(model, asked))
+    wanted = model.evaluate(x, list(y), batch_size=500, verbose=0, return_dict=True)
+    assert found.metrics == pytest.approx(wanted, rel=1e-5)
+    assert next(iter(found.metrics)) == "loss"
+    assert [it.shape for it in found.outputs] == [(ROWS, CLASSES), (ROWS, 2)]
+
+
+@pytest.mark.parametrize("keys", [("zeta", "alpha"), ("alpha", "zeta")])
+def test_a_dict_is_answered_in_the_order_of_its_keys(keys: tuple[str, str]) -> None:
+    """However it was written; inputs in a dict are too."""
+    left, right = tf_keras.Input((1,), name="one"), tf_keras.Input((1,), name="two")
+    outputs = {"zeta": layers.Rescaling(2.0)(left), "alpha": layers.Rescaling(3.0)(right)}
+    model = tf_keras.Model({"b": left, "a": right}, {key: outputs[key] for key in keys})
+    ones = np.ones((4, 1), "float32")
+    alpha, zeta = keras_predictor(model)((ones * 10, ones))  # in the order a, b
+    assert (alpha[0, 0], zeta[0, 0]) == (30, 2)

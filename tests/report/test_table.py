@@ -33,8 +33,23 @@ def test_the_table_has_room_for_two_metrics() -> None:
     """The result has them all."""
     result = make_result()
     metrics = ["accuracy", "loss", "auc"]
-    many = result.objective.model_copy(update={"metrics": metrics})
-    assert table.columns(result.model_copy(update={"objective": many}))[2:4] == metrics[:2]
+    many = result.objective["out"].model_copy(update={"metrics": metrics})
+    assert table.columns(result.model_copy(update={"objective": {"out": many}}))[2:4] == metrics[:2]
+
+
+def test_of_several_outputs_the_first_metrics_are_shown() -> None:
+    """Each output's first one, before any second one."""
+    result = make_result()
+    only = result.objective["out"]
+    several = {
+        "digit": only.model_copy(update={"metrics": ["accuracy", "auc"]}),
+        "angle": only.model_copy(update={"metrics": ["mean_absolute_error"]}),
+    }
+    metrics = {"digit_accuracy": 0.5, "digit_auc": 0.25, "angle_mean_absolute_error": 7.0}
+    artifacts = [it.model_copy(update={"metrics": metrics}) for it in result.artifacts]
+    shown = result.model_copy(update={"objective": several, "artifacts": artifacts})
+    assert table.columns(shown)[2:4] == ["digit\naccuracy", "angle\nmean_absolute_error"]
+    assert [row[2:4] for row in table.rows(shown)] == [["0.5000", "7.0000"]] * 2
 
 
 def test_an_optimizers_state_does_not_make_the_others_look_smaller() -> None:

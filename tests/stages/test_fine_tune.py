@@ -123,6 +123,40 @@ def test_a_training_that_diverges_is_stopped() -> None:
     assert caught.value.where == "training.optimizer"
 
 
+@pytest.mark.parametrize("kind", ["list", "dict", "dict of one"])
+def test_targets_reach_the_output_that_they_are_of(kind: str) -> None:
+    """The loop gives the weights of ``fit`` for lists and dicts of outputs."""
+    x, y = rows()
+    z = x[:, 3:5]
+
+    def build() -> tf_keras.Model:
+        tf_keras.utils.set_random_seed(4)
+        given = tf_keras.Input((12,))
+        zeta, alpha = layers.Dense(3, name="zeta")(given), layers.Dense(2, name="alpha")(given)
+        sparse = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        if kind == "list":
+            model = tf_keras.Model(given, [zeta, alpha])
+            model.compile("sgd", [sparse, "mse"], loss_weights=[1.0, 0.5])
+        elif kind == "dict":
+            model = tf_keras.Model(given, {"z": zeta, "a": alpha})
+            model.compile("sgd", {"z": sparse, "a": "mse"}, loss_weights={"z": 1.0, "a": 0.5})
+        else:
+            model = tf_keras.Model(given, {"z": zeta})
+            model.compile("sgd", {"z": sparse})
+        return model
+
+    flat, structure = {
+        "list": ((y, z), [y, z]),
+        "dict": ((z, y), {"z": y, "a": z}),
+        "dict of one": ((y,), {"z": y}),
+    }[kind]
+    ours, theirs = build(), build()
+    fine_tune(ours, InOrder(x, flat, BATCH), STEPS, TrainingConfig(epochs=2), dict, silent())
+    theirs.fit(x, structure, batch_size=BATCH, epochs=2, shuffle=False, verbose=0)
+    for mine, other in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=0, atol=1e-6)
+
+
 def optimizer(**fields: Any) -> tf_keras.optimizers.Optimizer:
     return make_optimizer(OptimizerConfig.model_validate(fields), total_steps=40)
 

@@ -10,8 +10,8 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from job.errors import StageError
-from job.metrics.litert import custom_operators, predictor, tensors
-from job.stages.quantize import quantize
+from job.metrics.litert import custom_operators, tensors
+from tests.conversion import answers, convert
 from tests.stages.test_quantize import variant
 
 layers = tf_keras.layers
@@ -27,11 +27,10 @@ def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
         [layers.InputLayer((6, 4)), layers.Bidirectional(kind(5)), layers.Dense(2)]
     )
     path = tmp_path / "rnn.tflite"
-    quantize(model, variant("float32"), (), path)
-    assert custom_operators(path) == []
     rows = np.random.default_rng(0).normal(size=(7, 6, 4)).astype("float32")
-    answers = predictor(path, ["input_1"], 1)((rows,))
-    np.testing.assert_allclose(answers, model(rows).numpy(), atol=1e-5)
+    convert(model, variant("float32"), [rows], path)
+    assert custom_operators(path) == []
+    np.testing.assert_allclose(answers(model, path, [rows]), model(rows).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16x8"])
@@ -41,9 +40,9 @@ def test_loops_are_refused_before_they_are_calibrated(kind: str, tmp_path: Path)
     path = tmp_path / "rnn.tflite"
     model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.GRU(8)])
     with pytest.raises(StageError, match="unroll=True"):
-        quantize(model, variant(kind), (rows,), path)
+        convert(model, variant(kind), [rows], path)
     model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.GRU(8, unroll=True)])
-    quantize(model, variant(kind), (rows,), path)
+    convert(model, variant(kind), [rows], path)
     assert path.exists()
 
 
@@ -53,10 +52,9 @@ def test_an_integer_lstm_answers_as_the_model_does(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(20, 4, 8)).astype("float32")
     model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.LSTM(8)])
     path = tmp_path / "rnn.tflite"
-    quantize(model, variant("int8"), (rows,), path)
+    convert(model, variant("int8"), [rows], path)
     expected = model(rows).numpy()
-    answers = predictor(path, ["input_1"], 1)((rows,))
-    np.testing.assert_allclose(answers, expected, atol=0.05 * np.ptp(expected))
+    np.testing.assert_allclose(answers(model, path, [rows]), expected, atol=0.05 * np.ptp(expected))
     floats = [it.name for it in tensors(path) if it.dtype.startswith("float")]
     assert floats == []
 
@@ -65,6 +63,6 @@ def test_an_open_length_is_taken_from_a_row_of_the_data(tmp_path: Path) -> None:
     """A file of a recurrent model takes sequences of the length that the data has."""
     model = tf_keras.Sequential([layers.InputLayer((None, 4)), layers.LSTM(3)])
     path = tmp_path / "rnn.tflite"
-    quantize(model, variant("float32"), (), path, (np.zeros((1, 9, 4), "float32"),))
+    convert(model, variant("float32"), [np.zeros((1, 9, 4), "float32")], path)
     (detail,) = Interpreter(model_path=str(path)).get_input_details()
     assert list(detail["shape"]) == [1, 9, 4]
