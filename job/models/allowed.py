@@ -51,7 +51,7 @@ KERAS3_LAYERS = """
 MAKING = """
     Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal
     LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT
-    STFTInitializer TruncatedNormal VarianceScaling Zeros constant glorot_normal glorot_uniform
+    STFTInitializer stft TruncatedNormal VarianceScaling Zeros constant glorot_normal glorot_uniform
     he_normal he_uniform identity lecun_normal lecun_uniform ones orthogonal random_normal
     random_uniform truncated_normal variance_scaling zeros
     L1 L1L2 L2 OrthogonalRegularizer l1 l2 l1_l2 orthogonal_regularizer
@@ -78,7 +78,8 @@ TRAINING = """
 """
 # Structures of the configuration itself.
 STRUCTURES = """
-    Sequential Functional Model __keras_tensor__ __tensor__ __numpy__ __tuple__ TensorShape
+    Sequential Functional Model __keras_tensor__ __tensor__ __numpy__ __tuple__ __slice__
+    __ellipsis__ TensorShape
     TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
 """
 # Functions of Keras 3 (keras.ops) that are called as layers are: those that ``keras3_ops`` makes.

@@ -19,7 +19,8 @@ from tests.published import digestible, read_result, write_manifest
 from tests.runs import Watched, is_gone
 
 STAGES = (
-    "start",
+    "scan",
+    "import",
     "load",
     "baseline",
     "prune",
@@ -32,8 +33,8 @@ STAGES = (
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # When the parent is killed: the event that is waited for, its stage, and seconds after it.
 KILLS: dict[str, tuple[str, str, float]] = {
-    "at the start": ("stage_started", "start", 0.1),
-    "importing": ("stage_started", "start", 1.0),
+    "at the start": ("stage_started", "scan", 0.1),
+    "importing": ("stage_started", "import", 1.0),
     "loading": ("stage_started", "load", 0.0),
     "pruning": ("stage_started", "prune", 0.2),
     "converting": ("stage_started", "quantize", 0.1),
@@ -60,7 +61,7 @@ def end(folder: Path, tiny: Path, stop: Callable[[Watched], None]) -> Ended:
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     watched = Watched("run", manifest, env={"TMPDIR": str(scratch)})
-    watched.until("stage_started", "start")
+    watched.until("stage_started", "scan")
     child = watched.child()
     stop(watched)
     run = watched.finish()
@@ -77,7 +78,7 @@ def interrupted(
 
     def interrupt(stage: str, number: signal.Signals) -> Ended:
         def stop(watched: Watched) -> None:
-            if stage != "start":
+            if stage != "scan":
                 watched.until("stage_started", stage)
             os.kill(watched.pid, number)
 
@@ -131,7 +132,7 @@ def killed(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, En
         event, stage, seconds = KILLS[moment]
 
         def stop(watched: Watched) -> None:
-            if (event, stage) != ("stage_started", "start"):
+            if (event, stage) != ("stage_started", "scan"):
                 watched.until(event, stage)
             time.sleep(seconds)
             os.kill(watched.pid, signal.SIGKILL)
