@@ -7,6 +7,7 @@ shape, labels out of range, a metric that has no meaning for the loss.
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,20 +92,24 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         input_names=[spec.name for spec in inputs],
         threads=machine.cores(),
     )
-    copy = files.output / f"baseline{SUFFIXES[found.format]}"
-    _copy(files.model, copy)
+    copy = _copy(files.model, files.output)
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
     baseline = KerasFile(copy, found.format, found.original, measured, inputs, outputs, state)
     return Loaded(found, predict, baseline, fixed, dataset, ruler)
 
 
-def _copy(model: Judged, path: Path) -> None:
+def _copy(model: Judged, output: Path) -> Path:
+    """The model as it came, where its figures can be checked; a folder becomes a tar."""
+    path = output / f"baseline{SUFFIXES[model.format]}"
     if model.path.is_dir():
         with path.open("wb") as file:
             folder.pack(model.path, file, model.where)
-    else:
-        shutil.copyfile(model.path, path)
+        return path
+    if model.format == "saved_model" and zipfile.is_zipfile(model.path):
+        path = path.with_suffix(".zip")
+    shutil.copyfile(model.path, path)
+    return path
 
 
 def _with_checked_targets(

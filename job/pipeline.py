@@ -182,9 +182,8 @@ def _earlier_result(destination: Path, job: JobConfig, run_id: str) -> Result | 
 def _planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
     stages = ["baseline", *(["prune"] if job.prune else [])]
-    models = [
-        f"{stage}.{suffix}" for stage in stages for suffix in ("h5", "keras", "savedmodel.tar")
-    ]
+    formats = ("h5", "keras", "savedmodel.tar", "savedmodel.zip")
+    models = [f"{stage}.{suffix}" for stage in stages for suffix in formats]
     models += [f"{name}.tflite" for name in job.variants]
     suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]
     return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]

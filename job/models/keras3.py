@@ -166,7 +166,7 @@ class _Rebuilding:
             )
         config = _config(layer, kind)
         if isinstance(layer, keras.layers.Lambda):  # it was let in by model.trust
-            return kind(layer.function, **config)
+            return kind(**config | {"function": layer.function})
         if isinstance(layer, keras.layers.Bidirectional):
             config["backward_layer"] = self._make(layer.backward_layer)
             return kind(self._make(layer.forward_layer), **config)
