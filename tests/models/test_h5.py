@@ -173,3 +173,46 @@ def test_other_weights_than_were_saved_are_an_error(
     monkeypatch.setattr(h5, "load", replaced)
     with pytest.raises(StageError, match="other weights"):
         save(model, path)
+
+
+def test_other_answers_than_those_of_what_was_saved_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights in a model that computes something else."""
+    model = deferred()
+    original = h5.load
+
+    def bent(read: Path) -> tf_keras.Model:
+        loaded = original(read)
+        config = json.loads(loaded.to_json())
+        config["config"]["layers"][-1]["config"]["activation"] = "exponential"
+        other = tf_keras.models.model_from_json(json.dumps(config))
+        other.set_weights(loaded.get_weights())
+        return other
+
+    monkeypatch.setattr(h5, "load", bent)
+    with pytest.raises(StageError, match="answers differently"):
+        save(model, tmp_path / "m.h5")
+
+
+def test_a_file_of_keras_2_0_is_read(tmp_path: Path) -> None:
+    """Its Sequential is a list of layers without an InputLayer, its texts are bytes."""
+    path = tmp_path / "m.h5"
+    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,)), layers.Dense(2)])
+    model.save(path, save_format="h5")
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        config["config"] = config["config"]["layers"][1:]
+        config["config"][0]["config"]["batch_input_shape"] = [None, 4]
+        for layer in config["config"]:
+            for name in ("module", "registered_name", "build_config"):
+                layer.pop(name, None)
+            initializer = {"class_name": "VarianceScaling", "config": {"mode": "fan_avg"}}
+            layer["config"] |= {"kernel_initializer": initializer, "activity_regularizer": None}
+        file.attrs["model_config"] = json.dumps(config).encode()
+        file.attrs["keras_version"] = b"2.0.8"
+        file.attrs["backend"] = b"tensorflow"
+    found = load.read(path)
+    assert found.keras_version == "2.0.8"
+    rows = np.random.default_rng(0).random((3, 4), dtype=np.float32)
+    np.testing.assert_array_equal(found.model(rows).numpy(), model(rows).numpy())

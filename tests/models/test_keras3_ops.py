@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import pytest
+import tensorflow as tf
 
 from job.errors import InputError
 from job.models.compare import TOLERANCE, difference
@@ -88,3 +89,15 @@ def test_an_unknown_operation_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Cumsum") as caught:
         read(tmp_path / "m.keras")
     assert caught.value.hint
+
+
+def test_a_model_that_answers_differently_is_refused_by_its_first_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layers after it differ too; it is the first that has to be replaced."""
+    model(lambda x: ops.cos(ops.tanh(ops.exp(x)))).save(tmp_path / "m.keras")
+    assert read(tmp_path / "m.keras")
+    monkeypatch.setitem(OPS, "Tanh", lambda _, x: 1.01 * tf.tanh(x))
+    with pytest.raises(InputError, match=r"first layer that differs is tanh") as caught:
+        read(tmp_path / "m.keras")
+    assert caught.value.where == str(tmp_path / "m.keras")
