@@ -84,7 +84,7 @@ def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
             InspectedLayer(
                 name=path,
                 type=type(layer).__name__,
-                output_shape=str(layer.output_shape),
+                output_shape=_output_shape(layer),
                 parameters=plan.parameters if plan else 0,
                 prunable_weights=plan.prunable_weights if plan else 0,
                 prunable=prunable,
@@ -92,6 +92,12 @@ def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
             )
         )
     return found
+
+
+def _output_shape(layer: tf_keras.layers.Layer) -> str:
+    """The shape, or the shapes, of what a layer answers."""
+    shapes = {str(layer.get_output_shape_at(call)) for call in range(len(layer.inbound_nodes))}
+    return " or ".join(sorted(shape.removeprefix("[").removesuffix("]") for shape in shapes))
 
 
 def _try_variants(

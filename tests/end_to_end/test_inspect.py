@@ -89,6 +89,17 @@ def test_variants_that_do_not_convert_have_a_reason(tmp_path: Path) -> None:
     assert "unroll=True" in variants["int8"]
 
 
+def test_a_layer_that_is_called_with_two_shapes_has_both(tmp_path: Path) -> None:
+    """A shared layer answers in more than one shape."""
+    shared = layers.Dense(2, name="shared")
+    a, b = tf_keras.Input((3, 4)), tf_keras.Input((4,))
+    made = tf_keras.Model([a, b], [shared(a), shared(b)])
+    made.save(tmp_path / "m.h5", save_format="h5")
+    run = paredown("inspect", tmp_path / "m.h5", "--json")
+    shapes = {it["name"]: it["output_shape"] for it in json.loads(run.out)["layers"]}
+    assert shapes["shared"] == "(None, 2) or (None, 3, 2)"
+
+
 def test_a_folder_has_the_digest_that_a_manifest_pins(tmp_path: Path) -> None:
     """That of its files in a tar."""
     made = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(2)])
