@@ -46,7 +46,7 @@ def write_models(folder: Path) -> list[Path]:
     import keras
     import tf_keras
 
-    from job.models.folder import pack
+    from job.safety.folder import pack
 
     canary = folder / "canary"
     sing = eval(f"lambda x: (open({str(canary)!r}, 'w').write('sung'), x)[1]")  # noqa: S307 - the attack itself

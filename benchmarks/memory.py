@@ -56,7 +56,7 @@ def read(path: Path) -> None:
 
 def judge(path: Path) -> None:
     """Print the seconds that judging takes."""
-    from job.models import judge as judging
+    from job.safety import judge as judging
 
     started = time.perf_counter()
     judging.judge(path)

@@ -34,7 +34,7 @@ from job.progress import Emit, Event, Journal
 from job.result import InspectedModel, WorkResult
 
 if TYPE_CHECKING:
-    from job.models.judge import Judged
+    from job.safety.judge import Judged
 
 SCRATCH = "Writing to scratch"
 # How often a folder is removed that is still written to: for about a second.
@@ -130,7 +130,7 @@ def _first_line(error: BaseException) -> str:
 def _scan(task: Task, journal: Journal) -> Judged:
     """Judge the model before TensorFlow is imported, in which it could run."""
     with journal.stage("scan") as stage:
-        from job.models.judge import judge, refuse_dangers  # the parent imports this module too
+        from job.safety.judge import judge, refuse_dangers  # the parent imports this module too
 
         judged = judge(Path(task.model), task.model_name)
         stage.decide(f"{judged.format}, saved by Keras {judged.keras_version}")

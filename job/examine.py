@@ -24,10 +24,10 @@ from job.manifest.prune import PruneConfig
 from job.metrics import litert, promises
 from job.models import layers
 from job.models.compare import Array, on_random_inputs
-from job.models.judge import Judged
 from job.models.load import load
 from job.progress import Journal, Stage
 from job.result import InspectedLayer, InspectedModel, TensorResult, TensorSpec
+from job.safety.judge import Judged
 from job.stages.quantize import prepare, quantize
 
 VARIANTS: tuple[QuantizeConfig, ...] = (

@@ -22,12 +22,13 @@ from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import choose
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
-from job.models import folder, layers
-from job.models.judge import Judged
+from job.models import layers
 from job.models.load import SUFFIXES, ModelFile, optimizer_bytes
 from job.models.load import load as load_model
 from job.progress import Journal, Stage
 from job.result import TensorSpec
+from job.safety import folder
+from job.safety.judge import Judged
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from job.errors import InputError, InterruptedRunError, ManifestError, from_os_e
 from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
-from job.models import folder
 from job.progress import Event, Screen
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
+from job.safety import folder
 from job.store import local
 from job.store.uri import local_path
 

@@ -36,7 +36,6 @@ from job.metrics.gates import losses_of_quality
 from job.metrics.objective import compile_options
 from job.metrics.quality import evaluate, keras_predictor
 from job.models import layers, load
-from job.models.judge import Judged
 from job.models.load import SUFFIXES, ModelFile
 from job.progress import Journal, Stage
 from job.result import (
@@ -46,6 +45,7 @@ from job.result import (
     StageResult,
     WorkResult,
 )
+from job.safety.judge import Judged
 from job.stages.compress import Encoder
 from job.stages.fine_tune import fine_tune, make_optimizer
 from job.stages.prune import check_reached, mask_weights, plan_window, wrap

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from job.errors import InputError
-from job.models.limits import FLOOR_BYTES
+from job.safety.limits import FLOOR_BYTES
 
 # CPU time, so that a slow machine is given longer. EfficientNetB0 takes 10 s.
 FLOOR_SECONDS = 30

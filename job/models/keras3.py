@@ -26,8 +26,8 @@ from job.models.compare import (
     graph_of,
     on_random_inputs,
 )
-from job.models.judge import Judged
 from job.models.keras3_ops import OPS
+from job.safety.judge import Judged
 
 # What only decides how a layer was made; the weights are copied anyway.
 NOT_NEEDED = ("initializer", "regularizer", "constraint", "dtype", "build_config")

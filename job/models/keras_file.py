@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from job.models.judge import METADATA
+from job.safety.judge import METADATA
 
 
 def repack(path: Path) -> None:

@@ -18,8 +18,8 @@ from job.errors import InputError, StageError
 from job.models import h5, precision, saved_model
 from job.models.budget import within_limits
 from job.models.compare import TOLERANCE, difference
-from job.models.judge import Format, Judged, judge, refuse_dangers
 from job.models.keras_file import repack
+from job.safety.judge import Format, Judged, judge, refuse_dangers
 
 T = TypeVar("T")
 

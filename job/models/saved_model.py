@@ -16,9 +16,9 @@ import tf_keras
 from tensorflow.core.protobuf import saved_model_pb2
 
 from job.errors import InputError
-from job.models import folder
-from job.models.judge import Judged
-from job.models.saved_model_format import GRAPH, VARIABLES, root
+from job.safety import folder
+from job.safety.judge import Judged
+from job.safety.saved_model import GRAPH, VARIABLES, root
 
 
 def load(judged: Judged) -> tf_keras.Model:

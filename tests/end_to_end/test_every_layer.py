@@ -17,10 +17,10 @@ from job.manifest.outputs import QuantizeConfig
 from job.manifest.prune import PruneConfig
 from job.manifest.training import TrainingConfig
 from job.metrics.litert import custom_operators
-from job.models.judge import Format
 from job.models.layers import plan_layers, results, targets
 from job.models.load import ModelFile, save
 from job.progress import Stage
+from job.safety.judge import Format
 from job.stages.fine_tune import fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip

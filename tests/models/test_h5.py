@@ -13,8 +13,8 @@ import tf_keras
 
 from job.errors import InputError, StageError
 from job.models import h5, load
-from job.models.judge import judge
 from job.models.load import ModelFile
+from job.safety.judge import judge
 
 layers = tf_keras.layers
 

@@ -16,8 +16,8 @@ import tf_keras
 from job.errors import InputError
 from job.models import load
 from job.models.compare import TOLERANCE, difference
-from job.models.judge import judge
 from job.models.load import read, save
+from job.safety.judge import judge
 
 layers = tf_keras.layers
 

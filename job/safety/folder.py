@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from job.errors import InputError
-from job.models.archive import judge_entries
+from job.safety.archive import judge_entries
 
 GRAPH = "saved_model.pb"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from job.errors import InputError
-from job.models import allowed
+from job.safety import allowed
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
 MAX_DEPTH = 400

@@ -1,4 +1,4 @@
-"""scan: a file is judged before anything of it runs; a canary proves that nothing did."""
+"""config: a file is judged before anything of it runs; a canary proves that nothing did."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.load import read
-from job.models.scan import find_dangers, read_config
+from job.safety.config import find_dangers, read_config
 
 layers = tf_keras.layers
 Config = dict[str, Any]

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 
 from job.errors import InputError
-from job.models.limits import most_bytes
+from job.safety.limits import most_bytes
 
 HINT = "Load the model where it was trained, and save it with model.save('model.h5')."
 # Where Keras 2, and Keras 3, put an optimizer's state.

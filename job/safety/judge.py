@@ -18,10 +18,10 @@ from typing import Any, Literal
 import h5py
 
 from job.errors import InputError
-from job.models import saved_model_format
-from job.models.archive import Archive, is_archive, judge_entries
-from job.models.scan import Danger, find_dangers, read_config
-from job.models.scan_hdf5 import judge_hdf5
+from job.safety import saved_model
+from job.safety.archive import Archive, is_archive, judge_entries
+from job.safety.config import Danger, find_dangers, read_config
+from job.safety.hdf5 import judge_hdf5
 
 Format = Literal["h5", "keras", "saved_model"]
 
@@ -135,7 +135,7 @@ def _judge_archive(path: Path, where: str) -> Judged:
     archive = judge_entries(path, where)
     if CONFIG in archive.sizes and METADATA in archive.sizes:
         return _judge_keras(archive)
-    if saved_model_format.root(archive) is not None:
+    if saved_model.root(archive) is not None:
         return _judge_saved_model(archive)
     kind = "folder" if path.is_dir() else "archive"
     raise InputError(
@@ -177,7 +177,7 @@ def _judge_keras(archive: Archive) -> Judged:
 
 
 def _judge_saved_model(archive: Archive) -> Judged:
-    found = saved_model_format.read(archive)
+    found = saved_model.read(archive)
     dangers = [*find_dangers(found.config, archive.where), *found.dangers]
     return Judged(
         path=archive.path,

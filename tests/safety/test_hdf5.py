@@ -1,4 +1,4 @@
-"""scan_hdf5: a model file that leads to other files, or declares more than it holds."""
+"""hdf5: a model file that leads to other files, or declares more than it holds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.load import read
-from job.models.scan_hdf5 import judge_hdf5
+from job.safety.hdf5 import judge_hdf5
 
 layers = tf_keras.layers
 KERNEL = "model_weights/dense/dense/kernel:0"

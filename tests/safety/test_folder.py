@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from job.errors import InputError
-from job.models.folder import measure, pack
+from job.safety.folder import measure, pack
 
 
 def model(folder: Path, *names: str) -> Path:

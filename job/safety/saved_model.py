@@ -23,8 +23,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from job.errors import InputError
-from job.models.archive import Archive
-from job.models.scan import Danger, read_config
+from job.safety.archive import Archive
+from job.safety.config import Danger, read_config
 
 GRAPH = "saved_model.pb"
 METADATA = "keras_metadata.pb"

@@ -10,9 +10,9 @@ import keras
 import pytest
 import tf_keras
 
-from job.models import allowed
 from job.models.keras3 import MASKING
 from job.models.keras3_ops import OPS
+from job.safety import allowed
 
 # Base classes, which are no layers of a model; classes that hold other objects than layers.
 ABSTRACT = {

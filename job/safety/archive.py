@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from job.errors import InputError
-from job.models.limits import MAX_CONFIG_BYTES, most_bytes
+from job.safety.limits import MAX_CONFIG_BYTES, most_bytes
 
 HINT = "Load the model where it was trained, and save it again."
 # No model has more files; an archive of millions only takes time.
