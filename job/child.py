@@ -41,6 +41,10 @@ SCRATCH = "Writing to scratch"
 REMOVAL_TRIES = 100
 # With less, libraries fail in ways of their own: TensorFlow then complains of its graph.
 LEAST_FREE_BYTES = 1 << 16
+# What looking at a model may take: it is read as data, and little of it is kept.
+SCAN_BYTES = 1 << 30
+SCAN_SECONDS = 10
+SCAN_BYTES_PER_SECOND = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Task:
     """The model: a file or a folder."""
     model_name: str
     """What it is called in messages."""
+    model_bytes: int
     output: str
     """An empty folder for what is made."""
     scratch: str
@@ -131,8 +136,17 @@ def _scan(task: Task, journal: Journal) -> Judged:
     """Judge the model before TensorFlow is imported, in which it could run."""
     with journal.stage("scan") as stage:
         from job.safety.judge import judge, refuse_dangers  # the parent imports this module too
+        from job.safety.limits import limited
 
-        judged = judge(Path(task.model), task.model_name)
+        try:
+            with limited(SCAN_BYTES, SCAN_SECONDS + task.model_bytes / SCAN_BYTES_PER_SECOND):
+                judged = judge(Path(task.model), task.model_name)
+        except MemoryError:
+            raise InputError(
+                "Looking at the model takes more memory than its description can need.",
+                where=task.model_name,
+                hint="It is damaged, or made to do harm.",
+            ) from None
         stage.decide(f"{judged.format}, saved by Keras {judged.keras_version}")
         if task.kind == "transform" and not task.trust:
             refuse_dangers(judged)

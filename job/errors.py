@@ -9,6 +9,13 @@ from __future__ import annotations
 import errno
 
 
+def printable(text: str) -> str:
+    """Text without control characters, which a name in a model file may hold: a terminal would
+    obey them.
+    """
+    return "".join(it if it.isprintable() or it == "\n" else repr(it)[1:-1] for it in text)
+
+
 class ParedownError(Exception):
     """A trouble with a message for the user; ``exit_code`` is the process's.
 
@@ -22,9 +29,9 @@ class ParedownError(Exception):
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.where = where
-        self.hint = hint
+        self.what = printable(what)
+        self.where = printable(where)
+        self.hint = printable(hint)
 
     def __str__(self) -> str:
         lines = [self.what]

@@ -33,6 +33,6 @@ def inspect_model(uri: str, base: Path, emit: Emit, *, verbose: bool) -> Inspect
     path = str(local_path(uri, base))
     with local.scratch() as scratch:
         output = str(scratch / "output")
-        task = Task("inspect", path, model_name=path, output=output, scratch=str(scratch))
+        task = Task("inspect", path, path, found.bytes, output, str(scratch))
         seen = worker.run(task, emit, verbose=verbose)
     return InspectResult.model_validate(seen | found.model_dump())

@@ -77,6 +77,7 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
                 kind="transform",
                 model=str(local_path(job.model.uri, base)),
                 model_name=str(local_path(job.model.uri, base)),
+                model_bytes=inputs["model"].bytes,
                 output=str(output),
                 scratch=str(scratch),
                 trust=job.model.trust,

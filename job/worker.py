@@ -44,6 +44,8 @@ SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 STARTING = "start"
 # Here files are read that strangers made, by libraries that damaged files are known to crash.
 READING = ("scan", "load")
+# TensorFlow was given so much time to make a model of a file, and no more.
+OUT_OF_TIME = signal.SIGXCPU
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
@@ -71,10 +73,11 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> dict[str, Any]:
     first = _attempt(task, emit, {}, verbose=verbose)
     if not isinstance(first, _Death):
         return first
+    # TensorFlow has no part in the scan, so AVX2 changes nothing there.
+    if (first.stage == "scan" and first.signal in CRASHES) or first.signal == OUT_OF_TIME:
+        raise _unreadable(task, first)
     if first.signal not in CRASHES:
         raise _killed(first)
-    if first.stage == "scan":  # TensorFlow has no part in it, so AVX2 changes nothing
-        raise _unreadable(task, first)
     message = (
         f"The worker process died in stage {first.stage} ({_name(first.signal)}), which TensorFlow "
         "is known to do on CPUs with AVX-512; it is tried once more with ONEDNN_MAX_CPU_ISA=AVX2."
@@ -85,10 +88,10 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> dict[str, Any]:
     second = _attempt(task, emit, SAFER, verbose=verbose)
     if not isinstance(second, _Death):
         return second | {"warnings": [message, *second["warnings"]]}
+    if second.signal == OUT_OF_TIME or (second.stage in READING and second.signal in CRASHES):
+        raise _unreadable(task, second)
     if second.signal not in CRASHES:
         raise _killed(second)
-    if second.stage in READING:
-        raise _unreadable(task, second)
     raise StageError(
         f"The worker process died twice: in stage {first.stage} ({_name(first.signal)}), and with "
         f"ONEDNN_MAX_CPU_ISA=AVX2 in stage {second.stage} ({_name(second.signal)}).",
@@ -100,8 +103,8 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> dict[str, Any]:
 
 def _unreadable(task: Task, death: _Death) -> InputError:
     return InputError(
-        f"Reading the model crashed the worker process ({_name(death.signal)}, stage "
-        f"{death.stage}): the file is damaged, or made to do harm.",
+        f"Reading the model ended the worker process ({_name(death.signal)}, stage "
+        f"{death.stage}): the file is damaged, or made to take all memory or time.",
         where=task.model_name,
         hint="Load the model where it was trained, and save it again.",
     )

@@ -9,6 +9,7 @@ compared, and a model that answers differently is refused.
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import tf_keras
 
 from job.errors import InputError
 from job.models import precision
+from job.models.budget import refuse_huge_answers
 from job.models.compare import (
     TOLERANCE,
     answers,
@@ -27,6 +29,7 @@ from job.models.compare import (
     on_random_inputs,
 )
 from job.models.keras3_ops import OPS
+from job.models.keras_file import write_judged
 from job.safety.judge import Judged
 
 # What only decides how a layer was made; the weights are copied anyway.
@@ -37,7 +40,13 @@ MASKING = ("NotEqual", "Any")
 
 def read(judged: Judged, *, trust: bool) -> keras.Model:
     """A Keras 3 model from a file that was judged; ``trust`` lets its code run."""
-    return keras.models.load_model(judged.path, compile=False, safe_mode=not trust)
+    with tempfile.TemporaryDirectory() as scratch:
+        if judged.format == "keras":
+            path = write_judged(judged, Path(scratch))
+        else:  # Keras goes by the name of a file
+            path = Path(scratch) / "model.h5"
+            path.symlink_to(judged.path.absolute())
+        return keras.models.load_model(path, compile=False, safe_mode=not trust)
 
 
 def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
@@ -66,6 +75,7 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
     rebuilding = _Rebuilding(where)
     rebuilt = rebuilding.model(model)
     _copy(model, rebuilt)
+    refuse_huge_answers(rebuilt, where)
     with precision.computing_in_float32(model):
         found = difference(model, rebuilt)
     if not found <= TOLERANCE:

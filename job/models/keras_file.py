@@ -1,4 +1,4 @@
-"""``.keras`` files, written so that the same model gives the same bytes."""
+"""``.keras`` files: read as they were judged, and written so that a model has the same bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,32 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from job.safety.judge import METADATA
+from job.safety.judge import CONFIG, METADATA, WEIGHTS, Judged
+
+ASSETS = "assets/"
+
+
+def write_judged(judged: Judged, folder: Path) -> Path:
+    """Write a ``.keras`` file of what was judged, and of nothing else, for Keras to read.
+
+    Its configuration is the one that was looked at, without how the model was compiled.
+
+    Args:
+        judged: A ``.keras`` file.
+        folder: Where the file goes.
+    """
+    archive = judged.archive
+    assert archive is not None  # a .keras file is an archive
+    target = folder / "model.keras"
+    with zipfile.ZipFile(target, "w") as packed:
+        packed.writestr(CONFIG, json.dumps(judged.config))
+        packed.writestr(METADATA, archive.read(METADATA))
+        for name in archive.sizes:
+            if name == WEIGHTS or name.startswith(ASSETS):
+                content = archive.unpack(name, folder)
+                packed.write(content, name)
+                content.unlink()
+    return target
 
 
 def repack(path: Path) -> None:

@@ -6,6 +6,7 @@ version of Keras that wrote it.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ import tf_keras
 
 from job.errors import InputError, StageError
 from job.models import h5, precision, saved_model
-from job.models.budget import within_limits
+from job.models.budget import refuse_huge_answers, within_limits
 from job.models.compare import TOLERANCE, difference
-from job.models.keras_file import repack
+from job.models.keras_file import repack, write_judged
 from job.safety.judge import Format, Judged, judge, refuse_dangers
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
     else:
         original = _made(lambda: _load_keras2(judged, trust), judged)
         _check_inputs(original, judged.where)
+        refuse_huge_answers(original, judged.where)
         precision.refuse_coarse_weights(original, judged.where)
         model = precision.in_float32(original)
     return ModelFile(judged.format, judged.keras_version, model, original, trust)
@@ -152,7 +154,9 @@ def _load_keras2(judged: Judged, trust: bool) -> tf_keras.Model:
         case "saved_model":
             return saved_model.load(judged)
         case "keras":
-            return tf_keras.models.load_model(judged.path, compile=False, safe_mode=not trust)
+            with tempfile.TemporaryDirectory() as scratch:
+                path = write_judged(judged, Path(scratch))
+                return tf_keras.models.load_model(path, compile=False, safe_mode=not trust)
 
 
 def _check_inputs(model: tf_keras.Model, where: str) -> None:

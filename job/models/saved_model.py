@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from job.errors import InputError
 from job.safety import folder
 from job.safety.judge import Judged
-from job.safety.saved_model import GRAPH, VARIABLES, root
+from job.safety.saved_model import GRAPH, VARIABLES, root, variable_files
 
 
 def load(judged: Judged) -> tf_keras.Model:
@@ -32,13 +32,12 @@ def load(judged: Judged) -> tf_keras.Model:
     model = tf_keras.models.model_from_json(json.dumps(judged.config))
     if not model.built:
         return model
-    variables = (root(archive) or "") + VARIABLES
     with tempfile.TemporaryDirectory() as scratch:
-        for name in archive.sizes:
-            if name.startswith(variables):
-                archive.unpack(name, Path(scratch))
+        for name in variable_files(archive):
+            archive.unpack(name, Path(scratch))
+        variables = Path(scratch) / ((root(archive) or "") + VARIABLES)
         try:
-            model.load_weights(f"{scratch}/{variables}").assert_existing_objects_matched()
+            model.load_weights(variables).assert_existing_objects_matched()
         except AssertionError as error:
             raise InputError(
                 f"Variables of the model are not in the SavedModel: {str(error)[:200]}",

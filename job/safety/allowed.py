@@ -5,6 +5,8 @@ what a new Keras brings is looked at before it is let in: a test compares them w
 is installed.
 """
 
+import re
+
 # They carry code, or run code that they name.
 CARRY_CODE = frozenset(
     """
@@ -16,8 +18,15 @@ READ_FILES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 # Calls of TensorFlow functions, by their names in the configuration.
 CALL_FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
-# The modules that classes may be in; a class in another one is somebody else's.
-MODULES = ("keras", "tf_keras", "builtins")
+# The modules that classes may be in. A class in another one is somebody else's; and Keras looks up
+# whatever name it is given in them, so that its inner modules are none of these.
+MODULES = re.compile(
+    r"builtins|(keras|tf_keras)(\.(layers|initializers|regularizers|constraints|activations|models"
+    r"|optimizers|optimizers\.schedules|losses|metrics|dtype_policies|saving|mixed_precision))?"
+    r"|(keras|tf_keras)(\.src)?\.(engine|models)\.(functional|sequential|training)"
+    r"|(keras|tf_keras)(\.src)?\.layers\.core\.tf_op_layer"
+    r"|keras\.src\.ops\.(numpy|nn|math|core|linalg|image)"
+)
 
 # Layers of Keras 2; those of Keras 3 alone are named so that the refusal can say that Keras 2 has
 # no such layer. ``MANY`` stands for the endings 1D, 2D and 3D.

@@ -17,11 +17,15 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from job.errors import InputError
-from job.safety.limits import MAX_CONFIG_BYTES, most_bytes
+from job.safety.limits import MAX_GRAPH_BYTES, most_bytes
 
 HINT = "Load the model where it was trained, and save it again."
 # No model has more files; an archive of millions only takes time.
 MAX_ENTRIES = 10_000
+# What stands before a file in a tar and holds a name that is too long for the plain header.
+HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+HEADERS += (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+MAX_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Archive:
         """
         if name not in self.sizes:
             raise InputError(f"The model has no {name} in it.", where=self.where, hint=HINT)
-        if self.sizes[name] > MAX_CONFIG_BYTES:
+        if self.sizes[name] > MAX_GRAPH_BYTES:
             raise InputError(
                 f"{name} has {self.sizes[name]:,} bytes, too many for a model's description.",
                 where=self.where,
@@ -77,9 +81,25 @@ class _Entry:
     """Why it can't be taken, as the end of a sentence."""
 
 
+class _Member(tarfile.TarInfo):
+    """A header of a tar, of which no part may announce more than a header can be."""
+
+    def _proc_member(self, tape: tarfile.TarFile) -> tarfile.TarInfo:
+        """Called by tarfile for each header; it reads those of names and attributes whole."""
+        if self.type in HEADERS and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of type {self.type!r} and {self.size:,} bytes")
+        return super()._proc_member(tape)  # type: ignore[misc,no-any-return]  # it has no types
+
+
 def is_archive(path: Path) -> bool:
     """Whether it is a zip or tar archive, or a folder."""
-    return path.is_dir() or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    if path.is_dir() or zipfile.is_zipfile(path):
+        return True
+    try:
+        with tarfile.open(path, tarinfo=_Member):
+            return True
+    except (tarfile.TarError, OSError, EOFError):
+        return False
 
 
 def judge_entries(path: Path, where: str) -> Archive:
@@ -117,6 +137,8 @@ def _obstacle(name: str) -> str:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if ".." in parts or (parts and (parts[0].startswith("/") or ":" in parts[0])):
         return "leads out of it"
+    if not name.isprintable():
+        return "has control characters in its name"
     return ""
 
 
@@ -135,7 +157,7 @@ def _entries(path: Path) -> Iterator[_Entry]:
                     obstacle = "is packed in a way that no model is (neither stored nor deflated)"
                 yield _Entry(item.filename, item.file_size, not item.is_dir(), obstacle)
     else:
-        with tarfile.open(path) as tape:
+        with tarfile.open(path, tarinfo=_Member) as tape:
             for member in tape:
                 odd = not (member.isreg() or member.isdir())
                 obstacle = "is a link, or no plain file" if odd else ""
@@ -161,7 +183,7 @@ def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(path) as packed, packed.open(name) as file:
             yield file
     else:
-        with tarfile.open(path) as tape:
+        with tarfile.open(path, tarinfo=_Member) as tape:
             member = next(it for it in tape if it.name.removeprefix("./") == name)
             file_in_tape = tape.extractfile(member)
             assert file_in_tape is not None  # it is a regular file, as was seen before

@@ -14,9 +14,11 @@ from typing import Any
 
 from job.errors import InputError
 from job.safety import allowed
+from job.safety.limits import MAX_CONFIG_BYTES
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
 MAX_DEPTH = 400
+MAX_NAME = 1000
 HINT = "Load the model where it was trained, and save it again."
 
 
@@ -37,14 +39,21 @@ def read_config(text: str, where: str) -> dict[str, Any]:
         text: JSON, as Keras wrote it.
         where: The file, for messages.
 
+    Returns:
+        The configuration, without how the model was compiled: that is never loaded.
+
     Raises:
         InputError: Where it is corrupt.
     """
+    if len(text) > MAX_CONFIG_BYTES:
+        raise InputError(
+            f"The model's configuration has {len(text):,} characters.", where=where, hint=HINT
+        )
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"The model file is corrupt: its configuration is no JSON ({error}).",
+            f"The model file is corrupt: its configuration is no JSON ({error!s:.200}).",
             where=where,
             hint=HINT,
         ) from None
@@ -54,13 +63,12 @@ def read_config(text: str, where: str) -> dict[str, Any]:
             where=where,
             hint=HINT,
         )
+    config.pop("compile_config", None)
     return config
 
 
 def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
     """Everything in a model's configuration that could run code or read files when it is loaded.
-
-    How the model itself was compiled is not looked at: it is never loaded.
 
     Args:
         config: What ``read_config`` gave.
@@ -72,10 +80,9 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
     Raises:
         InputError: Where the configuration is nested beyond reason, or its classes are no names.
     """
-    loaded = {key: value for key, value in config.items() if key != "compile_config"}
     found = [
         Danger(what, place.strip("/") or "(the model)")
-        for place, node in _objects(loaded, where)
+        for place, node in _objects(config, where)
         for what in _judge(node, where)
     ]
     return list(dict.fromkeys(found))
@@ -92,33 +99,47 @@ def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str
             )
         if isinstance(node, dict):
             if "class_name" in node:
-                inner = node.get("config")
-                named = inner.get("name") if isinstance(inner, dict) else None
-                place = f"{place}/{named or node.get('name') or node['class_name']}"
+                place = f"{place}/{_name(node, where)}"
             yield place, node
             pending.extend((value, place, depth + 1) for value in reversed(node.values()))
         elif isinstance(node, list):
             pending.extend((value, place, depth + 1) for value in reversed(node))
 
 
+def _name(node: dict[str, Any], where: str) -> str:
+    """What a layer is called in messages: on one line, whatever its file calls it."""
+    inner = node.get("config")
+    named = inner.get("name") if isinstance(inner, dict) else None
+    name = str(named or node.get("name") or node["class_name"])
+    if len(name) > MAX_NAME:
+        raise InputError(
+            f"The model file is corrupt: a name has {len(name):,} characters.",
+            where=where,
+            hint=HINT,
+        )
+    return " ".join(name.split())
+
+
 def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
-    for key in ("module", "fn_module", "function_type", "module_name"):
+    for key in ("module", "fn_module", "module_name"):
         module = node.get(key)
         if module is not None and not _is_keras(module):
             yield f"The model names code of the module {module!r:.80}, which is not Keras's."
-    if "class_name" in node:
-        name = node["class_name"]
-        if not isinstance(name, str):
-            raise InputError(
-                f"The model file is corrupt: a class is named {name!r:.60}.",
-                where=where,
-                hint=HINT,
-            )
-        yield from _judge_class(name, node.get("config"))
+    if "class_name" not in node:
+        return
+    name, registered = node["class_name"], node.get("registered_name")
+    if not isinstance(name, str):
+        raise InputError(
+            f"The model file is corrupt: a class is named {name!r:.60}.", where=where, hint=HINT
+        )
+    # Keras looks for the registered name in the module, too.
+    if registered not in (None, name) and (name, registered) != ("function", node.get("config")):
+        yield f"The model names the class {name!r:.80}, and means {registered!r:.80}."
+    yield from _judge_class(name, node.get("config"))
 
 
 def _is_keras(module: object) -> bool:
-    return isinstance(module, str) and module.split(".")[0] in allowed.MODULES
+    return isinstance(module, str) and allowed.MODULES.fullmatch(module) is not None
 
 
 def _judge_class(name: str, config: object) -> Iterator[str]:
@@ -134,6 +155,14 @@ def _judge_class(name: str, config: object) -> Iterator[str]:
             yield f"The model names the function {config!r:.80}, which is not built into Keras."
     elif name not in allowed.CLASS_NAMES:
         yield f"The model holds the class {name!r:.80}, which is not built into Keras."
-    if name in allowed.READ_FILES and isinstance(fields.get("vocabulary"), str):
-        vocabulary = fields["vocabulary"]
-        yield f"The model's {name} layer reads its vocabulary from another file ({vocabulary:.80})."
+    if name in allowed.READ_FILES:
+        yield from _judge_text_layer(name, fields)
+
+
+def _judge_text_layer(name: str, fields: dict[str, Any]) -> Iterator[str]:
+    vocabulary = fields.get("vocabulary")
+    if isinstance(vocabulary, str):
+        yield f"The model's {name} layer reads its vocabulary from the file {vocabulary!r:.80}."
+    for step in ("standardize", "split"):
+        if isinstance(fields.get(step), dict):
+            yield f"The model's {name} layer calls a function of the file's to {step} texts."

@@ -17,6 +17,9 @@ from job.safety.limits import most_bytes
 HINT = "Load the model where it was trained, and save it with model.save('model.h5')."
 # Where Keras 2, and Keras 3, put an optimizer's state.
 OPTIMIZER = ("/optimizer_weights/", "/optimizer/")
+# A model of 1,000 layers, with an optimizer's state, has some 10,000 groups and data sets.
+MAX_OBJECTS = 30_000
+MAX_DEPTH = 100
 ATTRIBUTES = ("model_config", "keras_version", "backend")
 
 
@@ -80,9 +83,9 @@ def _judge_groups(file: h5py.File, size: int, where: str) -> tuple[int, int]:
         Bytes in memory of all data sets, and bytes in the file of the optimizer's.
     """
     declared = optimizer = 0
-    pending, seen = [file["/"]], set()
+    pending, seen = [(file["/"], 0)], set()
     while pending:
-        group = pending.pop()
+        group, depth = pending.pop()
         for name in group:
             link = group.get(name, getlink=True)
             place = f"{where}, {group.name.rstrip('/')}/{name}"
@@ -93,8 +96,14 @@ def _judge_groups(file: h5py.File, size: int, where: str) -> tuple[int, int]:
             if address in seen:
                 continue
             seen.add(address)
+            if len(seen) > MAX_OBJECTS or depth > MAX_DEPTH:
+                raise InputError(
+                    "The model file holds more groups than a model has layers.",
+                    where=place[:200],
+                    hint=HINT,
+                )
             if isinstance(item, h5py.Group):
-                pending.append(item)
+                pending.append((item, depth + 1))
             elif isinstance(item, h5py.Dataset):
                 declared += _judge_dataset(item, size, place)
                 if str(item.name).startswith(OPTIMIZER):

@@ -9,6 +9,7 @@ machine or reach out of the file is refused whatever the manifest says.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Format = Literal["h5", "keras", "saved_model"]
 WEIGHTS = "model.weights.h5"
 CONFIG = "config.json"
 METADATA = "metadata.json"
+VERSION = re.compile(r"[23]\.[0-9][0-9A-Za-z.+-]{0,30}")
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ def judge(path: Path, where: str = "") -> Judged:
     judged = (
         _judge_archive(path, where) if not hdf5 and is_archive(path) else _judge_h5(path, where)
     )
-    if not judged.keras_version.startswith(("2.", "3.")):
+    if not VERSION.fullmatch(judged.keras_version):
         raise InputError(
-            f"The model file was saved by Keras {judged.keras_version}; Keras 2 and 3 are "
+            f"The model file was saved by Keras {judged.keras_version!r:.40}; Keras 2 and 3 are "
             "supported.",
             where=where,
             hint="Load it with TensorFlow 2, and save it again.",
@@ -133,13 +135,21 @@ def _judge_h5(path: Path, where: str) -> Judged:
 
 def _judge_archive(path: Path, where: str) -> Judged:
     archive = judge_entries(path, where)
-    if CONFIG in archive.sizes and METADATA in archive.sizes:
+    is_keras = CONFIG in archive.sizes and zipfile.is_zipfile(path)
+    is_saved_model = saved_model.root(archive) is not None
+    if is_keras and is_saved_model:
+        raise InputError(
+            "The archive is a .keras file and a SavedModel at once: one of them hides there.",
+            where=where,
+            hint="Load the model where it was trained, and save it again.",
+        )
+    if is_keras:
         return _judge_keras(archive)
-    if saved_model.root(archive) is not None:
+    if is_saved_model:
         return _judge_saved_model(archive)
-    kind = "folder" if path.is_dir() else "archive"
+    kind = "a folder" if path.is_dir() else "an archive"
     raise InputError(
-        f"The model is a {kind} without a Keras model in it: neither config.json nor "
+        f"The model is {kind} without a Keras model in it: neither config.json nor "
         "saved_model.pb is there.",
         where=where,
         hint="Save the whole model: model.save('model.keras').",
@@ -150,27 +160,23 @@ def _judge_keras(archive: Archive) -> Judged:
     where = archive.where
     try:
         version = json.loads(archive.read(METADATA))["keras_version"]
-        text = archive.read(CONFIG).decode()
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"The model file is corrupt: its {METADATA} is damaged ({error}).",
+            f"The model file is corrupt: its {METADATA} is damaged ({error!s:.200}).",
             where=where,
             hint="Load the model where it was trained, and save it again.",
         ) from None
-    config = read_config(text, where)
-    bytes_of_weights = of_optimizer = 0
-    if WEIGHTS in archive.sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
-        bytes_of_weights, of_optimizer = contents.bytes, contents.optimizer_bytes
+    config = read_config(archive.read(CONFIG).decode(errors="replace"), where)
+    with tempfile.TemporaryDirectory() as folder:  # Keras reads weights of other names, too
+        contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
     return Judged(
         path=archive.path,
         where=where,
         format="keras",
         keras_version=str(version),
         config=config,
-        weight_bytes=bytes_of_weights,
-        optimizer_bytes=of_optimizer,
+        weight_bytes=contents.bytes,
+        optimizer_bytes=contents.optimizer_bytes,
         dangers=tuple(find_dangers(config, where)),
         archive=archive,
     )

@@ -81,6 +81,21 @@ def root(archive: Archive) -> str | None:
     return found[0].removesuffix(GRAPH) if len(found) == 1 else None
 
 
+def variable_files(archive: Archive) -> list[str]:
+    """The files that hold the variables: an index, and parts of data.
+
+    Raises:
+        InputError: Where there is no index. (Keras would take another file for one of weights.)
+    """
+    start = (root(archive) or "") + VARIABLES
+    if f"{start}.index" not in archive.sizes:
+        raise InputError(
+            f"The SavedModel has no {VARIABLES}.index in it.", where=archive.where, hint=HINT
+        )
+    part = re.compile(re.escape(start) + r"(\.index|\.data-\d{5}-of-\d{5})")
+    return [name for name in archive.sizes if part.fullmatch(name)]
+
+
 def read(archive: Archive) -> Contents:
     """Read a SavedModel as data.
 
@@ -100,13 +115,11 @@ def read(archive: Archive) -> Contents:
             where=where,
             hint="Build it with the functional API, and save it again.",
         )
-    variables = folder + VARIABLES
+    variables = variable_files(archive)
     return Contents(
         config=read_config(json.dumps(config), where),
         keras_version=str(metadata.get("keras_version", "2.0")),
-        weight_bytes=sum(
-            size for name, size in archive.sizes.items() if name.startswith(variables + ".data")
-        ),
+        weight_bytes=sum(archive.sizes[name] for name in variables),
         dangers=tuple(_reaching_out(graphs)),
     )
 
