@@ -23,8 +23,10 @@ HINT = "Load the model where it was trained, and save it again."
 # No model has more files; an archive of millions only takes time.
 MAX_ENTRIES = 10_000
 # What stands before a file in a tar and holds a name that is too long for the plain header.
-HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-HEADERS += (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 MAX_HEADER_BYTES = 1 << 16
 
 

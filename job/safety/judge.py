@@ -82,7 +82,7 @@ def judge(path: Path, where: str = "") -> Judged:
     )
     if not VERSION.fullmatch(judged.keras_version):
         raise InputError(
-            f"The model file was saved by Keras {judged.keras_version!r:.40}; Keras 2 and 3 are "
+            f"The model file was saved by Keras {judged.keras_version:.40}; Keras 2 and 3 are "
             "supported.",
             where=where,
             hint="Load it with TensorFlow 2, and save it again.",
