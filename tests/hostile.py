@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -229,6 +231,89 @@ def polyglot(folder: Path, _: Path) -> Path:
     return path
 
 
+def two_models_in_a_folder(folder: Path, canary: Path) -> Path:
+    """A SavedModel with code in it, behind the files of a harmless .keras."""
+    made = lambda_in_saved_model(folder, canary)
+    plain().save(folder / "plain.keras")
+    with zipfile.ZipFile(folder / "plain.keras") as archive:
+        archive.extractall(made)  # noqa: S202 - it was just written
+    return made
+
+
+def _writing_layer(canary: Path) -> dict[str, Any]:
+    """A layer that standardizes texts with a class of another name than it says, which writes."""
+    node = {"name": "w", "op": "WriteFile", "input": ["a", "b"]}
+    other = {
+        "module": "tf_keras.src.engine.base_layer",
+        "class_name": "Dense",
+        "registered_name": "TensorFlowOpLayer",
+        "config": {"name": "w", "node_def": node, "constants": {"1": "sung"}},
+    }
+    config = {"name": "texts", "standardize": other, "vocabulary": ["a"], "dtype": "string"}
+    return {
+        "module": "keras.layers",
+        "class_name": "TextVectorization",
+        "config": config | {"batch_input_shape": [None]},
+        "inbound_nodes": [["_CONSTANT_VALUE", -1, str(canary), {}]],
+        "name": "texts",
+    }
+
+
+def another_class_than_it_says(folder: Path, canary: Path) -> Path:
+    path = folder / "m.keras"
+    given = tf_keras.Input((5, 4), name="given")
+    tf_keras.Model(given, layers.Dense(3)(given)).save(path)
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(contents["config.json"])
+    config["config"]["layers"].append(_writing_layer(canary))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (contents | {"config.json": json.dumps(config).encode()}).items():
+            archive.writestr(name, content)
+    return path
+
+
+def variables_that_are_hdf5(folder: Path, _: Path) -> Path:
+    """Keras takes a file without an index for one of weights, and follows its external storage."""
+    plain().save(folder / "m", save_format="tf")
+    plain().save(folder / "m.h5", save_format="h5")
+    for path in (folder / "m" / "variables").iterdir():
+        path.unlink()
+    with h5py.File(folder / "m.h5") as old, h5py.File(folder / "m/variables/variables", "w") as new:
+        old.copy("model_weights", new)
+        del new["model_weights/dense/dense/kernel:0"]
+        outside = [("/etc/passwd", 0, 48)]
+        new.create_dataset("model_weights/dense/dense/kernel:0", (4, 3), "f4", external=outside)
+    return folder / "m"
+
+
+def weights_of_another_kind(folder: Path, _: Path) -> Path:
+    """Half a gigabyte of zeros in an .npz, which Keras 3 reads where there are no other weights."""
+    path = folder / "m.keras"
+    keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(3)]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"layers/dense": np.zeros(1 << 29, np.uint8)})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", contents["config.json"])
+        archive.writestr("metadata.json", contents["metadata.json"])
+        archive.writestr("model.weights.npz", buffer.getvalue())
+    return path
+
+
+def huge_header(folder: Path, __: Path) -> Path:
+    """The header of a tar that announces four gigabytes of attributes, and has them."""
+    path = folder / "m.tar.gz"
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 4 << 30
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(header.tobuf(format=tarfile.GNU_FORMAT))
+        for _ in range(256):
+            file.write(bytes(1 << 22))
+    return path
+
+
 # What it is -> who makes it, and what the refusal says.
 HOSTILE: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "Lambda in .h5": (_h5(with_lambda), "Lambda"),
@@ -251,4 +336,9 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "ReadFile in a SavedModel": (reading_saved_model, "ReadFile"),
     "WriteFile in a SavedModel": (writing_saved_model, "WriteFile"),
     "a polyglot": (polyglot, "at once"),
+    "two models in a folder": (two_models_in_a_folder, "Lambda"),
+    "another class than it says": (another_class_than_it_says, "TensorFlowOpLayer"),
+    "HDF5 for variables": (variables_that_are_hdf5, "no variables/variables.index"),
+    "weights of another kind": (weights_of_another_kind, "model.weights.h5"),
+    "a huge header of a tar": (huge_header, "no readable HDF5"),
 }
