@@ -7,7 +7,6 @@ shape, labels out of range, a metric that has no meaning for the loss.
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,16 @@ from job.metrics.choose import choose
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import layers
-from job.models.load import SUFFIXES, ModelFile, optimizer_bytes
+from job.models.load import SUFFIXES, ModelFile, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.progress import Journal, Stage
 from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
+
+
+# How an archive of a SavedModel begins -> the end of its name.
+PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,10 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     copy = _copy(files.model, files.output)
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
-    baseline = KerasFile(copy, found.format, found.original, measured, inputs, outputs, state)
+    reference = reference_bytes(files.model, found)
+    baseline = KerasFile(
+        *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
+    )
     return Loaded(found, predict, baseline, fixed, dataset, ruler)
 
 
@@ -107,8 +113,11 @@ def _copy(model: Judged, output: Path) -> Path:
         with path.open("wb") as file:
             folder.pack(model.path, file, model.where)
         return path
-    if model.format == "saved_model" and zipfile.is_zipfile(model.path):
-        path = path.with_suffix(".zip")
+    if model.format == "saved_model":
+        with model.path.open("rb") as file:
+            begins = file.read(6)
+        packed = next((end for magic, end in PACKED.items() if begins.startswith(magic)), "tar")
+        path = path.with_suffix(f".{packed}")
     shutil.copyfile(model.path, path)
     return path
 

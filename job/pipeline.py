@@ -183,7 +183,8 @@ def _earlier_result(destination: Path, job: JobConfig, run_id: str) -> Result | 
 def _planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
     stages = ["baseline", *(["prune"] if job.prune else [])]
-    formats = ("h5", "keras", "savedmodel.tar", "savedmodel.zip")
+    packed = ("tar", "tar.gz", "tar.bz2", "tar.xz", "zip")
+    formats = ("h5", "keras", *(f"savedmodel.{suffix}" for suffix in packed))
     models = [f"{stage}.{suffix}" for stage in stages for suffix in formats]
     models += [f"{name}.tflite" for name in job.variants]
     suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]

@@ -106,6 +106,9 @@ class ArtifactResult(Record):
     sha256: str
     optimizer_bytes: int = 0
     """What of ``bytes`` is an optimizer's state, which no file that is made here holds."""
+    reference_bytes: int | None = None
+    """Of the baseline, what sizes are compared with: the bytes of the model alone, unpacked, without
+    an optimizer's state and a SavedModel's traces. Left out: ``bytes``."""
     encoded: dict[str, EncodingResult] = {}
     """By codec."""
     inputs: list[TensorResult] = []
@@ -123,6 +126,11 @@ class ArtifactResult(Record):
     def name(self) -> str:
         """What gates and tables call it: the variant, or else the stage."""
         return self.variant or self.stage
+
+    @property
+    def reference(self) -> int:
+        """The bytes that sizes are compared with."""
+        return self.bytes if self.reference_bytes is None else self.reference_bytes
 
     @property
     def smallest(self) -> tuple[str, int]:
@@ -285,9 +293,7 @@ def metric_key(metric: str, output: str, outputs: Collection[str]) -> str:
 
 
 def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:
-    """How many times smaller: the plain file that came in, without an optimizer's state, against
-    the smallest form of the artifact.
+    """How many times smaller: the model that came in, plain and alone, against the smallest form of
+    the artifact.
     """
-    if artifact.stage == "baseline":  # the state is in its encodings too
-        return baseline.bytes / artifact.smallest[1]
-    return (baseline.bytes - baseline.optimizer_bytes) / artifact.smallest[1]
+    return baseline.reference / artifact.smallest[1]

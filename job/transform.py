@@ -221,6 +221,7 @@ def _evaluate(
                 path=pruned.file,
                 model=pruned.read.original,
                 predict=keras_predictor(pruned.read.original),
+                reference_bytes=None,
                 optimizer_bytes=0,
             )
             before = measure_model(file, loaded.ruler, baseline, stage.advance)

@@ -46,6 +46,8 @@ class KerasFile:
     """The model's forward pass; it follows the model's weights."""
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
+    reference_bytes: int | None = None
+    """What sizes are compared with, of the file that came in."""
     optimizer_bytes: int = 0
     """What of the file is an optimizer's state."""
 
@@ -78,6 +80,7 @@ def measure_model(
         path=file.path.name,
         bytes=size,
         sha256=digest,
+        reference_bytes=file.reference_bytes,
         optimizer_bytes=file.optimizer_bytes,
         inputs=_describe(file.inputs),
         outputs=_describe(file.outputs),

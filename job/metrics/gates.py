@@ -98,7 +98,7 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
             passed = value <= gate.value
             what = f"{value:,.0f} bytes, at most {gate.value:,}"
         case MinRatioGate():
-            value = (baseline.bytes - baseline.optimizer_bytes) / _bytes(gate, artifact)
+            value = baseline.reference / _bytes(gate, artifact)
             passed = value >= gate.value
             what = f"{value:.2f} times smaller, at least {gate.value:g}"
     return GateResult(

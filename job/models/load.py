@@ -89,6 +89,23 @@ def optimizer_bytes(judged: Judged) -> int:
     return judged.optimizer_bytes
 
 
+def reference_bytes(judged: Judged, found: ModelFile) -> int:
+    """The bytes of the model alone, however it is packed: without an optimizer's state, and of a
+    SavedModel without the traces of its layers; what is written here has neither.
+    """
+    match judged.format:
+        case "h5":
+            return judged.path.stat().st_size - judged.optimizer_bytes
+        case "keras":
+            assert judged.archive is not None  # a .keras file is an archive
+            return sum(judged.archive.sizes.values()) - judged.optimizer_bytes
+        case "saved_model":
+            with tempfile.TemporaryDirectory() as scratch:
+                written = Path(scratch) / "model.tar"
+                saved_model.save(found.original, written)
+                return written.stat().st_size
+
+
 def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
     """Save a pruned model in the format that it came in, read it back and compare.
 

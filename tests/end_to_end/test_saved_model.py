@@ -60,6 +60,16 @@ def test_the_same_folder_gives_the_same_bytes(published: dict[str, Published]) -
     assert digestible(published["folder"].folder) == digestible(published["again"].folder)
 
 
+def test_what_sizes_are_compared_with_does_not_depend_on_the_packing(
+    published: dict[str, Published],
+) -> None:
+    """The model alone: as large as the pruned one, which has the same weights, some of them zero."""
+    for name in ("folder", "zip"):
+        done = published[name]
+        reference = done.result["artifacts"][0]["reference_bytes"]
+        assert reference == done.artifact("prune")["bytes"]
+
+
 def test_a_zip_of_it_gives_the_same_models(published: dict[str, Published]) -> None:
     """The baseline stays the zip that came in."""
     for name in ("prune.savedmodel.tar", "dynamic_range.tflite"):

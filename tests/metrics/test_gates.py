@@ -136,7 +136,7 @@ def test_a_star_is_every_file_that_was_made() -> None:
 
 def test_an_optimizers_state_does_not_make_the_ratio_better() -> None:
     """Of a file of 1,000 bytes, 600 of them an optimizer's, 125 bytes are 3.2 times smaller."""
-    baseline = ARTIFACTS[0].model_copy(update={"optimizer_bytes": 600})
+    baseline = ARTIFACTS[0].model_copy(update={"reference_bytes": 400})
     adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
     for value, passed in ((3.2, True), (3.21, False)):
         gate = adapter.validate_python({"type": "min_ratio", "value": value, "artifact": "small"})

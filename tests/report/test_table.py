@@ -55,7 +55,7 @@ def test_of_several_outputs_the_first_metrics_are_shown() -> None:
 def test_an_optimizers_state_does_not_make_the_others_look_smaller() -> None:
     """Nobody ships it: what counts is the model that came in without it."""
     result = make_result()
-    heavy = result.baseline.model_copy(update={"optimizer_bytes": 8_000})
+    heavy = result.baseline.model_copy(update={"reference_bytes": result.baseline.bytes - 8_000})
     assert ratio(heavy, result.artifacts[1]) == 3_000 / 750
 
 
