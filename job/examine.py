@@ -6,12 +6,12 @@ it has done it.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 
 import tf_keras
 
-from job.errors import InputError, StageError
+from job.convert import attempt, plan
+from job.errors import StageError
 from job.manifest.outputs import (
     DynamicRangeConfig,
     Float16Config,
@@ -21,14 +21,12 @@ from job.manifest.outputs import (
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
-from job.metrics import litert, promises
 from job.models import layers
 from job.models.compare import Array, on_random_inputs
 from job.models.load import load
 from job.progress import Journal, Stage
 from job.result import InspectedLayer, InspectedModel, TensorResult, TensorSpec
 from job.safety.judge import Judged
-from job.stages.quantize import prepare, quantize
 
 VARIANTS: tuple[QuantizeConfig, ...] = (
     Float32Config(type="float32"),
@@ -54,7 +52,9 @@ def examine(judged: Judged, journal: Journal) -> InspectedModel:
         model = file.model
         inputs, outputs = layers.signature(model, judged.where)
     with journal.stage("convert") as stage:
-        variants = on_random_inputs(model, lambda it: _try_variants(model, it, outputs, stage))
+        variants, decided = on_random_inputs(
+            model, lambda it: _try_variants(model, it, outputs, stage)
+        )
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,
@@ -63,10 +63,13 @@ def examine(judged: Judged, journal: Journal) -> InspectedModel:
         parameters=int(model.count_params()),
         layers=_layers(model),
         choices=[
-            f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they are "
-            "taken from the data"
-            for spec in inputs
-            if None in spec.shape
+            *(
+                f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they "
+                "are taken from the data"
+                for spec in inputs
+                if None in spec.shape
+            ),
+            *decided,
         ],
         variants=variants,
         warnings=journal.warnings,
@@ -102,30 +105,22 @@ def _output_shape(layer: tf_keras.layers.Layer) -> str:
 
 def _try_variants(
     model: tf_keras.Model, rows: list[Array], outputs: list[TensorSpec], stage: Stage
-) -> dict[str, str]:
-    """Every variant's outcome; ``rows`` say what sizes open dimensions have, and calibrate."""
-    sizes = [
+) -> tuple[dict[str, str], Sequence[str]]:
+    """Every variant's outcome, and what has to be fixed; ``rows`` say what open dimensions are."""
+    inputs = [
         TensorSpec(name, row.shape[1:], row.dtype.name)
         for name, row in zip(model.input_names, rows, strict=True)
     ]
-    prepared, _ = prepare(model, sizes, outputs)
+    how = plan(model, inputs, outputs, tuple(rows))
     found: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for done, variant in enumerate(VARIANTS, 1):
-            found[variant.type] = _try(
-                prepared, variant, rows, Path(folder) / f"{variant.type}.tflite"
-            )
-            stage.advance(done, len(VARIANTS))
-    return found
-
-
-def _try(model: tf_keras.Model, variant: QuantizeConfig, rows: list[Array], path: Path) -> str:
-    try:
-        quantize(model, variant, tuple(rows), path)
-        notes = promises.check(variant, path, *litert.describe_file(path))
-    except (StageError, InputError) as error:
-        return f"no: {error.what}"
-    return "; ".join(["converts", *notes])
+    for done, variant in enumerate(VARIANTS, 1):
+        try:
+            notes = attempt(model, how, variant, tuple(rows))
+            found[variant.type] = "; ".join(["converts", *notes])
+        except StageError as error:
+            found[variant.type] = f"no: {error.what}"
+        stage.advance(done, len(VARIANTS))
+    return found, how.decided if how.one_row else ()
 
 
 def _tensors(specs: list[TensorSpec]) -> list[TensorResult]:

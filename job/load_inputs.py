@@ -29,7 +29,6 @@ from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
 
-
 # How an archive of a SavedModel begins -> the end of its name.
 PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
 

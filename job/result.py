@@ -107,8 +107,8 @@ class ArtifactResult(Record):
     optimizer_bytes: int = 0
     """What of ``bytes`` is an optimizer's state, which no file that is made here holds."""
     reference_bytes: int | None = None
-    """Of the baseline, what sizes are compared with: the bytes of the model alone, unpacked, without
-    an optimizer's state and a SavedModel's traces. Left out: ``bytes``."""
+    """Of the baseline, what sizes are compared with: the bytes of the model alone, unpacked,
+    without an optimizer's state and a SavedModel's traces. Left out: ``bytes``."""
     encoded: dict[str, EncodingResult] = {}
     """By codec."""
     inputs: list[TensorResult] = []

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from job import load_inputs, machine
+from job.convert import Conversion, attempt, is_certain, plan
 from job.datasets.data import (
     calibration_rows,
     shuffled_batches,
@@ -49,7 +50,7 @@ from job.safety.judge import Judged
 from job.stages.compress import Encoder
 from job.stages.fine_tune import fine_tune, make_optimizer
 from job.stages.prune import check_reached, mask_weights, plan_window, wrap
-from job.stages.quantize import prepare, quantize
+from job.stages.quantize import quantize
 from job.stages.strip import strip
 
 
@@ -96,10 +97,11 @@ def transform(
         with journal.stage("load") as stage:
             files = load_inputs.Files(model, dataset, output)
             loaded = load_inputs.load(job, files, stage, journal)
+        conversion = _try_variants(work, loaded)
         baseline = _measure_baseline(work, loaded)
         pruned = _prune(work, loaded)
         gc.collect()  # wrappers, masks and moments hold each other, five times the weights
-        variants = _quantize(work, loaded, pruned)
+        variants = _quantize(work, loaded, pruned, conversion)
         measured = [baseline, *_evaluate(work, loaded, pruned, baseline, variants)]
         artifacts = _latency(work, loaded.ruler, _encodings(work, measured))
     return WorkResult(
@@ -114,6 +116,23 @@ def transform(
         gates=gates.judge(job.gates, artifacts),
         warnings=journal.warnings,
     )
+
+
+def _try_variants(work: Work, loaded: Loaded) -> Conversion:
+    """Before anything is trained: what can't be converted is known in seconds."""
+    model, outputs = loaded.file.model, loaded.baseline.outputs
+    rows = loaded.dataset.train.model_inputs(slice(0, 2))
+    if not work.job.variants:
+        return Conversion(loaded.inputs, outputs, one_row=False)
+    with work.journal.stage("try") as stage:
+        how = plan(model, loaded.inputs, outputs, rows)
+        if is_certain(model):
+            stage.decide("the model has only layers that every variant converts")
+            return how
+        for done, variant in enumerate(work.job.variants.values(), 1):
+            attempt(model, how, variant, rows)
+            stage.advance(done, len(work.job.variants))
+        return how
 
 
 def _measure_baseline(work: Work, loaded: Loaded) -> Measured:
@@ -183,7 +202,7 @@ def _quiet(_: int, __: int) -> None:
     """Progress that nobody needs to see."""
 
 
-def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
+def _quantize(work: Work, loaded: Loaded, pruned: Pruned, how: Conversion) -> dict[str, Path]:
     """Every variant of the pruned model: name -> file."""
     variants = work.job.variants
     files: dict[str, Path] = {}
@@ -191,9 +210,8 @@ def _quantize(work: Work, loaded: Loaded, pruned: Pruned) -> dict[str, Path]:
         work.journal.skip("quantize", "quantize asks for no variant")
         return files
     with work.journal.stage("quantize") as stage:
-        model, decided = prepare(pruned.read.model, loaded.inputs, loaded.baseline.outputs)
-        for text in decided:
-            stage.decide(text)
+        model = how.prepared(pruned.read.model)
+        stage.decisions.extend(how.decided)
         for done, (name, config) in enumerate(variants.items(), 1):
             samples = getattr(config, "calibration_samples", 0)
             rows = calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)

@@ -90,7 +90,8 @@ def _check_integer(
     activations = "int8" if isinstance(config, Int8Config) else "int16"
     if not any(it.values is None and it.dtype == activations for it in tensors):
         raise StageError(f"No activation is {activations}.", where=where)
-    return f"inputs {config.input_dtype}, outputs {config.output_dtype}, no float tensor inside"
+    given, answered = (", ".join(sorted({it.dtype for it in ends})) for ends in (inputs, outputs))
+    return f"inputs {given}, outputs {answered}, no float tensor inside"
 
 
 def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) -> list[str]:

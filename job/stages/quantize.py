@@ -38,7 +38,11 @@ def is_recurrent(model: tf_keras.Model) -> bool:
 
 
 def prepare(
-    model: tf_keras.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+    model: tf_keras.Model,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    *,
+    one_row: bool = False,
 ) -> tuple[tf_keras.Model, list[str]]:
     """The model to convert: the same one, unless something has to be fixed for a ``.tflite``.
 
@@ -50,6 +54,7 @@ def prepare(
         model: The pruned model; the result shares its weights.
         inputs: Its inputs, with the sizes that open dimensions get.
         outputs: Its outputs.
+        one_row: Whether the file takes one row at a time, whatever the layers.
 
     Returns:
         The model, and in words what was fixed.
@@ -62,10 +67,12 @@ def prepare(
     ]
     if recurrent:
         decided.append("the .tflite files take one row at a time, for the recurrent layers")
+    elif one_row:
+        decided.append("the .tflite files take one row at a time")
     names = [spec.name for spec in outputs]
     if not decided and names == list(model.output_names):
         return model, decided
-    batch = 1 if recurrent else None
+    batch = 1 if recurrent or one_row else None
     given = [tf_keras.Input(it.shape, batch, dtype=it.dtype, name=it.name) for it in inputs]
     answer = model(tf.nest.pack_sequence_as(model.input, given), training=False)
     fixed = tf_keras.Model(given, tf.nest.flatten(answer))

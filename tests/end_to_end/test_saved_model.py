@@ -63,7 +63,7 @@ def test_the_same_folder_gives_the_same_bytes(published: dict[str, Published]) -
 def test_what_sizes_are_compared_with_does_not_depend_on_the_packing(
     published: dict[str, Published],
 ) -> None:
-    """The model alone: as large as the pruned one, which has the same weights, some of them zero."""
+    """The model alone: as large as the pruned one, which has as many weights."""
     for name in ("folder", "zip"):
         done = published[name]
         reference = done.result["artifacts"][0]["reference_bytes"]
