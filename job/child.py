@@ -63,6 +63,8 @@ class Task:
     """The folder that holds ``output``; gone when the run is over, however it ends."""
     trust: bool = False
     """Whether code that the model carries may run."""
+    variants: bool = True
+    """Whether an inspection tries every quantize variant."""
     manifest: dict[str, Any] | None = None
     """The job; None where the model is only inspected."""
     dataset: str = ""
@@ -165,18 +167,21 @@ def _transform(task: Task, judged: Judged, journal: Journal) -> WorkResult:
     return transform(task.manifest, judged, Path(task.dataset), Path(task.output), journal)
 
 
-def _inspect(_: Task, judged: Judged, journal: Journal) -> InspectedModel:
+def _inspect(task: Task, judged: Judged, journal: Journal) -> InspectedModel:
     if judged.dangers:  # nothing of it is loaded
+        from job.safety.judge import advice
+
         return InspectedModel(
             format=judged.format,
             keras_version=judged.keras_version,
             dangers=[f"{it.what} (layer {it.layer})" for it in judged.dangers],
+            advice=advice(judged),
         )
     with journal.stage("import"):
         _import_tensorflow()
     from job.examine import examine
 
-    return examine(judged, journal)
+    return examine(judged, journal, try_variants=task.variants)
 
 
 WORK: dict[str, Callable[[Task, Judged, Journal], WorkResult | InspectedModel]] = {

@@ -132,6 +132,9 @@ def validate(
 def inspect(
     model: Annotated[str, typer.Argument(help="The model: a path or a file:// URI.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    variants: Annotated[
+        bool, typer.Option(help="Try every quantize variant; recurrent ones take a minute.")
+    ] = True,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
     ] = False,
@@ -141,11 +144,10 @@ def inspect(
     from job.report.inspection import text
 
     gc.enable()
-    result = inspect_model(model, Path.cwd(), _say_stage, verbose=verbose)
+    result = inspect_model(model, Path.cwd(), _say_stage, variants=variants, verbose=verbose)
     _say(result.model_dump_json(indent=2) if as_json else text(result))
     if result.dangers:
-        what = f"The model could run code, in {len(result.dangers)} places."
-        raise InputError(what, where=model, hint="Replace what is listed with built-in layers.")
+        raise InputError("The model could run code.", where=model, hint=result.advice)
 
 
 def _say_stage(event: Event) -> None:

@@ -133,7 +133,7 @@ def from_os_error(
         return InputError(
             f"{doing} failed: there is no such file.",
             where=where,
-            hint="Check the URI; a relative one is relative to the manifest.",
+            hint="Check the URI; in a manifest, a relative one is relative to the manifest.",
         )
     kind = StorageError if writing and number not in NEVER else InputError
     return kind(f"{doing} failed: {reason}.", where=where, hint="Check the path and the disk.")

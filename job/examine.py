@@ -37,12 +37,13 @@ VARIANTS: tuple[QuantizeConfig, ...] = (
 )
 
 
-def examine(judged: Judged, journal: Journal) -> InspectedModel:
+def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> InspectedModel:
     """Load a model and look at it.
 
     Args:
         judged: The model; it has no dangers.
         journal: Is told what happens.
+        try_variants: Whether every quantize variant is converted and run.
 
     Raises:
         InputError: Where it can't be loaded.
@@ -51,10 +52,13 @@ def examine(judged: Judged, journal: Journal) -> InspectedModel:
         file = load(judged)
         model = file.model
         inputs, outputs = layers.signature(model, judged.where)
-    with journal.stage("convert") as stage:
-        variants, decided = on_random_inputs(
-            model, lambda it: _try_variants(model, it, outputs, stage)
-        )
+    variants: dict[str, str] = {}
+    decided: Sequence[str] = ()
+    if try_variants:
+        with journal.stage("try") as stage:
+            variants, decided = on_random_inputs(
+                model, lambda it: _try_variants(model, it, outputs, stage)
+            )
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,

@@ -14,13 +14,16 @@ from job.store import local
 from job.store.uri import local_path
 
 
-def inspect_model(uri: str, base: Path, emit: Emit, *, verbose: bool) -> InspectResult:
+def inspect_model(
+    uri: str, base: Path, emit: Emit, *, variants: bool, verbose: bool
+) -> InspectResult:
     """Look at a model.
 
     Args:
         uri: Where the model is.
         base: The folder that a relative URI is relative to.
         emit: Is told what happens.
+        variants: Whether every quantize variant is tried.
         verbose: Whether TensorFlow's own messages are shown.
 
     Returns:
@@ -33,6 +36,6 @@ def inspect_model(uri: str, base: Path, emit: Emit, *, verbose: bool) -> Inspect
     path = str(local_path(uri, base))
     with local.scratch() as scratch:
         output = str(scratch / "output")
-        task = Task("inspect", path, path, found.bytes, output, str(scratch))
+        task = Task("inspect", path, path, found.bytes, output, str(scratch), variants=variants)
         seen = worker.run(task, emit, verbose=verbose)
     return InspectResult.model_validate(seen | found.model_dump())

@@ -234,6 +234,8 @@ class InspectedModel(Record):
     keras_version: str
     dangers: list[str] = []
     """What could run code when the model is loaded."""
+    advice: str = ""
+    """What to do about the dangers."""
     inputs: list[TensorResult] = []
     outputs: list[TensorResult] = []
     parameters: int = 0

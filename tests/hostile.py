@@ -338,7 +338,7 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "WriteFile in a SavedModel": (writing_saved_model, "WriteFile"),
     "a polyglot": (polyglot, "at once"),
     "two models in a folder": (two_models_in_a_folder, "Lambda"),
-    "another class than it says": (another_class_than_it_says, "TensorFlowOpLayer"),
+    "another class than it says": (another_class_than_it_says, "to standardize texts"),
     "HDF5 for variables": (variables_that_are_hdf5, "no variables/variables.index"),
     "weights of another kind": (weights_of_another_kind, "model.weights.h5"),
     "a huge header of a tar": (huge_header, "no readable HDF5"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 # An operation's own settings are attributes of it; its arguments are those of its call.
 Operation = Any
@@ -20,59 +21,101 @@ def _getitem(_: Operation, x: Any, key: Any) -> Any:
     return x[tuple(key) if isinstance(key, list) else key]
 
 
+def _einsum(op: Operation, *operands: Any) -> Any:
+    if len(operands) > 1:  # Keras 2 can't write such a call into a configuration
+        raise ValueError("keras.ops.einsum of several operands; use keras.ops.matmul")
+    return tf.einsum(op.subscripts, *operands)
+
+
+def _pad(op: Operation, x: Any, constant_values: Any = None) -> Any:
+    widths = op.pad_width * len(x.shape) if len(op.pad_width) == 1 else op.pad_width
+    return tf.pad(x, [list(it) for it in widths], op.mode, constant_values or 0)
+
+
+def _resize(op: Operation, x: Any) -> Any:
+    if op.crop_to_aspect_ratio or op.pad_to_aspect_ratio or op.data_format != "channels_last":
+        raise ValueError("keras.ops.image.resize with an aspect ratio, or channels first")
+    return tf.image.resize(x, op.size, method=op.interpolation, antialias=op.antialias)
+
+
+def _split(op: Operation, x: Any) -> Any:
+    if not isinstance(op.indices_or_sections, int):
+        raise ValueError("keras.ops.split at indices; give it a number of sections")  # noqa: TRY004 - of a file
+    return tf.split(x, op.indices_or_sections, axis=op.axis)
+
+
 def _along(function: Call) -> Call:
     return lambda op, x: function(x, axis=op.axis, keepdims=op.keepdims)
 
 
-def _on_one(function: Call) -> Call:
-    return lambda _, x: function(x)
-
-
-def _on_two(function: Call) -> Call:
-    return lambda _, x1, x2: function(x1, x2)
+def _on(function: Call) -> Call:
+    """A function of tensors alone."""
+    return lambda _, *tensors: function(*tensors)
 
 
 OPS: dict[str, Call] = {
-    "Absolute": _on_one(tf.abs),
-    "Add": _on_two(tf.add),
+    "Absolute": _on(tf.abs),
+    "Add": _on(tf.add),
     "Cast": lambda op, x: tf.cast(x, op.dtype),
+    "Ceil": _on(tf.math.ceil),
     "Clip": lambda op, x: tf.clip_by_value(x, op.x_min, op.x_max),
     "Concatenate": lambda op, xs: tf.concat(xs, axis=op.axis),
-    "Cos": _on_one(tf.cos),
-    "Divide": _on_two(tf.divide),
-    "Einsum": lambda op, *xs: tf.einsum(op.subscripts, *xs),
-    "Erf": _on_one(tf.math.erf),
-    "Exp": _on_one(tf.exp),
+    "Cos": _on(tf.cos),
+    "Divide": _on(tf.divide),
+    "Einsum": _einsum,
+    "Elu": lambda op, x: tf_keras.activations.elu(x, op.alpha),
+    "Equal": _on(tf.equal),
+    "Erf": _on(tf.math.erf),
+    "Exp": _on(tf.exp),
     "ExpandDims": lambda op, x: tf.expand_dims(x, op.axis),
+    "Floor": _on(tf.floor),
     "Gelu": lambda op, x: tf.nn.gelu(x, approximate=op.approximate),
     "GetItem": _getitem,
-    "Log": _on_one(tf.math.log),
-    "Matmul": _on_two(tf.matmul),
+    "Greater": _on(tf.greater),
+    "GreaterEqual": _on(tf.greater_equal),
+    "LeakyRelu": lambda op, x: tf.nn.leaky_relu(x, op.negative_slope),
+    "Less": _on(tf.less),
+    "LessEqual": _on(tf.less_equal),
+    "Log": _on(tf.math.log),
+    "LogSoftmax": lambda op, x: tf.nn.log_softmax(x, axis=op.axis),
+    "Logsumexp": _along(tf.reduce_logsumexp),
+    "Matmul": _on(tf.matmul),
     "Max": _along(tf.reduce_max),
-    "Maximum": _on_two(tf.maximum),
+    "Maximum": _on(tf.maximum),
     "Mean": _along(tf.reduce_mean),
     "Min": _along(tf.reduce_min),
-    "Minimum": _on_two(tf.minimum),
-    "Multiply": _on_two(tf.multiply),
-    "Negative": _on_one(tf.negative),
-    "Power": _on_two(tf.pow),
+    "Minimum": _on(tf.minimum),
+    "Multiply": _on(tf.multiply),
+    "Negative": _on(tf.negative),
+    "Pad": _pad,
+    "Power": _on(tf.pow),
     "Prod": _along(tf.reduce_prod),
-    "Relu": _on_one(tf.nn.relu),
-    "Relu6": _on_one(tf.nn.relu6),
+    "Relu": _on(tf.nn.relu),
+    "Relu6": _on(tf.nn.relu6),
     "Reshape": lambda op, x: tf.reshape(x, [-1 if it is None else it for it in op.newshape]),
-    "Rsqrt": _on_one(tf.math.rsqrt),
-    "Sigmoid": _on_one(tf.sigmoid),
-    "Silu": _on_one(tf.nn.silu),
-    "Sin": _on_one(tf.sin),
+    "Resize": _resize,
+    "Round": _on(tf.round),
+    "Rsqrt": _on(tf.math.rsqrt),
+    "Selu": _on(tf.nn.selu),
+    "Sigmoid": _on(tf.sigmoid),
+    "Sign": _on(tf.sign),
+    "Silu": _on(tf.nn.silu),
+    "Sin": _on(tf.sin),
     "Softmax": lambda op, x: tf.nn.softmax(x, axis=op.axis),
-    "Softplus": _on_one(tf.math.softplus),
-    "Sqrt": _on_one(tf.sqrt),
-    "Square": _on_one(tf.square),
+    "Softplus": _on(tf.math.softplus),
+    "Split": _split,
+    "Sqrt": _on(tf.sqrt),
+    "Square": _on(tf.square),
     "Squeeze": lambda op, x: tf.squeeze(x, axis=op.axis),
     "Stack": lambda op, xs: tf.stack(xs, axis=op.axis),
-    "Subtract": _on_two(tf.subtract),
+    "Std": _along(tf.math.reduce_std),
+    "Subtract": _on(tf.subtract),
     "Sum": _along(tf.reduce_sum),
-    "Tanh": _on_one(tf.tanh),
+    "Take": lambda op, x, indices: tf.gather(x, indices, axis=op.axis),
+    "Tanh": _on(tf.tanh),
+    "Tile": lambda op, x: tf.tile(x, op.repeats),
     "Transpose": lambda op, x: tf.transpose(x, op.axes),
-    "TrueDivide": _on_two(tf.truediv),
+    "TrueDivide": _on(tf.truediv),
+    "Var": _along(tf.math.reduce_variance),
+    "Where": _on(tf.where),
 }

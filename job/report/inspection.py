@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from job.errors import printable
 from job.result import InspectResult, TensorResult
 
 HEAD = ("layer", "type", "output", "parameters", "can be pruned")
@@ -11,7 +12,7 @@ HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 
 def text(result: InspectResult) -> str:
     """The whole of it, as plain text."""
-    return "\n".join(_lines(result))
+    return "\n".join(printable(line).replace("\n", " ") for line in _lines(result))
 
 
 def _lines(result: InspectResult) -> Iterator[str]:
@@ -46,10 +47,11 @@ def _lines(result: InspectResult) -> Iterator[str]:
             ),
         ]
     )
-    yield ""
-    yield "quantize variants"
-    width = max(len(name) for name in result.variants)
-    yield from (f"  {name:<{width}}  {outcome}" for name, outcome in result.variants.items())
+    if result.variants:
+        yield ""
+        yield "quantize variants"
+        width = max(len(name) for name in result.variants)
+        yield from (f"  {name:<{width}}  {outcome}" for name, outcome in result.variants.items())
     yield from (f"warning: {warning}" for warning in result.warnings)
 
 

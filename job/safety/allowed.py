@@ -91,12 +91,16 @@ STRUCTURES = """
     __ellipsis__ TensorShape
     TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
 """
-# Functions of Keras 3 (keras.ops) that are called as layers are: those that ``keras3_ops`` makes.
+# Functions of Keras 3 (keras.ops) that are called as layers are: those that ``keras3_ops`` makes,
+# and those that only make masks.
 KERAS3_OPS = """
-    Absolute Any Cast Clip Cos Einsum Erf Exp ExpandDims Gelu GetItem Log Matmul Max Mean Min
-    Negative NotEqual Power Prod Relu Relu6 Rsqrt Sigmoid Silu Sin Softplus Sqrt Square Squeeze
-    Stack Sum Tanh Transpose TrueDivide Divide
+    Absolute Add Cast Ceil Clip Concatenate Cos Divide Einsum Elu Equal Erf Exp ExpandDims Floor
+    Gelu GetItem Greater GreaterEqual LeakyRelu Less LessEqual Log LogSoftmax Logsumexp Matmul Max
+    Maximum Mean Min Minimum Multiply Negative Pad Power Prod Relu Relu6 Reshape Resize Round Rsqrt
+    Selu Sigmoid Sign Silu Sin Softmax Softplus Split Sqrt Square Squeeze Stack Std Subtract Sum
+    Take Tanh Tile Transpose TrueDivide Var Where
 """
+MASK_OPS = "Any NotEqual"
 
 # Functions of TensorFlow that only compute. They are matched whole.
 HARMLESS_FUNCTIONS = frozenset(
@@ -143,4 +147,6 @@ def _all(*texts: str) -> frozenset[str]:
     return frozenset(name.replace("MANY", end) for name in names for end in ("1D", "2D", "3D"))
 
 
-CLASS_NAMES = _all(LAYERS, KERAS3_LAYERS, MAKING, TRAINING, STRUCTURES, KERAS3_OPS) | CALL_FUNCTIONS
+CLASS_NAMES = (
+    _all(LAYERS, KERAS3_LAYERS, MAKING, TRAINING, STRUCTURES, KERAS3_OPS, MASK_OPS) | CALL_FUNCTIONS
+)

@@ -30,6 +30,8 @@ class Danger:
     """A sentence."""
     layer: str
     """The layer that it is in, with the models around it: ``branch/crop``."""
+    is_code: bool = False
+    """Whether the code is in the file, so that trusting it is enough to load it."""
 
 
 def read_config(text: str, where: str) -> dict[str, Any]:
@@ -75,17 +77,19 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
         where: The file, for messages.
 
     Returns:
-        Each once, in the file's order.
+        The first of each layer, in the file's order.
 
     Raises:
         InputError: Where the configuration is nested beyond reason, or its classes are no names.
     """
-    found = [
-        Danger(what, place.strip("/") or "(the model)")
-        for place, node in _objects(config, where)
-        for what in _judge(node, where)
-    ]
-    return list(dict.fromkeys(found))
+    found: dict[str, Danger] = {}
+    for place, node in _objects(config, where):
+        layer = place.strip("/") or "(the model)"
+        inside = [it for it in found if f"{layer}/".startswith(f"{it}/")]
+        for what in _judge(node, where):
+            if not inside:  # of a Lambda its code and its module are no news
+                found.setdefault(layer, Danger(what, layer, node.get("class_name") == "Lambda"))
+    return list(found.values())
 
 
 def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -135,6 +139,12 @@ def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
     # Keras looks for the registered name in the module, too.
     if registered not in (None, name) and (name, registered) != ("function", node.get("config")):
         yield f"The model names the class {name!r:.80}, and means {registered!r:.80}."
+    if str(node.get("module")).startswith("keras.src.ops.") and name not in allowed.CLASS_NAMES:
+        raise InputError(
+            f"The model calls keras.ops.{name:.60}, which is not known here.",
+            where=f"{where}, layer {_name(node, where)}",
+            hint=f"Replace it with a layer. Known are: {' '.join(allowed.KERAS3_OPS.split())}.",
+        )
     yield from _judge_class(name, node.get("config"))
 
 

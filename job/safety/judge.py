@@ -77,9 +77,10 @@ def judge(path: Path, where: str = "") -> Judged:
             where=where,
             hint="Load the model where it was trained, and save it again.",
         )
-    judged = (
-        _judge_archive(path, where) if not hdf5 and is_archive(path) else _judge_h5(path, where)
-    )
+    if not hdf5:
+        _refuse_other_kinds(path, where)
+    archived = not hdf5 and is_archive(path)
+    judged = _judge_archive(path, where) if archived else _judge_h5(path, where)
     if not VERSION.fullmatch(judged.keras_version):
         raise InputError(
             f"The model file was saved by Keras {judged.keras_version:.40}; Keras 2 and 3 are "
@@ -90,6 +91,27 @@ def judge(path: Path, where: str = "") -> Judged:
     return judged
 
 
+def _refuse_other_kinds(path: Path, where: str) -> None:
+    """Say what a file is that is no model, where it begins as something known."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        begins = file.read(8)
+    if begins[4:] == b"TFL3":
+        raise InputError(
+            "The model file is a .tflite: it is converted already.",
+            where=where,
+            hint="Give the Keras model that it was made of.",
+        )
+    if begins.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(path):
+        raise InputError(
+            "The model file is truncated: it begins as a zip archive (a .keras file), and has no "
+            "end.",
+            where=where,
+            hint="Copy it again, and pin its sha256 in the manifest.",
+        )
+
+
 def refuse_dangers(judged: Judged) -> None:
     """Raise where the model holds what could run code.
 
@@ -98,17 +120,29 @@ def refuse_dangers(judged: Judged) -> None:
     """
     if not judged.dangers:
         return
-    hint = (
-        "Replace them with built-in layers and save the model again. If you know who made it: "
-        '"trust": true with a pinned sha256, under model in the manifest, lets its code run.'
-    )
     layers = ", ".join(dict.fromkeys(it.layer for it in judged.dangers))
     what = [f"layer {it.layer}: {it.what}" for it in judged.dangers]
     if len(what) == 1:
         what = [judged.dangers[0].what]
     else:
         what.insert(0, "The model could run code:")
-    raise InputError("\n  ".join(what), where=f"{judged.where}, layer {layers}", hint=hint)
+    raise InputError(
+        "\n  ".join(what), where=f"{judged.where}, layer {layers}", hint=advice(judged)
+    )
+
+
+def advice(judged: Judged) -> str:
+    """What to do about the dangers of a model."""
+    if all(it.is_code for it in judged.dangers):
+        return (
+            "Use built-in layers instead (Rescaling, Reshape, ...) and save the model again. Or, "
+            'if you know who made it: "trust": true with a pinned sha256, under model in the '
+            "manifest, lets its code run."
+        )
+    return (
+        "Code of your own is not in the file: build the model of built-in layers with the "
+        "functional API, copy the weights, and save it again."
+    )
 
 
 def _judge_h5(path: Path, where: str) -> Judged:

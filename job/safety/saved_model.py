@@ -29,7 +29,7 @@ from job.safety.config import Danger, read_config
 GRAPH = "saved_model.pb"
 METADATA = "keras_metadata.pb"
 VARIABLES = "variables/variables"
-HINT = "Save the whole model with Keras 2: model.save('folder', save_format='tf')."
+HINT = "Save the whole model: model.save('model.keras'), or with Keras 2 as a SavedModel."
 
 # message -> field -> (number, message or None for bytes, repeated)
 SCHEMA: dict[str, dict[str, tuple[int, str | None, bool]]] = {

@@ -20,7 +20,11 @@ layers = tf_keras.layers
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A nested model with an open dimension, a frozen layer and one that can't be pruned."""
     branch = tf_keras.Sequential(
-        [layers.InputLayer((None, None, 3)), layers.Conv2D(8, 3), layers.BatchNormalization()],
+        [
+            layers.InputLayer((None, None, 3)),
+            layers.Conv2D(8, 3, name="conv"),
+            layers.BatchNormalization(name="norm"),
+        ],
         name="branch",
     )
     given = tf_keras.Input((None, None, 3), name="image")
@@ -55,11 +59,11 @@ def test_a_program_reads_what_the_model_is(model: Path, found: Run) -> None:
     assert "image" in seen["choices"][0]
     assert "model.input_shapes" in seen["choices"][0]
     layers = {it["name"]: it for it in seen["layers"]}
-    assert layers["branch/conv2d"]["prunable_weights"] == 8 * 27
+    assert layers["branch/conv"]["prunable_weights"] == 8 * 27
     assert layers["wide"]["prunable"]
     assert not layers["frozen"]["prunable"]
     assert "frozen" in layers["frozen"]["reason"]
-    assert "BatchNormalization" in layers["branch/batch_normalization"]["reason"]
+    assert "BatchNormalization" in layers["branch/norm"]["reason"]
     assert "min_weights" in layers["answer"]["reason"]
     assert list(seen["variants"]) == ["float32", "float16", "dynamic_range", "int8", "int16x8"]
     assert all(it.startswith("converts") for it in seen["variants"].values())

@@ -22,16 +22,27 @@ USES: dict[str, Callable[[Any], Any]] = {
     "Absolute": lambda x: ops.abs(x - 0.5),
     "Add": lambda x: x + 1.0,
     "Cast": lambda x: ops.cast(x, "float32"),
+    "Ceil": lambda x: ops.ceil(x * 3),
     "Clip": lambda x: ops.clip(x, 0.2, 0.6),
     "Concatenate": lambda x: ops.concatenate([x, x * 2], axis=-1),
     "Cos": ops.cos,
     "Divide": lambda x: ops.divide(x, 3.0),
-    "Einsum": lambda x: ops.einsum("bij,bkj->bik", x, x),
+    "Einsum": lambda x: ops.einsum("bij->bji", x),
+    "Elu": lambda x: ops.elu(x - 0.5, alpha=0.3),
+    "Equal": lambda x: ops.cast(ops.equal(x, ops.relu(x)), "float32"),
     "Erf": ops.erf,
     "Exp": ops.exp,
     "ExpandDims": lambda x: ops.expand_dims(x, -1),
+    "Floor": lambda x: ops.floor(x * 3),
     "Gelu": ops.gelu,
     "GetItem": lambda x: x[:, 1:3, 0],
+    "Greater": lambda x: ops.cast(ops.greater(x, 0.5), "float32"),
+    "GreaterEqual": lambda x: ops.cast(x >= 0.5, "float32"),
+    "LeakyRelu": lambda x: ops.leaky_relu(x - 0.5, 0.3),
+    "Less": lambda x: ops.cast(x < 0.5, "float32"),
+    "LessEqual": lambda x: ops.cast(x <= 0.5, "float32"),
+    "LogSoftmax": lambda x: ops.log_softmax(x, axis=1),
+    "Logsumexp": lambda x: ops.logsumexp(x, axis=1),
     "Log": lambda x: ops.log(x + 1.0),
     "Matmul": lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))),
     "Max": lambda x: ops.max(x, axis=1),
@@ -41,26 +52,37 @@ USES: dict[str, Callable[[Any], Any]] = {
     "Minimum": lambda x: ops.minimum(x, 0.5),
     "Multiply": lambda x: x * x,
     "Negative": lambda x: -x,
+    "Pad": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1))),
     "Power": lambda x: x**2.0,
     "Prod": lambda x: ops.prod(x, axis=1),
     "Relu": lambda x: ops.relu(x - 0.5),
     "Relu6": lambda x: ops.relu6(x * 9),
     "Reshape": lambda x: ops.reshape(x, (-1, 24)),
+    "Resize": lambda x: ops.image.resize(ops.reshape(x, (-1, 6, 4, 1)), (3, 5)),
+    "Round": lambda x: ops.round(x * 3),
     "Rsqrt": lambda x: ops.rsqrt(x + 1.0),
+    "Selu": lambda x: ops.selu(x - 0.5),
     "Sigmoid": ops.sigmoid,
+    "Sign": lambda x: ops.sign(x - 0.5),
     "Silu": ops.silu,
     "Sin": ops.sin,
     "Softmax": ops.softmax,
     "Softplus": ops.softplus,
+    "Split": lambda x: ops.split(x, 2, axis=1)[1],
     "Sqrt": ops.sqrt,
     "Square": ops.square,
     "Squeeze": lambda x: ops.squeeze(ops.expand_dims(x, -1), -1),
     "Stack": lambda x: ops.stack([x, x], axis=1),
+    "Std": lambda x: ops.std(x, axis=1),
     "Subtract": lambda x: 1.0 - x,
     "Sum": lambda x: ops.sum(x, axis=1),
+    "Take": lambda x: ops.take(x, [2, 0], axis=1),
     "Tanh": ops.tanh,
+    "Tile": lambda x: ops.tile(x, (1, 2, 1)),
     "Transpose": lambda x: ops.transpose(x, (0, 2, 1)),
     "TrueDivide": lambda x: x / 3.0,
+    "Var": lambda x: ops.var(x, axis=-1, keepdims=True),
+    "Where": lambda x: ops.where(x > 0.5, x, 0.0),
 }
 
 
@@ -81,6 +103,22 @@ def test_an_operation_computes_what_keras_3_does(name: str, tmp_path: Path) -> N
     assert difference(made, found.model) <= TOLERANCE
     saved = save(found.model, found, tmp_path / "again.keras")
     assert difference(made, saved.original) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("use", "says"),
+    [
+        (lambda x: ops.einsum("bij,bkj->bik", x, x), "einsum of several operands"),
+        (lambda x: ops.split(x, [1, 2], axis=1)[1], "split at indices"),
+    ],
+)
+def test_what_keras_2_can_not_write_is_refused(
+    use: Callable[[Any], Any], says: str, tmp_path: Path
+) -> None:
+    """It says what to use instead."""
+    model(use).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=says):
+        read(tmp_path / "m.keras")
 
 
 def test_an_unknown_operation_is_refused_by_name(tmp_path: Path) -> None:

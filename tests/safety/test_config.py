@@ -207,9 +207,13 @@ def test_functions_that_only_compute_pass_and_others_do_not(tmp_path: Path) -> N
 def test_a_file_that_is_no_hdf5_is_refused(tmp_path: Path) -> None:
     """Neither text, nor nothing, nor a folder, nor a file that is not there."""
     path = tmp_path / "m.h5"
-    for content in (b"", b"PK\x03\x04" + bytes(5000), b"not a model\n" * 500):
+    for content in (b"", b"not a model\n" * 500):
         path.write_bytes(content)
         assert "HDF5" in refused(path).what
+    path.write_bytes(b"PK\x03\x04" + bytes(5000))
+    assert "truncated" in refused(path).what
+    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(5000))
+    assert "converted already" in refused(path).what
     assert refused(tmp_path / "absent.h5").exit_code == 3
     assert refused(tmp_path).exit_code == 3
 
