@@ -20,7 +20,9 @@ layers = tf_keras.layers
 def planned(model: tf_keras.Model) -> tuple[Conversion, tuple[np.ndarray, ...]]:
     inputs, outputs = signature(model, "here")
     random = np.random.default_rng(0)
-    rows = tuple(random.random((2, *it.shape), dtype=np.float32) for it in inputs)
+    rows = tuple(
+        random.random((2, *(size or 1 for size in it.shape)), dtype=np.float32) for it in inputs
+    )
     return plan(model, inputs, outputs, rows), rows
 
 
