@@ -5,8 +5,9 @@
 Small models of every format are written, some with a ``Lambda`` whose code would write a canary
 file. Each is damaged (bytes, blocks, its end, values of its configuration) and read by a process
 of its own, as a job's child process reads it. It must end in a refusal in words or in a model that
-answers. A crash of a library (HDF5 is known for them) is counted apart: the job's parent process
-turns it into a refusal. Anything else is a failure, and so are a canary and a hang.
+answers. A crash of a library (HDF5 is known for them), or one that is ended for the time it takes,
+is counted apart: the job's parent process turns it into a refusal. Anything else is a failure, and
+so are a canary and a hang.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1", "CUDA_VI
 MAX_SECONDS = 120
 MAX_BYTES = 16 << 30  # of address space; TensorFlow reserves some gigabytes of it
 LOADED, REFUSED, FAILED = 0, 3, 9
-CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CRASHES = {
+    *(signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    signal.SIGXCPU,  # of the limit on time
+}
 # What a value of a configuration is replaced with.
 NASTY: list[Any] = [
     None, -1, 0, 3, 2**31, 2**63, 1e308, True, "", "os", "../../etc/passwd", "float16", "Lambda",
@@ -169,10 +173,14 @@ def read(path: Path) -> int:
     """Read a file as the child process of a job does, and call the model."""
     from job.errors import InputError
     from job.models.compare import answers, on_random_inputs
-    from job.models.load import read as read_model
+    from job.models.load import load
+    from job.safety.judge import judge
+    from job.safety.limits import scanning
 
     try:
-        model = read_model(path).model
+        with scanning(path.stat().st_size):
+            judged = judge(path)
+        model = load(judged).model
         on_random_inputs(model, lambda inputs: answers(model, inputs))
     except InputError as error:
         if error.what and error.where and error.hint:

@@ -41,10 +41,6 @@ SCRATCH = "Writing to scratch"
 REMOVAL_TRIES = 100
 # With less, libraries fail in ways of their own: TensorFlow then complains of its graph.
 LEAST_FREE_BYTES = 1 << 16
-# What looking at a model may take: it is read as data, and little of it is kept.
-SCAN_BYTES = 1 << 30
-SCAN_SECONDS = 10
-SCAN_BYTES_PER_SECOND = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -138,10 +134,10 @@ def _scan(task: Task, journal: Journal) -> Judged:
     """Judge the model before TensorFlow is imported, in which it could run."""
     with journal.stage("scan") as stage:
         from job.safety.judge import judge, refuse_dangers  # the parent imports this module too
-        from job.safety.limits import limited
+        from job.safety.limits import scanning
 
         try:
-            with limited(SCAN_BYTES, SCAN_SECONDS + task.model_bytes / SCAN_BYTES_PER_SECOND):
+            with scanning(task.model_bytes):
                 judged = judge(Path(task.model), task.model_name)
         except MemoryError:
             raise InputError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 # Weights hardly compress. Those of a model pruned to 99 % do by 40 times, a million zeros by 1,000.
@@ -19,11 +19,21 @@ FLOOR_BYTES = 1 << 26
 MAX_GRAPH_BYTES = 1 << 27
 # A configuration is a kilobyte for a layer.
 MAX_CONFIG_BYTES = 1 << 24
+# What looking at a model may take: it is read as data, and little of it is kept. A damaged file can
+# keep the HDF5 library going round for ever.
+SCAN_BYTES = 1 << 30
+SCAN_SECONDS = 5
+SCAN_BYTES_PER_SECOND = 50_000_000
 
 
 def most_bytes(packed: int) -> int:
     """The most that ``packed`` bytes of a model file may declare to hold."""
     return max(FLOOR_BYTES, packed * MAX_RATIO)
+
+
+def scanning(model_bytes: int) -> AbstractContextManager[None]:
+    """The limits for judging a model of this size: ``limited``'s."""
+    return limited(SCAN_BYTES, SCAN_SECONDS + model_bytes / SCAN_BYTES_PER_SECOND)
 
 
 @contextmanager
