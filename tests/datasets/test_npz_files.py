@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,28 @@ def test_a_shape_bomb_in_one_file_is_refused_without_making_room(
     finally:
         tracemalloc.stop()
     assert peak < 5_000_000
+    assert error.where == str(files[1])
+
+
+def test_a_bomb_whose_archive_lies_twice_is_refused(files: Files) -> None:
+    """16 TB in the header, and in what the archive says of packed and unpacked bytes."""
+    content = header((4 * 10**12,))
+    with zipfile.ZipFile(files[1], "w") as archive:
+        archive.writestr("y_train.npy", content + bytes(320))
+        archive.writestr("x_train.npy", content + bytes(320))
+        for entry in archive.filelist:
+            entry.file_size = len(content) + 16 * 10**12
+            entry.compress_size = entry.file_size
+    error = refused([files[1], files[1], files[3]])
+    assert "declares 16,000,000,000,000 bytes" in error.what
+    assert error.where == str(files[1])
+
+
+def test_negative_sizes_that_multiply_to_the_right_one_are_refused(files: Files) -> None:
+    """In all files, so that nothing else is wrong with them."""
+    with_member(files[1], header((20, -2, -2)) + bytes(320))
+    error = refused([files[1], files[1]])
+    assert "(20, -2, -2)" in error.what
     assert error.where == str(files[1])
 
 

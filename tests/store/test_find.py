@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from job.errors import InputError
-from job.store import local
+from job.store import find, local
 from job.store.find import find_files, measure_together
 
 NAMES = ["a.npz", "b.npz", "c.txt", "sub/a.npz", "sub/deep/d.npz", "x[1].npz", "x1.npz"]
@@ -99,6 +99,13 @@ def test_links_to_files_are_files_and_loops_end(base: Path) -> None:
     assert found(base / "data" / "loop" / "[ab].npz", base) == ["a.npz", "b.npz"]
     assert found(base / "data" / "*" / "b.npz", base) == ["loop/b.npz"]
     assert found(base / "data" / "**" / "b.npz", base) == ["b.npz"]
+
+
+def test_no_more_is_listed_than_the_pattern_can_name(base: Path) -> None:
+    """A folder of a whole bucket's depth is not gone through for what lies on top."""
+    assert sorted(find._names(base / "data", "*.npz")) == sorted(NAMES[:3] + NAMES[5:])
+    assert len(find._names(base / "data", "*/*.npz")) == len(NAMES) - 1
+    assert len(find._names(base / "data", "**/*.npz")) == len(NAMES)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
