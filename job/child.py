@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,8 +63,8 @@ class Task:
     """Whether an inspection tries every quantize variant."""
     manifest: dict[str, Any] | None = None
     """The job; None where the model is only inspected."""
-    dataset: str = ""
-    """The data set's file; empty where the model is only inspected."""
+    datasets: list[str] = field(default_factory=list)
+    """The data set's files, in their order; empty where the model is only inspected."""
 
 
 def main() -> None:
@@ -160,7 +160,8 @@ def _transform(task: Task, judged: Judged, journal: Journal) -> WorkResult:
     from job.transform import transform
 
     assert task.manifest is not None  # the task is to carry it out
-    return transform(task.manifest, judged, Path(task.dataset), Path(task.output), journal)
+    datasets = [Path(it) for it in task.datasets]
+    return transform(task.manifest, judged, datasets, Path(task.output), journal)
 
 
 def _inspect(task: Task, judged: Judged, journal: Journal) -> InspectedModel:

@@ -38,7 +38,8 @@ class Files:
     """Where things are."""
 
     model: Judged
-    dataset: Path
+    dataset: tuple[Path, ...]
+    """Its files, in the order in which their rows are joined."""
     output: Path
     """The folder of the results; the model is copied there."""
 

@@ -28,7 +28,10 @@ from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
 from job.safety import folder
 from job.store import local
+from job.store.find import find_files, measure_together
 from job.store.uri import local_path
+
+READING_DATA = "Reading the data set"
 
 
 def run_job(job: JobConfig, base: Path, screen: Screen, *, verbose: bool) -> Result:
@@ -57,9 +60,10 @@ def run_job(job: JobConfig, base: Path, screen: Screen, *, verbose: bool) -> Res
 def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Result:
     started = time.time()
     destination = local_path(job.destination.uri, base)
+    datasets = _dataset_files(job.dataset, base)
     inputs = {
         "model": find_model(job.model, base),
-        "dataset": _find_dataset(job.dataset, base),
+        "dataset": _find_dataset(job.dataset, base, datasets),
     }
     run_id = _run_id(job, inputs)
     with local.claimed(destination, watched.wait):
@@ -82,7 +86,7 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
                 scratch=str(scratch),
                 trust=job.model.trust,
                 manifest=job.model_dump(mode="json"),
-                dataset=str(local_path(job.dataset.uri, base)),
+                datasets=[str(it) for it in datasets.values()],
             )
             work = WorkResult.model_validate(worker.run(task, watched.show, verbose=verbose))
             result = _assemble(job, inputs, run_id, work, started)
@@ -129,18 +133,23 @@ def find_model(model: ModelConfig, base: Path) -> InputResult:
         raise from_os_error(error, doing, writing=False) from None
 
 
-def _find_dataset(dataset: NpzConfig, base: Path) -> InputResult:
-    path = local_path(dataset.uri, base)
-    return _pinned(dataset, path, local.measure(path, "Reading the data set"))
+def _dataset_files(dataset: NpzConfig, base: Path) -> dict[str, Path]:
+    """The data set's files, by their relative names, in the order in which they are joined."""
+    return find_files(local_path(dataset.uri, base), base, "*.npz", READING_DATA)
+
+
+def _find_dataset(dataset: NpzConfig, base: Path, files: dict[str, Path]) -> InputResult:
+    measured = {name: local.measure(path, READING_DATA) for name, path in files.items()}
+    return _pinned(dataset, local_path(dataset.uri, base), measure_together(measured))
 
 
 def _pinned(asked: ModelConfig | NpzConfig, path: Path, found: tuple[int, str]) -> InputResult:
     size, digest = found
     if asked.sha256 is not None and digest != asked.sha256.lower():
         raise InputError(
-            f"The file's SHA-256 is {digest}, the manifest pins {asked.sha256}.",
+            f"The SHA-256 is {digest}, the manifest pins {asked.sha256}.",
             where=str(path),
-            hint="It is another file than the one that was meant, or it is damaged.",
+            hint="It is not what was meant, or it is damaged.",
         )
     return InputResult(uri=asked.uri, bytes=size, sha256=digest)
 

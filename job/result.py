@@ -193,11 +193,13 @@ class GateResult(Record):
 
 
 class InputResult(Record):
-    """An input as it was found."""
+    """An input as it was found: a file, or several, whose bytes are added up."""
 
     uri: str
     bytes: int
     sha256: str
+    """The file's. Of several, that of the lines ``<sha256>  <relative name>``, sorted by name, as
+    ``sha256sum`` prints them; names are relative to the folder, or to a pattern's fixed part."""
 
 
 class WorkResult(Record):

@@ -75,14 +75,18 @@ class Pruned:
 
 
 def transform(
-    manifest: dict[str, Any], model: Judged, dataset: Path, output: Path, journal: Journal
+    manifest: dict[str, Any],
+    model: Judged,
+    datasets: Sequence[Path],
+    output: Path,
+    journal: Journal,
 ) -> WorkResult:
     """Do the work.
 
     Args:
         manifest: The manifest, with its defaults.
         model: The model, judged.
-        dataset: The data set, a local path.
+        datasets: The data set's files, local paths, in the order in which they are joined.
         output: An empty folder; the model files and their encodings go here.
         journal: Is told what happens.
 
@@ -95,7 +99,7 @@ def transform(
     with Encoder(job.codecs, machine.cores()) as encoder:
         work = Work(job, output, journal, encoder)
         with journal.stage("load") as stage:
-            files = load_inputs.Files(model, dataset, output)
+            files = load_inputs.Files(model, tuple(datasets), output)
             loaded = load_inputs.load(job, files, stage, journal)
         conversion = _try_variants(work, loaded)
         baseline = _measure_baseline(work, loaded)

@@ -141,9 +141,10 @@ def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     for name in ("m.h5", "d.npz"):
         (tmp_path / name).write_bytes(b"none")
     job = read_manifest(json.dumps(MINIMAL), "here.json")
+    files = pipeline._dataset_files(job.dataset, tmp_path)
     inputs = {
         "model": pipeline.find_model(job.model, tmp_path),
-        "dataset": pipeline._find_dataset(job.dataset, tmp_path),
+        "dataset": pipeline._find_dataset(job.dataset, tmp_path, files),
     }
     update = {"run_id": pipeline._run_id(job, inputs)}
     result = make_result(tmp_path / "out").model_copy(update=update)

@@ -1,110 +1,222 @@
-"""NumPy archives: read as data, never unpickled, and checked against the model before use."""
+"""NumPy archives -> a data set: the arrays of one file, or of several joined row by row."""
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from job.datasets.data import Array, Dataset, Split
+from job.datasets.npz_file import Header, opened
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig
+from job.manifest.inputs import NpzConfig, SplitConfig
 from job.result import TensorSpec
-
-# DEFLATE can't make data smaller than by this factor.
-MAX_COMPRESSION = 1032
 
 Names = str | list[str] | dict[str, str]
 
 
 def open_npz(
-    path: Path,
+    paths: Sequence[Path],
     config: NpzConfig,
     inputs: list[TensorSpec],
     outputs: list[TensorSpec],
     validation_split: float,
 ) -> Dataset:
-    """Read the arrays that the manifest names.
+    """Read the arrays that the manifest names, and join those of several files in their order.
+
+    All headers are looked at before any array is read. A joined array is made once and filled file
+    by file, so that at most one array of one file is in memory beside the data; an array that one
+    file alone has is not copied.
 
     Args:
-        path: The archive.
+        paths: The archives, at least one. All arrays of a split come from the same ones; an
+            archive may have no array of a split.
         config: Which arrays are what.
         inputs: The model's inputs, in its order.
         outputs: The model's outputs, in its order.
         validation_split: The last fraction of the training rows, which is held out.
 
+    Returns:
+        The arrays, each (rows, ...), in this machine's byte order; booleans as uint8.
+
     Raises:
-        InputError: Where the archive is corrupt, an array is missing or pickled, or the arrays
-            of a split differ in their rows.
+        InputError: Where an archive is corrupt, an array is missing or pickled, the arrays of a
+            split differ in their rows, or an array's dtype or rows' shape differs between files.
     """
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            "The data set is no .npz archive.",
-            where=str(path),
-            hint="Make it with np.savez_compressed(path, x_train=..., y_train=..., ...).",
-        )
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            train = _split(archive, "train", config, inputs, outputs, path)
-            test = _split(archive, "test", config, inputs, outputs, path)
-    except InputError:
-        raise
-    except (Exception, MemoryError) as error:  # noqa: BLE001 - zipfile, zlib, lzma, numpy and its parser raise all kinds
-        raise _unreadable(error, path) from None
-    held_out = int(len(train) * validation_split)
-    if held_out == len(train) or not len(test):
+    train, test = (
+        _Names.of(which, names, inputs, outputs)
+        for which, names in (("train", config.train), ("test", config.test))
+    )
+    parts = {names.which: _parts(paths, names) for names in (train, test)}
+    train_rows, test_rows = (
+        _read(parts[names.which], names, inputs, config.scale) for names in (train, test)
+    )
+    held_out = int(len(train_rows) * validation_split)
+    if held_out == len(train_rows) or not len(test_rows):
         raise InputError(
             "The data set has no rows to train or to test on.",
-            where=str(path),
+            where=_place(paths),
             hint="Give it rows, or lower training.validation_split.",
         )
-    border = len(train) - held_out
+    border = len(train_rows) - held_out
     return Dataset(
-        train=train.rows(0, border),
-        validation=train.rows(border, len(train)) if held_out else None,
-        test=test,
+        train=train_rows.rows(0, border),
+        validation=train_rows.rows(border, len(train_rows)) if held_out else None,
+        test=test_rows,
     )
 
 
-def _unreadable(error: Exception, path: Path) -> InputError:
-    if "allow_pickle" in str(error):
-        return InputError(
-            "The data set holds pickled objects, which can run code and are never loaded.",
-            where=str(path),
-            hint="Save plain arrays of numbers: np.savez(path, x_train=x.astype('float32'), ...).",
-        )
-    return InputError(
-        f"The data set is no readable .npz archive: {error}.",
-        where=str(path),
-        hint="Make it with np.savez or np.savez_compressed.",
-    )
+@dataclass(frozen=True)
+class _Names:
+    """The arrays of a split."""
+
+    which: str
+    inputs: list[str]
+    """In the model's order."""
+    targets: list[str]
+    """In the model's order."""
+
+    @classmethod
+    def of(
+        cls, which: str, names: SplitConfig, inputs: list[TensorSpec], outputs: list[TensorSpec]
+    ) -> _Names:
+        given = _ordered(names.inputs, inputs, "input", f"dataset.{which}.inputs")
+        wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
+        return cls(which, given, wanted)
+
+    @property
+    def all(self) -> list[str]:
+        return [*self.inputs, *self.targets]
 
 
-def _split(
-    archive: np.lib.npyio.NpzFile,
-    which: Literal["train", "test"],
-    config: NpzConfig,
-    inputs: list[TensorSpec],
-    outputs: list[TensorSpec],
-    path: Path,
-) -> Split:
-    names = config.train if which == "train" else config.test
-    given = _ordered(names.inputs, inputs, "input", f"dataset.{which}.inputs")
-    wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
-    arrays = [_array(archive, name, path) for name in [*given, *wanted]]
-    last = arrays[-1]
-    for name, array in zip([*given, *wanted], arrays, strict=True):
-        if array.ndim == 0 or last.ndim == 0 or len(array) != len(last):
+@dataclass(frozen=True)
+class _Part:
+    """What one file has of a split."""
+
+    path: Path
+    headers: dict[str, Header]
+    """By the array's name; they have the same rows."""
+
+
+def _parts(paths: Sequence[Path], names: _Names) -> list[_Part]:
+    """Look for a split's arrays in all files; nothing but their headers is read."""
+    parts: list[_Part] = []
+    seen: set[str] = set()
+    for path in paths:
+        with opened(path) as file:
+            missing = [name for name in names.all if name not in file.names]
+            if missing and len(paths) == 1:
+                raise _no_such_array(missing[0], path, file.names)
+            seen |= set(file.names)
+            if len(missing) == len(names.all):
+                continue
+            if missing:
+                raise _half_a_split(missing[0], names, path, file.names)
+            part = _Part(path, {name: file.header(name) for name in names.all})
+        _check_rows(part, names)
+        if parts:
+            _check_alike(parts[0], part)
+        parts.append(part)
+    if not parts:
+        raise _no_such_array(names.all[0], _place(paths), sorted(seen))
+    return parts
+
+
+def _check_rows(part: _Part, names: _Names) -> None:
+    last = part.headers[names.all[-1]].shape
+    for name, (shape, _) in part.headers.items():
+        if not shape or not last or shape[0] != last[0]:
             raise InputError(
-                f"The arrays of the {which} split differ in their rows: {name} has the shape "
-                f"{array.shape}, {wanted[-1]} has {last.shape}.",
-                where=str(path),
-                hint=f"Check dataset.{which} in the manifest.",
+                f"The arrays of the {names.which} split differ in their rows: {name} has the "
+                f"shape {shape}, {names.all[-1]} has {last}.",
+                where=str(part.path),
+                hint=f"Check dataset.{names.which} in the manifest.",
             )
-    dtypes = tuple(spec.dtype for spec in inputs)
-    return Split(tuple(arrays[: len(given)]), tuple(arrays[len(given) :]), config.scale, dtypes)
+
+
+def _check_alike(first: _Part, part: _Part) -> None:
+    """Refuse arrays that can't be joined, or could but by a silent change of their numbers."""
+    for name, (shape, dtype) in part.headers.items():
+        joined = first.headers[name]
+        if dtype != joined.dtype:
+            raise InputError(
+                f"The array {name!r} is of {dtype}, in {first.path} it is of {joined.dtype}.",
+                where=str(part.path),
+                hint="Save it with the same dtype in every file.",
+            )
+        if shape[1:] != joined.shape[1:]:
+            raise InputError(
+                f"The rows of the array {name!r} have the shape {shape[1:]}, in {first.path} they "
+                f"have {joined.shape[1:]}.",
+                where=str(part.path),
+                hint="Save it with rows of the same shape in every file.",
+            )
+
+
+def _read(parts: Sequence[_Part], names: _Names, inputs: list[TensorSpec], scale: float) -> Split:
+    arrays = _alone(parts[0]) if len(parts) == 1 else _joined(parts)
+    return Split(
+        tuple(arrays[name] for name in names.inputs),
+        tuple(arrays[name] for name in names.targets),
+        scale,
+        tuple(spec.dtype for spec in inputs),
+    )
+
+
+def _alone(part: _Part) -> dict[str, Array]:
+    with opened(part.path) as file:
+        return {
+            name: file.read(name, header).astype(_kept(header.dtype), copy=False)
+            for name, header in part.headers.items()
+        }
+
+
+def _joined(parts: Sequence[_Part]) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    for name, header in parts[0].headers.items():
+        rows = sum(part.headers[name].shape[0] for part in parts)
+        arrays[name] = np.empty((rows, *header.shape[1:]), _kept(header.dtype))
+    start = 0
+    for part in parts:
+        with opened(part.path) as file:
+            for name, header in part.headers.items():
+                stop = start + header.shape[0]
+                # Not bound to a name, which would keep it while the next one is read.
+                arrays[name][start:stop] = file.read(name, header)
+        start = stop
+    return arrays
+
+
+def _kept(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """What an array is kept as: TensorFlow knows this machine's byte order alone."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+
+
+def _place(paths: Sequence[Path]) -> str:
+    more = len(paths) - 1
+    return f"{paths[0]} and {more} more" if more else str(paths[0])
+
+
+def _no_such_array(name: str, where: Path | str, there: Sequence[str]) -> InputError:
+    return InputError(
+        f"The data set has no array {name!r}.",
+        where=str(where),
+        hint=f"It has: {', '.join(there) or 'none'}. "
+        "Name one of these under dataset in the manifest.",
+    )
+
+
+def _half_a_split(missing: str, names: _Names, path: Path, there: Sequence[str]) -> InputError:
+    found = next(name for name in names.all if name in there)
+    return InputError(
+        f"The file has the array {found!r} of the {names.which} split and no {missing!r}.",
+        where=str(path),
+        hint=f"It has: {', '.join(there)}. Put all arrays of a split into the same files, or name "
+        "others under dataset in the manifest.",
+    )
 
 
 def _ordered(names: Names, specs: list[TensorSpec], kind: str, where: str) -> list[str]:
@@ -128,46 +240,3 @@ def _ordered(names: Names, specs: list[TensorSpec], kind: str, where: str) -> li
             hint=f"Name one array for each {kind}, in this order, or map {kind} names to arrays.",
         )
     return listed
-
-
-def _array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> Array:
-    if name not in archive.files:
-        raise InputError(
-            f"The data set has no array {name!r}.",
-            where=str(path),
-            hint=f"It has: {', '.join(sorted(archive.files)) or 'none'}. "
-            "Name one of these under dataset in the manifest.",
-        )
-    _check_declared_size(archive, name, path)
-    array = np.asarray(archive[name])
-    if array.dtype.kind == "b":
-        return array.astype(np.uint8)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)  # TensorFlow knows no other
-
-
-def _check_declared_size(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> None:
-    """Refuse an array whose header declares more than the archive holds, before NumPy makes
-    room for it.
-    """
-    members = archive.zip
-    assert members is not None  # the archive is open
-    entry = members.getinfo(name if name in members.namelist() else f"{name}.npy")
-    with members.open(entry) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-            (3, 0): np.lib.format.read_array_header_2_0,  # its field names are in UTF-8
-        }[version]
-        shape, _, dtype = read_header(file)
-        declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        held = entry.file_size - file.tell()
-    possible = entry.compress_size * MAX_COMPRESSION + 1024
-    if declared > possible:
-        held = min(held, possible)
-    if not dtype.hasobject and declared != held:
-        raise InputError(
-            f"The array {name!r} is corrupt: its header declares {declared:,} bytes, "
-            f"the archive holds {held:,}.",
-            where=str(path),
-        )

@@ -44,13 +44,19 @@ class SplitConfig(Config):
 
 
 class NpzConfig(Config):
-    """NumPy arrays in an ``.npz`` archive. Pickled objects in it are never loaded."""
+    """NumPy arrays in ``.npz`` archives. Pickled objects in them are never loaded."""
 
     type: Literal["npz"] = "npz"
     uri: Uri
-    """Where the archive is; a relative URI is relative to the manifest."""
+    """Where the archive is, or several: a folder is all ``*.npz`` directly in it, a pattern all
+    files that match (``data/shard-*.npz``; ``*``, ``?`` and ``[...]`` stay in their folder, ``**``
+    is any depth). Arrays are joined along the first axis, in the sorted order of the files' names;
+    the arrays of a split come from the same files. A relative URI is relative to the manifest."""
     sha256: Sha256 | None = None
-    """The file's SHA-256, in hexadecimal. A file with another one is refused."""
+    """The SHA-256, in hexadecimal; what has another one is refused. Of several files it is that of
+    what ``sha256sum`` prints for them, sorted by name (``LC_ALL=C``), with names relative to the
+    folder, or to the last one before a pattern's first wildcard:
+    ``cd data; LC_ALL=C; sha256sum shard-*.npz | sha256sum``."""
     scale: Positive = 1.0
     """The inputs are multiplied with this: 1/255 makes pixels 0 to 1."""
     train: SplitConfig = Field(

@@ -191,7 +191,7 @@ def named(
     split = {"inputs": inputs, "targets": targets}
     config = NpzConfig.model_validate({"uri": "two.npz", "train": split, "test": split})
     return open_npz(
-        path, config, [ZETA, ALPHA], outputs or [TensorSpec("out", (5,), "float32")], 0.0
+        [path], config, [ZETA, ALPHA], outputs or [TensorSpec("out", (5,), "float32")], 0.0
     )
 
 

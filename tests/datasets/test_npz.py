@@ -32,7 +32,7 @@ def config(**fields: Any) -> NpzConfig:
 
 
 def opened(path: Path, *specs: TensorSpec, validation_split: float = 0.0, **fields: Any) -> Dataset:
-    return open_npz(path, config(**fields), list(specs) or [X], [Y], validation_split)
+    return open_npz([path], config(**fields), list(specs) or [X], [Y], validation_split)
 
 
 def refused(path: Path, *specs: TensorSpec, **fields: Any) -> InputError:
