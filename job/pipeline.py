@@ -1,40 +1,38 @@
-"""The story of a job: fetch, done already?, transform, report, publish.
+"""The story of a job: find, done already?, fetch, transform, publish.
 
-This is the parent process. It does all input and output and never imports TensorFlow; the work is
-done in a child process (``worker.py`` starts ``child.py``, which runs ``transform.py``).
+This is the parent process. It does all input and output, holds the credentials and never imports
+TensorFlow; the work is done in a child process (``worker.py`` starts ``child.py``, which runs
+``transform.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
-import json
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from job import machine, worker
+from job import earlier, machine, worker
 from job.child import Task
-from job.errors import InputError, InterruptedRunError, ManifestError, from_os_error
-from job.manifest.inputs import ModelConfig, NpzConfig
+from job.errors import InputError, InterruptedRunError, ParedownError
+from job.inputs import Input, fetch, find_inputs, in_users_words
+from job.keeper import Keeper
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
-from job.progress import Event, Screen
+from job.manifest.storage import ResumeConfig
+from job.progress import Event, Journal, Screen
 from job.report.table import finished_event
-from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
-from job.safety import folder
+from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, StageResult, WorkResult
 from job.store import local
-from job.store.find import find_files, measure_together
-from job.store.uri import local_path
+from job.store.destination import RUN_ID_KEY, Destination, Publication, open_destination
+from job.store.found import Fetched
+from job.store.stores import Stores
+from job.store.uri import Place, find_place
 
-READING_DATA = "Reading the data set"
 
-
-def run_job(job: JobConfig, base: Path, screen: Screen, *, verbose: bool) -> Result:
+def run_job(job: JobConfig, base: Place, screen: Screen, *, verbose: bool) -> Result:
     """Run a job, or find that it is done.
 
     Args:
@@ -52,62 +50,25 @@ def run_job(job: JobConfig, base: Path, screen: Screen, *, verbose: bool) -> Res
     watched = _Watched(screen)
     watched.show({"event": "run_started", "name": job.name})
     try:
-        return _run(job, base, watched, verbose=verbose)
+        return _Run(job, base, watched, verbose=verbose).result()
     except InterruptedRunError as error:
-        raise InterruptedRunError(error.number, watched.stage) from None
+        raise InterruptedRunError(error.number, watched.stage, kept=watched.kept) from None
 
 
-def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Result:
-    started = time.time()
-    destination = local_path(job.destination.uri, base)
-    datasets = _dataset_files(job.dataset, base)
-    inputs = {
-        "model": find_model(job.model, base),
-        "dataset": _find_dataset(job.dataset, base, datasets),
-    }
-    run_id = _run_id(job, inputs)
-    with local.claimed(destination, watched.wait):
-        earlier = _earlier_result(destination, job, run_id)
-        if earlier is not None and earlier.run_id == run_id:
-            if _is_whole(earlier, destination):
-                watched.show(finished_event(earlier, str(destination), already_done=True))
-                return earlier
-            watched.warn("A file of the earlier result is missing or damaged: it is done again.")
-        holds_run = (destination / RESULT_FILE).exists()
-        local.prepare(destination, [] if holds_run else _planned(job))
-        with local.scratch() as scratch:
-            output = scratch / "output"
-            task = Task(
-                kind="transform",
-                model=str(local_path(job.model.uri, base)),
-                model_name=str(local_path(job.model.uri, base)),
-                model_bytes=inputs["model"].bytes,
-                output=str(output),
-                scratch=str(scratch),
-                trust=job.model.trust,
-                manifest=job.model_dump(mode="json"),
-                datasets=[str(it) for it in datasets.values()],
-            )
-            work = WorkResult.model_validate(worker.run(task, watched.show, verbose=verbose))
-            result = _assemble(job, inputs, run_id, work, started)
-            local.write_json(output / MANIFEST_FILE, result.manifest)
-            local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
-            replaced = _files(earlier) if earlier else []
-            local.publish(output, destination, last=RESULT_FILE, replaced=replaced)
-    watched.show(finished_event(result, str(destination), already_done=False))
-    return result
-
-
-@dataclass
 class _Watched:
-    """A screen that remembers which stage is running."""
+    """A screen that remembers which stage is running, and whether anything of it was kept."""
 
-    screen: Screen
-    stage: str = "fetch"
+    def __init__(self, screen: Screen) -> None:
+        self.screen = screen
+        self.stage = "fetch"
+        self.kept = False
 
     def show(self, event: Event) -> None:
-        if event["event"] == "stage_started":
-            self.stage = event["stage"]
+        match event["event"]:
+            case "stage_started":
+                self.stage = event["stage"]
+            case "kept":
+                self.kept = True
         self.screen.show(event)
 
     def warn(self, message: str) -> None:
@@ -117,79 +78,192 @@ class _Watched:
         self.warn("Another run is writing to this destination; this one waits for its end.")
 
 
-def find_model(model: ModelConfig, base: Path) -> InputResult:
-    """Find a model and take its digest: of a file, or of a folder's files in a tar.
+@dataclass(frozen=True)
+class _Begun:
+    """A run whose inputs are known, and which has to be done."""
 
-    Raises:
-        InputError: Where it is missing, can't be read, or has another digest than the pinned one.
-    """
-    path = local_path(model.uri, base)
-    doing = "Reading the model"
-    if not path.is_dir():
-        return _pinned(model, path, local.measure(path, doing))
-    try:
-        return _pinned(model, path, folder.measure(path, str(path)))
-    except OSError as error:
-        raise from_os_error(error, doing, writing=False) from None
+    run_id: str
+    inputs: Mapping[str, InputResult]
+    replaced: list[str]
+    """Files of an earlier result that will be replaced."""
 
 
-def _dataset_files(dataset: NpzConfig, base: Path) -> dict[str, Path]:
-    """The data set's files, by their relative names, in the order in which they are joined."""
-    return find_files(local_path(dataset.uri, base), base, "*.npz", READING_DATA)
+class _Run:
+    """One run, from its manifest to its result."""
 
-
-def _find_dataset(dataset: NpzConfig, base: Path, files: dict[str, Path]) -> InputResult:
-    measured = {name: local.measure(path, READING_DATA) for name, path in files.items()}
-    return _pinned(dataset, local_path(dataset.uri, base), measure_together(measured))
-
-
-def _pinned(asked: ModelConfig | NpzConfig, path: Path, found: tuple[int, str]) -> InputResult:
-    size, digest = found
-    if asked.sha256 is not None and digest != asked.sha256.lower():
-        raise InputError(
-            f"The SHA-256 is {digest}, the manifest pins {asked.sha256}.",
-            where=str(path),
-            hint="It is not what was meant, or it is damaged.",
+    def __init__(self, job: JobConfig, base: Place, watched: _Watched, *, verbose: bool) -> None:
+        self.job = job
+        self.watched = watched
+        self.verbose = verbose
+        self.started = time.time()
+        self.journal = Journal(watched.show)
+        self.stores = Stores(self.journal.warn)
+        self.inputs = find_inputs(job, base, self.stores)
+        self.destination: Destination = open_destination(
+            find_place(job.destination.uri, base),
+            self.stores,
+            job.destination.storage or job.storage,
         )
-    return InputResult(uri=asked.uri, bytes=size, sha256=digest)
 
+    def result(self) -> Result:
+        """Do what is not done already."""
+        with self.destination.claimed(self.watched.wait):
+            content = self.destination.read(RESULT_FILE)
+            there = earlier.parse(content)
+            known = self._known(there)
+            done = known and self._done(content, there, known)
+            if done:
+                return done
+            with local.scratch() as scratch:
+                fetched = fetch(self.inputs, scratch / "inputs", self.stores, self.journal)
+                if known is None:
+                    known = {name: it.fetched(fetched[name]) for name, it in self.inputs.items()}
+                    done = self._done(content, there, known)
+                    if done:
+                        return done
+                replaced = list(earlier.digests(there)) if there else []
+                begun = _Begun(earlier.run_id(self.job, known), known, replaced)
+                self.destination.prepare(begun.run_id, [] if content else planned(self.job))
+                return self._do(begun, fetched, scratch)
 
-def _run_id(job: JobConfig, inputs: dict[str, InputResult]) -> str:
-    """A digest of what determines the outcome: what is asked, of which inputs, with which
-    versions; not the job's name, nor where inputs and outputs lie.
-    """
-    asked = job.model_dump(mode="json", exclude={"name", "destination"})
-    for section in ("model", "dataset"):
-        for name in ("uri", "sha256"):
-            asked[section].pop(name)
-    digests = {name: it.sha256 for name, it in inputs.items()}
-    text = json.dumps([asked, digests, machine.versions()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    def _known(self, there: Result | None) -> dict[str, InputResult] | None:
+        """The inputs' digests, where all are known before anything is fetched."""
+        before: Mapping[str, InputResult] = there.inputs if there else {}
+        known = {name: it.known(before.get(name)) for name, it in self.inputs.items()}
+        found = {name: it for name, it in known.items() if it is not None}
+        return found if len(found) == len(known) else None
 
-
-def _earlier_result(destination: Path, job: JobConfig, run_id: str) -> Result | None:
-    """The result that the destination holds; None where it holds none that is of use.
-
-    Raises:
-        ManifestError: Where it holds one of another run, which may not be overwritten.
-    """
-    path = destination / RESULT_FILE
-    if not path.exists():
+    def _done(
+        self, content: bytes | None, there: Result | None, known: Mapping[str, InputResult]
+    ) -> Result | None:
+        """The result that is there already, whole, of this very run."""
+        if content is None:
+            return None
+        run_id = earlier.run_id(self.job, known)
+        earlier.refuse_another(content, there, run_id, self.job, str(self.destination.place))
+        if there is None or there.run_id != run_id:
+            return None
+        if earlier.is_whole(there, self.destination):
+            self.destination.forget()
+            self._finish(there, already_done=True)
+            return there
+        self.journal.warn("A file of the earlier result is missing or damaged: it is done again.")
         return None
-    earlier = None
-    with contextlib.suppress(ValidationError, OSError):
-        earlier = Result.model_validate_json(path.read_bytes())
-    if (earlier is not None and earlier.run_id == run_id) or job.destination.overwrite:
-        return earlier
-    found = f"{earlier.name}, run_id {earlier.run_id[:12]}" if earlier else "of another version"
-    raise ManifestError(
-        f"The destination holds the results of another run ({found}).",
-        where=str(destination),
-        hint='Choose another destination, or set "overwrite": true under destination.',
-    )
+
+    def _do(self, begun: _Begun, fetched: Mapping[str, Fetched], scratch: Path) -> Result:
+        """Transform and publish."""
+        output, kept = scratch / "output", scratch / "kept"
+        with self._kept(begun.run_id, kept) as hear:
+            work = self._transform(begun, fetched, scratch, hear)
+        result = self._assemble(begun, work)
+        local.write_json(output / MANIFEST_FILE, result.manifest)
+        local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
+        standing = self._publish(begun, output)
+        self.destination.forget()
+        theirs = earlier.parse(standing)
+        assert theirs is not None  # it is ours, or was found to be as good
+        self._finish(theirs, already_done=False)
+        return theirs
+
+    @contextlib.contextmanager
+    def _kept(self, run_id: str, folder: Path) -> Iterator[Keeper | None]:
+        """What a killed run has left is here, and what this one does is kept in its turn."""
+        resume = self.job.resume
+        if resume is None:
+            yield None
+            return
+        for reason in self.destination.restore(run_id, folder):
+            self.journal.warn(f"What an earlier run has kept can't be used, {reason}")
+        with Keeper(self.destination, run_id, folder, resume, self.watched.warn) as keeper:
+            yield keeper
+
+    def _transform(
+        self,
+        begun: _Begun,
+        fetched: Mapping[str, Fetched],
+        scratch: Path,
+        keeper: Keeper | None,
+    ) -> WorkResult:
+        def emit(event: Event) -> None:
+            if keeper is not None:
+                keeper.hear(event)
+            self.watched.show(event)
+
+        (model,) = fetched["model"].paths.values()
+        resume = self.job.resume or ResumeConfig()
+        task = Task(
+            kind="transform",
+            model=str(model),
+            model_name=str(self.inputs["model"].found.place),
+            model_bytes=begun.inputs["model"].bytes,
+            output=str(scratch / "output"),
+            scratch=str(scratch),
+            trust=self.job.model.trust,
+            manifest=self.job.model_dump(mode="json"),
+            datasets=[str(it) for it in fetched["dataset"].paths.values()],
+            kept=str(scratch / "kept"),
+            save_every_s=resume.save_every_s,
+        )
+        try:
+            # The other half of the grace is for what was saved to get to the destination.
+            raw = worker.run(task, emit, verbose=self.verbose, grace_s=resume.grace_s / 2)
+        except ParedownError as error:
+            raise in_users_words(error, self.inputs, fetched) from None
+        return WorkResult.model_validate(raw)
+
+    def _publish(self, begun: _Begun, output: Path) -> bytes:
+        def stands(content: bytes) -> bool:
+            theirs = earlier.parse(content)
+            where = str(self.destination.place)
+            earlier.refuse_another(content, theirs, begun.run_id, self.job, where)
+            is_ours = theirs is not None and theirs.run_id == begun.run_id
+            return is_ours and earlier.is_whole(theirs, self.destination)
+
+        files = sorted((path.name for path in output.iterdir()), key=_rank)
+        total = sum((output / name).stat().st_size for name in files)
+        it = Publication(output, files, begun.replaced, {RUN_ID_KEY: begun.run_id}, stands)
+        with self.journal.stage("publish") as stage:
+            done = 0
+
+            def advance(more: int) -> None:
+                nonlocal done
+                done += more
+                stage.advance(done, total)
+
+            return self.destination.publish(it, advance)
+
+    def _assemble(self, begun: _Begun, work: WorkResult) -> Result:
+        if work.artifacts[0].sha256 != begun.inputs["model"].sha256:
+            raise InputError("The model file changed while the job ran.", where=self.job.model.uri)
+        fetching = [
+            StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
+            for it in self.journal.stages
+        ]
+        fields = {name: getattr(work, name) for name in WorkResult.model_fields}
+        return Result(
+            name=self.job.name,
+            status="succeeded" if all(gate.passed for gate in work.gates) else "gate_missed",
+            run_id=begun.run_id,
+            started_at=dt.datetime.fromtimestamp(self.started, dt.UTC).isoformat(),
+            seconds=round(time.time() - self.started, 3),
+            manifest=self.job.model_dump(mode="json"),
+            inputs=dict(begun.inputs),
+            versions=machine.versions(),
+            environment=machine.environment(),
+            retries=self.stores.retries,
+            **fields
+            | {
+                "stages": [*fetching, *work.stages],
+                "warnings": [*self.journal.warnings, *work.warnings],
+            },
+        )
+
+    def _finish(self, result: Result, *, already_done: bool) -> None:
+        where = str(self.destination.place)
+        self.watched.show(finished_event(result, where, already_done=already_done))
 
 
-def _planned(job: JobConfig) -> list[str]:
+def planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
     stages = ["baseline", *(["prune"] if job.prune else [])]
     packed = ("tar", "tar.gz", "tar.bz2", "tar.xz", "zip")
@@ -200,47 +274,9 @@ def _planned(job: JobConfig) -> list[str]:
     return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]
 
 
-def _files(result: Result) -> list[str]:
-    """The files that a result names."""
-    encodings = [it.path for artifact in result.artifacts for it in artifact.encoded.values()]
-    return [*(artifact.path for artifact in result.artifacts), *encodings]
-
-
-def _is_whole(result: Result, destination: Path) -> bool:
-    """Whether every file that the result names is there, with its digest."""
-    named = {artifact.path: artifact.sha256 for artifact in result.artifacts}
-    for artifact in result.artifacts:
-        named |= {it.path: it.sha256 for it in artifact.encoded.values()}
-    return all(
-        (destination / path).is_file()
-        and local.measure(destination / path, "Checking the results")[1] == digest
-        for path, digest in named.items()
-    )
-
-
-def _assemble(
-    job: JobConfig,
-    inputs: dict[str, InputResult],
-    run_id: str,
-    work: WorkResult,
-    started: float,
-) -> Result:
-    if work.artifacts[0].sha256 != inputs["model"].sha256:
-        raise InputError("The model file changed while the job ran.", where=job.model.uri)
-    passed = all(gate.passed for gate in work.gates)
-    return Result(
-        name=job.name,
-        status="succeeded" if passed else "gate_missed",
-        run_id=run_id,
-        started_at=dt.datetime.fromtimestamp(started, dt.UTC).isoformat(),
-        seconds=round(time.time() - started, 3),
-        manifest=job.model_dump(mode="json"),
-        inputs=inputs,
-        versions=machine.versions(),
-        environment=machine.environment(),
-        **_fields(work),
-    )
-
-
-def _fields(work: WorkResult) -> dict[str, Any]:
-    return {name: getattr(work, name) for name in WorkResult.model_fields}
+def _rank(name: str) -> tuple[int, str]:
+    """The order of publishing: models, their encodings, the manifest, the result."""
+    if name in (MANIFEST_FILE, RESULT_FILE):
+        return (2 if name == MANIFEST_FILE else 3), name
+    is_encoding = any(name.endswith(suffix) for suffix in SUFFIXES.values())
+    return (1 if is_encoding else 0), name

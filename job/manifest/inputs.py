@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from job.manifest.fields import Config, Count, Positive, Sha256, Uri
+from job.manifest.storage import StorageConfig
 
 ArrayName = Annotated[str, Field(min_length=1)]
 
@@ -14,7 +15,10 @@ class ModelConfig(Config):
 
     uri: Uri
     """Where the model is: a ``.h5``, ``.hdf5`` or ``.keras`` file, or a SavedModel as a folder, a
-    zip or a tar. A relative URI is relative to the manifest."""
+    zip or a tar. A relative URI is relative to the manifest. In a bucket, a SavedModel's folder is
+    a prefix that ends with ``/``."""
+    storage: StorageConfig | None = None
+    """Where it is, if not in the manifest's ``storage``."""
     sha256: Sha256 | None = None
     """Its SHA-256, in hexadecimal; ``paredown inspect`` prints it. Another model is refused."""
     input_shapes: dict[Annotated[str, Field(min_length=1)], list[Count]] = Field(default={})
@@ -52,6 +56,8 @@ class NpzConfig(Config):
     files that match (``data/shard-*.npz``; ``*``, ``?`` and ``[...]`` stay in their folder, ``**``
     is any depth). Arrays are joined along the first axis, in the sorted order of the files' names;
     the arrays of a split come from the same files. A relative URI is relative to the manifest."""
+    storage: StorageConfig | None = None
+    """Where it is, if not in the manifest's ``storage``."""
     sha256: Sha256 | None = None
     """The SHA-256, in hexadecimal; what has another one is refused. Of several files it is that of
     what ``sha256sum`` prints for them, sorted by name (``LC_ALL=C``), with names relative to the

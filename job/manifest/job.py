@@ -15,6 +15,7 @@ from job.manifest.outputs import (
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
+from job.manifest.storage import ResumeConfig, StorageConfig
 from job.manifest.training import TrainingConfig
 
 
@@ -39,6 +40,10 @@ class JobConfig(Config):
     gates: tuple[GateConfig, ...] = ()
     """What must hold for the results. A missed gate still publishes; the exit code is 5."""
     destination: DestinationConfig = Field(default_factory=DestinationConfig)
+    storage: StorageConfig = Field(default_factory=StorageConfig)
+    """The store of all ``s3://`` URIs that name none of their own."""
+    resume: ResumeConfig | None = Field(default_factory=ResumeConfig)
+    """How a run that was killed goes on; null saves nothing."""
 
     @field_validator("quantize")
     @classmethod

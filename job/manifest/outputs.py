@@ -178,6 +178,8 @@ class DestinationConfig(Config):
     """Where the results go. A destination holds one run."""
 
     uri: Uri = "out"
-    """A folder; a relative URI is relative to the manifest."""
+    """A folder, or ``s3://bucket/prefix``; a relative URI is relative to the manifest."""
+    storage: StorageConfig | None = None
+    """Where it is, if not in the manifest's ``storage``."""
     overwrite: bool = False
     """Whether the results of another run that are there may be replaced."""

@@ -166,14 +166,19 @@ def publish(source: Path, destination: Path, last: str, replaced: Iterable[str])
         for name in [last, *replaced]:
             (destination / name).unlink(missing_ok=True)
         for file in ordered:
-            _put(file, destination / file.name)
+            put(file, destination / file.name)
         (destination / MARKER).unlink()
         _flush_folder(destination)
     except OSError as error:
         raise from_os_error(error, "Writing the results", writing=True, place=destination) from None
 
 
-def _put(source: Path, target: Path) -> None:
+def put(source: Path, target: Path) -> None:
+    """Copy a file so that it appears whole, and stays.
+
+    Raises:
+        OSError: Where it can't be read or written.
+    """
     partial = target.with_name(f"{PARTIAL}{target.name}")
     try:
         with source.open("rb") as read, partial.open("wb") as write:
@@ -185,6 +190,20 @@ def _put(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def put_bytes(content: bytes, target: Path) -> None:
+    """Write a file so that it appears whole, in place of one that is there.
+
+    Raises:
+        OSError: Where it can't be written.
+    """
+    partial = target.with_name(f"{PARTIAL}{target.name}")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(target)
 
 
 def _flush_folder(folder: Path) -> None:

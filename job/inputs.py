@@ -1,0 +1,139 @@
+"""The inputs of a run: found, recognised where an earlier run has read them, and fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from job.errors import InputError, ParedownError
+from job.manifest.inputs import ModelConfig, NpzConfig
+from job.manifest.job import JobConfig
+from job.manifest.storage import StorageConfig
+from job.progress import Journal
+from job.result import InputResult
+from job.store.found import Fetched, Found
+from job.store.sources import source
+from job.store.stores import Stores
+from job.store.uri import Place, find_place
+
+Asked = ModelConfig | NpzConfig
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input that was found, and not fetched yet."""
+
+    asked: Asked
+    found: Found
+    storage: StorageConfig
+
+    def known(self, earlier: InputResult | None) -> InputResult | None:
+        """Its digest, where it is known without fetching: the store has it, or an earlier run read
+        the same object.
+        """
+        mark = self.found.mark
+        if self.found.digest is not None:
+            return self._result(self.found.digest, "", mark)
+        if earlier is not None and mark is not None and earlier.mark == mark:
+            return self._result((earlier.bytes, earlier.sha256), earlier.verified, mark)
+        return None
+
+    def fetched(self, it: Fetched) -> InputResult:
+        """Its digest, once it is here."""
+        return self._result(it.digest, it.verified, it.mark)
+
+    def _result(self, digest: tuple[int, str], verified: str, mark: str | None) -> InputResult:
+        """Raises InputError where the manifest pins another digest."""
+        size, sha256 = digest
+        pinned = self.asked.sha256
+        if pinned is not None and sha256 != pinned.lower():
+            raise InputError(
+                f"The SHA-256 is {sha256}, the manifest pins {pinned}.",
+                where=str(self.found.place),
+                hint="It is not what was meant, or it is damaged.",
+            )
+        return InputResult(
+            uri=self.asked.uri, bytes=size, sha256=sha256, mark=mark, verified=verified
+        )
+
+
+def find_model(asked: ModelConfig, storage: StorageConfig, base: Place, stores: Stores) -> Input:
+    """Find a model: a file or a folder.
+
+    Raises:
+        InputError: Where it is missing, can't be read, or has another digest than the pinned one.
+        StorageError: Where storage fails.
+    """
+    place, config = find_place(asked.uri, base), asked.storage or storage
+    return Input(asked, source(place).find_model(place, base, stores, config), config)
+
+
+def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]:
+    """Find the model and the data set.
+
+    Raises:
+        InputError: Where one is missing, can't be read, or has another digest than the pinned one.
+        StorageError: Where storage fails.
+    """
+    place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
+    model = find_model(job.model, job.storage, base, stores)
+    found = source(place).find_data(place, base, stores, config)
+    inputs = {"model": model, "dataset": Input(job.dataset, found, config)}
+    for it in inputs.values():
+        it.known(None)  # what is pinned is compared before anything is done
+    return inputs
+
+
+def fetch(
+    inputs: Mapping[str, Input], folder: Path, stores: Stores, journal: Journal
+) -> dict[str, Fetched]:
+    """Fetch inputs into a folder; what is on this machine is read where it is.
+
+    Raises:
+        InputError: Where one is too large, or was changed meanwhile.
+        StorageError: Where storage fails, or the disk is full.
+    """
+    fetched: dict[str, Fetched] = {}
+    if all(it.found.place.scheme == "file" for it in inputs.values()):
+        return {name: _fetch(it, folder, stores, lambda _: None) for name, it in inputs.items()}
+    with journal.stage("fetch") as stage:
+        total = sum(it.found.bytes for it in inputs.values())
+        done = 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            stage.advance(done, total)
+
+        here: dict[tuple[Found, StorageConfig], Fetched] = {}  # the same one twice is fetched once
+        for name, it in inputs.items():
+            key = (it.found, it.storage)
+            if key not in here:
+                place = folder / name
+                place.mkdir(parents=True)
+                here[key] = _fetch(it, place, stores, advance)
+            fetched[name] = here[key]
+            if fetched[name].verified:
+                stage.decide(f"{name}: {it.found.bytes:,} bytes, {fetched[name].verified}")
+    return fetched
+
+
+def _fetch(it: Input, folder: Path, stores: Stores, advance: Callable[[int], None]) -> Fetched:
+    return source(it.found.place).fetch(it.found, folder, stores, it.storage, advance)
+
+
+def in_users_words(
+    error: ParedownError, inputs: Mapping[str, Input], fetched: Mapping[str, Fetched]
+) -> ParedownError:
+    """The same error; it names what the manifest names, and not where that was put meanwhile."""
+    for name, it in fetched.items():
+        found = inputs[name].found
+        if found.place.scheme == "file":
+            continue
+        places = {item.name: item.place for item in found.items}
+        for item, path in it.paths.items():
+            place = places.get(item, found.place)
+            for field in ("what", "where", "hint"):
+                setattr(error, field, getattr(error, field).replace(str(path), str(place)))
+    return error

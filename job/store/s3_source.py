@@ -1,0 +1,180 @@
+"""Inputs in a bucket: found by HEAD and LIST requests, downloaded to a folder of the run's own.
+
+A key is never a path: files get names of ours, or those below a prefix, each part looked at.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from job.manifest.storage import StorageConfig
+from job.errors import InputError, StorageError
+from job.safety import folder as packing
+from job.store.find import measure_together
+from job.store.found import Advance, Downloaded, Fetched, Found, Item
+from job.store.local_source import DATA, MODEL
+from job.store.pattern import fixed_part, is_pattern, matches
+from job.store.s3 import Store
+from job.store.s3_read import download, look, look_into
+from job.store.stores import Stores
+from job.store.uri import Place
+
+# What stays free on the disk of the downloads.
+RESERVE_BYTES = 64 << 20
+# Objects that are downloaded at a time; each large one comes in several ranges at a time.
+AT_A_TIME = 4
+MAX_NAME_BYTES = 255
+
+
+def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+    """A model's object, or all objects below the prefix that is its folder.
+
+    Raises:
+        InputError: Where there is none, or access is denied.
+        StorageError: Where the store fails.
+    """
+    store = stores.get(config)
+    found = _file(store, place, MODEL)
+    if found is not None:
+        return found
+    folder = _as_folder(place)
+    items = [it for it in look_into(store, folder, MODEL) if not it.name.endswith("/") and it.name]
+    if not items:
+        raise _nothing(place, MODEL)
+    return Found(folder, tuple(items), is_folder=True)
+
+
+def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+    """The objects of a data set: one; or those of a pattern; or all ``.npz`` directly in a prefix.
+
+    Raises:
+        InputError: Where there is none, or access is denied.
+        StorageError: Where the store fails.
+    """
+    store = stores.get(config)
+    found = _file(store, place, DATA)
+    if found is not None:
+        return found
+    if is_pattern(place.path):
+        prefix = replace(place, path=fixed_part(place.path))
+        pattern = place.path.removeprefix(prefix.path)
+    else:
+        prefix, pattern = _as_folder(place), "*.npz"
+    there = {it.name: it for it in look_into(store, prefix, DATA)}
+    names = matches(there, pattern)
+    if not names:
+        raise _nothing(place, DATA)
+    return Found(prefix, tuple(there[name] for name in names))
+
+
+def _file(store: Store, place: Place, doing: str) -> Found | None:
+    """The one object of this key; None where there is none, or the key is a prefix."""
+    if not place.path or place.path.endswith("/"):
+        return None
+    item = look(store, place, doing)
+    if item is None:
+        return None
+    return Found(place, (item,), digest=(item.bytes, item.sha256) if item.sha256 else None)
+
+
+def _as_folder(place: Place) -> Place:
+    return replace(place, path=f"{place.path.rstrip('/')}/" if place.path.strip("/") else "")
+
+
+def _nothing(place: Place, doing: str) -> InputError:
+    return InputError(
+        f"{doing} failed: there is no object of that key, and none below it that fits.",
+        where=str(place),
+        hint="Check the URI; in a manifest, a relative one is relative to the manifest.",
+    )
+
+
+def fetch(
+    found: Found, folder: Path, stores: Stores, config: StorageConfig, advance: Advance
+) -> Fetched:
+    """Download what was found, each object compared with what the store says of it.
+
+    Args:
+        found: What ``find_model`` or ``find_data`` found.
+        folder: An empty folder.
+        stores: The run's stores.
+        config: How this one is reached.
+        advance: Is told how many more bytes are here.
+
+    Raises:
+        InputError: Where an object is too large, has a key that can't be a file's, or was changed.
+        StorageError: Where the store fails, or there is no room on the disk.
+    """
+    store = stores.get(config)
+    _refuse_large(found, config.max_object_bytes)
+    _refuse_full_disk(found, folder)
+    targets = {item.name: _target(item, folder) for item in found.items}
+    _refuse_clashes(found, list(targets.values()))
+    for target in targets.values():
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def get(item: Item) -> Downloaded:
+        return download(store, item, targets[item.name], advance)
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        done = list(pool.map(get, found.items))
+    verified = ", ".join(sorted({it.verified for it in done}))
+    if found.is_folder:
+        digest = packing.measure(folder, str(found.place))
+        return Fetched({found.place.name: folder}, digest, verified, found.mark)
+    digest = measure_together(
+        {item.name: (it.bytes, it.sha256) for item, it in zip(found.items, done, strict=True)}
+    )
+    return Fetched(targets, digest, verified, found.mark)
+
+
+def _refuse_large(found: Found, most: int) -> None:
+    for item in found.items:
+        if item.bytes > most:
+            raise InputError(
+                f"The object has {item.bytes:,} bytes, more than storage.max_object_bytes "
+                f"({most:,}).",
+                where=str(item.place),
+                hint="Check that it is the right one; if it is, raise max_object_bytes.",
+            )
+
+
+def _refuse_full_disk(found: Found, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if found.bytes + RESERVE_BYTES > free:
+        raise StorageError(
+            f"There is no room for the download: {found.bytes:,} bytes, and {free:,} are free.",
+            where=str(folder),
+            hint="Free some space, or point TMPDIR at a larger disk.",
+        )
+
+
+def _target(item: Item, folder: Path) -> Path:
+    """Where an object goes: below the folder, whatever its key is."""
+    parts = item.name.split("/")
+    if any(
+        part in ("", ".", "..") or "\0" in part or len(part.encode()) > MAX_NAME_BYTES
+        for part in parts
+    ):
+        raise InputError(
+            "A file can't have the name that this object's key has.",
+            where=str(item.place),
+            hint="Keys without empty parts, . and .. can be downloaded; move or rename the object.",
+        )
+    return folder / PurePosixPath(*parts)
+
+
+def _refuse_clashes(found: Found, targets: Sequence[Path]) -> None:
+    """An object may have the key of another one's folder."""
+    files = set(targets)
+    for target in targets:
+        if files & set(target.parents):
+            raise InputError(
+                "Of two objects here one is the folder of the other, which no disk can hold.",
+                where=f"{found.place} {target.name}",
+                hint="Move or rename one of them.",
+            )

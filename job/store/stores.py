@@ -1,0 +1,48 @@
+"""The stores of a run: a client for each way to reach one, made when it is needed.
+
+boto3 is imported then, and not by a run that reads and writes this machine's disk alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from job.manifest.storage import StorageConfig
+
+if TYPE_CHECKING:
+    from job.store.s3 import Store
+
+
+class Stores:
+    """Clients by their configuration, and how often they had to ask again."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        """Make none yet.
+
+        Args:
+            warn: Is told what a user should know of: that a store fails, what it can't do.
+        """
+        self.warn = warn
+        self._stores: dict[StorageConfig, Store] = {}
+        self.others: Counter[str] = Counter()
+        """Requests to web servers that were sent again."""
+
+    def get(self, config: StorageConfig) -> Store:
+        """The client for a configuration.
+
+        Raises:
+            InputError: Where the AWS configuration does not make one.
+        """
+        from job.store.s3 import Store
+
+        if config not in self._stores:
+            self._stores[config] = Store(config, self.warn)
+        return self._stores[config]
+
+    @property
+    def retries(self) -> dict[str, int]:
+        """By operation, the requests that were sent again."""
+        total = sum((it.retries for it in self._stores.values()), self.others)
+        return dict(sorted(total.items()))
