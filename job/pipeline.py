@@ -72,7 +72,8 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
         holds_run = (destination / RESULT_FILE).exists()
         local.prepare(destination, [] if holds_run else _planned(job))
         with local.scratch() as scratch:
-            output = scratch / "output"
+            output, kept = scratch / "output", scratch / "kept"
+            kept.mkdir()
             task = Task(
                 kind="transform",
                 model=str(local_path(job.model.uri, base)),
@@ -80,6 +81,7 @@ def _run(job: JobConfig, base: Path, watched: _Watched, *, verbose: bool) -> Res
                 model_bytes=inputs["model"].bytes,
                 output=str(output),
                 scratch=str(scratch),
+                kept=str(kept),
                 trust=job.model.trust,
                 manifest=job.model_dump(mode="json"),
                 dataset=str(local_path(job.dataset.uri, base)),
