@@ -1,7 +1,8 @@
 """What the child process runs: one task, with TensorFlow; see ``worker.py`` for the parent's side.
 
-The task comes on standard input as one line of JSON. Events go to what was standard output, a
-line each; whatever prints to standard output from then on is chatter, and goes to standard error.
+The task comes on standard input as one line of JSON; the line ``stop`` may follow. Events go to
+what was standard output, a line each; whatever prints to standard output from then on is chatter,
+and goes to standard error.
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ from job.errors import (
     from_os_error,
     is_disk_full,
 )
-from job.progress import Emit, Event, Journal
-from job.result import InspectedModel, WorkResult
+from job.inspected import InspectedModel
+from job.journal import Journal
+from job.kept import Kept, StoppedError
+from job.progress import Event
+from job.result import WorkResult
 
 if TYPE_CHECKING:
     from job.safety.judge import Judged
 
 SCRATCH = "Writing to scratch"
+# What the parent says when the work is to stop.
+STOP = "stop\n"
 # How often a folder is removed that is still written to: for about a second.
 REMOVAL_TRIES = 100
 # With less, libraries fail in ways of their own: TensorFlow then complains of its graph.
@@ -56,7 +62,11 @@ class Task:
     output: str
     """An empty folder for what is made."""
     scratch: str
-    """The folder that holds ``output``; gone when the run is over, however it ends."""
+    """The folder that holds ``output`` and ``kept``; gone when the run is over, however it ends."""
+    kept: str
+    """What a stopped run of the same job has left, see ``kept.py``; new pieces go there."""
+    save_every_s: float = 60.0
+    """How often a training is saved there, in seconds."""
     trust: bool = False
     """Whether code that the model carries may run."""
     variants: bool = True
@@ -72,22 +82,36 @@ def main() -> None:
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # whatever prints to standard output from here on is chatter
     task = Task(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()
+    whole = threading.Lock()
 
     def emit(event: Event) -> None:
-        events.write(json.dumps(event) + "\n")
+        with whole:
+            events.write(json.dumps(event) + "\n")
 
-    emit(_work(task, emit))
-    events.flush()
-    os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
-
-
-def _work(task: Task, emit: Emit) -> Event:
     journal = Journal(emit)
+    kept = Kept(Path(task.kept), journal, task.save_every_s)
+
+    def end() -> None:
+        emit({"event": "stopped", "piece": kept.last})
+        os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
+
+    threading.Thread(target=_obey, args=(task, kept, end), daemon=True).start()
+    last = _work(task, journal, kept)
+    if last is None:
+        end()
+    else:
+        emit(last)
+        os._exit(0)
+
+
+def _work(task: Task, journal: Journal, kept: Kept) -> Event | None:
+    """The last event: the result, or the error; None where the work was told to stop, and has."""
     try:
         judged = _scan(task, journal)
-        result = WORK[task.kind](task, judged, journal)
+        result = WORK[task.kind](task, judged, journal, kept)
         return {"event": "work_result", "result": result.model_dump(mode="json")}
+    except StoppedError:
+        return None
     except (Exception, MemoryError) as error:  # noqa: BLE001 - the parent must be told whatever it is
         with contextlib.suppress(OSError):  # the log may be on a full disk
             traceback.print_exc()
@@ -154,17 +178,18 @@ def _scan(task: Task, journal: Journal) -> Judged:
         return judged
 
 
-def _transform(task: Task, judged: Judged, journal: Journal) -> WorkResult:
+def _transform(task: Task, judged: Judged, journal: Journal, kept: Kept) -> WorkResult:
     with journal.stage("import"):
         _import_tensorflow()
+    from job.load_inputs import Files
     from job.transform import transform
 
     assert task.manifest is not None  # the task is to carry it out
-    datasets = [Path(it) for it in task.datasets]
-    return transform(task.manifest, judged, datasets, Path(task.output), journal)
+    files = Files(judged, tuple(map(Path, task.datasets)), Path(task.output))
+    return transform(task.manifest, files, kept, journal)
 
 
-def _inspect(task: Task, judged: Judged, journal: Journal) -> InspectedModel:
+def _inspect(task: Task, judged: Judged, journal: Journal, _: Kept) -> InspectedModel:
     if judged.dangers:  # nothing of it is loaded
         from job.safety.judge import advice
 
@@ -181,7 +206,7 @@ def _inspect(task: Task, judged: Judged, journal: Journal) -> InspectedModel:
     return examine(judged, journal, try_variants=task.variants)
 
 
-WORK: dict[str, Callable[[Task, Judged, Journal], WorkResult | InspectedModel]] = {
+WORK: dict[str, Callable[[Task, Judged, Journal, Kept], WorkResult | InspectedModel]] = {
     "transform": _transform,
     "inspect": _inspect,
 }
@@ -210,9 +235,13 @@ def _error_event(error: ParedownError) -> Event:
     }
 
 
-def _end_with_parent(task: Task) -> None:
-    """Wait for the end of standard input, which comes when the parent is gone, and end."""
-    sys.stdin.read()
+def _obey(task: Task, kept: Kept, end: Callable[[], None]) -> None:
+    """Wait for the parent's word to stop, and for the end of standard input, which comes when the
+    parent is gone.
+    """
+    for line in sys.stdin:
+        if line == STOP:
+            kept.stop(end)
     for _ in range(REMOVAL_TRIES):
         # The work goes on meanwhile and may put a file where one was just removed. Once the folder
         # itself is gone, nothing makes it again.

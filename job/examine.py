@@ -12,6 +12,8 @@ import tf_keras
 
 from job.convert import attempt, plan
 from job.errors import StageError
+from job.inspected import InspectedLayer, InspectedModel
+from job.journal import Journal, Stage
 from job.manifest.outputs import (
     DynamicRangeConfig,
     Float16Config,
@@ -24,8 +26,7 @@ from job.manifest.prune import PruneConfig
 from job.models import layers
 from job.models.compare import Array, on_random_inputs
 from job.models.load import load
-from job.progress import Journal, Stage
-from job.result import InspectedLayer, InspectedModel, TensorResult, TensorSpec
+from job.result import TensorResult, TensorSpec
 from job.safety.judge import Judged
 
 VARIANTS: tuple[QuantizeConfig, ...] = (

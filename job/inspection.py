@@ -6,10 +6,10 @@ from pathlib import Path
 
 from job import worker
 from job.child import Task
+from job.inspected import InspectResult
 from job.manifest.inputs import ModelConfig
 from job.pipeline import find_model
 from job.progress import Emit
-from job.result import InspectResult
 from job.store import local
 from job.store.uri import local_path
 
@@ -35,7 +35,9 @@ def inspect_model(
     found = find_model(ModelConfig(uri=uri), base)
     path = str(local_path(uri, base))
     with local.scratch() as scratch:
-        output = str(scratch / "output")
-        task = Task("inspect", path, path, found.bytes, output, str(scratch), variants=variants)
+        output, kept = scratch / "output", scratch / "kept"
+        kept.mkdir()
+        places = str(output), str(scratch), str(kept)
+        task = Task("inspect", path, path, found.bytes, *places, variants=variants)
         seen = worker.run(task, emit, verbose=verbose)
     return InspectResult.model_validate(seen | found.model_dump())

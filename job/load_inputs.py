@@ -16,6 +16,7 @@ from job.datasets.checks import check_inputs, check_targets
 from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
+from job.journal import Journal, Stage
 from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import choose
@@ -24,7 +25,6 @@ from job.metrics.quality import Predict, keras_predictor
 from job.models import layers
 from job.models.load import SUFFIXES, ModelFile, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
-from job.progress import Journal, Stage
 from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged

@@ -3,20 +3,19 @@
 An event is a flat JSON object with the key ``event``. The child process makes events with a
 ``Journal``; the parent hands them to a ``Screen``, which shows them.
 
-events: run_started, stage_started, progress, stage_finished, stage_skipped, warning, child_died,
-run_finished, run_failed, error.
+events: run_started, stage_started, progress, stage_finished, stage_skipped, stage_resumed (``what``
+was taken from a run that was stopped), kept (a later run will find this ``piece`` of the work),
+warning, child_died, run_finished, run_failed, error.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import enum
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -25,70 +24,8 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
-# Progress is sent at most this often, and shown as JSON lines at most that often (seconds).
-SEND_EVERY_S = 0.1
+# Progress is shown as JSON lines at most this often (seconds).
 JSON_LINE_EVERY_S = 5.0
-
-
-@dataclass
-class Stage:
-    """A running stage: what was decided in it, and how far it is."""
-
-    name: str
-    emit: Emit
-    decisions: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    _sent: float = 0.0
-
-    def decide(self, text: str) -> None:
-        """Record a decision and its reason."""
-        self.decisions.append(text)
-
-    def advance(self, done: int, total: int, metrics: dict[str, float] | None = None) -> None:
-        """Say how far the stage is: ``done`` of ``total`` parts, and the current metrics."""
-        now = time.monotonic()
-        if done < total and now - self._sent < SEND_EVERY_S:
-            return
-        self._sent = now
-        shown = {name: round(value, 6) for name, value in (metrics or {}).items()}
-        self.emit({"event": "progress", "stage": self.name, "done": done, "total": total, **shown})
-
-
-class Journal:
-    """Collects what happened, and emits it as events while it happens."""
-
-    def __init__(self, emit: Emit) -> None:
-        self.emit = emit
-        self.stages: list[Stage] = []
-        self.warnings: list[str] = []
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[Stage]:
-        """Run a stage: it is announced, timed, and its decisions are emitted at its end."""
-        stage = Stage(name, self.emit)
-        self.stages.append(stage)
-        self.emit({"event": "stage_started", "stage": name})
-        started = time.perf_counter()
-        yield stage
-        stage.seconds = time.perf_counter() - started
-        self.emit(
-            {
-                "event": "stage_finished",
-                "stage": name,
-                "seconds": round(stage.seconds, 3),
-                "decisions": stage.decisions,
-            }
-        )
-
-    def skip(self, name: str, reason: str) -> None:
-        """Record that a stage is not run, and why."""
-        self.stages.append(Stage(name, self.emit, [f"skipped: {reason}"]))
-        self.emit({"event": "stage_skipped", "stage": name, "reason": reason})
-
-    def warn(self, text: str) -> None:
-        """Record something that the user should know of, and go on."""
-        self.warnings.append(text)
-        self.emit({"event": "warning", "message": text})
 
 
 class ScreenKind(enum.StrEnum):
@@ -228,6 +165,8 @@ class Terminal:
     def _say(self, event: Event) -> None:
         if event["event"] == "stage_skipped":
             self._console.print(f"{event['stage']} is skipped: {_plain(event['reason'])}")
+        elif event["event"] == "stage_resumed":
+            self._console.print(f"{event['stage']}: {_plain(event['what'])}")
         elif event["event"] == "warning":
             self._warn(event["message"])
         elif event["event"] == "child_died":

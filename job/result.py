@@ -213,49 +213,8 @@ class WorkResult(Record):
     artifacts: list[ArtifactResult]
     gates: list[GateResult]
     warnings: list[str]
-
-
-class InspectedLayer(Record):
-    """A layer, and what could be done with it."""
-
-    name: str
-    """Its path: ``dense``, or ``branch/dense`` in a nested model."""
-    type: str
-    output_shape: str
-    parameters: int
-    prunable_weights: int
-    prunable: bool
-    reason: str
-    """Why not; empty where it can be pruned, or has no weights."""
-
-
-class InspectedModel(Record):
-    """What a model file is; where dangers were found, nothing of it was loaded."""
-
-    format: Literal["h5", "keras", "saved_model"]
-    keras_version: str
-    dangers: list[str] = []
-    """What could run code when the model is loaded."""
-    advice: str = ""
-    """What to do about the dangers."""
-    inputs: list[TensorResult] = []
-    outputs: list[TensorResult] = []
-    parameters: int = 0
-    layers: list[InspectedLayer] = []
-    choices: list[str] = []
-    """What the manifest has to decide, or the data will."""
-    variants: dict[str, str] = {}
-    """quantize variant -> ``converts``, or why it does not."""
-    warnings: list[str] = []
-
-
-class InspectResult(InspectedModel):
-    """What ``paredown inspect --json`` prints."""
-
-    uri: str
-    bytes: int
-    sha256: str
-    """For ``model.sha256``. A folder's is that of its files in a tar, without times and owners."""
+    resumed: list[str] = []
+    """What was taken from a run of the same job that was stopped."""
 
 
 class Result(Record):
@@ -282,6 +241,8 @@ class Result(Record):
     artifacts: list[ArtifactResult]
     gates: list[GateResult]
     warnings: list[str] = Field(default=[])
+    resumed: list[str] = []
+    """What was taken from a run of the same job that was stopped."""
 
     @property
     def baseline(self) -> ArtifactResult:

@@ -4,25 +4,37 @@ TensorFlow takes seconds to import, can take its process down with it, and reads
 strangers wrote. So it runs in a child, which has no credentials in its environment, and the
 parent is still there to say what happened when the child is not.
 
-The task goes to the child's standard input as one line of JSON, which then stays open: its end
-tells the child that the parent is gone. Events come back on the child's standard output, a line
-each; whatever TensorFlow prints goes to standard error.
+The task goes to the child's standard input as one line of JSON, which then stays open: the
+line ``stop`` tells the child to save what it is doing, the end that the parent is gone. Events come
+back on the child's standard output, a line each; whatever TensorFlow prints goes to standard error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from job.child import Task
-from job.errors import BY_NAME, BugError, InputError, ParedownError, StageError, from_os_error
+from job.child import STOP, Task
+from job.crash import CRASHED, Crash, begin_anew, earlier_crash
+from job.errors import (
+    BY_NAME,
+    BugError,
+    InputError,
+    InterruptedRunError,
+    ParedownError,
+    StageError,
+    from_os_error,
+)
 from job.progress import Emit, Event
 
 # Least rights: what the child needs to run, by name. A prefix would let credentials in (TF_VAR_...
@@ -46,6 +58,8 @@ STARTING = "start"
 READING = ("scan", "load")
 # TensorFlow was given so much time to make a model of a file, and no more.
 OUT_OF_TIME = signal.SIGXCPU
+# How long a child may take, after an interruption, to save a training (seconds).
+GRACE_S = 20.0
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
@@ -55,13 +69,14 @@ class _Death:
     stage: str
 
 
-def run(task: Task, emit: Emit, *, verbose: bool) -> dict[str, Any]:
+def run(task: Task, emit: Emit, *, verbose: bool, grace_s: float = GRACE_S) -> dict[str, Any]:
     """Do a task in a child process; a child that crashes is tried once more with AVX2.
 
     Args:
         task: What to do.
         emit: Is given the child's events.
         verbose: Whether TensorFlow's own messages are shown.
+        grace_s: How long, in seconds, a run that is interrupted waits for its child to stop.
 
     Returns:
         The child's result, as JSON; its ``warnings`` say what became of a first child.
@@ -69,36 +84,52 @@ def run(task: Task, emit: Emit, *, verbose: bool) -> dict[str, Any]:
     Raises:
         ParedownError: What the child raised; or a StageError where it died twice, or was killed;
             or an InputError where it died while it read the model.
+        InterruptedRunError: Where one was raised meanwhile. The child was told to stop; ``emit``
+            was given the event ``kept`` for all that it kept.
     """
-    first = _attempt(task, emit, {}, verbose=verbose)
-    if not isinstance(first, _Death):
-        return first
-    # TensorFlow has no part in the scan, so AVX2 changes nothing there.
-    if (first.stage == "scan" and first.signal in CRASHES) or first.signal == OUT_OF_TIME:
-        raise _unreadable(task, first)
-    if first.signal not in CRASHES:
-        raise _killed(first)
-    message = (
-        f"The worker process died in stage {first.stage} ({_name(first.signal)}), which TensorFlow "
-        "is known to do on CPUs with AVX-512; it is tried once more with ONEDNN_MAX_CPU_ISA=AVX2."
-    )
-    emit({"event": "child_died", "stage": first.stage, "message": message})
-    shutil.rmtree(task.output)
-    Path(task.output).mkdir()
-    second = _attempt(task, emit, SAFER, verbose=verbose)
+    child = partial(_attempt, task, emit, verbose=verbose, grace_s=grace_s)
+    crash = earlier_crash(task)
+    if crash is None:
+        first = child(settings={})
+        if not isinstance(first, _Death):
+            return first
+        # TensorFlow has no part in the scan, so AVX2 changes nothing there.
+        if (first.stage == "scan" and first.signal in CRASHES) or first.signal == OUT_OF_TIME:
+            raise _unreadable(task, first)
+        if first.signal not in CRASHES:
+            raise _killed(first)
+        crash = _crashed(task, first, emit)
+    else:
+        emit({"event": "warning", "message": crash.message})
+    second = child(settings=SAFER)
     if not isinstance(second, _Death):
-        return second | {"warnings": [message, *second["warnings"]]}
+        return second | {"warnings": [crash.message, *second.get("warnings", [])]}
     if second.signal == OUT_OF_TIME or (second.stage in READING and second.signal in CRASHES):
         raise _unreadable(task, second)
     if second.signal not in CRASHES:
         raise _killed(second)
     raise StageError(
-        f"The worker process died twice: in stage {first.stage} ({_name(first.signal)}), and with "
+        f"The worker process died twice: in stage {crash.stage} ({_name(crash.signal)}), and with "
         f"ONEDNN_MAX_CPU_ISA=AVX2 in stage {second.stage} ({_name(second.signal)}).",
         where=f"stage {second.stage}",
         hint="TensorFlow crashes on this model, or there is too little memory. Its last words: "
         + _last_words(Path(task.scratch) / "worker.log"),
     )
+
+
+def _crashed(task: Task, death: _Death, emit: Emit) -> Crash:
+    message = (
+        f"The worker process died in stage {death.stage} ({_name(death.signal)}), which TensorFlow "
+        "is known to do on CPUs with AVX-512; it is tried once more with ONEDNN_MAX_CPU_ISA=AVX2."
+    )
+    emit({"event": "child_died", "stage": death.stage, "message": message})
+    crash = Crash(message=message, stage=death.stage, signal=death.signal)
+    try:
+        begin_anew(task, crash)
+    except OSError as error:
+        raise from_os_error(error, "Writing to scratch", writing=True) from None
+    emit({"event": "kept", "piece": CRASHED})
+    return crash
 
 
 def _unreadable(task: Task, death: _Death) -> InputError:
@@ -130,11 +161,10 @@ def _killed(death: _Death) -> StageError:
 
 
 def _attempt(
-    task: Task, emit: Emit, settings: dict[str, str], *, verbose: bool
+    task: Task, emit: Emit, *, settings: dict[str, str], verbose: bool, grace_s: float
 ) -> dict[str, Any] | _Death:
     """Run one child to its end, however it ends."""
     log = Path(task.scratch) / "worker.log"
-    stage = STARTING
     try:
         child = _start(task, log, settings, verbose=verbose)
     except OSError as error:
@@ -142,36 +172,79 @@ def _attempt(
     assert child.stdin is not None
     assert child.stdout is not None
     try:
-        try:
-            child.stdin.write(json.dumps(asdict(task)).encode() + b"\n")
-            child.stdin.flush()
-        except BrokenPipeError:
-            pass  # it is dead already; what it died of is told below
-        for line in child.stdout:
-            if not line.endswith(b"\n"):
-                break  # it died while it wrote
-            event: Event = json.loads(line)
-            match event["event"]:
-                case "work_result":
-                    result: dict[str, Any] = event["result"]
-                    return result
-                case "work_error":
-                    raise _from_event(event)
-                case "stage_started":
-                    stage = event["stage"]
-            emit(event)
-        status = child.wait()
-        if status < 0:
-            return _Death(-status, stage)
-        raise BugError(
-            f"The worker process ended in stage {stage} with status {status}, and did not say why.",
-            hint=f"Its last words: {_last_words(log)}",
-        )
+        return _follow(child, task, emit, log)
+    except InterruptedRunError:
+        _stop(child, emit, grace_s)
+        raise
     finally:
         child.kill()
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
         child.stdout.close()
         child.wait()
+
+
+def _follow(
+    child: subprocess.Popen[bytes], task: Task, emit: Emit, log: Path
+) -> dict[str, Any] | _Death:
+    """Hand on a child's events until it ends."""
+    stage = STARTING
+    _say(child, json.dumps(asdict(task)))
+    for event in _events(child):
+        match event["event"]:
+            case "work_result":
+                result: dict[str, Any] = event["result"]
+                return result
+            case "work_error":
+                raise _from_event(event)
+            case "stage_started":
+                stage = event["stage"]
+        emit(event)
+    status = child.wait()
+    if status < 0:
+        return _Death(-status, stage)
+    raise BugError(
+        f"The worker process ended in stage {stage} with status {status}, and did not say why.",
+        hint=f"Its last words: {_last_words(log)}",
+    )
+
+
+def _stop(child: subprocess.Popen[bytes], emit: Emit, grace_s: float) -> None:
+    """Let a child end: it saves a training that it is in the middle of.
+
+    The signal may have come while an event was read or handed on. So a part of a line is passed
+    over, and at the end one more event says that the folder holds something.
+    """
+    deadline = threading.Timer(grace_s, child.kill)
+    deadline.start()
+    try:
+        _say(child, STOP.strip())
+        last = None
+        for event in _events(child):
+            if event["event"] == "kept":
+                emit(event)
+            elif event["event"] == "stopped":
+                last = event["piece"]
+        emit({"event": "kept", "piece": last or ""})
+    finally:
+        deadline.cancel()
+
+
+def _say(child: subprocess.Popen[bytes], line: str) -> None:
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it is dead already; of what, is told elsewhere
+        child.stdin.write(line.encode() + b"\n")
+        child.stdin.flush()
+
+
+def _events(child: subprocess.Popen[bytes]) -> Iterator[Event]:
+    """What a child says, until it ends; what is no event in whole is passed over."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        with contextlib.suppress(ValueError):  # it died while it wrote, or reading was interrupted
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                yield event
 
 
 def _start(

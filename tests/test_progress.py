@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from job import progress
+from job import journal, progress
 from job.errors import InputError
-from job.progress import Event, Journal, JsonLines, ScreenKind, Terminal, open_screen
+from job.journal import Journal
+from job.progress import Event, JsonLines, ScreenKind, Terminal, open_screen
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -67,7 +68,7 @@ def test_progress_is_sent_at_most_ten_times_a_second() -> None:
         for done in range(1, 301):
             stage.advance(done, 300, {"loss": 1 / done})
             time.sleep(0.001)
-    most = (time.monotonic() - started) / progress.SEND_EVERY_S + 2
+    most = (time.monotonic() - started) / journal.SEND_EVERY_S + 2
     sent = [event for event in events if event["event"] == "progress"]
     assert 3 <= len(sent) <= most
     assert sent[0]["done"] == 1

@@ -44,7 +44,7 @@ def refuse_coarse_weights(model: Any, where: str) -> None:
 
 def in_float32(model: tf_keras.Model) -> tf_keras.Model:
     """The same model in float32: itself where it is, else a twin with its weights."""
-    layers = (it for it in model.submodules if isinstance(it, tf_keras.layers.Layer))
+    layers = model._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
     if not any(it.dtype_policy.name in OTHERS for it in layers):
         return model
     twin = type(model).from_config(_in_float32(model.get_config()))

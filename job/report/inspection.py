@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from job.errors import printable
-from job.result import InspectResult, TensorResult
+from job.inspected import InspectResult
+from job.result import TensorResult
 
 HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 

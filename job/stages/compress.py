@@ -22,6 +22,8 @@ from job.stages.codecs import CODECS, DECODING_ERRORS
 ZOPFLI_MAX_BYTES = 1 << 20
 ZOPFLI_ROUNDS = 15
 
+Encode = Callable[[Path, CodecConfig], EncodingResult]
+
 
 def too_large(codec: CodecConfig, size: int) -> str | None:
     """Why a file of ``size`` bytes is not encoded with ``codec``; None where it is."""
@@ -82,8 +84,11 @@ class Encoder:
     on an error what has not begun is given up.
     """
 
-    def __init__(self, codecs: Sequence[CodecConfig], threads: int) -> None:
+    def __init__(
+        self, codecs: Sequence[CodecConfig], threads: int, encode: Encode = compress
+    ) -> None:
         self._codecs = codecs
+        self._encode = encode
         self._pool = ThreadPoolExecutor(threads)
         self._pending: dict[str, dict[str, Future[EncodingResult]]] = {}
         self.left_out: list[str] = []
@@ -101,7 +106,7 @@ class Encoder:
         for codec in self._codecs:
             reason = too_large(codec, path.stat().st_size)
             if reason is None:
-                jobs[codec.type] = self._pool.submit(compress, path, codec)
+                jobs[codec.type] = self._pool.submit(self._encode, path, codec)
             else:
                 self.left_out.append(f"{path.name}: {reason}")
 

@@ -3,6 +3,9 @@
 ``Model.fit`` goes back to Python after each batch (or traces its step twice, with
 ``steps_per_execution``); a loop inside the graph takes about half the time for small models and
 computes the same numbers. Loss, optimizer and metrics are what ``compile`` made them.
+
+Between two runs of the loop a training can be saved, stopped, and gone on with by another process,
+with the same numbers to the last bit.
 """
 
 from __future__ import annotations
@@ -10,16 +13,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 import tf_keras
 
 from job.errors import StageError
-from job.manifest.training import CosineDecayConfig, OptimizerConfig, TrainingConfig
-from job.progress import Stage
+from job.journal import Stage
+from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.result import EpochResult
+from job.stages.randomness import drawn_from_variables, unsaved_sources
+from job.stages.training_state import NoSaves, Saved, Saves, Variables
 
 OPTIMIZERS: dict[str, type[tf_keras.optimizers.Optimizer]] = {
     "adam": tf_keras.optimizers.Adam,
@@ -32,6 +38,7 @@ OPTIMIZERS: dict[str, type[tf_keras.optimizers.Optimizer]] = {
 
 # The graph is left about so often (seconds), to say how far it is.
 CHUNK_S = 0.5
+NOT_SAVED = NoSaves()
 
 
 def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf_keras.optimizers.Optimizer:
@@ -61,51 +68,116 @@ class Batches(Protocol):
         """The batch of a step, counted from 0: inputs, and the targets of each output."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """How long a training is, and what its random layers draw."""
+
+    steps_per_epoch: int
+    epochs: int
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.steps_per_epoch * self.epochs
+
+
 def fine_tune(
     model: tf_keras.Model,
     batches: Batches,
-    steps_per_epoch: int,
-    config: TrainingConfig,
-    end_epoch: Callable[[], dict[str, float]],
+    course: Course,
+    end_epoch: Callable[[Callable[[], None]], dict[str, float]],
     stage: Stage,
+    saves: Saves = NOT_SAVED,
 ) -> list[EpochResult]:
-    """Train a compiled model.
+    """Train a compiled model, or go on with its training.
 
     Args:
         model: The compiled model; its weights are changed.
         batches: Where the batches come from.
-        steps_per_epoch: How many of them are an epoch.
-        config: For the number of epochs.
-        end_epoch: Called after each epoch; gives the metrics on held-out rows.
+        course: How many of them.
+        end_epoch: Called after each epoch; gives the metrics on held-out rows. It is given what it
+            should call now and then, where nothing of the training's state is being changed.
         stage: Is told how far it is.
+        saves: Where the training's states are.
 
     Raises:
         StageError: Where the loss is no number any more.
     """
-    train = _train_function(model, batches)
-    total = steps_per_epoch * config.epochs
-    history = []
-    for epoch in range(config.epochs):
-        model.reset_metrics()
-        run = partial(train, batches.order(epoch))
-        for done in _chunks(run, steps_per_epoch):
-            metrics = _metrics(model)
-            stage.advance(epoch * steps_per_epoch + done, total, metrics)
-            if not math.isfinite(metrics.get("loss", 0.0)):
-                raise StageError(
-                    f"The loss is {metrics['loss']} in epoch {epoch + 1}, step {done}: the "
-                    "training diverged.",
-                    where="training.optimizer",
-                    hint="Lower learning_rate, set clipnorm, or check the loss and the scale.",
-                )
-        held_out = {f"val_{name}": value for name, value in end_epoch().items()}
-        history.append(EpochResult(epoch=epoch + 1, metrics=metrics | held_out))
+    with drawn_from_variables(model, course.seed):
+        train = _train_function(model, batches)
+        # What there is to restore is known when the graph is: metrics are made while it is traced.
+        variables = Variables(train.graph)
+    step, history = _restored(train.graph, variables, course, stage, saves)
+
+    def save_if_due() -> None:
+        if saves.is_due():
+            saves.save(variables.saved(step, history))
+
+    with saves.running():
+        for epoch in range(len(history), course.epochs):
+            begin = epoch * course.steps_per_epoch
+            if step == begin:
+                model.reset_metrics()
+            run = partial(train, batches.order(epoch))
+            for done in _chunks(run, step - begin, course.steps_per_epoch):
+                step = begin + done
+                metrics = _metrics(model)
+                stage.advance(step, course.steps, metrics)
+                _check(metrics, f"epoch {epoch + 1}, step {done}")
+                save_if_due()
+            metrics = _metrics(model)  # of an epoch that was over when it was saved, too
+            held_out = {f"val_{name}": value for name, value in end_epoch(save_if_due).items()}
+            history.append(EpochResult(epoch=epoch + 1, metrics=metrics | held_out))
+        saves.save(variables.saved(step, history))
     return history
 
 
-def _train_function(
-    model: tf_keras.Model, batches: Batches
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], None]:
+def _restored(
+    graph: tf.Graph, variables: Variables, course: Course, stage: Stage, saves: Saves
+) -> tuple[int, list[EpochResult]]:
+    """Steps done, and the epochs that are over: 0 and none where nothing was saved."""
+    state = saves.latest()
+    if state is None:
+        return 0, []
+    try:
+        _check_place(state, course)
+        variables.restore(state)
+    except ValueError as error:
+        saves.refuse(str(error))
+        return 0, []
+    stage.resumed(
+        f"goes on from step {state.step} of {course.steps}, which an earlier run had saved"
+    )
+    sources = unsaved_sources(graph) if state.step < course.steps else []
+    if sources:
+        saves.warn(
+            "A layer draws random numbers that can't be saved "
+            f"({', '.join(sources)}): the weights differ from those of a run that is not stopped."
+        )
+    return state.step, list(state.history)
+
+
+def _check_place(state: Saved, course: Course) -> None:
+    """Raise a ValueError where a training of this course can't have been there."""
+    over = len(state.history)
+    first = over * course.steps_per_epoch
+    last = min(first + course.steps_per_epoch, course.steps)
+    if not (over <= course.epochs and first <= state.step <= last):
+        raise ValueError(f"step {state.step} after {over} epochs is in no training of this length.")
+
+
+def _check(metrics: dict[str, float], place: str) -> None:
+    if not math.isfinite(metrics.get("loss", 0.0)):
+        raise StageError(
+            f"The loss is {metrics['loss']} in {place}: the training diverged.",
+            where="training.optimizer",
+            hint="Lower learning_rate, set clipnorm, or check the loss and the scale.",
+        )
+
+
+def _train_function(model: tf_keras.Model, batches: Batches) -> Any:
+    """A traced function: (order of the rows, first step, one past the last) -> nothing."""
     number = tf.TensorSpec([], tf.int32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32), number, number])
@@ -120,12 +192,12 @@ def _train_function(
     model.optimizer.aggregate_gradients = list
     # With its variables made beforehand, the graph is traced once and not twice.
     model.optimizer.build(model.trainable_variables)
-    return train
+    return train.get_concrete_function()
 
 
-def _chunks(run: Callable[[tf.Tensor, tf.Tensor], None], steps: int) -> Iterator[int]:
-    """Run the steps of an epoch, a chunk at a time; yield how many are done."""
-    done, chunk = 0, 1
+def _chunks(run: Callable[[tf.Tensor, tf.Tensor], None], done: int, steps: int) -> Iterator[int]:
+    """Run the steps of an epoch from ``done`` on, a chunk at a time; yield how many are done."""
+    chunk = 1
     while done < steps:
         chunk = min(chunk, steps - done)
         started = time.perf_counter()

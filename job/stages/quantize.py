@@ -34,7 +34,8 @@ RECURRENT = (
 
 def is_recurrent(model: tf_keras.Model) -> bool:
     """Whether a layer of the model, at any depth, is recurrent."""
-    return any(isinstance(part, RECURRENT) for part in model.submodules)
+    # submodules, the public way, fails for a layer with recurrent dropout.
+    return any(isinstance(part, RECURRENT) for part in model._flatten_layers())  # noqa: SLF001
 
 
 def prepare(
@@ -75,7 +76,8 @@ def prepare(
     batch = 1 if recurrent or one_row else None
     given = [tf_keras.Input(it.shape, batch, dtype=it.dtype, name=it.name) for it in inputs]
     answer = model(tf.nest.pack_sequence_as(model.input, given), training=False)
-    fixed = tf_keras.Model(given, tf.nest.flatten(answer))
+    # Its own name would count the models of this process, and is a part of the file.
+    fixed = tf_keras.Model(given, tf.nest.flatten(answer), name=model.name)
     fixed.output_names = names
     return fixed, decided
 

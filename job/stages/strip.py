@@ -23,7 +23,9 @@ def strip(wrapped: tf_keras.Model, baseline: tf_keras.Model) -> tf_keras.Model:
     """
     stripped = tfmot.sparsity.keras.strip_pruning(wrapped)
     left = [
-        layer.name for layer in stripped.submodules if type(layer).__name__ == "PruneLowMagnitude"
+        layer.name
+        for layer in stripped._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
+        if type(layer).__name__ == "PruneLowMagnitude"
     ]
     if left:
         raise StageError("Pruning wrappers are left after stripping.", where=", ".join(left))

@@ -13,18 +13,17 @@ import tf_keras
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from job.journal import Stage
 from job.manifest.outputs import QuantizeConfig
 from job.manifest.prune import PruneConfig
-from job.manifest.training import TrainingConfig
 from job.metrics.litert import custom_operators
 from job.models.layers import plan_layers, results, targets
 from job.models.load import ModelFile, save
-from job.progress import Stage
 from job.safety.judge import Format
-from job.stages.fine_tune import fine_tune
+from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
-from tests.batches import InOrder
+from tests.batches import InOrder, no_metrics
 from tests.conversion import answers, convert
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -189,7 +188,7 @@ def prune(model: tf_keras.Model, config: PruneConfig, x: Floats) -> tf_keras.Mod
     wrapped.compile("sgd", "mean_squared_error")
     y = np.zeros((len(x), *model.output_shape[1:]), "float32")
     batches = InOrder(x, y, size=2)
-    fine_tune(wrapped, batches, 4, TrainingConfig(epochs=1), dict, Stage("prune", lambda _: None))
+    fine_tune(wrapped, batches, Course(4, 1), no_metrics, Stage("prune", lambda _: None))
     mask_weights(wrapped)
     return strip(wrapped, model)
 

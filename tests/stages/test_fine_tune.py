@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from job.errors import StageError
+from job.journal import Stage
 from job.manifest.prune import PruneConfig
-from job.manifest.training import OptimizerConfig, TrainingConfig
-from job.progress import Event, Stage
-from job.stages.fine_tune import OPTIMIZERS, fine_tune, make_optimizer
+from job.manifest.training import OptimizerConfig
+from job.progress import Event
+from job.stages.fine_tune import OPTIMIZERS, Course, fine_tune, make_optimizer
 from job.stages.prune import Window, mask_weights, wrap
-from tests.batches import InOrder
+from tests.batches import InOrder, no_metrics
 
 layers = tf_keras.layers
 ROWS, BATCH, EPOCHS = 100, 16, 3
@@ -64,12 +66,11 @@ def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
     ours = wrap(small_model(), {"hidden": 0.7, "out": 0.7}, config, Window(2, 18, 4))
     compile_model(ours)
 
-    def end_epoch() -> dict[str, float]:
+    def end_epoch(_: Callable[[], None]) -> dict[str, float]:
         mask_weights(ours)
         return {"seen": 1.0}
 
-    training = TrainingConfig(epochs=EPOCHS)
-    history = fine_tune(ours, InOrder(*rows(), BATCH), STEPS, training, end_epoch, silent())
+    history = fine_tune(ours, InOrder(*rows(), BATCH), Course(STEPS, EPOCHS), end_epoch, silent())
 
     schedule = tfmot.sparsity.keras.PolynomialDecay(0.2, 0.7, 2, 18, power=3, frequency=4)
 
@@ -105,8 +106,7 @@ def test_progress_is_told_from_the_first_step_to_the_last() -> None:
     model = small_model()
     compile_model(model)
     stage = Stage("prune", events.append)
-    training = TrainingConfig(epochs=EPOCHS)
-    fine_tune(model, InOrder(*rows(), BATCH), STEPS, training, dict, stage)
+    fine_tune(model, InOrder(*rows(), BATCH), Course(STEPS, EPOCHS), no_metrics, stage)
     done = [event["done"] for event in events]
     assert done == sorted(done)
     assert done[-1] == events[-1]["total"] == EPOCHS * STEPS
@@ -119,7 +119,7 @@ def test_a_training_that_diverges_is_stopped() -> None:
     x, _ = rows()
     batches = InOrder(x, x[:, :3] * 1e10, BATCH)
     with pytest.raises(StageError, match="diverged") as caught:
-        fine_tune(model, batches, STEPS, TrainingConfig(epochs=EPOCHS), dict, silent())
+        fine_tune(model, batches, Course(STEPS, EPOCHS), no_metrics, silent())
     assert caught.value.where == "training.optimizer"
 
 
@@ -151,7 +151,7 @@ def test_targets_reach_the_output_that_they_are_of(kind: str) -> None:
         "dict of one": ((y,), {"z": y}),
     }[kind]
     ours, theirs = build(), build()
-    fine_tune(ours, InOrder(x, flat, BATCH), STEPS, TrainingConfig(epochs=2), dict, silent())
+    fine_tune(ours, InOrder(x, flat, BATCH), Course(STEPS, 2), no_metrics, silent())
     theirs.fit(x, structure, batch_size=BATCH, epochs=2, shuffle=False, verbose=0)
     for mine, other in zip(ours.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=0, atol=1e-6)
@@ -211,8 +211,7 @@ def test_what_training_needed_is_freed_when_it_ends() -> None:
     """Nothing of TensorFlow keeps the optimizer's moments, which are twice the weights."""
     model = small_model()
     compile_model(model)
-    training = TrainingConfig(epochs=1)
-    fine_tune(model, InOrder(*rows(), BATCH), STEPS, training, dict, silent())
+    fine_tune(model, InOrder(*rows(), BATCH), Course(STEPS, 1), no_metrics, silent())
     moment = weakref.ref(model.optimizer.variables[-1].handle)
     assert moment() is not None
     del model

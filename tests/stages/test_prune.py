@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,10 @@ import pytest
 import tf_keras
 from numpy.typing import NDArray
 
+from job.journal import Stage
 from job.manifest.prune import PruneConfig
-from job.manifest.training import TrainingConfig
 from job.models.layers import plan_layers, results, targets
-from job.progress import Stage
-from job.stages.fine_tune import fine_tune
+from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import (
     Window,
     check_reached,
@@ -24,7 +23,7 @@ from job.stages.prune import (
     wrap,
 )
 from job.stages.strip import strip
-from tests.batches import InOrder
+from tests.batches import InOrder, no_metrics
 
 layers = tf_keras.layers
 Floats = NDArray[np.float32]
@@ -66,7 +65,7 @@ def train(
     y = random.normal(size=(steps * 8, *model.output_shape[1:])).astype("float32")
     watch = Watch()
 
-    def end_step() -> dict[str, float]:
+    def end_step(_: Callable[[], None]) -> dict[str, float]:
         for wrapper in wrapped.submodules:
             if type(wrapper).__name__ == "PruneLowMagnitude":
                 kernel, mask, threshold = wrapper.pruning_vars[0]
@@ -76,8 +75,7 @@ def train(
         return {}
 
     batches = InOrder(x, y, size=8, rows_of_epoch=8)
-    epochs = TrainingConfig(epochs=steps)
-    fine_tune(wrapped, batches, 1, epochs, end_step, Stage("prune", lambda _: None))
+    fine_tune(wrapped, batches, Course(1, steps), end_step, Stage("prune", lambda _: None))
     mask_weights(wrapped)
     return wrapped, watch
 
@@ -244,7 +242,7 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     wrapped.compile("sgd", "mean_squared_error")
     x = np.random.default_rng(0).normal(size=(6, 20)).astype("float32")
     batches = InOrder((x, x), x[:, :10], size=1)
-    fine_tune(wrapped, batches, 6, TrainingConfig(epochs=1), dict, Stage("prune", lambda _: None))
+    fine_tune(wrapped, batches, Course(6, 1), no_metrics, Stage("prune", lambda _: None))
     mask_weights(wrapped)
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
 
