@@ -19,46 +19,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.certificates import Certificates
-
-MODELS, RESULTS = "models", "results"
-# Readable by anyone, unsigned, in the bucket of models.
-PUBLIC = "public/"
-
-# name -> access key, secret key, what it may do. The keys are found nowhere else, so that a
-# test can look for them in all that a run leaves behind.
-IDENTITIES: dict[str, tuple[str, str, list[str]]] = {
-    "rw": (
-        "PDRWQ7F3ZK9XW2MB5TLA",
-        "rwS8vK2qYx0ZtN4mJ7cPfL1hDgB6uRwE9aTzQoXi",
-        ["Admin", "Read", "Write", "List", "Tagging"],
-    ),
-    "reader": (
-        "PDRDH4C8VN1JY6SG0KQE",
-        "rdM3nB7xVc1ZlK9jHgF5dSaP0oIuY6tRe2WqLmNv",
-        [f"Read:{MODELS}", f"List:{MODELS}"],
-    ),
-    "writer": (
-        "PDWTB9L5RX2ZD7UP3MFO",
-        "wtG6hJ4kL8zXc2VbN0mQwE5rTyU1iOpA7sDfKjHg",
-        [f"{action}:{RESULTS}" for action in ("Read", "Write", "List", "Tagging")],
-    ),
-    "job": (
-        "PDJBE1T6YW8NC4QV9XSI",
-        "jbX5cV9bN3mA7sDfG1hJkL0qWeR8tYuI4oPzMxCv",
-        [
-            f"Read:{MODELS}",
-            f"List:{MODELS}",
-            *(f"{action}:{RESULTS}" for action in ("Read", "Write", "List", "Tagging")),
-        ],
-    ),
-}
-# Keys of the right form that the store has never heard of, and the right one's wrong secret.
-STRANGER = ("PDXXU0G7OA3HI5KJ2RLZ", "xxL2kJ9hGf4DsA6pOiU1yTrE8wQzXcV3bN5mMnBv")
-WRONG_KEY = "zzT4rE8wQpL1kJ7hGf2DsA9oIuY5mNbV0cXzQwEr"
+from tests.identities import IDENTITIES, MODELS, RESULTS, configuration
 
 # A service takes a port and, for gRPC, the port plus this.
 GRPC = 10_000
 SERVICES = ("s3", "master", "filer", "volume", "admin")
+# A bucket and the object in it that tell whether a store that starts again has its objects.
+PROBE = "probe"
 STARTS = 4
 READY = 60.0
 STOPPED = 20.0
@@ -119,7 +86,7 @@ class Seaweed:
             if first:
                 self.ports = _free_ports()
             self._launch()
-            if self._answers():
+            if self._answers() and (first or self._has_its_objects()):
                 return
             self.stop()
             # Somebody else may have taken a port just now; others are tried, unless the ports
@@ -235,8 +202,9 @@ class Seaweed:
 
     def _make_buckets(self) -> None:
         client = self.client()
-        for bucket in (MODELS, RESULTS):
+        for bucket in (MODELS, RESULTS, PROBE):
             client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=PROBE, Key=PROBE, Body=b"there")
 
     def _launch(self) -> None:
         program = weed()
@@ -244,7 +212,7 @@ class Seaweed:
         self.folder.mkdir(parents=True, exist_ok=True)
         data, identities = self.folder / "data", self.folder / "identities.json"
         data.mkdir(exist_ok=True)
-        identities.write_text(json.dumps(_identities()))
+        identities.write_text(json.dumps(configuration()))
         ports = self.ports
         command = [
             *[program, "-logtostderr=true", "mini", f"-dir={data}"],
@@ -283,19 +251,17 @@ class Seaweed:
             time.sleep(0.05)
         return False
 
+    def _has_its_objects(self) -> bool:
+        """Whether objects can be read, which is some time after the endpoints come up."""
+        from botocore.exceptions import BotoCoreError, ClientError
 
-def _identities() -> dict[str, Any]:
-    """The store's configuration of who may do what."""
-    identities: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "credentials": [{"accessKey": access, "secretKey": secret}],
-            "actions": actions,
-        }
-        for name, (access, secret, actions) in IDENTITIES.items()
-    ]
-    identities.append({"name": "anonymous", "actions": [f"Read:{MODELS}/{PUBLIC}*"]})
-    return {"identities": identities}
+        client = self.client(retries={"total_max_attempts": 1})
+        deadline = time.monotonic() + READY
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BotoCoreError, ClientError):
+                return bool(client.get_object(Bucket=PROBE, Key=PROBE)["Body"].read())
+            time.sleep(0.1)
+        return False
 
 
 def _free_ports() -> dict[str, int]:
