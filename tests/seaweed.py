@@ -134,6 +134,7 @@ class Seaweed:
             "AWS_ENDPOINT_URL_S3": endpoint or self.url(https=https),
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
         }
         if https:
             variables["AWS_CA_BUNDLE"] = str(self.certificates.authority)
@@ -169,7 +170,7 @@ class Seaweed:
             region_name="us-east-1",
             endpoint_url=endpoint or self.url(https=https),
             verify=str(self.certificates.authority) if https else None,
-            config=Config(**options),
+            config=Config(**{"proxies": {}} | options),
         )
 
     def listing(self, bucket: str, prefix: str = "") -> list[Stored]:

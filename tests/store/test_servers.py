@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import auth
 from botocore.exceptions import ClientError
 
 from tests.certificates import Certificates
 from tests.identities import IDENTITIES, MODELS, PUBLIC, RESULTS, STRANGER, WRONG_KEY
-from tests.seaweed import Seaweed
+from tests.required import lacking
+from tests.seaweed import Seaweed, unavailable
 
 # The least that a part may have, but the last.
 PART = 5 << 20
@@ -48,30 +53,66 @@ def test_objects_come_back(seaweed: Seaweed, prefix: str, https: bool) -> None:
     assert seaweed.listing(MODELS, prefix) == []
 
 
+def start_upload(client: Any, where: dict[str, str], bodies: list[bytes]) -> dict[str, Any]:
+    """Upload parts; what completes them is returned."""
+    upload = client.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        answer = client.upload_part(
+            **where, UploadId=upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256"
+        )
+        named = {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": sha256(body)}
+        parts.append(named)
+    return {**where, "UploadId": upload, "MultipartUpload": {"Parts": parts}}
+
+
 def test_parts_become_one(seaweed: Seaweed, prefix: str) -> None:
     """An upload in parts is pending, then one object with the checksum of the checksums."""
     client = seaweed.client("job")
     where = {"Bucket": RESULTS, "Key": f"{prefix}parts"}
-    upload = client.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
-    assert [pending["UploadId"] for pending in seaweed.uploads(RESULTS, prefix)] == [upload]
-    assert seaweed.listing(RESULTS, prefix) == []
     bodies = [b"a" * PART, b"b"]
-    parts = [
-        {
-            "PartNumber": number,
-            "ETag": client.upload_part(
-                **where, UploadId=upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256"
-            )["ETag"],
-            "ChecksumSHA256": sha256(body),
-        }
-        for number, body in enumerate(bodies, 1)
-    ]
-    client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
+    upload = start_upload(client, where, bodies)
+    (pending,) = seaweed.uploads(RESULTS, prefix)
+    assert pending["UploadId"] == upload["UploadId"]
+    assert seaweed.listing(RESULTS, prefix) == []
+    client.complete_multipart_upload(**upload)
     (stored,) = seaweed.listing(RESULTS, prefix)
     assert stored.size == PART + 1
     together = b"".join(hashlib.sha256(body).digest() for body in bodies)
     assert stored.sha256 == f"{sha256(together)}-2"
     assert seaweed.uploads(RESULTS, prefix) == []
+    # Once more, as after a lost answer: it is told again, unless a condition fails by now.
+    assert client.complete_multipart_upload(**upload)["ChecksumSHA256"] == stored.sha256
+    with pytest.raises(ClientError) as refused:
+        client.complete_multipart_upload(**upload, IfNoneMatch="*")
+    assert code(refused) == (412, "PreconditionFailed")
+
+
+def test_parts_do_not_replace(seaweed: Seaweed, prefix: str) -> None:
+    """Parts that must not replace an object stay pending; a wrong checksum completes nothing."""
+    client = seaweed.client("job")
+    where = {"Bucket": RESULTS, "Key": f"{prefix}parts"}
+    upload = start_upload(client, where, [b"a" * PART, b"b"])
+    damaged = upload | {
+        "MultipartUpload": {
+            "Parts": [
+                part | {"ChecksumSHA256": sha256(b"else")}
+                for part in upload["MultipartUpload"]["Parts"]
+            ]
+        }
+    }
+    with pytest.raises(ClientError) as refused:
+        client.complete_multipart_upload(**damaged)
+    assert code(refused) == (400, "BadDigest")
+    assert seaweed.listing(RESULTS, prefix) == []
+    client.put_object(**where, Body=b"1")
+    with pytest.raises(ClientError) as refused:
+        client.complete_multipart_upload(**upload, IfNoneMatch="*")
+    assert code(refused) == (412, "PreconditionFailed")
+    assert len(seaweed.uploads(RESULTS, prefix)) == 1
+    client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
+    assert seaweed.uploads(RESULTS, prefix) == []
+    assert [stored.size for stored in seaweed.listing(RESULTS, prefix)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +175,73 @@ def test_conditions_and_checksums(seaweed: Seaweed, prefix: str) -> None:
     (stored,) = seaweed.listing(RESULTS, prefix)
     assert stored.size == 1
     assert client.get_object(Bucket=RESULTS, Key=stored.key)["Body"].read() == b"1"
+
+
+def test_parts_of_what_is_still_the_same(seaweed: Seaweed, prefix: str) -> None:
+    """A range is given if the object has the ETag, and a write replaces if it has."""
+    client = seaweed.client("job")
+    where = {"Bucket": RESULTS, "Key": f"{prefix}a"}
+    etag = client.put_object(**where, Body=b"0123456789")["ETag"]
+    answer = client.get_object(**where, Range="bytes=4-", IfMatch=etag)
+    assert (answer["ContentRange"], answer["Body"].read()) == ("bytes 4-9/10", b"456789")
+    client.put_object(**where, Body=b"another", IfMatch=etag)
+    calls: list[Callable[[], Any]] = [
+        lambda: client.get_object(**where, Range="bytes=4-", IfMatch=etag),
+        lambda: client.put_object(**where, Body=b"a third", IfMatch=etag),
+    ]
+    for call in calls:
+        with pytest.raises(ClientError) as refused:
+            call()
+        assert code(refused) == (412, "PreconditionFailed")
+
+
+def test_one_of_many_writers(seaweed: Seaweed, prefix: str) -> None:
+    """Of writers at once that must not replace an object, one succeeds."""
+    client = seaweed.client("job", max_pool_connections=8)
+
+    def write(number: int) -> int:
+        try:
+            client.put_object(
+                Bucket=RESULTS, Key=f"{prefix}a", Body=str(number).encode(), IfNoneMatch="*"
+            )
+        except ClientError as error:
+            return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return 200
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(write, range(8))) == [200] + [412] * 7
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_wrong_clocks(
+    seaweed: Seaweed, prefix: str, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose clock is wrong is told so, if it asked for a body."""
+    now = auth.get_current_datetime
+
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        return now(*arguments, **options) + timedelta(minutes=minutes)
+
+    monkeypatch.setattr(auth, "get_current_datetime", wrong)
+    with pytest.raises(ClientError) as refused:
+        seaweed.client("job").get_object(Bucket=RESULTS, Key=f"{prefix}a")
+    assert code(refused) == (403, "RequestTimeTooSkewed")
+    with pytest.raises(ClientError) as refused:
+        seaweed.client("job").head_object(Bucket=RESULTS, Key=f"{prefix}a")
+    assert code(refused) == (403, "403")
+
+
+def test_what_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no store tests are skipped; they fail where there must be one."""
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    reason = unavailable()
+    assert reason is not None
+    monkeypatch.setenv("PAREDOWN_REQUIRE", "codecs")
+    with pytest.raises(pytest.skip.Exception, match=reason):
+        lacking("s3", reason)
+    monkeypatch.setenv("PAREDOWN_REQUIRE", "codecs,s3")
+    with pytest.raises(pytest.fail.Exception, match=reason):
+        lacking("s3", reason)
 
 
 def test_stores_stop_and_start(certificates: Certificates, tmp_path: Path) -> None:
