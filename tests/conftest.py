@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.certificates import Certificates, make_certificates
+from tests.required import lacking
+from tests.seaweed import Seaweed, unavailable
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -107,3 +113,28 @@ def manifest(tiny: Path, tmp_path: Path) -> MakeManifest:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority and a server's certificate."""
+    if shutil.which("openssl") is None:
+        lacking("s3", "openssl is not installed")
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def seaweed(
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Seaweed]:
+    """A store with the buckets ``models`` and ``results``, for the whole session."""
+    if reason := unavailable():
+        lacking("s3", reason)
+    with Seaweed(tmp_path_factory.mktemp("seaweed"), certificates) as store:
+        yield store
+
+
+@pytest.fixture
+def prefix() -> str:
+    """The start of a test's own keys: identities name the buckets, so that all tests share them."""
+    return f"test-{uuid.uuid4().hex[:12]}/"

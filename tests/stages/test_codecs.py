@@ -20,6 +20,7 @@ from job.manifest.outputs import LEVELS, SUFFIXES
 from job.stages.codecs import CODECS, brotli_window
 from job.stages.compress import ZOPFLI_ROUNDS, compress
 from tests.encodings import AT_ONCE, DECODED_AT_ONCE, NAMES, ZIP_EPOCH, codec, weights
+from tests.required import lacking
 
 TOOLS = {
     "zip": ["unzip", "-p"],
@@ -91,10 +92,7 @@ def test_ordinary_tools_open_it(name: str, model_file: Path) -> None:
     """The tool that everybody has for a format gives the file back."""
     command = TOOLS[name]
     if shutil.which(command[0]) is None:
-        reason = f"{command[0]} is not installed"
-        if "codecs" in os.environ.get("PAREDOWN_REQUIRE", ""):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking("codecs", f"{command[0]} is not installed")
     found = compress(model_file, codec(name))
     done = subprocess.run(
         [*command, model_file.parent / found.path], capture_output=True, check=True
