@@ -36,6 +36,7 @@ from job.errors import (
     from_os_error,
 )
 from job.progress import Event, ScreenKind, open_screen
+from job.store.uri import Place
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -45,7 +46,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Manifest = Annotated[str, typer.Argument(help="The manifest: a path, a file:// URI, or - .")]
+Manifest = Annotated[
+    str, typer.Argument(help="The manifest: a path, a URI (file://, s3://, https://), or - .")
+]
 
 
 def _version(asked: bool) -> None:
@@ -107,7 +110,7 @@ def run(
 
 @app.command()
 def validate(
-    manifests: Annotated[list[str], typer.Argument(help="Manifests: paths, file:// URIs, or - .")],
+    manifests: Annotated[list[str], typer.Argument(help="Manifests: paths, URIs, or - .")],
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
@@ -130,7 +133,9 @@ def validate(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="The model: a path or a file:// URI.")],
+    model: Annotated[
+        str, typer.Argument(help="The model: a path or a URI (file://, s3://, https://).")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
     variants: Annotated[
         bool, typer.Option(help="Try every quantize variant; recurrent ones take a minute.")
@@ -142,9 +147,10 @@ def inspect(
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
     from job.inspection import inspect_model
     from job.report.inspection import text
+    from job.store.uri import here
 
     gc.enable()
-    result = inspect_model(model, Path.cwd(), _say_stage, variants=variants, verbose=verbose)
+    result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
     _say(result.model_dump_json(indent=2) if as_json else text(result))
     if result.dangers:
         raise InputError("The model could run code.", where=model, hint=result.advice)
@@ -173,15 +179,15 @@ def _say(text: str) -> None:
         raise typer.Exit(128 + signal.SIGPIPE) from None
 
 
-def _read(manifest: str) -> tuple[str, Path]:
+def _read(manifest: str) -> tuple[str, Place]:
     """The manifest's text, and the folder that its relative URIs are relative to."""
     from job.store.text import read_manifest_text
-    from job.store.uri import local_path
+    from job.store.uri import find_place, here
 
     if manifest == "-":
-        return read_manifest_text(None), Path.cwd()
-    path = local_path(manifest, Path.cwd())
-    return read_manifest_text(path), path.absolute().parent
+        return read_manifest_text(None), here()
+    place = find_place(manifest, here())
+    return read_manifest_text(place), place.folder
 
 
 def _absolute(uri: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,7 +17,7 @@ from job.result import InputResult, Result
 from job.store.destination import Destination
 
 # What does not determine the outcome: names and places, and how a run is kept.
-ELSEWHERE = {
+ELSEWHERE: Any = {
     "name": True,
     "destination": True,
     "storage": True,
@@ -43,10 +44,14 @@ def parse(content: bytes | None) -> Result | None:
     return None
 
 
-def refuse_another(
-    content: bytes, earlier: Result | None, asked_id: str, job: JobConfig, where: str
-) -> None:
+def refuse_another(earlier: Result | None, asked_id: str, job: JobConfig, where: str) -> None:
     """Keep the result of another run, unless the manifest allows to replace it.
+
+    Args:
+        earlier: The result that the destination holds; None where it is of another version.
+        asked_id: The run_id of this run.
+        job: The manifest.
+        where: The destination.
 
     Raises:
         ManifestError: Where the destination holds one.
@@ -73,4 +78,3 @@ def digests(result: Result) -> dict[str, tuple[int, str]]:
 def is_whole(result: Result, destination: Destination) -> bool:
     """Whether every file that the result names is there, with its digest."""
     return not destination.missing(digests(result))
-

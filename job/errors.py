@@ -7,12 +7,21 @@ exit codes are part of the contract: a Kubernetes Job decides by them whether to
 from __future__ import annotations
 
 import errno
+import re
+
+# A user and a password in an address, and what signs a URL.
+_SECRETS = (
+    (re.compile(r"(?<=://)[^/@\s]+@"), "***@"),
+    (re.compile(r"((?i:signature|credential|token|sig|secret|password)=)[^&\s\"']+"), r"\1***"),
+)
 
 
 def printable(text: str) -> str:
-    """Text without control characters, which a name in a model file may hold: a terminal would
-    obey them.
+    """Text without secrets in it, and without control characters, which a name in a model file may
+    hold: a terminal would obey them.
     """
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
     return "".join(it if it.isprintable() or it == "\n" else repr(it)[1:-1] for it in text)
 
 
@@ -75,12 +84,13 @@ class StorageError(ParedownError):
 class InterruptedRunError(ParedownError):
     """The run was stopped by a signal: 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number: int, stage: str = "start") -> None:
+    def __init__(self, number: int, stage: str = "start", *, kept: bool = False) -> None:
         name = {2: "Ctrl-C", 15: "SIGTERM"}.get(number, f"signal {number}")
         super().__init__(
             f"The run was interrupted by {name}.",
             where=f"stage {stage}",
-            hint="Nothing was published. Run the same command again.",
+            hint="Nothing was published. Run the same command again"
+            + ("; it goes on from what is kept." if kept else "."),
         )
         self.number = number
         self.exit_code = 128 + number

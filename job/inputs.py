@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job.errors import InputError, ParedownError
+from job.journal import Journal
 from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
-from job.progress import Journal
 from job.result import InputResult
 from job.store.found import Fetched, Found
 from job.store.sources import source

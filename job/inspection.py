@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from job import worker
 from job.child import Task
+from job.errors import ParedownError
+from job.inputs import fetch, find_model, in_users_words
 from job.inspected import InspectResult
+from job.journal import Journal
 from job.manifest.inputs import ModelConfig
-from job.pipeline import find_model
+from job.manifest.storage import StorageConfig
 from job.progress import Emit
 from job.store import local
-from job.store.uri import local_path
+from job.store.stores import Stores
+from job.store.uri import Place
 
 
 def inspect_model(
-    uri: str, base: Path, emit: Emit, *, variants: bool, verbose: bool
+    uri: str, base: Place, emit: Emit, *, variants: bool, verbose: bool
 ) -> InspectResult:
     """Look at a model.
 
@@ -32,12 +34,27 @@ def inspect_model(
     Raises:
         ParedownError: Where it can't be read, is made to do harm, or can't be loaded.
     """
-    found = find_model(ModelConfig(uri=uri), base)
-    path = str(local_path(uri, base))
+    journal = Journal(emit)
+    stores = Stores(journal.warn)
+    inputs = {"model": find_model(ModelConfig(uri=uri), StorageConfig(), base, stores)}
     with local.scratch() as scratch:
-        output, kept = scratch / "output", scratch / "kept"
+        fetched = fetch(inputs, scratch / "inputs", stores, journal)
+        (path,) = fetched["model"].paths.values()
+        size, sha256 = fetched["model"].digest
+        kept = scratch / "kept"
         kept.mkdir()
-        places = str(output), str(scratch), str(kept)
-        task = Task("inspect", path, path, found.bytes, *places, variants=variants)
-        seen = worker.run(task, emit, verbose=verbose)
-    return InspectResult.model_validate(seen | found.model_dump())
+        task = Task(
+            kind="inspect",
+            model=str(path),
+            model_name=str(inputs["model"].found.place),
+            model_bytes=size,
+            output=str(scratch / "output"),
+            scratch=str(scratch),
+            kept=str(kept),
+            variants=variants,
+        )
+        try:
+            seen = worker.run(task, emit, verbose=verbose)
+        except ParedownError as error:
+            raise in_users_words(error, inputs, fetched) from None
+    return InspectResult.model_validate(seen | {"uri": uri, "bytes": size, "sha256": sha256})

@@ -17,14 +17,15 @@ from pathlib import Path
 from job import earlier, machine, worker
 from job.child import Task
 from job.errors import InputError, InterruptedRunError, ParedownError
-from job.inputs import Input, fetch, find_inputs, in_users_words
+from job.inputs import fetch, find_inputs, in_users_words
+from job.journal import Journal
 from job.keeper import Keeper
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
 from job.manifest.storage import ResumeConfig
-from job.progress import Event, Journal, Screen
+from job.progress import Event, Screen
 from job.report.table import finished_event
-from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, StageResult, WorkResult
+from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
 from job.store import local
 from job.store.destination import RUN_ID_KEY, Destination, Publication, open_destination
 from job.store.found import Fetched
@@ -140,7 +141,7 @@ class _Run:
         if content is None:
             return None
         run_id = earlier.run_id(self.job, known)
-        earlier.refuse_another(content, there, run_id, self.job, str(self.destination.place))
+        earlier.refuse_another(there, run_id, self.job, str(self.destination.place))
         if there is None or there.run_id != run_id:
             return None
         if earlier.is_whole(there, self.destination):
@@ -168,6 +169,7 @@ class _Run:
     @contextlib.contextmanager
     def _kept(self, run_id: str, folder: Path) -> Iterator[Keeper | None]:
         """What a killed run has left is here, and what this one does is kept in its turn."""
+        folder.mkdir()
         resume = self.job.resume
         if resume is None:
             yield None
@@ -215,9 +217,10 @@ class _Run:
         def stands(content: bytes) -> bool:
             theirs = earlier.parse(content)
             where = str(self.destination.place)
-            earlier.refuse_another(content, theirs, begun.run_id, self.job, where)
-            is_ours = theirs is not None and theirs.run_id == begun.run_id
-            return is_ours and earlier.is_whole(theirs, self.destination)
+            earlier.refuse_another(theirs, begun.run_id, self.job, where)
+            if theirs is None or theirs.run_id != begun.run_id:
+                return False
+            return earlier.is_whole(theirs, self.destination)
 
         files = sorted((path.name for path in output.iterdir()), key=_rank)
         total = sum((output / name).stat().st_size for name in files)
@@ -235,10 +238,6 @@ class _Run:
     def _assemble(self, begun: _Begun, work: WorkResult) -> Result:
         if work.artifacts[0].sha256 != begun.inputs["model"].sha256:
             raise InputError("The model file changed while the job ran.", where=self.job.model.uri)
-        fetching = [
-            StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
-            for it in self.journal.stages
-        ]
         fields = {name: getattr(work, name) for name in WorkResult.model_fields}
         return Result(
             name=self.job.name,
@@ -253,7 +252,7 @@ class _Run:
             retries=self.stores.retries,
             **fields
             | {
-                "stages": [*fetching, *work.stages],
+                "stages": [*self.journal.results(), *work.stages],
                 "warnings": [*self.journal.warnings, *work.warnings],
             },
         )

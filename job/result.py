@@ -200,6 +200,11 @@ class InputResult(Record):
     sha256: str
     """The file's. Of several, that of the lines ``<sha256>  <relative name>``, sorted by name, as
     ``sha256sum`` prints them; names are relative to the folder, or to a pattern's fixed part."""
+    mark: str | None = None
+    """Of objects in a store: a digest of their URIs, sizes and ETags, which another run compares
+    before it downloads them."""
+    verified: str = ""
+    """How it is known that what was downloaded is what is there."""
 
 
 class WorkResult(Record):
@@ -243,6 +248,8 @@ class Result(Record):
     warnings: list[str] = Field(default=[])
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
+    retries: dict[str, int] = {}
+    """By operation, the requests to storage that were sent again, until this was written."""
 
     @property
     def baseline(self) -> ArtifactResult:

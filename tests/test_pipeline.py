@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from job import pipeline
+from job import earlier, pipeline
 from job.errors import InputError, ManifestError
+from job.inputs import find_inputs
 from job.manifest.read import read_manifest
 from job.progress import Event, JsonLines
-from job.result import InputResult
+from job.result import InputResult, Result
+from job.store.local_destination import LocalDestination
+from job.store.stores import Stores
+from job.store.uri import Place
 from tests.published import make_result
 
 FILES = ["baseline.h5", "baseline.h5.zip", "int8.tflite", "int8.tflite.zip"]
@@ -37,7 +41,12 @@ def run_id(digest: str = "1", **sections: Any) -> str:
         "model": InputResult(uri="m", bytes=1, sha256=digest),
         "dataset": InputResult(uri="d", bytes=1, sha256="2"),
     }
-    return pipeline._run_id(job, inputs)
+    return earlier.run_id(job, inputs)
+
+
+def is_whole(result: Result, folder: Path) -> bool:
+    """Whether a folder holds all that a result names."""
+    return earlier.is_whole(result, LocalDestination(Place("file", str(folder))))
 
 
 def run(folder: Path, **sections: Any) -> list[Event]:
@@ -46,7 +55,7 @@ def run(folder: Path, **sections: Any) -> list[Event]:
         (folder / name).write_bytes(b"none")
     screen = Recorder()
     job = read_manifest(json.dumps(MINIMAL | sections), "here.json")
-    pipeline.run_job(job, folder, screen, verbose=False)
+    pipeline.run_job(job, Place("file", str(folder)), screen, verbose=False)
     return screen.events
 
 
@@ -59,6 +68,9 @@ def test_names_and_places_do_not_make_another_run() -> None:
         run_id(model={"uri": "m.h5", "sha256": "a" * 64}),
         run_id(dataset={"uri": "elsewhere.npz", "sha256": "b" * 64}),
         run_id(destination={"uri": "elsewhere", "overwrite": True}),
+        run_id(storage={"endpoint_url": "https://elsewhere"}),
+        run_id(model={"uri": "s3://elsewhere/m.h5", "storage": {"profile": "reader"}}),
+        run_id(resume=None),
         run_id(training={"epochs": 2}),
     }
     assert len(same) == 1
@@ -84,8 +96,8 @@ def test_a_result_is_whole_when_its_files_are_there(tmp_path: Path) -> None:
     """What else lies there does not matter."""
     result = make_result(tmp_path)
     (tmp_path / "notes.txt").write_bytes(b"mine")
-    assert pipeline._is_whole(result, tmp_path)
-    assert sorted(pipeline._files(result)) == FILES
+    assert is_whole(result, tmp_path)
+    assert sorted(earlier.digests(result)) == FILES
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -95,11 +107,11 @@ def test_a_result_is_not_whole_when_a_file_is_missing_or_damaged(name: str, tmp_
     path = tmp_path / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"!")
-    assert not pipeline._is_whole(result, tmp_path)
+    assert not is_whole(result, tmp_path)
     path.unlink()
-    assert not pipeline._is_whole(result, tmp_path)
+    assert not is_whole(result, tmp_path)
     path.mkdir()
-    assert not pipeline._is_whole(result, tmp_path)
+    assert not is_whole(result, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 2}'])
@@ -141,12 +153,10 @@ def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     for name in ("m.h5", "d.npz"):
         (tmp_path / name).write_bytes(b"none")
     job = read_manifest(json.dumps(MINIMAL), "here.json")
-    files = pipeline._dataset_files(job.dataset, tmp_path)
-    inputs = {
-        "model": pipeline.find_model(job.model, tmp_path),
-        "dataset": pipeline._find_dataset(job.dataset, tmp_path, files),
-    }
-    update = {"run_id": pipeline._run_id(job, inputs)}
+    found = find_inputs(job, Place("file", str(tmp_path)), Stores(print))
+    inputs = {name: it.known(None) for name, it in found.items()}
+    known = {name: it for name, it in inputs.items() if it is not None}
+    update = {"run_id": earlier.run_id(job, known)}
     result = make_result(tmp_path / "out").model_copy(update=update)
     (tmp_path / "out" / "result.json").write_text(result.model_dump_json())
     events = run(tmp_path)

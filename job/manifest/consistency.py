@@ -19,15 +19,16 @@ def _work(job: JobConfig) -> Iterator[Problem]:
 
 
 def _uris(job: JobConfig) -> Iterator[Problem]:
-    uris = {
-        "model.uri": job.model.uri,
-        "dataset.uri": job.dataset.uri,
-        "destination.uri": job.destination.uri,
-    }
-    for path, uri in uris.items():
+    uris = {"model": job.model.uri, "dataset": job.dataset.uri, "destination": job.destination.uri}
+    for section, uri in uris.items():
         scheme, colon, _ = uri.partition("://")
-        if colon and scheme != "file":
-            yield Problem(path, f"{scheme}:// is not supported; use a path or a file:// URI")
+        known = ("file", "s3") if section == "destination" else ("file", "s3", "https")
+        if colon and scheme.lower() not in known:
+            yield Problem(
+                f"{section}.uri",
+                f"{scheme}:// is not supported here; use a path, or a URI that begins with "
+                + ", ".join(f"{it}://" for it in known),
+            )
 
 
 def _gates(job: JobConfig) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
@@ -20,7 +20,25 @@ class Config(BaseModel):
     )
 
 
-Uri = Annotated[str, Field(min_length=1)]
+def _holds_no_secret(uri: str) -> str:
+    """What a manifest says is written into the result, for all to read."""
+    scheme, colon, rest = uri.partition("://")
+    if colon and scheme.lower() != "s3":
+        host, _, path = rest.partition("/")
+        query = path.partition("?")[2].lower()
+        if "@" in host or any(it in query for it in SECRETS):
+            raise ValueError(
+                "this URI holds a user, a password or a signature; credentials are never in a "
+                "manifest: they come from the environment"
+            )
+    elif colon and "@" in rest.partition("/")[0]:
+        raise ValueError("this names no bucket; credentials come from the environment")
+    return uri
+
+
+# What the query of an address that is a credential has in it.
+SECRETS = ("signature=", "credential=", "token=", "sig=", "key=", "secret=", "password=")
+Uri = Annotated[str, Field(min_length=1), AfterValidator(_holds_no_secret)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=3e38)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]

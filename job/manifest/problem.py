@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+_SECRET_NAME = re.compile(r"access_?key|secret|password|passwd|token|credential", re.IGNORECASE)
+CREDENTIAL = (
+    "credentials are never in a manifest, which is written into the results; give them in the "
+    "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or name a profile in storage.profile"
+)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: its JSON path (``prune.layers.0.skip``) and what it is."""
@@ -89,7 +96,10 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
             text = "this field is required"
         case "extra_forbidden":
             name = str(error["loc"][-1])
-            text = "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))
+            if _SECRET_NAME.search(name):
+                text = CREDENTIAL
+            else:
+                text = "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))
         case "union_tag_invalid":
             text = _not_a_choice([error])
         case "union_tag_not_found":
@@ -121,6 +131,8 @@ def _not_a_choice(errors: list[ErrorDetails]) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, dict | list) and value:  # there may be a secret in it
+        return f"{'an object' if isinstance(value, dict) else 'a list'} with {len(value)} in it"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -44,7 +44,9 @@ class StorageConfig(Config):
 
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("this must be the address of a store: https://host or http://host:port")
+            raise ValueError(
+                "this must be the address of a store: https://host or http://host:port"
+            )
         if parts.username is not None or parts.query:
             raise ValueError("an address holds no credentials; give them in the environment")
         return value

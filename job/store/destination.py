@@ -46,7 +46,9 @@ class Destination(Protocol):
     and StorageError where the storage fails.
     """
 
-    place: Place
+    @property
+    def place(self) -> Place:
+        """Where it is."""
 
     def claimed(self, wait: Callable[[], None]) -> AbstractContextManager[None]:
         """Keep it from other runs, where the storage can; ``wait`` is called before waiting."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import urllib3
 
-from job.manifest.storage import StorageConfig
 from job.errors import InputError, StorageError, from_os_error
+from job.manifest.storage import StorageConfig
 from job.store.found import Advance, Fetched, Found, Item
 from job.store.local_source import DATA, MODEL
 from job.store.stores import Stores
@@ -36,7 +36,7 @@ RETRIES = urllib3.Retry(
 )
 
 
-def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
     """A model's file, by a HEAD request.
 
     Raises:
@@ -46,7 +46,7 @@ def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig)
     return _find(place, stores, config, MODEL)
 
 
-def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
     """A data set's file, as ``find_model``; a web server has no patterns."""
     return _find(place, stores, config, DATA)
 

@@ -89,4 +89,6 @@ def _in_words(doing: str, place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise from_os_error(error, doing, writing=doing.startswith("Keeping"), place=place) from None
+        raise from_os_error(
+            error, doing, writing=doing.startswith("Keeping"), place=place
+        ) from None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from job.manifest.storage import StorageConfig
 from job.errors import from_os_error
+from job.manifest.storage import StorageConfig
 from job.safety import folder
 from job.store import local
 from job.store.find import find_files, measure_together
@@ -17,7 +17,7 @@ MODEL = "Reading the model"
 DATA = "Reading the data set"
 
 
-def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
     """A model's file or folder, with its digest.
 
     Raises:
@@ -34,7 +34,7 @@ def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig)
     return Found(place, (Item(place.name, place, size),), is_folder=True, digest=(size, sha256))
 
 
-def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
     """The files of a data set, with their digest.
 
     Raises:
@@ -50,7 +50,9 @@ def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) 
     return Found(place, tuple(items), digest=measure_together(measured))
 
 
-def fetch(found: Found, folder: Path, stores: Stores, config: StorageConfig, advance: Advance) -> Fetched:  # noqa: ARG001 - as the others
+def fetch(
+    found: Found, folder: Path, stores: Stores, config: StorageConfig, advance: Advance
+) -> Fetched:
     """Nothing is copied."""
     assert found.digest is not None  # it was measured when it was found
     advance(found.bytes)

@@ -7,6 +7,7 @@ time is counted and said.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +26,11 @@ from job.errors import InputError, ParedownError, StorageError, from_os_error
 from job.manifest.storage import StorageConfig
 from job.store.uri import Place
 
-# With pauses of at most 20 s between them this lives through most of a minute without the store.
-MAX_ATTEMPTS = 10
-CONNECT_TIMEOUT_S = 10
+# Pauses between them double up to 20 s, times a random fraction: they outlast a store that is away
+# for half a minute. AWS_MAX_ATTEMPTS says otherwise.
+MAX_ATTEMPTS = 14
+# Sending is under this one, too, so it is no shorter.
+CONNECT_TIMEOUT_S = 30
 READ_TIMEOUT_S = 60
 MIB = 1 << 20
 # Above this an object goes up in parts, and comes down in ranges.
@@ -58,6 +61,7 @@ UNAVAILABLE = {
     *("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
     *("IncompleteBody", "NoSuchUpload", "OperationAborted", "ConditionalRequestConflict"),
 }
+TRANSFER_ERRORS = (S3UploadFailedError, RetriesExceededError, PartRetriesExceededError)
 # The store is not there, or what came is not what was sent.
 GONE = (
     *(boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError),
@@ -89,7 +93,7 @@ class Store:
                 endpoint_url=config.endpoint_url,
                 verify=_ca_bundle(config.ca_bundle),
                 config=Config(
-                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                    retries=_retries(),
                     connect_timeout=CONNECT_TIMEOUT_S,
                     read_timeout=READ_TIMEOUT_S,
                     max_pool_connections=2 * THREADS,
@@ -114,6 +118,12 @@ class Store:
         self.retries[operation] += 1
 
 
+def _retries() -> dict[str, Any]:
+    attempts = os.environ.get("AWS_MAX_ATTEMPTS", "")
+    most = int(attempts) if attempts.isascii() and attempts.isdecimal() else 0
+    return {"mode": "standard", "total_max_attempts": most or MAX_ATTEMPTS}
+
+
 def _ca_bundle(path: str | None) -> str | None:
     if path is not None and not Path(path).is_file():
         raise InputError(
@@ -136,38 +146,45 @@ def in_words(doing: str, place: Place) -> Iterator[None]:
     """
     try:
         yield
-    except boto.ClientError as error:
-        raise refusal(error, doing, place) from None
-    except (S3UploadFailedError, RetriesExceededError, PartRetriesExceededError) as error:
-        inner = getattr(error, "last_exception", None) or error.__cause__ or error.__context__
-        if isinstance(inner, boto.ClientError):
-            raise refusal(inner, doing, place) from None
-        raise _unavailable(inner or error, doing, place) from None
-    except (boto.NoCredentialsError, boto.PartialCredentialsError) as error:
+    except BOTO_ERRORS as error:
+        raise _translate(error, doing, place) from None
+    except RecursionError:  # botocore follows a store that sends on to itself without end
         raise InputError(
-            f"{doing} failed: there are no credentials for the store ({_line(error)}).",
+            f"{doing} failed: the store sends on to another address, and on again.",
             where=str(place),
-            hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or a role; for a "
-            'public bucket set "anonymous": true under storage.',
-        ) from None
-    except boto.SSLError as error:
-        raise InputError(
-            f"{doing} failed: the store's certificate is not trusted ({_line(error)}).",
-            where=str(place),
-            hint="Set AWS_CA_BUNDLE, or storage.ca_bundle, to the PEM file of its authority.",
-        ) from None
-    except (boto.CredentialRetrievalError, boto.ProfileNotFound, boto.ParamValidationError) as error:
-        raise InputError(f"{doing} failed: {_line(error)}", where=str(place), hint=MAY) from None
-    except GONE as error:
-        raise _unavailable(error, doing, place) from None
-    except boto.BotoCoreError as error:
-        raise InputError(
-            f"{doing} failed: {_line(error)}",
-            where=str(place),
-            hint="Check the manifest's storage, and the AWS configuration of this machine.",
+            hint="Set AWS_REGION, or storage.region, and check the store's address.",
         ) from None
     except OSError as error:
         raise from_os_error(error, doing, writing=True, place=place) from None
+
+
+def _translate(error: Exception, doing: str, place: Place) -> ParedownError:
+    if isinstance(error, TRANSFER_ERRORS):
+        inner = getattr(error, "last_exception", None) or error.__cause__ or error.__context__
+        if isinstance(inner, boto.ClientError):
+            return refusal(inner, doing, place)
+        return _unavailable(inner or error, doing, place)
+    for kinds, translate in MEANINGS:
+        if isinstance(error, kinds):
+            return translate(error, doing, place)
+    return InputError(
+        f"{doing} failed: {_line(error)}.",
+        where=str(place),
+        hint="Check the manifest's storage, and the AWS configuration of this machine.",
+    )
+
+
+def _no_credentials(error: Exception, doing: str, place: Place) -> ParedownError:
+    return InputError(
+        f"{doing} failed: there are no credentials for the store ({_line(error)}).",
+        where=str(place),
+        hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile, or a role; for a "
+        'public bucket set "anonymous": true under storage.',
+    )
+
+
+def _misconfigured(error: Exception, doing: str, place: Place) -> ParedownError:
+    return InputError(f"{doing} failed: {_line(error)}.", where=str(place), hint=MAY)
 
 
 def code_of(error: boto.ClientError) -> str:
@@ -175,7 +192,7 @@ def code_of(error: boto.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def refusal(error: boto.ClientError, doing: str, place: Place) -> ParedownError:
+def refusal(error: Any, doing: str, place: Place) -> ParedownError:
     """What a refusal of the store means for the run."""
     code = code_of(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -212,6 +229,23 @@ def refusal(error: boto.ClientError, doing: str, place: Place) -> ParedownError:
     )
 
 
+def _tls(error: Exception, doing: str, place: Place) -> ParedownError:
+    """A bad certificate; or a connection that broke off, which is told as a TLS error, too."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return InputError(
+            f"{doing} failed: the store's certificate is not trusted ({_line(error)}).",
+            where=str(place),
+            hint="Set AWS_CA_BUNDLE, or storage.ca_bundle, to the PEM file of its authority.",
+        )
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return InputError(
+            f"{doing} failed: the store does not speak https at this address.",
+            where=str(place),
+            hint="Check the address (AWS_ENDPOINT_URL_S3): http:// or https://, and the port.",
+        )
+    return _unavailable(error, doing, place)
+
+
 def _unavailable(why: object, doing: str, place: Place) -> StorageError:
     return StorageError(
         f"{doing} failed after all retries: {_line(why)}.",
@@ -222,3 +256,17 @@ def _unavailable(why: object, doing: str, place: Place) -> StorageError:
 
 def _line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+
+
+BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, *TRANSFER_ERRORS)
+# What botocore's errors mean, the first that fits.
+MEANINGS: tuple[tuple[Any, Callable[[Exception, str, Place], ParedownError]], ...] = (
+    (boto.ClientError, refusal),
+    ((boto.NoCredentialsError, boto.PartialCredentialsError), _no_credentials),
+    (boto.SSLError, _tls),
+    (
+        (boto.CredentialRetrievalError, boto.ProfileNotFound, boto.ParamValidationError),
+        _misconfigured,
+    ),
+    (GONE, _unavailable),
+)

@@ -19,6 +19,7 @@ from job.store.uri import Place
 
 # A download that is not what the store says it is, is done again so often.
 DOWNLOADS = 3
+NO_WORDS = ("400", "403")
 
 Advance = Callable[[int], None]
 
@@ -48,7 +49,9 @@ def look_into(store: Store, place: Place, doing: str) -> list[Item]:
     with in_words(doing, place):
         return sorted(
             (
-                Item(it["Key"][len(place.path) :], _at(place, it["Key"]), it["Size"], it.get("ETag"))
+                Item(
+                    it["Key"][len(place.path) :], _at(place, it["Key"]), it["Size"], it.get("ETag")
+                )
                 for it in listing(store, place)
             ),
             key=lambda item: item.name,
@@ -82,8 +85,7 @@ def read(store: Store, place: Place, most: int, doing: str) -> bytes | None:
                         where=str(place),
                         hint="Check that the URI names the right object.",
                     )
-                content: bytes = answer["Body"].read()
-                return content
+                return bytes(answer["Body"].read())
             except boto.ClientError as error:
                 if code_of(error) == "NoSuchKey":
                     return None
@@ -163,6 +165,8 @@ def look_at(store: Store, place: Place, **options: object) -> dict[str, Any] | N
     except boto.ClientError as error:
         if code_of(error) in MISSING:
             return None
+        if code_of(error) in NO_WORDS:  # a HEAD's refusal has no body, and a GET's says why
+            store.client.get_object(Bucket=place.host, Key=place.path, Range="bytes=0-0")
         raise
     return head
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from job.manifest.storage import StorageConfig
 from job.errors import InputError, StorageError
+from job.manifest.storage import StorageConfig
 from job.safety import folder as packing
 from job.store.find import measure_together
 from job.store.found import Advance, Downloaded, Fetched, Found, Item
@@ -30,7 +30,7 @@ AT_A_TIME = 4
 MAX_NAME_BYTES = 255
 
 
-def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
     """A model's object, or all objects below the prefix that is its folder.
 
     Raises:
@@ -48,7 +48,7 @@ def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig)
     return Found(folder, tuple(items), is_folder=True)
 
 
-def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:  # noqa: ARG001 - as the others
+def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
     """The objects of a data set: one; or those of a pattern; or all ``.npz`` directly in a prefix.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
@@ -56,8 +57,17 @@ class Upload:
             "Metadata": {**self.metadata, SHA256_KEY: sha256},
         }
         if store.config.checksums == "when_supported":
-            options["ChecksumAlgorithm"] = "SHA256"
+            options |= _checksum(sha256, self.path.stat().st_size)
         return options
+
+
+def _checksum(sha256: str, size: int) -> dict[str, str]:
+    """What tells the store of the SHA-256. Told beforehand it is no trailer, which would make the
+    object's ContentEncoding ``aws-chunked``; of parts botocore computes it.
+    """
+    if size < PART_BYTES:
+        return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+    return {"ChecksumAlgorithm": "SHA256"}
 
 
 def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
@@ -162,7 +172,7 @@ def put_if(
         **({"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}),
     }
     if store.config.checksums == "when_supported":
-        options["ChecksumAlgorithm"] = "SHA256"
+        options |= _checksum(sha256, 0)
     with in_words("Publishing the result", place):
         try:
             answer = store.client.put_object(

@@ -22,9 +22,7 @@ MODULES = {
 class Source(Protocol):
     """What each of the modules has."""
 
-    def find_model(
-        self, place: Place, base: Place, stores: Stores, config: StorageConfig
-    ) -> Found:
+    def find_model(self, place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
         """A model's file or folder. Raises InputError and StorageError."""
 
     def find_data(self, place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:

@@ -1,31 +1,30 @@
-"""Small texts, apart from the rest so that commands that only read a manifest start fast."""
+"""Manifests' texts, apart from the rest so that commands that only read a manifest start fast."""
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
-from job.errors import ManifestError, from_os_error
+from job.errors import InputError, ManifestError, from_os_error
+from job.manifest.storage import StorageConfig
+from job.store.uri import Place
 
 # No manifest is larger; /dev/zero is.
 MAX_BYTES = 1 << 26
+READING = "Reading the manifest"
 
 
-def read_manifest_text(path: Path | None) -> str:
-    """A manifest's text; from standard input where ``path`` is None.
+def read_manifest_text(place: Place | None) -> str:
+    """A manifest's text; from standard input where ``place`` is None.
 
     Raises:
-        ManifestError: Where it can't be read, or is no UTF-8.
+        ManifestError: Where it is too large, is no UTF-8, or can't be read from this machine.
+        InputError: Where a store or a server refuses it.
+        StorageError: Where one fails.
     """
-    where = "standard input" if path is None else str(path)
+    where = "standard input" if place is None else str(place)
     try:
-        if path is not None:
-            with path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
-        elif sys.stdin is not None:
-            content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            content = b""
+        content = _local(place) if place is None or place.scheme == "file" else _remote(place)
         if len(content) > MAX_BYTES:
             raise ManifestError(f"A manifest has at most {MAX_BYTES:,} bytes.", where=where)
         return content.decode("utf-8-sig")
@@ -34,6 +33,35 @@ def read_manifest_text(path: Path | None) -> str:
             f"The manifest is no UTF-8 text: {error.reason} at byte {error.start}.", where=where
         ) from None
     except OSError as error:
-        refusal = from_os_error(error, "Reading the manifest", writing=False)
-        hint = "Give a path, a file:// URI, or - for standard input."
+        refusal = from_os_error(error, READING, writing=False)
+        hint = "Give a path, a URI (file://, s3://, https://), or - for standard input."
         raise ManifestError(refusal.what, where=where, hint=hint) from None
+
+
+def _local(place: Place | None) -> bytes:
+    if place is not None:
+        with place.local.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
+
+
+def _remote(place: Place) -> bytes:
+    """From a store as the environment describes it: its manifest is not read yet."""
+    if place.scheme == "https":
+        from job.store import https_source
+
+        return https_source.read(place, StorageConfig(), MAX_BYTES, READING)
+    from job.store import s3_read
+    from job.store.s3 import Store
+
+    content = s3_read.read(Store(StorageConfig(), _say), place, MAX_BYTES, READING)
+    if content is None:
+        raise InputError(
+            f"{READING} failed: there is no such object.", where=str(place), hint="Check the URI."
+        )
+    return content
+
+
+def _say(message: str) -> None:
+    """There is no screen yet."""
+    sys.stderr.write(f"warning: {message}{os.linesep}")

@@ -104,7 +104,7 @@ def is_uri(text: str) -> bool:
 
 def _beside(uri: str, base: Place) -> Place:
     """A relative path in a bucket or on a web server."""
-    path = posixpath.normpath(f"{base.path}/{uri}").lstrip("/")
+    path = posixpath.normpath(posixpath.join(base.path.strip("/"), uri))
     if path == ".." or path.startswith("../"):
         raise ManifestError(f"This leads out of {base.scheme}://{base.host}/.", where=uri)
     ending = "/" if uri.endswith("/") else ""

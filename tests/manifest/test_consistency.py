@@ -90,12 +90,14 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
             "compress.codecs.1: zstd has levels 1 to 22, not 0",
         ),
         (
-            {"model": {"uri": "s3://bucket/m.h5"}},
-            "model.uri: s3:// is not supported; use a path or a file:// URI",
+            {"model": {"uri": "gs://bucket/m.h5"}},
+            "model.uri: gs:// is not supported here; use a path, or a URI that begins with "
+            "file://, s3://, https://",
         ),
         (
-            {"destination": {"uri": "gs://bucket"}},
-            "destination.uri: gs:// is not supported; use a path or a file:// URI",
+            {"destination": {"uri": "https://host/out"}},
+            "destination.uri: https:// is not supported here; use a path, or a URI that begins "
+            "with file://, s3://",
         ),
         (
             {"gates": [gate(artifact="int8")]},
@@ -128,7 +130,7 @@ def test_sections_that_contradict_each_other_are_found(
 def test_all_contradictions_between_sections_are_found_at_once() -> None:
     """Whatever the others are."""
     found = problems(
-        model={"uri": "s3://bucket/m.h5"},
+        model={"uri": "gs://bucket/m.h5"},
         prune=None,
         quantize=None,
         gates=[gate(artifact="nothing")],

@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job.errors import ManifestError
-from job.store.uri import local_path
+from job.store.uri import Place, find_place
 
-BASE = Path("/base/folder")
+BASE = Place("file", "/base/folder")
+
+
+def local_path(uri: str, base: Place) -> Path:
+    """The path that a URI names on this machine."""
+    return find_place(uri, base).local
 
 
 @pytest.mark.parametrize(
@@ -43,9 +48,16 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("s3://bucket/m.h5", "scheme s3://"),
-        ("https://example.org/m.h5", "scheme https://"),
+        ("http://example.org/m.h5", "scheme http://"),
         ("hdfs:m.h5", "scheme hdfs://"),
+        ("s3:bucket/m.h5", "names no bucket"),
+        ("s3://user:pass@bucket/m.h5", "names no bucket"),
+        ("s3://bucket/a/../b", ". or .."),
+        ("s3://bucket/./b", ". or .."),
+        ("s3://bucket/" + "k" * 1025, "1024 bytes"),
+        ("https://user:pass@host/m.h5", "without a user"),
+        ("https://host", "no address"),
+        ("https:///m.h5", "no address"),
         ("file://server/m.h5", "three slashes"),
         ("m\0.h5", "NUL"),
         ("file:///a%00b", "NUL"),
@@ -55,7 +67,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("~no-such-user/m.h5", ""),
     ],
 )
-def test_what_names_no_place_on_this_machine_is_refused(uri: str, says: str) -> None:
+def test_what_names_no_place_is_refused(uri: str, says: str) -> None:
     """It is the manifest that is wrong, not the disk, and the URI is quoted."""
     with pytest.raises(ManifestError) as caught:
         local_path(uri, BASE)
@@ -73,11 +85,11 @@ def test_two_slashes_are_answered_with_three() -> None:
 def test_any_text_is_a_path_or_refused(uri: str) -> None:
     """Nothing but ManifestError is raised, and a path is one that the system can be asked for."""
     try:
-        path = local_path(uri, BASE)
+        place = find_place(uri, BASE)
     except ManifestError:
         return
-    assert path.is_absolute()
-    assert "\0" not in str(path)
+    assert "\0" not in str(place)
+    assert place.scheme != "file" or place.local.is_absolute()
 
 
 @given(
@@ -89,3 +101,44 @@ def test_every_file_uri_that_python_writes_is_read(parts: list[str]) -> None:
     """``Path.as_uri`` and this are each other's inverse."""
     path = Path("/", *parts)
     assert local_path(path.as_uri(), BASE) == path
+
+
+IN_A_BUCKET = Place("s3", "jobs/night", "models")
+ON_A_SERVER = Place("https", "/jobs/night", "example.org")
+
+
+@pytest.mark.parametrize(
+    ("uri", "base", "place"),
+    [
+        ("s3://b-1/a/b.h5", BASE, "s3://b-1/a/b.h5"),
+        ("S3://b-1/a%20b?c#d", BASE, "s3://b-1/a%20b?c#d"),
+        ("s3://b-1", BASE, "s3://b-1/"),
+        ("s3://b-1/a/", BASE, "s3://b-1/a/"),
+        ("m.h5", IN_A_BUCKET, "s3://models/jobs/night/m.h5"),
+        ("../m.h5", IN_A_BUCKET, "s3://models/jobs/m.h5"),
+        ("data/*.npz", IN_A_BUCKET, "s3://models/jobs/night/data/*.npz"),
+        ("data/", IN_A_BUCKET, "s3://models/jobs/night/data/"),
+        ("/abs/m.h5", IN_A_BUCKET, "/abs/m.h5"),
+        ("https://Example.org:8443/m.h5?v=2", BASE, "https://example.org:8443/m.h5?v=2"),
+        ("m.h5", ON_A_SERVER, "https://example.org/jobs/night/m.h5"),
+        ("../m.h5", ON_A_SERVER, "https://example.org/jobs/m.h5"),
+    ],
+)
+def test_places_elsewhere(uri: str, base: Place, place: str) -> None:
+    """Relative URIs stay where the manifest is; keys are taken as they are written."""
+    assert str(find_place(uri, base)) == place
+
+
+@pytest.mark.parametrize("base", [IN_A_BUCKET, ON_A_SERVER])
+def test_a_relative_uri_does_not_leave_the_bucket(base: Place) -> None:
+    """Nor the server."""
+    with pytest.raises(ManifestError, match="leads out of"):
+        find_place("../../../m.h5", base)
+
+
+def test_the_folder_of_a_manifest() -> None:
+    """It is what its relative URIs are relative to; a query is no part of it."""
+    assert str(find_place("s3://b-1/a/m.json", BASE).folder) == "s3://b-1/a"
+    assert str(find_place("s3://b-1/m.json", BASE).folder) == "s3://b-1/"
+    assert str(find_place("https://h/a/m.json?x=/y", BASE).folder) == "https://h/a"
+    assert str(find_place("m.json", BASE).folder) == "/base/folder"
