@@ -138,6 +138,8 @@ def test_text_shows_what_happened_without_reading_it_as_markup(
         {"event": "progress", "stage": "prune", "done": 1, "total": 2, "loss": 0.25},
         {"event": "child_died", "stage": "prune", "message": "it [bold]died"},
         started,
+        {"event": "stage_resumed", "stage": "prune", "what": "from step [b]7"},
+        {"event": "kept", "piece": "training"},
         {"event": "progress", "stage": "prune", "done": 1, "total": 2, "loss": 0.125},
         {"event": "stage_finished", "stage": "prune", "seconds": 1.0},
         {"event": "warning", "message": "mind the [/gap]"},
@@ -151,6 +153,7 @@ def test_text_shows_what_happened_without_reading_it_as_markup(
     for text in (
         "load is skipped: [red]why[/red]",
         "warning: it [bold]died",
+        "prune: from step [b]7",
         "warning: mind the [/gap]",
         "loss 0.1250",
         "2/2",

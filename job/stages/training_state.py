@@ -101,9 +101,10 @@ class Variables:
         """
         if list(state.names) != [it.name for it in self._all]:
             raise ValueError("its variables are others.")
-        for variable, array in zip(self._all, state.arrays, strict=True):
+        pairs = list(zip(self._all, state.arrays, strict=True))
+        for variable, array in pairs:
             dtype = variable.dtype.as_numpy_dtype
             if tuple(variable.shape) != array.shape or array.dtype != dtype:
                 raise ValueError(f"{variable.name} is {array.dtype} of shape {array.shape}.")
-        for variable, array in zip(self._all, state.arrays, strict=True):
+        for variable, array in pairs:
             variable.assign(array)
