@@ -91,13 +91,17 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
         ),
         (
             {"model": {"uri": "gs://bucket/m.h5"}},
-            "model.uri: gs:// is not supported here; use a path, or a URI that begins with "
-            "file://, s3://, https://",
+            (
+                "model.uri: gs:// is not supported here; use a path, or a URI that begins with "
+                "file://, s3://, https://"
+            ),
         ),
         (
             {"destination": {"uri": "https://host/out"}},
-            "destination.uri: https:// is not supported here; use a path, or a URI that begins "
-            "with file://, s3://",
+            (
+                "destination.uri: https:// is not supported here; use a path, or a URI that begins "
+                "with file://, s3://"
+            ),
         ),
         (
             {"gates": [gate(artifact="int8")]},
