@@ -17,6 +17,7 @@ from job.errors import InterruptedRunError, ParedownError
 from job.manifest.storage import ResumeConfig
 from job.progress import Event
 from job.store.destination import Destination
+from job.store.kept import INDEX
 
 AT_ONCE = "training"
 
@@ -58,7 +59,7 @@ class Keeper:
 
     def hear(self, event: Event) -> None:
         """Take note of the child's event that something more is kept."""
-        if event["event"] == "kept":
+        if event["event"] == "kept" and (self._folder / INDEX).exists():
             with self._changed:
                 self._is_new = True
                 self._is_urgent |= str(event["piece"]).startswith(AT_ONCE)

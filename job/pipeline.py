@@ -69,7 +69,7 @@ class _Watched:
             case "stage_started":
                 self.stage = event["stage"]
             case "kept":
-                self.kept = True
+                self.kept |= bool(event["piece"])
         self.screen.show(event)
 
     def warn(self, message: str) -> None:
