@@ -3,9 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ENGINE ?= $(if $(shell command -v podman),podman,docker)
+IMAGE ?= paredown
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check schema lock clean
+.PHONY: help install quickstart test check image schema lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -26,17 +30,22 @@ $(VENV)/installed: requirements.lock
 	@echo "Installing into $(VENV); TensorFlow is large, this takes a minute or two"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What tests and checks need too.
+$(VENV)/developing: $(VENV)/installed tests/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/requirements.lock
 	@touch $@
 
 quickstart: install ## Run the quickstart: an MNIST model, 14 times smaller
 	$(BIN)/paredown run manifests/quickstart/quickstart.json --log text
 
-test: install ## Run the tests
+test: $(VENV)/developing ## Run the tests
 	$(BIN)/python -m pytest
 
-check: install ## ruff, mypy, import-linter, schema drift
+check: $(VENV)/developing ## ruff, mypy, import-linter, schema drift
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
@@ -44,12 +53,19 @@ check: install ## ruff, mypy, import-linter, schema drift
 	@$(BIN)/paredown schema | diff -u manifests/manifest.schema.json - || \
 	  { echo "manifest.schema.json has drifted: run make schema" >&2; exit 1; }
 
+image: ## Build the container image, with podman or docker
+	$(ENGINE) build $(BUILD_OPTIONS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+	  --tag $(IMAGE):$(VERSION) --tag $(IMAGE):latest .
+
 schema: install ## Write manifests/manifest.schema.json
 	$(BIN)/paredown schema > manifests/manifest.schema.json
 
-lock: ## Write requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --all-extras --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --upgrade --output-file requirements.lock
+LOCK := uv pip compile pyproject.toml --extra cpu --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE)
+
+lock: ## Write the locks anew (needs uv; UPGRADE=--upgrade for newer versions)
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra test --extra dev --constraint requirements.lock --output-file tests/requirements.lock
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

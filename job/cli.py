@@ -46,8 +46,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+QUICKSTART = "quickstart"
 Manifest = Annotated[
-    str, typer.Argument(help="The manifest: a path, a URI (file://, s3://, https://), or - .")
+    str,
+    typer.Argument(
+        help="The manifest: a path, a URI (file://, s3://, https://), - , or quickstart."
+    ),
 ]
 
 
@@ -84,6 +88,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the job that the manifest describes."""
+    from job import termination
     from job.manifest.read import read_manifest
     from job.pipeline import run_job
     from job.report import table
@@ -93,11 +98,15 @@ def run(
     try:
         text, base = _read(manifest)
         changes = list(sets or [])
+        if output is None and _is_quickstart(manifest):
+            output = QUICKSTART
         if output is not None:
             changes.append(f"destination.uri={json.dumps(_absolute(output))}")
         result = run_job(read_manifest(text, manifest, changes), base, screen, verbose=verbose)
+        termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
     except ParedownError as error:
+        termination.failed(error)
         screen.error(error)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # whoever read the log is gone
@@ -186,8 +195,22 @@ def _read(manifest: str) -> tuple[str, Place]:
 
     if manifest == "-":
         return read_manifest_text(None), here()
+    if _is_quickstart(manifest):
+        manifest = str(_quickstart())
     place = find_place(manifest, here())
     return read_manifest_text(place), place.folder
+
+
+def _is_quickstart(manifest: str) -> bool:
+    """Whether the manifest that comes with paredown is meant; a file of that name goes before."""
+    return manifest == QUICKSTART and not Path(QUICKSTART).exists()
+
+
+def _quickstart() -> Path:
+    """In a checkout beside this package, else where the package's installation has put it."""
+    checkout = Path(__file__).parents[1] / "manifests"
+    folder = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "paredown"
+    return folder / QUICKSTART / f"{QUICKSTART}.json"
 
 
 def _absolute(uri: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from job import cgroup
 
 # What has a part in the bytes of the results.
 PACKAGES = (
@@ -23,26 +26,43 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """paredown's version, Python's, and those of the libraries, without importing them."""
-    installed = {package: version(package) for package in PACKAGES}
+    installed = {package: _version(package) for package in PACKAGES}
     return {"paredown": version("paredown"), "python": platform.python_version(), **installed}
 
 
+def _version(package: str) -> str:
+    """TensorFlow may be installed under another name; it is the same."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-cpu")
+
+
 def environment() -> dict[str, str | int]:
-    """The operating system, the CPU's name, the cores this process may use, memory in bytes."""
+    """The operating system, the CPU's name, the cores and the memory in bytes that this process may
+    use.
+    """
     return {
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpu": cpu_name(),
         "cores": cores(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory_bytes(),
     }
 
 
 def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores that this process may use: those it is pinned to, or its container's quota."""
+    pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = cgroup.cpu_quota()
+    return max(1, min(pinned or 1, pinned or 1 if quota is None else math.ceil(quota)))
+
+
+def memory_bytes() -> int:
+    """The memory that this process may use: the machine's, or its container's limit."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = cgroup.memory_limit()
+    return installed if limit is None else min(installed, limit)
 
 
 def cpu_name() -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from job import load_inputs, machine
+from job import load_inputs, machine, room
 from job.convert import Conversion, attempt, is_certain, plan
 from job.datasets.data import calibration_rows
 from job.journal import Journal
@@ -61,6 +61,9 @@ def transform(
         work = Work(job, files.output, journal, encoder, kept)
         with journal.stage("load") as stage:
             loaded = load_inputs.load(job, files, stage, journal)
+        too_large = room.warning(loaded, is_trained=job.prune is not None)
+        if too_large:
+            journal.warn(too_large)
         conversion = _try_variants(work, loaded)
         baseline = measure_baseline(work, loaded)
         pruned = prune(work, loaded)

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from job import machine
 from job.child import STOP, Task
 from job.crash import CRASHED, Crash, begin_anew, earlier_crash
 from job.errors import (
@@ -49,6 +50,8 @@ ENVIRONMENT = frozenset(
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
 
+# How many threads TensorFlow's libraries start.
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
 SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -269,12 +272,18 @@ def _command() -> list[str]:
 
 def _environment(scratch: str, *, verbose: bool) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
-    return kept | {
-        "PYTHONHASHSEED": "0",
-        "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
-        "TF_USE_LEGACY_KERAS": "1",
-        "TMPDIR": scratch,  # TensorFlow leaves files behind when it is killed
-    }
+    # TensorFlow takes the machine's cores, and a container's quota does not allow for them.
+    threads = {} if machine.cores() == os.cpu_count() else dict.fromkeys(THREADS, machine.cores())
+    return (
+        {name: str(value) for name, value in threads.items()}
+        | kept
+        | {
+            "PYTHONHASHSEED": "0",
+            "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
+            "TF_USE_LEGACY_KERAS": "1",
+            "TMPDIR": scratch,  # TensorFlow leaves files behind when it is killed
+        }
+    )
 
 
 def _from_event(event: Event) -> ParedownError:

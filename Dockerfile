@@ -1,0 +1,60 @@
+# paredown on a CPU; for NVIDIA GPUs: --build-arg TENSORFLOW='tensorflow[and-cuda]'
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+ARG TENSORFLOW=tensorflow-cpu
+# hadolint ignore=DL3008 # strip is in this stage alone, of whatever version the base's release has
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends binutils \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+RUN python -m venv --without-pip /opt/paredown
+COPY requirements.lock ./
+# The lock's packages, and no others; each has its hashes. Of TensorFlow it has tensorflow-cpu, and
+# another one takes that one's version and brings its own libraries.
+RUN awk -v other="${TENSORFLOW}" '/^[a-z]/ {keep = other == "tensorflow-cpu" || $1 !~ /^tensorflow-cpu==/} keep' \
+      requirements.lock > chosen.lock \
+ && pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile --no-deps \
+      --require-hashes --requirement chosen.lock \
+ && if [ "${TENSORFLOW}" != tensorflow-cpu ]; then \
+      version="$(awk '/^tensorflow-cpu==/ {split($1, it, "=="); print it[2]}' requirements.lock)" \
+   && pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile \
+        "${TENSORFLOW}==${version}"; \
+    fi
+# Headers, symbols and tests are a third of it and do nothing here.
+RUN cd /opt/paredown/lib/python3.11/site-packages \
+ && rm -rf tensorflow/include \
+ && find . -type d \( -name tests -o -name testing -o -name __pycache__ \) \
+      -path './[nhks]*' -prune -exec rm -rf {} + \
+ && find . -name '*.so*' -type f -exec strip --strip-unneeded {} + 2>/dev/null; true
+COPY pyproject.toml README.md LICENSE ./
+COPY manifests/quickstart manifests/quickstart
+COPY job job
+RUN pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile --no-deps \
+      --no-build-isolation . \
+ && cd / \
+ && /opt/paredown/bin/python -m job.sbom > /opt/paredown/share/paredown/sbom.cdx.json \
+ && /opt/paredown/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+      /opt/paredown/lib
+
+FROM ${BASE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="paredown" \
+      org.opencontainers.image.description="Prune, compress and quantize trained Keras models, with proof" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# Nothing can be compiled at run time, when the root is read-only.
+RUN python -m compileall -q "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+ && install -d -m 1777 /scratch
+COPY --from=build /opt/paredown /opt/paredown
+ENV PATH=/opt/paredown/bin:/usr/local/bin:/usr/bin:/bin \
+    TMPDIR=/scratch \
+    HOME=/scratch \
+    PYTHONDONTWRITEBYTECODE=1
+VOLUME /scratch
+WORKDIR /scratch
+USER 65532:65532
+ENTRYPOINT ["paredown"]
+CMD ["--help"]
