@@ -22,18 +22,19 @@ RUN awk -v other="${TENSORFLOW}" '/^[a-z]/ {keep = other == "tensorflow-cpu" || 
         "${TENSORFLOW}==${version}"; \
     fi
 # Headers, symbols and tests are a third of it and do nothing here.
-RUN cd /opt/paredown/lib/python3.11/site-packages \
- && rm -rf tensorflow/include \
+WORKDIR /opt/paredown/lib/python3.11/site-packages
+RUN rm -rf tensorflow/include \
  && find . -type d \( -name tests -o -name testing -o -name __pycache__ \) \
       -path './[nhks]*' -prune -exec rm -rf {} + \
  && find . -name '*.so*' -type f -exec strip --strip-unneeded {} + 2>/dev/null; true
+WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY manifests/quickstart manifests/quickstart
 COPY job job
 RUN pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile --no-deps \
-      --no-build-isolation . \
- && cd / \
- && /opt/paredown/bin/python -m job.sbom > /opt/paredown/share/paredown/sbom.cdx.json \
+      --no-build-isolation .
+WORKDIR /
+RUN /opt/paredown/bin/python -m job.sbom > /opt/paredown/share/paredown/sbom.cdx.json \
  && /opt/paredown/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
       /opt/paredown/lib
 

@@ -49,12 +49,13 @@ def _name(package: Distribution) -> str:
 
 def _licence(package: Distribution) -> dict[str, Any] | None:
     """The SPDX expression, or what the package says in its own words."""
-    expression = package.metadata.get("License-Expression")
+    said = package.metadata.json
+    expression = said.get("license_expression")
     if expression:
-        return {"expression": expression}
-    classifiers = package.metadata.get_all("Classifier") or []
+        return {"expression": str(expression)}
+    classifiers = said.get("classifier", [])
     named = [it.rpartition("::")[2].strip() for it in classifiers if it.startswith("License ::")]
-    text = ", ".join(named) or (package.metadata.get("License") or "").strip().partition("\n")[0]
+    text = ", ".join(named) or str(said.get("license", "")).strip().partition("\n")[0]
     return {"license": {"name": text[:200]}} if text else None
 
 

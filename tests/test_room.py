@@ -1,0 +1,36 @@
+"""A job that surely has no room is told of before it is killed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from job import machine, room
+
+
+def loaded(rows: int) -> Any:
+    """Inputs: a model of 40 MB, and rows of 1 MB each."""
+    import tensorflow as tf
+
+    split = SimpleNamespace(
+        inputs=(np.broadcast_to(np.float32(0), (rows, 1 << 18)),), targets=(np.zeros(rows),)
+    )
+    model = SimpleNamespace(weights=[SimpleNamespace(shape=(10_000_000,), dtype=tf.float32)])
+    return cast(
+        Any,
+        SimpleNamespace(file=SimpleNamespace(model=model), dataset=SimpleNamespace(train=split)),
+    )
+
+
+def test_data_and_weights_are_held_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both figures are told; a job that is not trained takes no more than it has."""
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 64 << 30)
+    assert room.warning(loaded(1000), is_trained=True) == ""
+    told = room.warning(loaded(1 << 17), is_trained=True)
+    assert "65,536 MiB are allowed" in told
+    assert room.warning(loaded(1 << 17), is_trained=False) == ""
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 20)
+    assert "1 MiB are allowed" in room.warning(loaded(1), is_trained=False)

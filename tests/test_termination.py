@@ -1,0 +1,68 @@
+"""The container's last word: short, whole JSON, and only where somebody wants it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from job import termination
+from job.errors import ManifestError, StageError
+from tests.published import make_result
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Kubernetes makes the file; a container writes it."""
+    path = tmp_path / "termination-log"
+    path.touch()
+    monkeypatch.setattr(termination, "FILE", path)
+    return path
+
+
+def test_a_result_is_told_in_short(log: Path, tmp_path: Path) -> None:
+    """Status, the smallest artifact and its ratio, the gates."""
+    result = make_result(tmp_path / "out")
+    termination.finished(result)
+    told = json.loads(log.read_bytes())
+    smallest = min(result.artifacts, key=lambda it: it.smallest[1])
+    assert told["status"] == result.status
+    assert told["run_id"] == result.run_id
+    assert told["smallest"]["artifact"] == smallest.name
+    assert told["smallest"]["bytes"] == smallest.smallest[1]
+    assert len(told["gates"]) == len(result.gates)
+
+
+def test_an_error_is_told(log: Path) -> None:
+    """With its exit code, and what to do."""
+    termination.failed(StageError("It broke.", where="stage prune", hint="Mend it."))
+    told = json.loads(log.read_bytes())
+    assert (told["status"], told["exit_code"], told["error"]) == ("failed", 4, "StageError")
+    assert (told["what"], told["where"], told["to_do"]) == ("It broke.", "stage prune", "Mend it.")
+
+
+@pytest.mark.parametrize("what", ["x" * 100_000, "ü√" * 30_000, '"' * 9_000])
+def test_it_is_never_longer_than_kubernetes_keeps(log: Path, what: str) -> None:
+    """A manifest with hundreds of problems has a long error; what is left is JSON."""
+    termination.failed(ManifestError(what, where=what, hint=what))
+    assert 0 < len(log.read_bytes()) <= termination.MOST_BYTES
+    assert json.loads(log.read_bytes())["exit_code"] == 2
+
+
+def test_where_nobody_asks_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is made on a laptop."""
+    monkeypatch.setattr(termination, "FILE", tmp_path / "none")
+    termination.failed(StageError("It broke."))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_can_not_be_written_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's own outcome counts."""
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(termination, "FILE", tmp_path / "folder")
+    termination.failed(StageError("It broke."))
