@@ -44,7 +44,7 @@ def finished(result: Result) -> None:
 
 def failed(error: ParedownError) -> None:
     """Tell of the error that a run ends with."""
-    said = {"what": error.what, "where": error.where[:500], "to_do": error.hint[:500]}
+    said = {"what": error.what, "where": error.where[:400], "to_do": error.hint[:400]}
     kind = {"exit_code": error.exit_code, "error": type(error).__name__}
     _write({"status": "failed", **kind, **said}, shorten="what")
 
@@ -61,4 +61,4 @@ def _write(message: dict[str, Any], shorten: str) -> None:
 
 
 def _encoded(message: dict[str, Any]) -> bytes:
-    return json.dumps(message).encode()
+    return json.dumps(message, ensure_ascii=False).encode()
