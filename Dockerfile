@@ -21,9 +21,13 @@ RUN awk -v other="${TENSORFLOW}" '/^[a-z]/ {keep = other == "tensorflow-cpu" || 
    && pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile \
         "${TENSORFLOW}==${version}"; \
     fi
-# Headers, symbols and tests are a third of it and do nothing here.
+# Headers, symbols, tests, what TensorFlow and LiteRT need to be developed with (libclang, SciPy), and
+# the services of AWS that are not S3 or a way to its credentials, are a third of it.
 WORKDIR /opt/paredown/lib/python3.11/site-packages
-RUN rm -rf tensorflow/include \
+RUN pip --python /opt/paredown/bin/python uninstall --yes libclang scipy \
+ && rm -rf tensorflow/include \
+ && find botocore/data -mindepth 1 -maxdepth 1 -type d \
+      ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && find . -type d \( -name tests -o -name testing -o -name __pycache__ \) \
       -path './[nhks]*' -prune -exec rm -rf {} + \
  && find . -name '*.so*' -type f -exec strip --strip-unneeded {} + 2>/dev/null; true
