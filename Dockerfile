@@ -30,7 +30,7 @@ RUN pip --python /opt/paredown/bin/python uninstall --yes libclang scipy \
       ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && find . -type d \( -name tests -o -name testing -o -name __pycache__ \) \
       -path './[nhks]*' -prune -exec rm -rf {} + \
- && find . -name '*.so*' -type f -exec strip --strip-unneeded {} + 2>/dev/null; true
+ && strip --strip-unneeded tensorflow/libtensorflow_cc.so.2 tensorflow/libtensorflow_framework.so.2
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY manifests/quickstart manifests/quickstart
