@@ -30,6 +30,7 @@ RUN pip --python /opt/paredown/bin/python uninstall --yes libclang scipy \
       ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && find . -type d \( -name tests -o -name testing -o -name __pycache__ \) \
       -path './[nhks]*' -prune -exec rm -rf {} + \
+ && find . -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.a' -o -name '*.pxd' \) -delete \
  && strip --strip-unneeded tensorflow/libtensorflow_cc.so.2 tensorflow/libtensorflow_framework.so.2
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./

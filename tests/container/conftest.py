@@ -1,0 +1,56 @@
+"""The image, as ``make image`` has built it; and a network with nothing in it but a store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.container.engine import IMAGE, engine
+from tests.required import lacking
+from tests.seaweed import Seaweed
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image's name."""
+    done = subprocess.run([engine(), "image", "inspect", IMAGE], capture_output=True, check=False)
+    if done.returncode != 0:
+        lacking("podman", f"there is no image {IMAGE}: make image")
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def store_alone(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The path of a network namespace in which there is the store's port, and nothing else.
+
+    A process in the namespace takes connections there and hands them to one outside.
+    """
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        lacking("podman", "a network namespace needs root and the command ip (iproute2)")
+    name = f"paredown-{uuid.uuid4().hex[:8]}"
+    ip = shutil.which("ip") or "ip"
+    subprocess.run([ip, "netns", "add", name], check=True)
+    inside = [ip, "netns", "exec", name]
+    subprocess.run([*inside, ip, "link", "set", "lo", "up"], check=True)
+    socket = str(tmp_path_factory.mktemp("network") / "store")
+    port = str(seaweed.ports["s3"])
+    relay = [sys.executable, str(ROOT / "tests" / "container" / "relay.py")]
+    processes = [
+        subprocess.Popen([*relay, "unix", socket, port]),
+        subprocess.Popen([*inside, *relay, "tcp", socket, port]),
+    ]
+    try:
+        yield str(Path("/run/netns") / name)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        subprocess.run([ip, "netns", "delete", name], check=True)

@@ -1,0 +1,168 @@
+"""The whole job in the image, hardened: bucket to bucket, every exit code, stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.container.engine import container, run
+from tests.identities import MODELS, RESULTS
+from tests.seaweed import Seaweed
+
+Ended = tuple[Run, dict[str, Any]]
+QUICK = {"prune": None, "compress": None, "training": {"epochs": 1, "batch_size": 32}}
+# It takes some seconds to train, and saves often.
+LONG = {"training": {"epochs": 60, "batch_size": 8}, "resume": {"save_every_s": 0.5}}
+
+
+@pytest.fixture(scope="session")
+def job(seaweed: Seaweed, tiny: Path, image: str) -> Callable[..., str]:
+    """Put a manifest into the bucket of models, beside the tiny model; its URI."""
+    client = seaweed.client()
+    for name in ("model.h5", "data.npz"):
+        client.upload_file(str(tiny / name), MODELS, f"container/{name}")
+
+    def put(name: str, **sections: Any) -> str:
+        document = {
+            "name": name,
+            "model": {"uri": "model.h5"},
+            "dataset": {"uri": "data.npz", "scale": 1 / 255},
+            "destination": {"uri": f"s3://{RESULTS}/container/{name}"},
+        } | sections
+        key = f"container/{name}.json"
+        client.put_object(Bucket=MODELS, Key=key, Body=json.dumps(document).encode())
+        return f"s3://{MODELS}/{key}"
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def where(seaweed: Seaweed, store_alone: str) -> dict[str, Any]:
+    """The network and the credentials with which a container reaches the store, and no more."""
+    return {"network": f"ns:{store_alone}", "variables": seaweed.environment("job")}
+
+
+@pytest.fixture(scope="session")
+def ended(
+    job: Callable[..., str],
+    where: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Ended]:
+    """Containers that have run to their end, two at a time."""
+    folder = tmp_path_factory.mktemp("ended")
+    gate = {"type": "min_ratio", "value": 1e6}
+    never = {"schedule": {"type": "constant", "target_sparsity": 0.5, "begin_step": 10_000}}
+    down = where["variables"] | {
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_MAX_ATTEMPTS": "2",
+    }
+    calls: dict[str, tuple[list[str], dict[str, Any]]] = {
+        "quickstart": (["run", "quickstart"], {"user": "1234567890:0"}),
+        "whole": (["run", job("whole", training={"epochs": 2, "batch_size": 32})], where),
+        "any user": (["run", job("any-user", **QUICK)], where | {"user": "1234567890:0"}),
+        "bad manifest": (["run", job("bad", prune=7)], where),
+        "no model": (["run", job("no-model", model={"uri": "nowhere.h5"})], where),
+        "never fires": (["run", job("never", prune=never)], where),
+        "gate": (["run", job("gate", **QUICK, gates=[gate])], where),
+        "store down": (["run", job("down", **QUICK)], where | {"variables": down}),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        runs = pool.map(lambda it: run(folder, *it[0], **it[1]), calls.values())
+        return dict(zip(calls, runs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("quickstart", 0),
+        ("whole", 0),
+        ("any user", 0),
+        ("bad manifest", 2),
+        ("no model", 3),
+        ("never fires", 4),
+        ("gate", 5),
+        ("store down", 6),
+    ],
+)
+def test_every_exit_code_arrives_and_is_told(ended: dict[str, Ended], name: str, code: int) -> None:
+    """As the process's own, in the termination message, and as the last JSON line."""
+    done, told = ended[name]
+    assert done.code == code, done.err
+    last = done.events[-1]["event"]
+    if code in (0, 5):
+        assert last == "run_finished"
+        assert told["status"] == ("succeeded" if code == 0 else "gate_missed")
+        assert told["smallest"]["times_smaller"] > 1
+    else:
+        assert last == "run_failed"
+        assert (told["status"], told["exit_code"]) == ("failed", code)
+        assert told["what"] == done.error["what"]
+
+
+def test_results_are_in_the_bucket(ended: dict[str, Ended], seaweed: Seaweed) -> None:
+    """Every object that the result names, with its digest, and nothing else."""
+    assert ended["whole"][0].code == 0
+    prefix = "container/whole/"
+    body = seaweed.client().get_object(Bucket=RESULTS, Key=f"{prefix}result.json")["Body"]
+    result = json.loads(body.read())
+    named = {it["path"] for it in result["artifacts"]}
+    named |= {it["path"] for a in result["artifacts"] for it in a["encoded"].values()}
+    stored = {it.key.removeprefix(prefix) for it in seaweed.listing(RESULTS, prefix)}
+    assert stored == named | {"result.json", "manifest.json"}
+    assert result["environment"]["cores"] == 1
+    assert result["environment"]["memory_bytes"] == 2 << 30
+
+
+@pytest.mark.parametrize("stage", ["import", "prune", "quantize"])
+def test_a_container_that_is_stopped_goes_on_the_next_time(
+    stage: str,
+    job: Callable[..., str],
+    where: dict[str, Any],
+    seaweed: Seaweed,
+    tmp_path: Path,
+) -> None:
+    """Exit code 143 within the grace; the next run ends with the result, and leaves nothing."""
+    uri = job(f"stopped-{stage}", **LONG)
+    with container(tmp_path, "run", uri, **where) as it:
+        it.until("stage_started", stage)
+        if stage == "prune":
+            it.until("kept")
+        assert it.stop() < 20
+        stopped, told = it.finish(), it.told()
+    assert stopped.code == 143
+    assert (told["exit_code"], told["error"]) == (143, "InterruptedRunError")
+    done, _ = run(tmp_path, "run", uri, **where)
+    assert done.code == 0, done.err
+    prefix = f"container/stopped-{stage}/"
+    assert not [it.key for it in seaweed.listing(RESULTS, f"{prefix}.resume/")]
+    body = seaweed.client().get_object(Bucket=RESULTS, Key=f"{prefix}result.json")["Body"]
+    assert bool(json.loads(body.read())["resumed"]) == (stage != "import")
+
+
+def test_over_its_memory_limit_a_run_says_so(
+    job: Callable[..., str], where: dict[str, Any], tmp_path: Path
+) -> None:
+    """The worker process is what is large, so it is killed; or the whole container is."""
+    limits = ("--memory", "400m", "--memory-swap", "400m", "--cpus", "1", "--pids-limit", "256")
+    done, told = run(tmp_path, "run", job("little", **QUICK), limits=limits, **where)
+    assert done.code in (4, 137)
+    if done.code == 4:
+        assert "ran out of memory" in told["what"]
+        assert told["where"] == "stage import"
+
+
+def test_no_secret_is_in_what_a_container_says(
+    ended: dict[str, Ended], where: dict[str, Any]
+) -> None:
+    """Neither in its log nor in its termination message."""
+    said = "".join(f"{done.out}{done.err}{told}" for done, told in ended.values())
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert where["variables"][name] not in said
+    assert os.environ.get("AWS_SECRET_ACCESS_KEY", "none") not in said
