@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -96,7 +97,7 @@ def run(
     gc.enable()
     screen = open_screen(log)
     try:
-        text, base = _read(manifest)
+        text, base = _read(manifest, lambda it: screen.show({"event": "warning", "message": it}))
         changes = list(sets or [])
         if output is None and _is_quickstart(manifest):
             output = QUICKSTART
@@ -131,7 +132,7 @@ def validate(
     worst = 0
     for manifest in manifests:
         try:
-            text, _ = _read(manifest)
+            text, _ = _read(manifest, lambda it: typer.echo(f"warning: {it}", err=True))
             read_manifest(text, manifest, sets or [])
             _say(f"{manifest}: valid")
         except ParedownError as error:
@@ -188,17 +189,17 @@ def _say(text: str) -> None:
         raise typer.Exit(128 + signal.SIGPIPE) from None
 
 
-def _read(manifest: str) -> tuple[str, Place]:
+def _read(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
     """The manifest's text, and the folder that its relative URIs are relative to."""
     from job.store.text import read_manifest_text
     from job.store.uri import find_place, here
 
     if manifest == "-":
-        return read_manifest_text(None), here()
+        return read_manifest_text(None, warn), here()
     if _is_quickstart(manifest):
         manifest = str(_quickstart())
     place = find_place(manifest, here())
-    return read_manifest_text(place), place.folder
+    return read_manifest_text(place, warn), place.folder
 
 
 def _is_quickstart(manifest: str) -> bool:

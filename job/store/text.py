@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Callable
 
 from job.errors import InputError, ManifestError, from_os_error
 from job.manifest.storage import StorageConfig
@@ -14,8 +14,12 @@ MAX_BYTES = 1 << 26
 READING = "Reading the manifest"
 
 
-def read_manifest_text(place: Place | None) -> str:
-    """A manifest's text; from standard input where ``place`` is None.
+def read_manifest_text(place: Place | None, warn: Callable[[str], None]) -> str:
+    """A manifest's text.
+
+    Args:
+        place: Where it is; None for standard input.
+        warn: Is told where a store has to be asked again.
 
     Raises:
         ManifestError: Where it is too large, is no UTF-8, or can't be read from this machine.
@@ -24,7 +28,7 @@ def read_manifest_text(place: Place | None) -> str:
     """
     where = "standard input" if place is None else str(place)
     try:
-        content = _local(place) if place is None or place.scheme == "file" else _remote(place)
+        content = _local(place) if place is None or place.scheme == "file" else _remote(place, warn)
         if len(content) > MAX_BYTES:
             raise ManifestError(f"A manifest has at most {MAX_BYTES:,} bytes.", where=where)
         return content.decode("utf-8-sig")
@@ -45,7 +49,7 @@ def _local(place: Place | None) -> bytes:
     return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def _remote(place: Place) -> bytes:
+def _remote(place: Place, warn: Callable[[str], None]) -> bytes:
     """From a store as the environment describes it: its manifest is not read yet."""
     if place.scheme == "https":
         from job.store import https_source
@@ -54,14 +58,9 @@ def _remote(place: Place) -> bytes:
     from job.store import s3_read
     from job.store.s3 import Store
 
-    content = s3_read.read(Store(StorageConfig(), _say), place, MAX_BYTES, READING)
+    content = s3_read.read(Store(StorageConfig(), warn), place, MAX_BYTES, READING)
     if content is None:
         raise InputError(
             f"{READING} failed: there is no such object.", where=str(place), hint="Check the URI."
         )
     return content
-
-
-def _say(message: str) -> None:
-    """There is no screen yet."""
-    sys.stderr.write(f"warning: {message}{os.linesep}")

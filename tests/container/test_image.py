@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from job import __version__
-from tests.container.engine import call
 from tests.conftest import ROOT
+from tests.container.engine import call
 
 MOST_BYTES = 1_500_000_000
 

@@ -17,15 +17,15 @@ def test_a_text_is_read_as_utf_8(tmp_path: Path) -> None:
     """Whatever the locale says, and without the mark that some editors put at its head."""
     path = tmp_path / "m.json"
     path.write_bytes('{"ü": "√"}'.encode())
-    assert read_manifest_text(Place("file", str(path))) == '{"ü": "√"}'
+    assert read_manifest_text(Place("file", str(path)), print) == '{"ü": "√"}'
     path.write_bytes(b"\xef\xbb\xbf{}")
-    assert read_manifest_text(Place("file", str(path))) == "{}"
+    assert read_manifest_text(Place("file", str(path)), print) == "{}"
 
 
 def test_standard_input_is_read_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """As bytes, whatever encoding the terminal claims."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("ü".encode()), "ascii"))
-    assert read_manifest_text(None) == "ü"
+    assert read_manifest_text(None, print) == "ü"
 
 
 def test_bytes_that_are_no_utf_8_are_refused_with_their_place(
@@ -35,11 +35,11 @@ def test_bytes_that_are_no_utf_8_are_refused_with_their_place(
     path = tmp_path / "m.json"
     path.write_bytes(b"{}\xff")
     with pytest.raises(ManifestError, match=r"no UTF-8 text: .* at byte 2") as caught:
-        read_manifest_text(Place("file", str(path)))
+        read_manifest_text(Place("file", str(path)), print)
     assert caught.value.where == str(path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), "utf-8"))
     with pytest.raises(ManifestError, match="no UTF-8 text") as caught:
-        read_manifest_text(None)
+        read_manifest_text(None, print)
     assert caught.value.where == "standard input"
 
 
@@ -51,6 +51,6 @@ def test_what_can_not_be_read_is_refused_with_its_place(tmp_path: Path) -> None:
         (tmp_path / ("a" * 300), "File name too long"),
     ):
         with pytest.raises(ManifestError, match=f"Reading the manifest failed: {says}") as caught:
-            read_manifest_text(Place("file", str(path)))
+            read_manifest_text(Place("file", str(path)), print)
         assert caught.value.where == str(path)
         assert caught.value.hint
