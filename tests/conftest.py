@@ -25,6 +25,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The image's tests come last: it may be built while the others run."""
+    items.sort(key=lambda item: "tests/container/" in item.nodeid)
+
+
 @dataclass(frozen=True)
 class Run:
     """A command that has ended."""
