@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' job/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check schema lock clean
+.PHONY: help install quickstart test check schema manifests lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -46,6 +47,12 @@ check: install ## ruff, mypy, import-linter, schema drift
 
 schema: install ## Write manifests/manifest.schema.json
 	$(BIN)/paredown schema > manifests/manifest.schema.json
+
+manifests: install ## Write manifests/kubernetes/*.yaml
+	@for it in quickstart batch; do \
+	  $(BIN)/paredown kubernetes manifests/kubernetes/$$it.json --image paredown:$(VERSION) \
+	    --secret paredown-s3 > manifests/kubernetes/$$it.yaml || exit 1; \
+	done
 
 lock: ## Write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --python-version 3.11 --generate-hashes \

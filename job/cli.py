@@ -26,6 +26,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 
 from job import __version__
+from job.cli_kubernetes import kubernetes
 from job.command_line import Manifest, absolute, forget_output, read_text, say
 from job.errors import (
     GATE_MISSED_EXIT_CODE,
@@ -78,7 +79,7 @@ def run(
         bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
     ] = False,
 ) -> None:
-    """Run the job, or the batch of jobs, that the manifest describes."""
+    """Run what a manifest describes: a job, or a batch."""
     from job.fleet.run import run_batch
     from job.manifest.batch import BatchConfig
     from job.manifest.read import read_manifest
@@ -168,6 +169,9 @@ def schema() -> None:
     from job.manifest.schema import schema_text
 
     say(schema_text().rstrip("\n"))
+
+
+app.command()(kubernetes)
 
 
 def _interrupt(number: int, _: object) -> None:
