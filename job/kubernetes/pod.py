@@ -36,10 +36,7 @@ def pod_template(plan: Plan, options: Options) -> dict[str, Any]:
         spec["tolerations"] = [_toleration(it) for it in options.tolerations]
     spec["containers"] = [_container(plan, options)]
     spec["volumes"] = _volumes(plan, options)
-    return {
-        "metadata": {"labels": plan.labels(options), "annotations": plan.annotations},
-        "spec": spec,
-    }
+    return {"metadata": {"labels": plan.labels(options)}, "spec": spec}
 
 
 def _identity(options: Options) -> dict[str, Any]:

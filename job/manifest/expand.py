@@ -69,7 +69,8 @@ def batch_problems(batch: BatchConfig) -> list[Problem]:
     own = [*_of_the_batch(batch), *_names(batch)]
     shared = _shared(batch)
     alone = dict.fromkeys(_problems(_job(batch, shared, PLACEHOLDER)))
-    inherited: dict[Problem, list[int]] = {it: [] for it in alone if batch.discover}
+    all_of_them = batch.discover is not None or not batch.jobs
+    inherited: dict[Problem, list[int]] = {it: [] for it in alone if all_of_them}
     listed: list[Problem] = []
     for number, entry in enumerate(batch.jobs):
         for problem in _problems(_job(batch, shared, entry)):
@@ -78,7 +79,7 @@ def batch_problems(batch: BatchConfig) -> list[Problem]:
             else:
                 listed.append(Problem(f"jobs.{number}.{problem.path}", problem.message))
     for problem, numbers in inherited.items():
-        everywhere = len(numbers) == len(batch.jobs) > 1 or batch.discover
+        everywhere = len(numbers) == len(batch.jobs) > 1 or all_of_them
         if everywhere or _says(batch.defaults, problem.path):
             own.append(Problem(f"defaults.{problem.path}", problem.message))
         else:

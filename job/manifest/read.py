@@ -44,7 +44,7 @@ def _checked(document: dict[str, Any]) -> JobConfig | BatchConfig | list[Problem
     if kind == "batch":
         batch = checked(document, BatchConfig)
         return batch if isinstance(batch, list) else batch_problems(batch) or batch
-    if kind != "job" and isinstance(kind, str):
+    if kind not in KINDS:
         return [Problem("kind", not_a_choice(kind, KINDS))]
     job = checked(document, JobConfig)
     return job if isinstance(job, list) else inconsistencies(job) or job

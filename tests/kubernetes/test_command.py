@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.conftest import paredown
+from tests.identities import MODELS
 from tests.kubernetes.rendered import BATCH, EVERYTHING, IMAGE, JOB, documents
+from tests.seaweed import Seaweed
 
 
 @pytest.fixture
@@ -75,6 +78,25 @@ def test_what_can_not_be_is_refused_with_two_and_prints_no_yaml(
     assert said in done.err
     assert "hush" not in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_manifest_in_a_bucket_is_read_there_now_and_by_the_pod(
+    seaweed: Seaweed, prefix: str
+) -> None:
+    """It is validated; its relative URIs stay as they are, and there is no ConfigMap."""
+    key = f"{prefix}manifest.json"
+    document = JOB | {"model": {"uri": "m.h5"}}
+    client = seaweed.client()
+    client.put_object(Bucket=MODELS, Key=key, Body=json.dumps(document).encode())
+    uri = f"s3://{MODELS}/{key}"
+    environment = os.environ | seaweed.environment()
+    done = paredown("kubernetes", uri, "--image", IMAGE, env=environment)
+    assert (done.code, done.err) == (0, "")
+    (job,) = yaml.safe_load_all(done.out)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["run", uri, "--log", "json"]
+    client.put_object(Bucket=MODELS, Key=key, Body=b"{}")
+    assert paredown("kubernetes", uri, "--image", IMAGE, env=environment).code == 2
 
 
 def test_an_image_must_be_given(manifest: Path) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from kubernetes_validate.utils import latest_version, validate
 
 from job import __version__
 from tests.conftest import ROOT, paredown
@@ -57,6 +58,7 @@ def test_the_kustomization_names_what_is_there() -> None:
 def test_the_secret_has_the_name_that_the_jobs_ask_for_and_no_secret() -> None:
     """Placeholders alone."""
     secret = yaml.safe_load((FOLDER / "secret.example.yaml").read_text())
+    validate(secret, latest_version(), strict=True)
     assert secret["metadata"]["name"] == "paredown-s3"
     values = {key: it for key, it in secret["stringData"].items() if "KEY" in key}
     assert set(values.values()) == {"replace-me"}

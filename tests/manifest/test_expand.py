@@ -184,6 +184,8 @@ def test_every_problem_of_every_job_is_told_at_once() -> None:
         ({"discover": {}}, "discover.uri: this field is required"),
         ({"job": []}, 'job: unknown field; did you mean "jobs"?'),
         ({"kind": "bach"}, "kind: 'bach' is none of job, batch; did you mean \"batch\"?"),
+        ({"kind": None}, "kind: None is none of job, batch"),
+        ({"kind": ["job"]}, "kind: a list with 1 in it is none of job, batch"),
         ({"defaults": {"dataset": DATASET, "prune": 3}}, "defaults.prune: this must be an object"),
     ],
 )
@@ -192,6 +194,12 @@ def test_one_mistake_in_a_batch_is_one_problem(fields: dict[str, Any], said: str
     found = problems(**fields)
     assert len(found) == 1, found
     assert found[0].startswith(said), found
+
+
+def test_a_batch_without_jobs_has_its_defaults_looked_at_too() -> None:
+    """Both are told at once."""
+    said = problems(jobs=[], defaults={"dataset": DATASET, "zebra": 1})
+    assert [line.split(": ")[0] for line in said] == ["jobs", "defaults.zebra"]
 
 
 def test_a_jobs_mistake_is_its_own_where_it_makes_it_itself() -> None:
