@@ -43,7 +43,11 @@ def expand(batch: BatchConfig, numbers: Iterable[int] | None = None) -> list[Job
         else:
             problems += [Problem(f"jobs.{number}.{it.path}", it.message) for it in job]
     if problems:
-        raise ManifestError("\n  ".join(["The batch has problems:", *map(str, problems)]))
+        raise ManifestError(
+            "\n  ".join(["Jobs of the batch have problems:", *map(str, problems)]),
+            where=batch.name,
+            hint="Mend these; `paredown validate` tells them too.",
+        )
     return jobs
 
 
@@ -60,7 +64,9 @@ def discovered(batch: BatchConfig, name: str, uri: str) -> JobConfig:
     if isinstance(job, JobConfig):
         return job
     raise ManifestError(
-        "\n  ".join(["A discovered model makes no job:", *map(str, job)]), where=uri
+        "\n  ".join(["A discovered model makes no job:", *map(str, job)]),
+        where=uri,
+        hint="Mend the batch's defaults; a name has letters, digits, dots, dashes, underscores.",
     )
 
 

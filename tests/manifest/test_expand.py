@@ -117,6 +117,17 @@ def test_a_shard_expands_its_own_jobs_alone() -> None:
     assert [job.name for job in expand(read(), [1, 0])] == ["b", "a"]
 
 
+def test_a_batch_that_was_never_validated_is_refused_when_it_is_expanded() -> None:
+    """With every problem of the jobs that are asked for."""
+    jobs = (JOB, {"name": "b"}, {"name": "c d", "model": {"uri": "c.h5"}})
+    batch = read().model_copy(update={"jobs": jobs})
+    with pytest.raises(ManifestError) as caught:
+        expand(batch)
+    assert "\n  jobs.1.model: " in caught.value.what
+    assert "\n  jobs.2.name: " in caught.value.what
+    assert [job.name for job in expand(batch, [0])] == ["a"]
+
+
 def test_a_discovered_model_gets_the_defaults() -> None:
     """With the name and the model that were found, and the store that they were found in."""
     found = {"uri": "s3://models/", "pattern": "**/*.h5", "storage": {"region": "there"}}
