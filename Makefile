@@ -5,11 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINE ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= paredown
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' job/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check image schema lock clean
+.PHONY: help install quickstart test check image schema manifests lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ image: ## Build the container image, with podman or docker
 
 schema: install ## Write manifests/manifest.schema.json
 	$(BIN)/paredown schema > manifests/manifest.schema.json
+
+manifests: install ## Write manifests/kubernetes/*.yaml
+	@for it in quickstart batch; do \
+	  $(BIN)/paredown kubernetes manifests/kubernetes/$$it.json --image paredown:$(VERSION) \
+	    --secret paredown-s3 > manifests/kubernetes/$$it.yaml || exit 1; \
+	done
 
 LOCK := uv pip compile pyproject.toml --extra cpu --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE)

@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -27,17 +26,26 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 
 from job import __version__
+from job.cli_kubernetes import kubernetes
+from job.command_line import (
+    QUICKSTART,
+    Manifest,
+    absolute,
+    forget_output,
+    is_quickstart,
+    read_text,
+    say,
+    warn,
+)
 from job.errors import (
     GATE_MISSED_EXIT_CODE,
     BugError,
     InputError,
     InterruptedRunError,
-    ManifestError,
     ParedownError,
     from_os_error,
 )
 from job.progress import Event, ScreenKind, open_screen
-from job.store.uri import Place
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -46,14 +54,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-QUICKSTART = "quickstart"
-Manifest = Annotated[
-    str,
-    typer.Argument(
-        help="The manifest: a path, a URI (file://, s3://, https://), - , or quickstart."
-    ),
-]
 
 
 def _version(asked: bool) -> None:
@@ -88,8 +88,10 @@ def run(
         bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
     ] = False,
 ) -> None:
-    """Run the job that the manifest describes."""
+    """Run what a manifest describes: a job, or a batch."""
     from job import termination
+    from job.fleet.run import run_batch
+    from job.manifest.batch import BatchConfig
     from job.manifest.read import read_manifest
     from job.pipeline import run_job
     from job.report import table
@@ -97,13 +99,18 @@ def run(
     gc.enable()
     screen = open_screen(log)
     try:
-        text, base = _read(manifest, lambda it: screen.show({"event": "warning", "message": it}))
+        text, base = read_text(
+            manifest, lambda it: screen.show({"event": "warning", "message": it})
+        )
         changes = list(sets or [])
-        if output is None and _is_quickstart(manifest):
+        if output is None and is_quickstart(manifest):
             output = QUICKSTART
         if output is not None:
-            changes.append(f"destination.uri={json.dumps(_absolute(output))}")
-        result = run_job(read_manifest(text, manifest, changes), base, screen, verbose=verbose)
+            changes.append(f"destination.uri={json.dumps(absolute(output))}")
+        asked = read_manifest(text, manifest, changes)
+        if isinstance(asked, BatchConfig):
+            run_batch(asked, base, screen, verbose=verbose)
+        result = run_job(asked, base, screen, verbose=verbose)
         termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
     except ParedownError as error:
@@ -111,7 +118,7 @@ def run(
         screen.error(error)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # whoever read the log is gone
-        _forget_output()
+        forget_output()
         raise typer.Exit(128 + signal.SIGPIPE) from None
     finally:
         screen.close()
@@ -132,9 +139,9 @@ def validate(
     worst = 0
     for manifest in manifests:
         try:
-            text, _ = _read(manifest, lambda it: typer.echo(f"warning: {it}", err=True))
+            text, _ = read_text(manifest, warn)
             read_manifest(text, manifest, sets or [])
-            _say(f"{manifest}: valid")
+            say(f"{manifest}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
@@ -161,7 +168,7 @@ def inspect(
 
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
-    _say(result.model_dump_json(indent=2) if as_json else text(result))
+    say(result.model_dump_json(indent=2) if as_json else text(result))
     if result.dangers:
         raise InputError("The model could run code.", where=model, hint=result.advice)
 
@@ -177,50 +184,10 @@ def schema() -> None:
     """Print the manifest's JSON Schema, for editors and CI."""
     from job.manifest.schema import schema_text
 
-    _say(schema_text().rstrip("\n"))
+    say(schema_text().rstrip("\n"))
 
 
-def _say(text: str) -> None:
-    """Print a line; where nobody reads any more, end without a word."""
-    try:
-        print(text, flush=True)  # noqa: T201 - a command's output
-    except BrokenPipeError:
-        _forget_output()
-        raise typer.Exit(128 + signal.SIGPIPE) from None
-
-
-def _read(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
-    """The manifest's text, and the folder that its relative URIs are relative to."""
-    from job.store.text import read_manifest_text
-    from job.store.uri import find_place, here
-
-    if manifest == "-":
-        return read_manifest_text(None, warn), here()
-    if _is_quickstart(manifest):
-        manifest = str(_quickstart())
-    place = find_place(manifest, here())
-    return read_manifest_text(place, warn), place.folder
-
-
-def _is_quickstart(manifest: str) -> bool:
-    """Whether the manifest that comes with paredown is meant; a file of that name goes before."""
-    return manifest == QUICKSTART and not Path(QUICKSTART).exists()
-
-
-def _quickstart() -> Path:
-    """In a checkout beside this package, else where the package's installation has put it."""
-    checkout = Path(__file__).parents[1] / "manifests"
-    folder = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "paredown"
-    return folder / QUICKSTART / f"{QUICKSTART}.json"
-
-
-def _absolute(uri: str) -> str:
-    """A destination on the command line is relative to the current folder."""
-    from job.store.uri import is_uri
-
-    if not uri:
-        raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
-    return uri if is_uri(uri) else str(Path.cwd() / uri)
+app.command()(kubernetes)
 
 
 def _interrupt(number: int, _: object) -> None:
@@ -228,11 +195,6 @@ def _interrupt(number: int, _: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise InterruptedRunError(number)
-
-
-def _forget_output() -> None:
-    """Let what is still buffered go nowhere: writing it would fail again at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
@@ -250,7 +212,7 @@ def main() -> None:
     except OSError as error:
         refusal = from_os_error(error, "Running the command", writing=True)
         typer.echo(f"error: {refusal}", err=True)
-        _forget_output()
+        forget_output()
         sys.exit(refusal.exit_code)
     except Exception as error:
         if "--verbose" in sys.argv:

@@ -31,7 +31,7 @@ def test_help_names_every_command() -> None:
     """With a line of what it does, and without drawing boxes."""
     done = paredown("--help")
     assert done.code == 0
-    for command in ("run", "validate", "schema"):
+    for command in ("run", "validate", "schema", "kubernetes"):
         assert re.search(rf"^  {command}  +[A-Z].*\.$", done.out, re.MULTILINE)
     assert done.out.isascii()
 

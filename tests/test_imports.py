@@ -51,6 +51,8 @@ def modules_after(code: str) -> tuple[int, set[str]]:
         ["run", "--help"],
         ["validate", QUICKSTART],
         ["schema"],
+        ["kubernetes", "--help"],
+        ["kubernetes", "manifests/kubernetes/batch.json", "--image", "x"],
         ["run", "nowhere.json"],
         ["run", QUICKSTART, "--set", "model.uri=nowhere.h5"],
     ],

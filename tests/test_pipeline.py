@@ -11,12 +11,12 @@ import pytest
 from job import earlier, pipeline
 from job.errors import InputError, ManifestError
 from job.inputs import find_inputs
-from job.manifest.read import read_manifest
 from job.progress import Event, JsonLines
 from job.result import InputResult, Result
 from job.store.local_destination import LocalDestination
 from job.store.stores import Stores
 from job.store.uri import Place
+from tests.manifests import read_job
 from tests.published import make_result
 
 FILES = ["baseline.h5", "baseline.h5.zip", "int8.tflite", "int8.tflite.zip"]
@@ -36,7 +36,7 @@ class Recorder(JsonLines):
 
 def run_id(digest: str = "1", **sections: Any) -> str:
     """The run id of a minimal manifest with other sections, for inputs of some digest."""
-    job = read_manifest(json.dumps(MINIMAL | sections), "here.json")
+    job = read_job(json.dumps(MINIMAL | sections), "here.json")
     inputs = {
         "model": InputResult(uri="m", bytes=1, sha256=digest),
         "dataset": InputResult(uri="d", bytes=1, sha256="2"),
@@ -54,7 +54,7 @@ def run(folder: Path, **sections: Any) -> list[Event]:
     for name in ("m.h5", "d.npz"):
         (folder / name).write_bytes(b"none")
     screen = Recorder()
-    job = read_manifest(json.dumps(MINIMAL | sections), "here.json")
+    job = read_job(json.dumps(MINIMAL | sections), "here.json")
     pipeline.run_job(job, Place("file", str(folder)), screen, verbose=False)
     return screen.events
 
@@ -152,7 +152,7 @@ def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     """The inputs would make a worker fail: it is never started."""
     for name in ("m.h5", "d.npz"):
         (tmp_path / name).write_bytes(b"none")
-    job = read_manifest(json.dumps(MINIMAL), "here.json")
+    job = read_job(json.dumps(MINIMAL), "here.json")
     found = find_inputs(job, Place("file", str(tmp_path)), Stores(print))
     inputs = {name: it.known(None) for name, it in found.items()}
     known = {name: it for name, it in inputs.items() if it is not None}

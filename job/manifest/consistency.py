@@ -21,14 +21,19 @@ def _work(job: JobConfig) -> Iterator[Problem]:
 def _uris(job: JobConfig) -> Iterator[Problem]:
     uris = {"model": job.model.uri, "dataset": job.dataset.uri, "destination": job.destination.uri}
     for section, uri in uris.items():
-        scheme, colon, _ = uri.partition("://")
         known = ("file", "s3") if section == "destination" else ("file", "s3", "https")
-        if colon and scheme.lower() not in known:
-            yield Problem(
-                f"{section}.uri",
-                f"{scheme}:// is not supported here; use a path, or a URI that begins with "
-                + ", ".join(f"{it}://" for it in known),
-            )
+        yield from unsupported(f"{section}.uri", uri, known)
+
+
+def unsupported(path: str, uri: str, known: tuple[str, ...]) -> Iterator[Problem]:
+    """The problem of a URI at ``path`` whose scheme is none of those that are known there."""
+    scheme, colon, _ = uri.partition("://")
+    if colon and scheme.lower() not in known:
+        yield Problem(
+            path,
+            f"{scheme}:// is not supported here; use a path, or a URI that begins with "
+            + ", ".join(f"{it}://" for it in known),
+        )
 
 
 def _gates(job: JobConfig) -> Iterator[Problem]:

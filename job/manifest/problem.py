@@ -126,7 +126,11 @@ def _not_a_choice(errors: list[ErrorDetails]) -> str:
         for error in errors
     )
     choices = list(dict.fromkeys(re.findall(r"'([^']*)'", listed))) or [listed.strip()]
-    given = errors[0]["ctx"].get("tag", errors[0]["input"])
+    return not_a_choice(errors[0]["ctx"].get("tag", errors[0]["input"]), choices)
+
+
+def not_a_choice(given: object, choices: Collection[str]) -> str:
+    """That a value is none of those that it may be, and which one may have been meant."""
     return f"{_short(given)} is none of {', '.join(choices)}{_suggestion(str(given), choices)}"
 
 

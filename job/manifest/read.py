@@ -7,16 +7,19 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
-
 from job.errors import ManifestError
+from job.manifest.batch import BatchConfig
+from job.manifest.checked import checked
 from job.manifest.consistency import inconsistencies
+from job.manifest.expand import batch_problems
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem, from_validation
+from job.manifest.problem import Problem, not_a_choice
+
+KINDS = ("job", "batch")
 
 
-def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobConfig:
-    """Parse, override and validate.
+def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobConfig | BatchConfig:
+    """Parse, override and validate; the manifest's ``kind`` says which it is.
 
     Args:
         text: The JSON text.
@@ -30,14 +33,21 @@ def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobC
     document.pop("$schema", None)  # editors find the schema by it
     for override in overrides:
         _set(document, override)
-    try:  # as JSON, where "3" is no number and true is no 1
-        job = JobConfig.model_validate_json(json.dumps(document), strict=True)
-    except ValidationError as error:
-        raise _refusal(from_validation(error.errors(), document, JobConfig), source) from None
-    problems = inconsistencies(job)
-    if problems:
-        raise _refusal(problems, source)
-    return job
+    manifest = _checked(document)
+    if isinstance(manifest, list):
+        raise _refusal(manifest, source)
+    return manifest
+
+
+def _checked(document: dict[str, Any]) -> JobConfig | BatchConfig | list[Problem]:
+    kind = document.get("kind", "job")
+    if kind == "batch":
+        batch = checked(document, BatchConfig)
+        return batch if isinstance(batch, list) else batch_problems(batch) or batch
+    if kind not in KINDS:
+        return [Problem("kind", not_a_choice(kind, KINDS))]
+    job = checked(document, JobConfig)
+    return job if isinstance(job, list) else inconsistencies(job) or job
 
 
 def _refusal(problems: list[Problem], source: str) -> ManifestError:
@@ -102,8 +112,10 @@ def _set(document: dict[str, Any], override: str) -> None:
     except (ValueError, RecursionError):
         value = raw
     *parents, last = path.split(".")
+    if document.get("kind") == "batch":
+        document.setdefault("defaults", {})
     node: Any = document
-    default: Any = _defaults() if parents else None
+    default: Any = _defaults(document) if parents else None
     for part in parents:
         if isinstance(default, dict):
             default = default.get(part)
@@ -117,10 +129,15 @@ def _set(document: dict[str, Any], override: str) -> None:
         node[_index(node, last, override)] = value
 
 
-def _defaults() -> dict[str, Any]:
+def _defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """The sections' defaults. Those of a batch's jobs are what it says itself in ``defaults``."""
     least = {"name": "x", "model": {"uri": "x"}, "dataset": {"uri": "x"}}
     defaults = JobConfig.model_validate(least).model_dump(mode="json")
-    return {section: it for section, it in defaults.items() if section not in least}
+    of_a_job = {section: it for section, it in defaults.items() if section not in least}
+    if document.get("kind") != "batch":
+        return of_a_job
+    shared = {section: of_a_job.pop(section) for section in ("destination", "storage")}
+    return shared | {"defaults": of_a_job}
 
 
 def _index(node: Any, part: str, override: str) -> int:

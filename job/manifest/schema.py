@@ -12,21 +12,70 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
+
+# What the jobs of a batch say in whole, each for itself.
+OF_EACH_JOB = ("name", "model")
+TAGS = ("schema_version", "kind")
 
 
 def schema_text() -> str:
-    """The JSON Schema (draft 2020-12) as indented text with a line feed at its end."""
-    schema = JobConfig.model_json_schema()
-    for name, definition in [("JobConfig", schema), *schema["$defs"].items()]:
+    """The JSON Schema (draft 2020-12) as indented text with a line feed at its end.
+
+    The kind decides by ``if`` and not by ``oneOf``: editors then show the mistakes of the kind that
+    is meant, and not that none of two fits.
+    """
+    definitions: dict[str, Any] = {}
+    for kind in (BatchConfig, JobConfig):
+        schema = kind.model_json_schema(ref_template="#/$defs/{model}")
+        definitions |= schema.pop("$defs") | {kind.__name__: schema}
+    for name, definition in definitions.items():
         _describe(name, definition)
+    for name in ("BatchConfig", "JobConfig"):
+        properties = definitions[name]["properties"]
+        definitions[name]["properties"] = {"$schema": {"type": "string"}, **properties}
+    _describe_jobs(definitions)
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "properties": {"$schema": {"type": "string"}, **schema["properties"]},
         "title": "paredown manifest",
+        "type": "object",
+        "if": {"properties": {"kind": {"const": "batch"}}, "required": ["kind"]},
+        "then": {"$ref": "#/$defs/BatchConfig"},
+        "else": {"$ref": "#/$defs/JobConfig"},
+        "$defs": dict(sorted(definitions.items())),
     }
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _describe_jobs(definitions: dict[str, Any]) -> None:
+    """Name the fields that a batch's defaults and jobs may have.
+
+    What is in those fields is open: only merged do they make a whole job.
+    """
+    fields = definitions["JobConfig"]["properties"]
+    open_fields = {name: fields[name] for name in TAGS} | {
+        name: {"description": _described(field, definitions)}
+        for name, field in fields.items()
+        if name not in ("$schema", *TAGS, *OF_EACH_JOB)
+    }
+    whole_fields = {name: fields[name] for name in OF_EACH_JOB}
+    batch = definitions["BatchConfig"]["properties"]
+    batch["defaults"] |= {"properties": open_fields, "additionalProperties": False}
+    batch["jobs"]["items"] |= {
+        "properties": whole_fields | open_fields,
+        "required": list(OF_EACH_JOB),
+        "additionalProperties": False,
+    }
+
+
+def _described(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """A field's own description, or that of the section that it is."""
+    if "description" in field:
+        return str(field["description"])
+    sections = [field, *field.get("anyOf", [])]
+    referred = [it["$ref"].rpartition("/")[2] for it in sections if "$ref" in it]
+    return str(definitions[referred[0]]["description"])
 
 
 def _describe(name: str, definition: dict[str, Any]) -> None:

@@ -23,8 +23,8 @@ from job import worker
 from job.child import Task
 from job.errors import InterruptedRunError, StageError
 from job.kept import TAKEN, read_index
-from job.manifest.read import read_manifest
 from job.progress import Event
+from tests.manifests import read_job
 from tests.runs import children, is_gone
 
 layers = tf_keras.layers
@@ -60,7 +60,7 @@ def manifest(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "compress": {"codecs": ["zip", "xz"]},
         "destination": {"uri": "out"},
     }
-    return read_manifest(json.dumps(asked), "here.json").model_dump(mode="json")
+    return read_job(json.dumps(asked), "here.json").model_dump(mode="json")
 
 
 @dataclass

@@ -12,14 +12,14 @@ from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.outputs import DynamicRangeConfig, Int8Config
 from job.manifest.prune import PolynomialDecayConfig
-from job.manifest.read import read_manifest
+from tests.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 
 
 def read(**sections: Any) -> JobConfig:
     """Read a minimal manifest with other sections."""
-    return read_manifest(json.dumps(MINIMAL | sections), "here.json")
+    return read_job(json.dumps(MINIMAL | sections), "here.json")
 
 
 def test_what_is_left_out_takes_the_tutorials_setting() -> None:
@@ -156,7 +156,7 @@ def test_a_value_out_of_its_range_is_refused_at_its_path(path: str, wrong: objec
     """Counts are whole and positive, fractions below one, names fit for files."""
     change = f"{path}={json.dumps(wrong)}"
     with pytest.raises(ManifestError) as caught:
-        read_manifest(json.dumps(MINIMAL), "here.json", [change])
+        read_job(json.dumps(MINIMAL), "here.json", [change])
     assert caught.value.what.startswith(f"The manifest has a problem:\n  {path}: ")
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.errors import ManifestError
+from job.errors import ManifestError, printable
 from job.manifest.job import JobConfig
-from job.manifest.read import read_manifest
+from tests.manifests import read_job
 
 FRACTIONS = st.floats(0, 0.99)
 COUNTS = st.integers(1, 10**6)
@@ -91,9 +91,9 @@ JSON = st.recursive(
 @settings(deadline=None)
 def test_a_manifest_that_is_written_out_reads_back_as_the_same(document: dict[str, Any]) -> None:
     """With the defaults filled in it is the same manifest, and writing it again changes nothing."""
-    job = read_manifest(json.dumps(document), "here.json")
+    job = read_job(json.dumps(document), "here.json")
     written = job.model_dump_json()
-    again = read_manifest(written, "there.json")
+    again = read_job(written, "there.json")
     assert again == job
     assert again.model_dump_json() == written
 
@@ -132,14 +132,14 @@ def test_an_unknown_field_is_reported_with_its_path(
     path, owner = data.draw(st.sampled_from(owners))
     name = data.draw(st.from_regex(r"\Azz_[a-z]{1,8}\Z"))
     owner[name] = data.draw(JSON)
-    full = f"{path}.{name}".lstrip(".")
+    full = printable(f"{path}.{name}".lstrip("."))
     assert f"\n  {full}: unknown field" in (refusal(document) or "nothing was refused")
 
 
 def refusal(document: Any) -> str | None:
     """What is said of a document; None where it is taken. Anything else that is raised is a bug."""
     try:
-        read_manifest(json.dumps(document), "here.json")
+        read_job(json.dumps(document), "here.json")
     except ManifestError as error:
         return error.what
     return None

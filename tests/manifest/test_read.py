@@ -10,14 +10,14 @@ import pytest
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.outputs import Float16Config
-from job.manifest.read import read_manifest
+from tests.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 
 
 def read(document: Any = MINIMAL, *sets: str) -> JobConfig:
     """Read a document, with ``--set`` changes."""
-    return read_manifest(json.dumps(document), "here.json", sets)
+    return read_job(json.dumps(document), "here.json", sets)
 
 
 def refusal(document: Any, *sets: str) -> str:
@@ -30,7 +30,7 @@ def refusal(document: Any, *sets: str) -> str:
 def test_text_that_is_no_json_is_refused_with_line_and_column() -> None:
     """The place is the first character that can't be, and the line is quoted."""
     with pytest.raises(ManifestError) as caught:
-        read_manifest('{\n  "name": "a",\n  "model": oops\n}', "here.json")
+        read_job('{\n  "name": "a",\n  "model": oops\n}', "here.json")
     assert caught.value.where == "here.json, line 3, column 12"
     assert '"model": oops' in caught.value.hint
 
@@ -51,7 +51,7 @@ def test_text_that_is_no_json_is_refused_with_line_and_column() -> None:
 def test_text_that_is_no_object_is_refused(text: str, says: str) -> None:
     """Empty, cut off, of another type or bottomless: one error that names the source."""
     with pytest.raises(ManifestError, match=says) as caught:
-        read_manifest(text, "here.json")
+        read_job(text, "here.json")
     assert "here.json" in caught.value.where
 
 
@@ -59,7 +59,7 @@ def test_a_field_that_is_there_twice_is_refused_by_name() -> None:
     """JSON would quietly take the last one, of nested objects too."""
     text = '{"name": "a", "model": {"uri": "m.h5", "uri": "n.h5"}, "dataset": {"uri": "d.npz"}}'
     with pytest.raises(ManifestError, match='the field "uri" twice'):
-        read_manifest(text, "here.json")
+        read_job(text, "here.json")
 
 
 def test_every_problem_is_reported_at_once_with_its_path() -> None:
@@ -137,7 +137,7 @@ def test_an_unknown_field_is_refused_with_a_suggestion(sections: dict[str, Any],
         ),
         ({"model": {"uri": "m", "sha256": "abc"}}, "model.sha256: 'abc' is not of the form"),
         ({"training": {"validation_split": 1}}, "training.validation_split: this must be less"),
-        ({"kind": "jbo"}, "kind: 'jbo' is none of job; did you mean"),
+        ({"kind": "jbo"}, "kind: 'jbo' is none of job, batch; did you mean"),
         ({"schema_version": 2}, "schema_version: 2 is none of 1"),
     ],
 )
@@ -155,7 +155,7 @@ def test_infinity_and_nan_are_refused() -> None:
             json.dumps(MINIMAL)[:-1] + f', "training": {{"optimizer": {{"momentum": {number}}}}}}}'
         )
         with pytest.raises(ManifestError, match=r"training\.optimizer\.momentum"):
-            read_manifest(text, "here.json")
+            read_job(text, "here.json")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from job.manifest.schema import schema_text
 from tests.conftest import ROOT, paredown
 
 MANIFESTS = ROOT / "manifests"
-SHIPPED = sorted(MANIFESTS.glob("examples/*.json")) + sorted(MANIFESTS.glob("quickstart/*.json"))
+FOLDERS = ("examples", "quickstart", "kubernetes")
+SHIPPED = [path for it in FOLDERS for path in sorted(MANIFESTS.glob(f"{it}/*.json"))]
 TOLD_BY_THEIR_NAMES = ("type", "schema_version", "kind", "$schema")
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 
@@ -37,8 +38,7 @@ def test_the_published_schema_is_what_the_command_prints() -> None:
 
 def test_manifests_are_shipped() -> None:
     """The tests that go through them go through something."""
-    assert any(path.parent.name == "quickstart" for path in SHIPPED)
-    assert any(path.parent.name == "examples" for path in SHIPPED)
+    assert {path.parent.name for path in SHIPPED} == set(FOLDERS)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
@@ -93,12 +93,60 @@ def test_the_schema_and_the_command_agree(sections: dict[str, Any], validator: A
     assert validator.is_valid(document) == taken
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"jobs": [{"name": "a", "model": {"uri": "m"}, "training": {"epochs": 3}}]},
+        {"jobs": [{"name": "a", "model": {"uri": "m"}, "prune": None}]},
+        {"jobs": [{"name": "a", "model": {"uri": "m"}, "kind": "job", "schema_version": 1}]},
+        {"jobs": [{"name": "a", "model": {"uri": "m"}, "trainig": {}}]},
+        {"jobs": [{"name": "a b", "model": {"uri": "m"}}]},
+        {"jobs": [{"name": "a"}]},
+        {"jobs": [3]},
+        {"jobs": None},
+        {"defaults": {"dataset": {"uri": "d"}, "name": "a"}},
+        {"defaults": []},
+        {"workers": 2},
+        {"workers": "auto"},
+        {"workers": "many"},
+        {"discover": {"uri": "s3://models/", "pattern": "**/*.keras"}},
+        {"discover": {"pattern": "*"}},
+        {"timeout_s": -1},
+        {"memory_limit_bytes": 1 << 30},
+        {"$schema": "manifest.schema.json"},
+        {"model": {"uri": "m"}},
+        {"kind": "bach"},
+    ],
+)
+def test_the_schema_and_the_command_agree_on_batches(
+    fields: dict[str, Any], validator: Any
+) -> None:
+    """What the parts of a job hold is looked at by the command alone, when they are merged."""
+    batch = {"kind": "batch", "name": "b", "defaults": {"dataset": {"uri": "d"}}}
+    document = batch | {"jobs": [{"name": "a", "model": {"uri": "m"}}]} | fields
+    try:
+        read_manifest(json.dumps(document), "here.json")
+        taken = True
+    except ManifestError:
+        taken = False
+    assert validator.is_valid(document) == taken
+
+
+def test_the_kind_decides_which_mistakes_are_shown(validator: Any) -> None:
+    """Those of the kind that is meant: an editor does not say that none of two fits."""
+    (error,) = validator.iter_errors({"kind": "batch", "name": "b", "jobs": 3})
+    assert list(error.path) == ["jobs"]
+    (error,) = validator.iter_errors(MINIMAL | {"prune": 3})
+    assert list(error.path) == ["prune"]
+
+
 def test_every_field_is_described() -> None:
     """Editors show a sentence for each field that is no section or tag of its own."""
     schema = json.loads(schema_text())
     bare = {
         f"{kind}.{field}"
-        for kind, definition in {"JobConfig": schema, **schema["$defs"]}.items()
+        for kind, definition in schema["$defs"].items()
         for field, described in definition.get("properties", {}).items()
         if "description" not in described and "$ref" not in json.dumps(described)
     }

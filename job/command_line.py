@@ -1,0 +1,71 @@
+"""What the commands share: the manifest that is named, and lines on standard output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from job.errors import ManifestError
+from job.store.uri import Place, find_place, here, is_uri
+
+QUICKSTART = "quickstart"
+Manifest = Annotated[
+    str,
+    typer.Argument(
+        help="The manifest: a path, a URI (file://, s3://, https://), - , or quickstart."
+    ),
+]
+
+
+def read_text(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
+    """The manifest's text, and the folder that its relative URIs are relative to."""
+    from job.store.text import read_manifest_text
+
+    if manifest == "-":
+        return read_manifest_text(None, warn), here()
+    place = find_place(str(_quickstart()) if is_quickstart(manifest) else manifest, here())
+    return read_manifest_text(place, warn), place.folder
+
+
+def is_quickstart(manifest: str) -> bool:
+    """Whether the manifest that comes with paredown is meant; a file of that name goes before."""
+    return manifest == QUICKSTART and not Path(QUICKSTART).exists()
+
+
+def _quickstart() -> Path:
+    """In a checkout beside this package, else where the package's installation has put it."""
+    checkout = Path(__file__).parents[1] / "manifests"
+    folder = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "paredown"
+    return folder / QUICKSTART / f"{QUICKSTART}.json"
+
+
+def warn(message: str) -> None:
+    """Say on standard error what a user should know of."""
+    typer.echo(f"warning: {message}", err=True)
+
+
+def absolute(uri: str) -> str:
+    """A destination on the command line is relative to the current folder."""
+    if not uri:
+        raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
+    return uri if is_uri(uri) else str(Path.cwd() / uri)
+
+
+def say(text: str) -> None:
+    """Print a line; where nobody reads any more, end without a word."""
+    try:
+        print(text, flush=True)  # noqa: T201 - a command's output
+    except BrokenPipeError:
+        forget_output()
+        raise typer.Exit(128 + signal.SIGPIPE) from None
+
+
+def forget_output() -> None:
+    """Let what is still buffered go nowhere: writing it would fail again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,1 @@
+"""Many models: workers, shards, the summary."""

@@ -1,0 +1,23 @@
+"""The story of a batch: its jobs, shared out and run, and one table at the end."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from job.errors import ManifestError
+from job.manifest.batch import BatchConfig
+from job.progress import Screen
+from job.store.uri import Place
+
+
+def run_batch(batch: BatchConfig, base: Place, screen: Screen, *, verbose: bool) -> NoReturn:  # noqa: ARG001
+    """Run a batch.
+
+    Raises:
+        ManifestError: Always: what a batch is can be validated and rendered, not run yet.
+    """
+    raise ManifestError(
+        "Batches can't be run yet.",
+        where=batch.name,
+        hint="Run a manifest of kind job for each model.",
+    )

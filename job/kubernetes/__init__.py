@@ -1,0 +1,1 @@
+"""A manifest -> what ``kubectl apply`` takes. Pure functions; no cluster is asked."""

@@ -1,0 +1,172 @@
+"""A batch -> its jobs: each entry merged onto the defaults, validated once, in linear time.
+
+A job's document is made when it is needed and shares with the defaults what it does not change, so
+that a batch of ten thousand jobs takes little more memory than its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from job.errors import ManifestError
+from job.manifest.batch import BatchConfig
+from job.manifest.checked import checked
+from job.manifest.consistency import inconsistencies, unsupported
+from job.manifest.job import JobConfig
+from job.manifest.merge import merge_patch
+from job.manifest.problem import Problem
+
+# In a job's manifest, null skips these. Merging would take them out, and their defaults come back.
+SKIPPABLE = ("prune", "compress", "quantize", "resume")
+# Stands for the name and the model that the defaults have not.
+PLACEHOLDER = {"name": "x", "model": {"uri": "x"}}
+
+
+def expand(batch: BatchConfig, numbers: Iterable[int] | None = None) -> list[JobConfig]:
+    """The jobs that a batch lists, in its order.
+
+    Args:
+        batch: The batch.
+        numbers: Which of them, from 0: a shard needs its own alone. Left out, all.
+
+    Raises:
+        ManifestError: With every problem of every one of these jobs.
+    """
+    shared = _shared(batch)
+    problems: list[Problem] = []
+    jobs: list[JobConfig] = []
+    for number in range(len(batch.jobs)) if numbers is None else numbers:
+        job = _job(batch, shared, batch.jobs[number])
+        if isinstance(job, JobConfig):
+            jobs.append(job)
+        else:
+            problems += [Problem(f"jobs.{number}.{it.path}", it.message) for it in job]
+    if problems:
+        raise ManifestError(
+            "\n  ".join(["Jobs of the batch have problems:", *map(str, problems)]),
+            where=batch.name,
+            hint="Mend these; `paredown validate` tells them too.",
+        )
+    return jobs
+
+
+def discovered(batch: BatchConfig, name: str, uri: str) -> JobConfig:
+    """The job of a model that was found: the batch's defaults with this name and this model.
+
+    Raises:
+        ManifestError: Where the defaults are not enough for a job, or the name can't be one.
+    """
+    model: dict[str, Any] = {"uri": uri}
+    if batch.discover is not None and batch.discover.storage is not None:
+        model["storage"] = batch.discover.storage.model_dump(mode="json", exclude_unset=True)
+    job = _job(batch, _shared(batch), {"name": name, "model": model})
+    if isinstance(job, JobConfig):
+        return job
+    raise ManifestError(
+        "\n  ".join(["A discovered model makes no job:", *map(str, job)]),
+        where=uri,
+        hint="Mend the batch's defaults; a name has letters, digits, dots, dashes, underscores.",
+    )
+
+
+def batch_problems(batch: BatchConfig) -> list[Problem]:
+    """Every problem of a batch and its jobs, each with its path; the defaults' are told once."""
+    own = [*_of_the_batch(batch), *_names(batch)]
+    shared = _shared(batch)
+    alone = dict.fromkeys(_problems(_job(batch, shared, PLACEHOLDER)))
+    all_of_them = batch.discover is not None or not batch.jobs
+    inherited: dict[Problem, list[int]] = {it: [] for it in alone if all_of_them}
+    listed: list[Problem] = []
+    for number, entry in enumerate(batch.jobs):
+        for problem in _problems(_job(batch, shared, entry)):
+            if problem in alone and not _says(entry, problem.path):
+                inherited.setdefault(problem, []).append(number)
+            else:
+                listed.append(Problem(f"jobs.{number}.{problem.path}", problem.message))
+    for problem, numbers in inherited.items():
+        everywhere = len(numbers) == len(batch.jobs) > 1 or all_of_them
+        if everywhere or _says(batch.defaults, problem.path):
+            own.append(Problem(f"defaults.{problem.path}", problem.message))
+        else:
+            listed += [Problem(f"jobs.{it}.{problem.path}", problem.message) for it in numbers]
+    return own + listed
+
+
+def _shared(batch: BatchConfig) -> dict[str, Any]:
+    """What all jobs have: the batch's store and destination, and then the defaults."""
+    written = batch.model_dump(
+        mode="json", include={"storage", "destination"}, exclude_unset=True, exclude_none=True
+    )
+    destination = written.setdefault("destination", {})
+    if "storage" in written:  # a job's own store is not its destination's
+        destination.setdefault("storage", written["storage"])
+    return _merged(written, batch.defaults)
+
+
+def _merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = merge_patch(target, patch)
+    return merged | {it: None for it in SKIPPABLE if it in patch and patch[it] is None}
+
+
+def _job(
+    batch: BatchConfig, shared: dict[str, Any], entry: dict[str, Any]
+) -> JobConfig | list[Problem]:
+    document = _merged(shared, entry)
+    destination = document.get("destination")
+    if isinstance(destination, dict):
+        uri = f"{batch.destination.uri.rstrip('/')}/{entry.get('name', 'x')}"
+        document["destination"] = destination | {"uri": uri}
+    job = checked(document, JobConfig)
+    return job if isinstance(job, list) else inconsistencies(job) or job
+
+
+def _problems(job: JobConfig | list[Problem]) -> list[Problem]:
+    """Those of a job, but not of its destination's URI, which is the batch's."""
+    return [it for it in job if it.path != "destination.uri"] if isinstance(job, list) else []
+
+
+def _of_the_batch(batch: BatchConfig) -> Iterator[Problem]:
+    if not batch.jobs and batch.discover is None:
+        yield Problem("jobs", "this batch has no job: list some in jobs, or give discover")
+    yield from unsupported("destination.uri", batch.destination.uri, ("file", "s3"))
+    if batch.discover is not None:
+        yield from unsupported("discover.uri", batch.discover.uri, ("file", "s3"))
+    for field in ("name", "model"):
+        if field in batch.defaults:
+            yield Problem(f"defaults.{field}", "each job has its own; write it in jobs")
+    places = [("defaults", batch.defaults)]
+    places += [(f"jobs.{number}", entry) for number, entry in enumerate(batch.jobs)]
+    for path, place in places:
+        if _says(place, "destination.uri"):
+            yield Problem(
+                f"{path}.destination.uri",
+                "a job's results are at the batch's destination, in the folder of its name",
+            )
+
+
+def _names(batch: BatchConfig) -> Iterator[Problem]:
+    """Names that would share a folder, on disks too that take A for a."""
+    first: dict[str, int] = {}
+    for number, entry in enumerate(batch.jobs):
+        name = entry.get("name")
+        if isinstance(name, str):
+            other = first.setdefault(name.casefold(), number)
+            if other != number:
+                yield Problem(
+                    f"jobs.{number}.name",
+                    f"{name!r} is the name of jobs.{other} too; results are in folders of the "
+                    "jobs' names, where upper and lower case are the same",
+                )
+
+
+def _says(document: Any, path: str) -> bool:
+    """Whether a document itself has something at a path, or something else on the way to it."""
+    for part in path.split("."):
+        if isinstance(document, dict):
+            if part not in document:
+                return False
+            document = document[part]
+        else:
+            return True
+    return True
