@@ -59,7 +59,8 @@ def _container(plan: Plan, options: Options) -> dict[str, Any]:
     }
     if options.secret is not None:
         container["envFrom"] = [{"secretRef": {"name": options.secret}}]
-    limits: dict[str, Any] = {"memory": options.memory}
+    # The threads follow the CPU limit; without one they would be as many as the node has cores.
+    limits: dict[str, Any] = {"cpu": options.cpu, "memory": options.memory}
     if options.gpus is not None:
         limits["nvidia.com/gpu"] = options.gpus
     container["resources"] = {

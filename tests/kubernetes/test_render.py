@@ -211,7 +211,7 @@ def test_every_option_is_in_the_job() -> None:
     assert made["metadata"]["namespace"] == config_map["metadata"]["namespace"] == "models"
     assert only["resources"] == {
         "requests": {"cpu": "500m", "memory": "1.5Gi"},
-        "limits": {"memory": "1.5Gi", "nvidia.com/gpu": 1},
+        "limits": {"cpu": "500m", "memory": "1.5Gi", "nvidia.com/gpu": 1},
     }
     assert pod["volumes"][0]["emptyDir"] == {"sizeLimit": "20G"}
     assert only["envFrom"] == [{"secretRef": {"name": "store"}}]
@@ -247,7 +247,7 @@ def test_what_is_not_asked_for_is_left_to_the_cluster() -> None:
     assert container()["image"] == IMAGE
     assert container()["resources"] == {
         "requests": {"cpu": "2", "memory": "4Gi"},
-        "limits": {"memory": "4Gi"},
+        "limits": {"cpu": "2", "memory": "4Gi"},
     }
 
 
