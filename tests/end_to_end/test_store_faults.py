@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -125,37 +125,50 @@ def test_a_later_run_goes_on(failing: dict[str, Failing]) -> None:
     ended = run(it.buckets.store, "run", f"{it.buckets.uri('manifest.json')}")
     assert ended.code == 0, ended.err
     result = it.buckets.whole()
-    assert "resumed" in str(result["stages"])
+    assert "taken from a run that was stopped" in str(result["stages"])
 
 
 @pytest.fixture(scope="module")
-def another(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """A thread that starts a store again, and lives on: the store ends with it."""
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def another(
+    pool: ThreadPoolExecutor, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Seaweed]:
     """A store that may be stopped."""
     with Seaweed(tmp_path_factory.mktemp("another"), certificates) as store:
         yield store
 
 
-def test_a_store_that_is_down_for_a_while(another: Seaweed, seaweed: Seaweed, tiny: Path) -> None:
+def test_a_store_that_is_down_for_a_while(
+    another: Seaweed, pool: ThreadPoolExecutor, tiny: Path
+) -> None:
     """For twenty seconds, when inputs are downloaded and before results are published."""
     buckets = Buckets(another, "down/")
     buckets.put_inputs(tiny)
     outages = []
 
-    def go_away(_: object) -> bool:
-        began = time.monotonic()
-        another.stop()
-        time.sleep(max(0, 17 - (time.monotonic() - began)))
+    def come_back() -> None:
+        time.sleep(18)
         another.start()
-        outages.append(time.monotonic() - began)
+
+    def go_away(_: object) -> bool:
+        another.stop()
+        outages.append(pool.submit(come_back))
         return False
 
     with Faults(another.url()) as proxy:
         proxy.add(hook(go_away), method="GET", match="data.npz", first=1)
         proxy.add(hook(go_away), method="PUT", match="baseline.h5$", first=1)
         ended = run(another, "run", buckets.manifest(**QUICK), AWS_ENDPOINT_URL_S3=proxy.url)
+    for outage in outages:
+        outage.result()
     assert ended.code == 0, ended.err
     assert len(outages) == 2
-    assert min(outages) > 17
     assert buckets.whole()["retries"]["GetObject"] >= 1
 
 
@@ -171,7 +184,7 @@ def test_a_bucket_that_is_deleted(another: Seaweed, tiny: Path) -> None:
     client.delete_bucket(Bucket=RESULTS)
     ended = watched.finish()
     assert ended.code == 3, ended.err
-    assert f"there is no bucket {RESULTS} (PutObject)" in ended.error["what"]
+    assert f"there is no bucket {RESULTS} (GetObject)" in ended.error["what"]
 
 
 def test_no_room_for_the_download(seaweed: Seaweed, tiny: Path, tmp_path: Path) -> None:
@@ -200,9 +213,9 @@ def test_a_disk_that_fills_up(seaweed: Seaweed, tiny: Path, tmp_path: Path) -> N
     with tmpfs(tmp_path / "disk", "size=66m") as disk, Faults(seaweed.url()) as proxy:
 
         def fill(_: object) -> None:
-            with pytest.raises(OSError, match="space"), (disk / "else").open("wb", 0) as file:
-                while True:
-                    file.write(bytes(1 << 12))
+            with (disk / "else").open("wb", 0) as file, contextlib.suppress(OSError):
+                while file.write(bytes(1 << 12)):
+                    pass
 
         proxy.add(hook(fill), method="GET", match="model.h5", first=1)
         ended = run(
