@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from job.errors import ManifestError
 from job.manifest.consistency import inconsistencies
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem, from_validation
+from job.manifest.problem import SECRET_NAME, Problem, from_validation
 
 
 def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobConfig:
@@ -77,6 +77,8 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 def _json_hint(error: json.JSONDecodeError) -> str:
     lines = error.doc.splitlines()
     line = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else ""
+    if SECRET_NAME.search(line):
+        return "Mend this line; credentials are never in a manifest."
     return f"Mend this line: {line[:100]}" if line else "The text ends too early."
 
 
@@ -126,7 +128,8 @@ def _defaults() -> dict[str, Any]:
 def _index(node: Any, part: str, override: str) -> int:
     if isinstance(node, list) and part.isascii() and part.isdecimal() and int(part) < len(node):
         return int(part)
+    path = override.partition("=")[0]  # there may be a secret in the value
     raise ManifestError(
-        f"--set {override}: there is no {part!r} to set.",
+        f"--set {path}: there is no {part!r} to set.",
         hint="A path may go through objects by name and through lists by number, from 0.",
     )

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions as boto
-from boto3.s3.transfer import create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
 
 from job.errors import InputError, StorageError
 from job.store.digests import Claim, claims, digests, sha256_of
 from job.store.found import Downloaded, Item
-from job.store.s3 import MISSING, PART_BYTES, TRANSFER, Store, code_of, in_words
+from job.store.s3 import MISSING, PART_BYTES, Store, code_of, in_words
 from job.store.uri import Place
 
 # A download that is not what the store says it is, is done again so often.
@@ -97,11 +96,12 @@ def read(store: Store, place: Place, most: int, doing: str) -> bytes | None:
     raise AssertionError("the last time returns or raises")
 
 
-def download(store: Store, item: Item, target: Path, advance: Advance) -> Downloaded:
+def download(store: Store, transfer: Any, item: Item, target: Path, advance: Advance) -> Downloaded:
     """Download an object in parallel ranges, and compare it with what the store says of it.
 
     Args:
         store: The store.
+        transfer: The store's, see ``Store.transfer``.
         item: The object; if it is another one by now, that is refused.
         target: The file to write.
         advance: Is told how many more bytes are here.
@@ -122,27 +122,31 @@ def download(store: Store, item: Item, target: Path, advance: Advance) -> Downlo
                     where=str(item.place),
                     hint="Run the job again when nobody writes there.",
                 )
-            _transfer(store, item, target, advance)
+            known = _Known(item, advance)
+            damage = _transfer(store, transfer, known, target)
             claim, part_bytes = _best_claim(store, item, head)
-        sha256, digest = digests(target, claim, part_bytes)
-        if target.stat().st_size == item.bytes and (claim is None or digest == claim.digest):
-            how = claim.algorithm if claim else "its size alone: the store keeps no checksum"
-            return Downloaded(target, item.bytes, sha256, f"verified by {how}")
-        if claim is not None and not claim.certain and sha256 in seen:
-            # Twice the same content: this store's ETags are no MD5.
-            how = "by a second download: the store's ETag is no MD5, and it keeps no checksum"
-            return Downloaded(target, item.bytes, sha256, f"verified {how}")
-        if sha256 in seen:
+        if not damage:
+            sha256, digest = digests(target, claim, part_bytes)
+            if target.stat().st_size == item.bytes and (claim is None or digest == claim.digest):
+                how = claim.algorithm if claim else "its size alone: the store keeps no checksum"
+                return Downloaded(target, item.bytes, sha256, f"verified by {how}")
+            if claim is not None and not claim.certain and sha256 in seen:
+                # Twice the same content: this store's ETags are no MD5.
+                how = "by a second download: the store's ETag is no MD5, and it keeps no checksum"
+                return Downloaded(target, item.bytes, sha256, f"verified {how}")
+            damage = sha256
+        if damage in seen:
             raise InputError(
                 "The object is damaged in the store: its content does not have the checksum that "
                 "the store keeps of it.",
                 where=str(item.place),
                 hint="Upload it again.",
             )
-        seen.append(sha256)
-        target.unlink()
-        advance(-item.bytes)
-        store.count("GetObject")
+        seen.append(damage)
+        target.unlink(missing_ok=True)
+        advance(-known.done)
+        if len(seen) < DOWNLOADS:
+            store.count("GetObject")
     raise StorageError(
         f"The object was damaged on the way, {DOWNLOADS} times.",
         where=str(item.place),
@@ -186,44 +190,35 @@ class _Known(BaseSubscriber):  # type: ignore[misc]  # it has no types
     """Tells the transfer what is known already, and hears how far it is."""
 
     def __init__(self, item: Item, advance: Advance) -> None:
-        self._item = item
+        self.item = item
+        self.done = 0
         self._advance = advance
         self._lock = threading.Lock()
 
     def on_queued(self, future: Any, **_: object) -> None:
-        future.meta.provide_transfer_size(self._item.bytes)
-        future.meta.provide_object_etag(self._item.etag)
+        future.meta.provide_transfer_size(self.item.bytes)
+        future.meta.provide_object_etag(self.item.etag)
 
     def on_progress(self, future: Any, bytes_transferred: int, **_: object) -> None:  # noqa: ARG002 - called by name
         with self._lock:
+            self.done += bytes_transferred
             self._advance(bytes_transferred)
 
 
-def _transfer(store: Store, item: Item, target: Path, advance: Advance) -> None:
-    asked = -(-item.bytes // PART_BYTES) if item.bytes >= PART_BYTES else 1
-    sent = 0
-    lock = threading.Lock()
-
-    def count(**_: object) -> None:
-        nonlocal sent
-        with lock:
-            sent += 1
-
-    name = "before-call.s3.GetObject"
-    store.client.meta.events.register(name, count)
+def _transfer(store: Store, transfer: Any, known: _Known, target: Path) -> str:
+    """What is wrong with what came, in words; empty where botocore finds nothing."""
+    place, size = known.item.place, known.item.bytes
+    ranges = max(1, -(-size // PART_BYTES))
+    before = store.asked[place.path]
     try:
-        with create_transfer_manager(store.client, TRANSFER) as manager:
-            manager.download(
-                item.place.host,
-                item.place.path,
-                str(target),
-                subscribers=[_Known(item, advance)],
-            ).result()
+        transfer.download(place.host, place.path, str(target), subscribers=[known]).result()
+    except boto.FlexibleChecksumError as error:
+        return str(error)
     finally:
-        store.client.meta.events.unregister(name, count)
         # The transfer asks again where an answer breaks off.
-        for _ in range(sent - asked):
+        for _ in range(store.asked[place.path] - before - ranges):
             store.count("GetObject")
+    return ""
 
 
 def _at(place: Place, key: str) -> Place:

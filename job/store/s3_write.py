@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions as boto
-from boto3.s3.transfer import create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import ChunksizeAdjuster
 
 from job.errors import StorageError
 from job.store.digests import claims, matches, sha256_of
-from job.store.s3 import PART_BYTES, TAKEN, TRANSFER, Store, code_of, in_words
+from job.store.s3 import PART_BYTES, TAKEN, Store, code_of, in_words
 from job.store.s3_read import listing, look_at
 from job.store.uri import Place
 
@@ -89,8 +88,9 @@ def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
                     raise
             if _arrived(store, it, sha256):
                 return
-        store.count("PutObject")
         advance(-it.path.stat().st_size)
+        if left:
+            store.count("PutObject")
     raise StorageError(
         f"The object is not what was sent, {UPLOADS} times.",
         where=str(it.place),
@@ -109,8 +109,8 @@ class _Told(BaseSubscriber):  # type: ignore[misc]  # it has no types
 
 
 def _transfer(store: Store, it: Upload, sha256: str, advance: Callable[[int], None]) -> None:
-    with create_transfer_manager(store.client, TRANSFER) as manager:
-        manager.upload(
+    with store.transfer() as transfer:
+        transfer.upload(
             str(it.path),
             it.place.host,
             it.place.path,
@@ -220,7 +220,7 @@ def remove(store: Store, place: Place) -> None:
 
 
 def remove_all(store: Store, prefix: Place) -> None:
-    """Remove every object whose key begins with the place's, and give up uploads to there.
+    """Remove every object whose key begins with the place's.
 
     Raises:
         InputError: Where the store refuses it.
@@ -231,8 +231,8 @@ def remove_all(store: Store, prefix: Place) -> None:
             store.client.delete_object(Bucket=prefix.host, Key=it["Key"])
 
 
-def give_up_uploads(store: Store, prefix: Place) -> None:
-    """Give up all uploads in parts, whosoever, that were begun to keys that begin so.
+def give_up_uploads(store: Store, prefix: Place, which: Callable[[str], bool]) -> None:
+    """Give up the uploads in parts that were begun to keys that begin so, and are of ``which``.
 
     Raises:
         InputError: Where the store refuses it.
@@ -244,7 +244,7 @@ def give_up_uploads(store: Store, prefix: Place) -> None:
         )
         for page in pages:
             for it in page.get("Uploads", []):
-                if not it["Key"].startswith(prefix.path):
+                if not it["Key"].startswith(prefix.path) or not which(it["Key"]):
                     continue
                 try:
                     store.client.abort_multipart_upload(

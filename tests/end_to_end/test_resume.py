@@ -123,7 +123,7 @@ def run(
         kept=str(folder / "kept"),
         save_every_s=save_every_s,
         manifest=manifest,
-        dataset=manifest["dataset"]["uri"],
+        datasets=[manifest["dataset"]["uri"]],
     )
     ran = Ran(task)
     disturbed = 0.0
