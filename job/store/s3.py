@@ -41,6 +41,9 @@ TRANSFER = TransferConfig(
     multipart_threshold=PART_BYTES,
     multipart_chunksize=PART_BYTES,
     max_concurrency=THREADS,
+    # What waits to be written is in memory.
+    io_chunksize=MIB,
+    max_io_queue=32,
     preferred_transfer_client="classic",  # the other one has neither these retries nor limits
 )
 
