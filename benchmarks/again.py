@@ -11,28 +11,19 @@ than once for each object whether it is there, or to change anything.
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from buckets import ROOT, contents, environment, running_store, upload_quickstart, write_manifest
+from processes import Run, run
 
 from tests.faults import Call, Faults
 
 MAX_S = 1.5
 INPUTS = 2
 PREFIX = "again"
-
-
-def seconds(command: Sequence[str | Path], variables: dict[str, str]) -> float:
-    """Wall time of a whole process."""
-    started = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
 
 
 def kind(call: Call) -> str:
@@ -60,26 +51,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         with running_store(folder) as store, Faults(store.url()) as proxy:
             upload_quickstart(store)
             manifest = write_manifest(folder / "manifest.json", PREFIX)
-            command: list[str | Path] = [sys.executable, "-m", "job", "run", manifest]
-            seconds(command, environment(store, folder))
+            os.environ |= environment(store, folder)
+            run([sys.executable, "-m", "job", "run", manifest], ROOT)
             objects = len(contents(store, PREFIX)) + INPUTS
-            ours, imports = [], []
+            commands: dict[str, list[str | Path]] = {
+                "done already": [sys.executable, "-m", "job", "run", manifest],
+                "import boto3": [sys.executable, "-c", "import boto3"],
+            }
+            runs: dict[str, list[Run]] = {name: [] for name in commands}
             for _ in range(rounds):
-                ours.append(seconds(command, environment(store, folder)))
-                imports.append(seconds([sys.executable, "-c", "import boto3"], dict(os.environ)))
-            seconds(command, environment(store, folder, proxy.url))
+                for name, command in commands.items():
+                    runs[name].append(run(command, ROOT))
+            os.environ |= environment(store, folder, proxy.url)
+            run(commands["done already"], ROOT)
             asked = Counter(kind(call) for call in proxy.calls)
-    for title, figures in (("done already", ours), ("import boto3", imports)):
-        cells = " ".join(f"{it:.2f}" for it in figures)
-        print(f"{title:<14}{statistics.median(figures):.2f} s   of {cells}")
+    median_s = {name: statistics.median(it.wall_s for it in done) for name, done in runs.items()}
+    for name, done in runs.items():
+        cells = " ".join(f"{it.wall_s:.2f}" for it in done)
+        cpu_s = statistics.median(it.cpu_s for it in done)
+        print(f"{name:<14}{median_s[name]:.2f} s of {cells}; {cpu_s:.2f} s of CPU time")
     counted = ", ".join(f"{number} {method}" for method, number in sorted(asked.items()))
     print(f"requests for {objects} objects: {counted}")
-    sys.exit("\n".join(judge(statistics.median(ours), asked, objects)) or 0)
+    sys.exit("\n".join(judge(median_s["done already"], asked, objects)) or 0)
 
 
 if __name__ == "__main__":

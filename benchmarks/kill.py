@@ -206,6 +206,7 @@ class Outcome:
     steps: int
     steps_s: float
     more_s: float
+    stop_s: float
     identical: bool
     wrong: list[str]
 
@@ -252,7 +253,9 @@ def disturb(
     if steps_s > bench.save_every_s + ALLOWANCE_S:
         wrong.append("too much is done again")
     more_s = first.seconds + second.seconds - undisturbed.seconds
-    return Outcome(point, first.stage, had_result, steps, steps_s, more_s, identical, wrong)
+    return Outcome(
+        *(point, first.stage, had_result, steps, steps_s, more_s, first.stop_s, identical, wrong)
+    )
 
 
 def _again(first: Ran, second: Ran, undisturbed: Ran) -> tuple[int, float]:
@@ -312,7 +315,8 @@ def main() -> None:
     print(
         f"\nidentical {same}/{len(outcomes)}; at most {most:.2f} s of training done again, with a "
         f"save every {given.save_every:g} s; both runs take at most "
-        f"{max(it.more_s for it in outcomes):.1f} s more than an undisturbed one"
+        f"{max(it.more_s for it in outcomes):.1f} s more than an undisturbed one, and the "
+        f"first ends within {max(it.stop_s for it in outcomes):.1f} s of the signal"
     )
     failed = [it for it in outcomes if it.wrong]
     sys.exit(f"{len(failed)} of {len(outcomes)} points failed." if failed else 0)
