@@ -23,7 +23,13 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from s3transfer.exceptions import RetriesExceededError as PartRetriesExceededError
 
-from job.errors import InputError, ParedownError, StorageError, from_os_error
+from job.errors import (
+    InputError,
+    InterruptedRunError,
+    ParedownError,
+    StorageError,
+    from_os_error,
+)
 from job.manifest.storage import StorageConfig
 from job.store.uri import Place
 
@@ -142,7 +148,12 @@ class Store:
 
 
 def _give_up(caught_exception: Exception | None, **_: object) -> None:
-    """Do not ask again what no time mends: botocore takes it for a connection that broke off."""
+    """Do not ask again what no time mends: botocore takes it for a connection that broke off, and
+    even a signal, whose handler raises while a request is on its way.
+    """
+    inner = caught_exception.kwargs.get("error") if isinstance(caught_exception, GONE) else None
+    if isinstance(inner, InterruptedRunError):
+        raise inner
     if isinstance(caught_exception, boto.SSLError) and any(
         it in str(caught_exception) for it in NEVER
     ):

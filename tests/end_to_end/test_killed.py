@@ -55,6 +55,7 @@ CASES = {
     "quantizing": Case(KILL, stage="quantize", resumed=frozenset({"baseline"})),
     "uploading": Case(KILL, ("PUT", "/out/prune.h5$", 1), resumed=frozenset({"baseline"})),
     "at the result": Case(KILL, ("PUT", "/result.json$", 1), resumed=frozenset({"baseline"})),
+    "told at once": Case(TERM, ("HEAD", "/model.h5$", 1)),
     "told in training": Case(TERM, SECOND_SAVE, resumed=frozenset({"baseline", "training"})),
     "told in quantize": Case(TERM, stage="quantize", resumed=frozenset({"baseline", "prune"})),
 }
