@@ -48,8 +48,7 @@ TRANSFER = TransferConfig(
     multipart_chunksize=PART_BYTES,
     max_concurrency=THREADS,
     # What waits to be written is in memory.
-    io_chunksize=MIB,
-    max_io_queue=32,
+    max_io_queue=128,
     preferred_transfer_client="classic",  # the other one has neither these retries nor limits
 )
 

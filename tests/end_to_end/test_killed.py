@@ -33,6 +33,7 @@ JOB: dict[str, Any] = {
     "quantize": [{"type": "dynamic_range"}],
     "resume": {"save_every_s": 0.5, "grace_s": GRACE_S},
 }
+FIRST_SAVE = ("PUT", r"/\.resume/.*/training-", 1)
 SECOND_SAVE = ("PUT", r"/\.resume/.*/training-", 2)
 
 
@@ -56,7 +57,7 @@ CASES = {
     "uploading": Case(KILL, ("PUT", "/out/prune.h5$", 1), resumed=frozenset({"baseline"})),
     "at the result": Case(KILL, ("PUT", "/result.json$", 1), resumed=frozenset({"baseline"})),
     "told at once": Case(TERM, ("HEAD", "/model.h5$", 1)),
-    "told in training": Case(TERM, SECOND_SAVE, resumed=frozenset({"baseline", "training"})),
+    "told in training": Case(TERM, FIRST_SAVE, resumed=frozenset({"baseline", "training"})),
     "told in quantize": Case(TERM, stage="quantize", resumed=frozenset({"baseline", "prune"})),
 }
 
@@ -219,7 +220,7 @@ def test_a_training_goes_on_where_it_was_saved(ended: dict[str, Ended]) -> None:
     for name in ("training", "told in training"):
         (state,) = (it for it in ended[name].kept if it.startswith("training-"))
         step = int(state.split("-")[1])
-        assert 0 < step < 1080
+        assert 0 < step <= 1080  # a fast machine may be at its end
         (told,) = [it for it in ended[name].told if "goes on from step" in it]
         assert f"step {step} of 1080" in told
 
