@@ -156,10 +156,10 @@ class _Run:
         output, kept = scratch / "output", scratch / "kept"
         with self._kept(begun.run_id, kept) as hear:
             work = self._transform(begun, fetched, scratch, hear)
-        result = self._assemble(begun, work)
-        local.write_json(output / MANIFEST_FILE, result.manifest)
-        local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
-        standing = self._publish(begun, output)
+            result = self._assemble(begun, work)
+            local.write_json(output / MANIFEST_FILE, result.manifest)
+            local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
+            standing = self._publish(begun, output)  # where that fails the work is kept
         self.destination.forget()
         theirs = earlier.parse(standing)
         assert theirs is not None  # it is ours, or was found to be as good

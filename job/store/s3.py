@@ -22,6 +22,7 @@ from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore import UNSIGNED
 from botocore.config import Config
 from s3transfer.exceptions import RetriesExceededError as PartRetriesExceededError
+from urllib3.exceptions import HTTPError
 
 from job.errors import (
     InputError,
@@ -75,6 +76,7 @@ TRANSFER_ERRORS = (S3UploadFailedError, RetriesExceededError, PartRetriesExceede
 GONE = (
     *(boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError),
     boto.FlexibleChecksumError,
+    HTTPError,  # botocore does not translate what breaks off in a refusal's words
 )
 # OpenSSL's words.
 UNTRUSTED, NO_TLS = "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"
@@ -100,25 +102,7 @@ class Store:
         self.warn = warn
         self._lock = threading.Lock()
         with in_words("Connecting", Place("s3", "")):
-            session = boto3.Session(profile_name=config.profile, region_name=config.region)
-            options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
-            self.client: Any = session.client(
-                "s3",
-                region_name=session.region_name or "us-east-1",
-                endpoint_url=config.endpoint_url,
-                verify=_ca_bundle(config.ca_bundle),
-                config=Config(
-                    retries=_retries(),
-                    connect_timeout=CONNECT_TIMEOUT_S,
-                    read_timeout=READ_TIMEOUT_S,
-                    max_pool_connections=2 * THREADS,
-                    s3={"addressing_style": config.addressing_style},
-                    request_checksum_calculation=config.checksums,
-                    response_checksum_validation="when_supported",
-                    tcp_keepalive=True,
-                    **options,
-                ),
-            )
+            self.client = _client(config)
         events = self.client.meta.events
         events.register("request-created.s3", self._count)
         events.register("before-parameter-build.s3.GetObject", self._note)
@@ -144,6 +128,34 @@ class Store:
             self.retries[operation] += 1
         if is_first:
             self.warn(f"The store failed or did not answer ({operation}); it is asked again.")
+
+
+def _client(config: StorageConfig) -> Any:
+    session = boto3.Session(profile_name=config.profile, region_name=config.region)
+    options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
+    try:
+        return session.client(
+            "s3",
+            region_name=session.region_name or "us-east-1",
+            endpoint_url=config.endpoint_url,
+            verify=_ca_bundle(config.ca_bundle),
+            config=Config(
+                retries=_retries(),
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                max_pool_connections=2 * THREADS,
+                s3={"addressing_style": config.addressing_style},
+                request_checksum_calculation=config.checksums,
+                response_checksum_validation="when_supported",
+                tcp_keepalive=True,
+                **options,
+            ),
+        )
+    except ValueError as error:  # botocore's word for an address that is none
+        raise InputError(
+            f"Connecting failed: {_line(error)}.",
+            hint="Check the store's address (AWS_ENDPOINT_URL_S3, or storage.endpoint_url).",
+        ) from None
 
 
 def _give_up(caught_exception: Exception | None, **_: object) -> None:
@@ -299,7 +311,7 @@ def _line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 
-BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, *TRANSFER_ERRORS)
+BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, HTTPError, *TRANSFER_ERRORS)
 # What botocore's errors mean, the first that fits.
 MEANINGS: tuple[tuple[Any, Callable[[Exception, str, Place], ParedownError]], ...] = (
     (boto.ClientError, refusal),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import botocore.exceptions as boto
+from s3transfer.exceptions import S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
 
 from job.errors import InputError, StorageError
@@ -118,11 +119,7 @@ def download(store: Store, transfer: Any, item: Item, target: Path, advance: Adv
         with in_words(doing, item.place):
             head = look_at(store, item.place)
             if head is None or head.get("ETag") != item.etag:
-                raise InputError(
-                    "The object was changed while the job ran.",
-                    where=str(item.place),
-                    hint="Run the job again when nobody writes there.",
-                )
+                raise _changed(item)
             known = _Known(item, advance)
             claim, part_bytes = _best_claim(store, item, head)
             digester = Digester(claim, part_bytes)
@@ -248,6 +245,8 @@ def _transfer(store: Store, transfer: Any, known: _Known, target: Path, digester
             transfer.download(place.host, place.path, to, subscribers=[known]).result()
     except boto.FlexibleChecksumError as error:
         return str(error)
+    except S3DownloadFailedError:  # it has another ETag by now
+        raise _changed(known.item) from None
     finally:
         # The transfer asks again where an answer breaks off.
         for _ in range(store.asked[place.path] - before - ranges):
@@ -255,6 +254,14 @@ def _transfer(store: Store, transfer: Any, known: _Known, target: Path, digester
     if size < PART_BYTES:
         digester.update(target.read_bytes())
     return ""
+
+
+def _changed(item: Item) -> InputError:
+    return InputError(
+        "The object was changed while the job ran.",
+        where=str(item.place),
+        hint="Run the job again when nobody writes there.",
+    )
 
 
 def _at(place: Place, key: str) -> Place:
