@@ -162,9 +162,10 @@ def _give_up(caught_exception: Exception | None, **_: object) -> None:
     """Do not ask again what no time mends: botocore takes it for a connection that broke off, and
     even a signal, whose handler raises while a request is on its way.
     """
-    inner = caught_exception.kwargs.get("error") if isinstance(caught_exception, GONE) else None
-    if isinstance(inner, InterruptedRunError):
-        raise inner
+    if isinstance(caught_exception, boto.HTTPClientError):
+        inner = caught_exception.kwargs.get("error")
+        if isinstance(inner, InterruptedRunError):
+            raise inner
     if isinstance(caught_exception, boto.SSLError) and any(
         it in str(caught_exception) for it in NEVER
     ):
