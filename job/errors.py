@@ -11,7 +11,7 @@ import re
 
 # A user and a password in an address, and what signs a URL.
 _SECRETS = (
-    (re.compile(r"(?<=://)[^/@\s]+@"), "***@"),
+    (re.compile(r"(?<=://)([^/@\s]+|[^/@\s:]+:(?!\d+/)[^@\s]+)@"), "***@"),
     (re.compile(r"((?i:signature|credential|token|sig|secret|password)=)[^&\s\"']+"), r"\1***"),
 )
 

@@ -13,6 +13,7 @@ from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
 from job.result import InputResult
 from job.store.found import Fetched, Found
+from job.store.room import refuse_full_disk, refuse_large
 from job.store.sources import source
 from job.store.stores import Stores
 from job.store.uri import Place, find_place
@@ -90,6 +91,12 @@ def fetch(
 ) -> dict[str, Fetched]:
     """Fetch inputs into a folder; what is on this machine is read where it is.
 
+    Args:
+        inputs: What was found, by name.
+        folder: Where they go; it is made.
+        stores: The run's stores.
+        journal: Is told how far it is.
+
     Raises:
         InputError: Where one is too large, or was changed meanwhile.
         StorageError: Where storage fails, or the disk is full.
@@ -97,8 +104,14 @@ def fetch(
     fetched: dict[str, Fetched] = {}
     if all(it.found.place.scheme == "file" for it in inputs.values()):
         return {name: _fetch(it, folder, stores, lambda _: None) for name, it in inputs.items()}
+    # The same one twice is fetched once.
+    asked = dict.fromkeys((it.found, it.storage) for it in inputs.values())
+    remote = {found: storage for found, storage in asked if found.place.scheme != "file"}
     with journal.stage("fetch") as stage:
-        total = sum(it.found.bytes for it in inputs.values())
+        for found, storage in remote.items():
+            refuse_large(found, storage.max_object_bytes)
+        refuse_full_disk(remote, folder.parent)
+        total = sum(found.bytes for found, _ in asked)
         done = 0
 
         def advance(more: int) -> None:
@@ -106,7 +119,7 @@ def fetch(
             done += more
             stage.advance(done, total)
 
-        here: dict[tuple[Found, StorageConfig], Fetched] = {}  # the same one twice is fetched once
+        here: dict[tuple[Found, StorageConfig], Fetched] = {}
         for name, it in inputs.items():
             key = (it.found, it.storage)
             if key not in here:

@@ -168,10 +168,10 @@ def _do(run: _Run, begun: _Begun, fetched: Mapping[str, Fetched], scratch: Path)
     output, kept = scratch / "output", scratch / "kept"
     with _kept(run, begun.run_id, kept) as hear:
         work = _transform(run, begun, fetched, scratch, hear)
-    result = _assemble(run, begun, work)
-    local.write_json(output / MANIFEST_FILE, result.manifest)
-    local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
-    standing = _publish(run, begun, output)
+        result = _assemble(run, begun, work)
+        local.write_json(output / MANIFEST_FILE, result.manifest)
+        local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
+        standing = _publish(run, begun, output)  # where that fails the work is kept
     run.destination.forget()
     theirs = earlier.parse(standing)
     assert theirs is not None  # it is ours, or was found to be as good

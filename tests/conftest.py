@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.certificates import Certificates, make_certificates
+from tests.identities import secrets_in
 from tests.required import lacking
 from tests.seaweed import Seaweed, unavailable
 
@@ -57,7 +58,17 @@ def paredown(*arguments: str | Path, **options: Any) -> Run:
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options
     )
-    return Run(done.returncode, done.stdout, done.stderr)
+    return heard(Run(done.returncode, done.stdout, done.stderr))
+
+
+# All that the runs of this session have said: there must be no secret in it.
+SAID: list[Run] = []
+
+
+def heard(run: Run) -> Run:
+    """Take note of what a run has said."""
+    SAID.append(run)
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -132,11 +143,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def seaweed(
     certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Seaweed]:
-    """A store with the buckets ``models`` and ``results``, for the whole session."""
+    """A store with the buckets ``models`` and ``results``, for the whole session.
+
+    At its end no run of the session may have said a secret, or left it in the store.
+    """
     if reason := unavailable():
         lacking("s3", reason)
     with Seaweed(tmp_path_factory.mktemp("seaweed"), certificates) as store:
         yield store
+        said = [text.encode() for run in SAID for text in (run.out, run.err)]
+        assert secrets_in([*said, *store.contents()]) == set()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 MODELS, RESULTS = "models", "results"
@@ -38,6 +39,13 @@ IDENTITIES: dict[str, tuple[str, str, list[str]]] = {
 # Keys of the right form that the store has never heard of, and a secret that is nobody's.
 STRANGER = ("PDXXU0G7OA3HI5KJ2RLZ", "xxL2kJ9hGf4DsA6pOiU1yTrE8wQzXcV3bN5mMnBv")
 WRONG_KEY = "zzT4rE8wQpL1kJ7hGf2DsA9oIuY5mNbV0cXzQwEr"
+
+
+def secrets_in(contents: Iterable[bytes]) -> set[str]:
+    """The keys of the tests, access keys too, that are anywhere in some contents."""
+    pairs = [*(it[:2] for it in IDENTITIES.values()), STRANGER]
+    keys = {key for pair in pairs for key in pair} | {WRONG_KEY}
+    return {key for content in contents for key in keys if key.encode() in content}
 
 
 def configuration() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Run, heard
 
 PAREDOWN = ROOT / ".venv" / "bin" / "paredown"
 CREDENTIALS = {
@@ -73,7 +73,7 @@ class Watched:
         """Wait for the end."""
         out, err = self.process.communicate()
         self._timer.cancel()
-        return Run(self.process.returncode, "".join(self.lines) + out, err)
+        return heard(Run(self.process.returncode, "".join(self.lines) + out, err))
 
 
 def children(parent: int) -> list[int]:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
@@ -191,6 +192,14 @@ class Seaweed:
                     )
                 )
         return sorted(found, key=lambda stored: stored.key)
+
+    def contents(self) -> Iterator[bytes]:
+        """Every object of every bucket, and what is written with it."""
+        client = self.client()
+        for bucket in client.list_buckets()["Buckets"]:
+            for stored in self.listing(bucket["Name"]):
+                yield repr(stored).encode()
+                yield client.get_object(Bucket=bucket["Name"], Key=stored.key)["Body"].read()
 
     def uploads(self, bucket: str, prefix: str = "") -> list[dict[str, Any]]:
         """The uploads in parts that are neither completed nor aborted."""

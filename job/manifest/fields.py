@@ -23,15 +23,16 @@ class Config(BaseModel):
 def _holds_no_secret(uri: str) -> str:
     """What a manifest says is written into the result, for all to read."""
     scheme, colon, rest = uri.partition("://")
+    host, _, path = rest.partition("/")
+    port = host.partition(":")[2]  # or a password, with a slash in it
     if colon and scheme.lower() != "s3":
-        host, _, path = rest.partition("/")
         query = path.partition("?")[2].lower()
-        if "@" in host or any(it in query for it in SECRETS):
+        if "@" in host or (port and not port.isdecimal()) or any(it in query for it in SECRETS):
             raise ValueError(
                 "this URI holds a user, a password or a signature; credentials are never in a "
                 "manifest: they come from the environment"
             )
-    elif colon and "@" in rest.partition("/")[0]:
+    elif colon and ("@" in host or port):
         raise ValueError("this names no bucket; credentials come from the environment")
     return uri
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-_SECRET_NAME = re.compile(r"access_?key|secret|password|passwd|token|credential", re.IGNORECASE)
+# What fields are called that hold a credential.
+SECRET_NAME = re.compile(r"access_?key|secret|password|passwd|token|credential", re.IGNORECASE)
 CREDENTIAL = (
     "credentials are never in a manifest, which is written into the results; give them in the "
     "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or name a profile in storage.profile"
@@ -96,7 +97,7 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
             text = "this field is required"
         case "extra_forbidden":
             name = str(error["loc"][-1])
-            if _SECRET_NAME.search(name):
+            if SECRET_NAME.search(name):
                 text = CREDENTIAL
             else:
                 text = "unknown field" + _suggestion(name, _fields_at(model, error["loc"][:-1]))

@@ -13,7 +13,7 @@ from job.manifest.checked import checked
 from job.manifest.consistency import inconsistencies
 from job.manifest.expand import batch_problems
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem, not_a_choice
+from job.manifest.problem import SECRET_NAME, Problem, not_a_choice
 
 KINDS = ("job", "batch")
 
@@ -87,6 +87,8 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 def _json_hint(error: json.JSONDecodeError) -> str:
     lines = error.doc.splitlines()
     line = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else ""
+    if SECRET_NAME.search(line):
+        return "Mend this line; credentials are never in a manifest."
     return f"Mend this line: {line[:100]}" if line else "The text ends too early."
 
 
@@ -143,7 +145,8 @@ def _defaults(document: dict[str, Any]) -> dict[str, Any]:
 def _index(node: Any, part: str, override: str) -> int:
     if isinstance(node, list) and part.isascii() and part.isdecimal() and int(part) < len(node):
         return int(part)
+    path = override.partition("=")[0]  # there may be a secret in the value
     raise ManifestError(
-        f"--set {override}: there is no {part!r} to set.",
+        f"--set {path}: there is no {part!r} to set.",
         hint="A path may go through objects by name and through lists by number, from 0.",
     )

@@ -47,7 +47,11 @@ class StorageConfig(Config):
             raise ValueError(
                 "this must be the address of a store: https://host or http://host:port"
             )
-        if parts.username is not None or parts.query:
+        try:
+            is_bare = parts.username is None and not parts.query and parts.port != 0
+        except ValueError:  # no port, but a password with a slash in it
+            is_bare = False
+        if not is_bare:
             raise ValueError("an address holds no credentials; give them in the environment")
         return value
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import ssl
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
+from urllib3.exceptions import HTTPError, SSLError
 
 from job.errors import InputError, StorageError, from_os_error
 from job.manifest.storage import StorageConfig
@@ -25,15 +26,11 @@ TRIES = 8
 PAUSE_S = 0.5
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
 CHUNK = 1 << 20
-RESERVE_BYTES = 64 << 20
+REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "paredown"}
-RETRIES = urllib3.Retry(
-    total=TRIES,
-    backoff_factor=PAUSE_S,
-    status_forcelist=(429, 500, 502, 503, 504),
-    raise_on_status=False,
-    redirect=5,
-)
+REASONS = {401: "access denied", 403: "access denied", 404: "there is no such file"}
+
+T = TypeVar("T")
 
 
 def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
@@ -52,16 +49,18 @@ def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) 
 
 
 def _find(place: Place, stores: Stores, config: StorageConfig, doing: str) -> Found:
-    with _answer("HEAD", place, config, doing, {}) as answer:
-        _count(stores, answer)
-        length = answer.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            raise InputError(
-                f"{doing} failed: the server does not say how large the file is.",
-                where=str(place),
-                hint="Download it, and give its path.",
-            )
-        return Found(place, (Item(place.name or "file", place, int(length), _etag(answer)),))
+    def look() -> tuple[str, str | None]:
+        with _answer("HEAD", place, config, doing) as answer:
+            return answer.headers.get("Content-Length", ""), _etag(answer)
+
+    length, etag = _persist(look, place, doing, lambda: stores.others.update(["HEAD"]))
+    if not length.isdecimal():
+        raise InputError(
+            f"{doing} failed: the server does not say how large the file is.",
+            where=str(place),
+            hint="Download it, and give its path.",
+        )
+    return Found(place, (Item(place.name or "file", place, int(length), etag),))
 
 
 def fetch(
@@ -70,56 +69,51 @@ def fetch(
     """Download the file; where the answer breaks off, the rest is asked for.
 
     Raises:
-        InputError: Where it is too large, or was changed meanwhile.
-        StorageError: Where the server fails, or there is no room on the disk.
+        InputError: Where it was changed meanwhile.
+        StorageError: Where the server fails, or the disk is full.
     """
     (item,) = found.items
     doing = "Downloading"
-    if item.bytes > config.max_object_bytes:
-        raise InputError(
-            f"The file has {item.bytes:,} bytes, more than storage.max_object_bytes.",
-            where=str(found.place),
-            hint="Check that it is the right one; if it is, raise max_object_bytes.",
-        )
-    if item.bytes + RESERVE_BYTES > shutil.disk_usage(folder).free:
-        raise StorageError(
-            f"There is no room for the download of {item.bytes:,} bytes.",
-            where=str(folder),
-            hint="Free some space, or point TMPDIR at a larger disk.",
-        )
     target = folder / "".join(it if it.isalnum() or it in "._-" else "_" for it in item.name)[-100:]
     digest = hashlib.sha256()
-    done = 0
+
+    def get_the_rest() -> None:
+        for chunk in _rest(item, file.tell(), config, doing):
+            file.write(chunk)
+            digest.update(chunk)
+            advance(len(chunk))
+
     try:
         with target.open("wb") as file:
-            for left in reversed(range(TRIES)):
-                try:
-                    for chunk in _rest(item, done, config, doing):
-                        file.write(chunk)
-                        digest.update(chunk)
-                        done += len(chunk)
-                        advance(len(chunk))
-                    break
-                except (urllib3.exceptions.HTTPError, OSError) as error:
-                    if isinstance(error, OSError) and error.errno is not None and not left:
-                        raise
-                    if not left or item.etag is None:
-                        raise StorageError(
-                            f"{doing} failed: the answer broke off after {done:,} bytes.",
-                            where=str(found.place),
-                            hint="Check the network, and run again.",
-                        ) from None
-                    stores.others["GET"] += 1
+            _persist(get_the_rest, item.place, doing, lambda: stores.others.update(["GET"]))
     except OSError as error:
         raise from_os_error(error, doing, writing=True, place=target) from None
-    if done != item.bytes:
-        raise StorageError(
-            f"{doing} failed: {done:,} bytes came, not {item.bytes:,}.",
-            where=str(found.place),
-            hint="Run again when nobody writes there.",
-        )
     how = "verified by its size alone: pin its sha256 in the manifest"
-    return Fetched({item.name: target}, (done, digest.hexdigest()), how, found.mark)
+    return Fetched({item.name: target}, (item.bytes, digest.hexdigest()), how, found.mark)
+
+
+def _rest(item: Item, done: int, config: StorageConfig, doing: str) -> Iterator[bytes]:
+    """What comes after so many bytes. Raises urllib3's HTTPError where it breaks off."""
+    asked = {"Range": f"bytes={done}-", "If-Range": item.etag or ""} if done else {}
+    if done == item.bytes:
+        return
+    with _answer("GET", item.place, config, doing, asked) as answer:
+        length = answer.headers.get("Content-Length", "")
+        if (
+            _etag(answer) != item.etag
+            or length not in ("", str(item.bytes - done))
+            or (done and (item.etag is None or answer.status != 206))
+        ):
+            raise InputError(
+                "The file was changed while the job ran, or the server can't send a part of it.",
+                where=str(item.place),
+                hint="Run the job again, or download the file and give its path.",
+            )
+        for chunk in answer.stream(CHUNK):
+            done += len(chunk)
+            yield chunk
+    if done != item.bytes:
+        raise HTTPError(f"{done:,} bytes came, not {item.bytes:,}")
 
 
 def read(place: Place, config: StorageConfig, most: int, doing: str) -> bytes:
@@ -129,58 +123,68 @@ def read(place: Place, config: StorageConfig, most: int, doing: str) -> bytes:
         InputError: Where there is none, or it has more than ``most`` bytes.
         StorageError: Where the server fails.
     """
-    with _answer("GET", place, config, doing, {}) as answer:
-        content: bytes = answer.read(most + 1)
+
+    def get() -> bytes:
+        with _answer("GET", place, config, doing) as answer:
+            return b"".join(_limited(answer, most))
+
+    content = _persist(get, place, doing, lambda: None)
     if len(content) > most:
         raise InputError(f"{doing} failed: it has more than {most:,} bytes.", where=str(place))
     return content
 
 
-def _rest(item: Item, done: int, config: StorageConfig, doing: str) -> Iterator[bytes]:
-    asked = {"Range": f"bytes={done}-", "If-Range": item.etag} if done and item.etag else {}
-    with _answer("GET", item.place, config, doing, asked) as answer:
-        if _etag(answer) != item.etag or (done and answer.status != 206):
-            raise InputError(
-                "The file was changed while the job ran, or the server can't send a part of it.",
-                where=str(item.place),
-                hint="Run the job again, or download the file and give its path.",
-            )
-        yield from answer.stream(CHUNK)
+def _limited(answer: Any, most: int) -> Iterator[bytes]:
+    done = 0
+    while done <= most and (chunk := answer.read(CHUNK)):
+        done += len(chunk)
+        yield chunk
+
+
+def _persist(ask: Callable[[], T], place: Place, doing: str, count: Callable[[], None]) -> T:
+    """Ask, and where the server fails or is not there, again."""
+    for again in range(TRIES):
+        try:
+            return ask()
+        except HTTPError as error:
+            reason = getattr(error, "reason", None) or error
+            if isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason):
+                raise InputError(
+                    f"{doing} failed: the server's certificate is not trusted.",
+                    where=str(place),
+                    hint="Set AWS_CA_BUNDLE, SSL_CERT_FILE or storage.ca_bundle to the PEM file of "
+                    "its authority.",
+                ) from None
+        if again < TRIES - 1:
+            count()
+            time.sleep(PAUSE_S * 2**again)
+    raise StorageError(
+        f"{doing} failed after all retries: {reason}.",
+        where=str(place),
+        hint="Check the address and the network, and run again.",
+    )
 
 
 @contextmanager
 def _answer(
-    method: str, place: Place, config: StorageConfig, doing: str, headers: dict[str, str]
+    method: str,
+    place: Place,
+    config: StorageConfig,
+    doing: str,
+    headers: dict[str, str] | None = None,
 ) -> Iterator[Any]:
     """The server's answer, where it is one of success."""
-    try:
-        answer: Any = _pool(config).request(
+    with _pool(config) as pool:
+        answer: Any = pool.request(
             method,
             str(place),
-            headers=HEADERS | headers,
-            retries=RETRIES,
+            headers=HEADERS | (headers or {}),
+            retries=REDIRECTS,
             timeout=TIMEOUT,
             preload_content=False,
         )
-    except urllib3.exceptions.MaxRetryError as error:
-        if isinstance(error.reason, urllib3.exceptions.SSLError):
-            raise InputError(
-                f"{doing} failed: the server's certificate is not trusted.",
-                where=str(place),
-                hint="Set AWS_CA_BUNDLE, SSL_CERT_FILE or storage.ca_bundle to its authority's "
-                "PEM file.",
-            ) from None
-        raise StorageError(
-            f"{doing} failed after all retries: {error.reason}.",
-            where=str(place),
-            hint="Check the address and the network, and run again.",
-        ) from None
-    try:
         _refuse(answer, place, doing)
         yield answer
-    finally:
-        answer.drain_conn() if method == "HEAD" else answer.close()
-        answer.release_conn()
 
 
 def _refuse(answer: Any, place: Place, doing: str) -> None:
@@ -191,24 +195,24 @@ def _refuse(answer: Any, place: Place, doing: str) -> None:
             where=str(place),
             hint="Download the file, and give its path.",
         )
-    if answer.status in (200, 206):
-        return
     if answer.status == 429 or answer.status >= 500:
-        raise StorageError(
-            f"{doing} failed after all retries: the server answers {answer.status}.",
+        raise HTTPError(f"the server answers {answer.status}")
+    if answer.status not in (200, 206):
+        reason = REASONS.get(answer.status, "the server refuses")
+        raise InputError(
+            f"{doing} failed: {reason} ({answer.status}).",
             where=str(place),
-            hint="Run again later.",
+            hint="Check the address. Files behind a login can be downloaded first.",
         )
-    reasons = {401: "access denied", 403: "access denied", 404: "there is no such file"}
-    raise InputError(
-        f"{doing} failed: {reasons.get(answer.status, 'the server refuses')} ({answer.status}).",
-        where=str(place),
-        hint="Check the address. Files behind a login can be downloaded first.",
-    )
 
 
-def _pool(config: StorageConfig) -> urllib3.PoolManager:
-    context = ssl.create_default_context(cafile=config.ca_bundle or os.environ.get("AWS_CA_BUNDLE"))
+def _pool(config: StorageConfig) -> Any:
+    trusted = config.ca_bundle or os.environ.get("AWS_CA_BUNDLE")
+    try:
+        context = ssl.create_default_context(cafile=trusted)
+    except OSError as error:
+        doing = "Reading the certificates"
+        raise from_os_error(error, doing, writing=False, place=trusted) from None
     proxy = urllib.request.getproxies().get("https")
     if proxy:
         return urllib3.ProxyManager(proxy, ssl_context=context)
@@ -219,9 +223,3 @@ def _etag(answer: Any) -> str | None:
     """A strong ETag; a weak one does not promise the same bytes."""
     etag: str | None = answer.headers.get("ETag")
     return None if etag is None or etag.startswith("W/") else etag
-
-
-def _count(stores: Stores, answer: Any) -> None:
-    again = len([it for it in answer.retries.history if it.status is None or it.status >= 400])
-    if again:
-        stores.others[str(answer.retries.history[0].method)] += again

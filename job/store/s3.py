@@ -8,6 +8,7 @@ time is counted and said.
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,19 @@ from typing import Any
 import boto3
 import botocore.exceptions as boto
 from boto3.exceptions import RetriesExceededError, S3UploadFailedError
-from boto3.s3.transfer import TransferConfig
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore import UNSIGNED
 from botocore.config import Config
 from s3transfer.exceptions import RetriesExceededError as PartRetriesExceededError
+from urllib3.exceptions import HTTPError
 
-from job.errors import InputError, ParedownError, StorageError, from_os_error
+from job.errors import (
+    InputError,
+    InterruptedRunError,
+    ParedownError,
+    StorageError,
+    from_os_error,
+)
 from job.manifest.storage import StorageConfig
 from job.store.uri import Place
 
@@ -40,6 +48,8 @@ TRANSFER = TransferConfig(
     multipart_threshold=PART_BYTES,
     multipart_chunksize=PART_BYTES,
     max_concurrency=THREADS,
+    # What waits to be written is in memory.
+    max_io_queue=128,
     preferred_transfer_client="classic",  # the other one has neither these retries nor limits
 )
 
@@ -66,7 +76,11 @@ TRANSFER_ERRORS = (S3UploadFailedError, RetriesExceededError, PartRetriesExceede
 GONE = (
     *(boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError),
     boto.FlexibleChecksumError,
+    HTTPError,  # botocore does not translate what breaks off in a refusal's words
 )
+# OpenSSL's words.
+UNTRUSTED, NO_TLS = "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"
+NEVER = (UNTRUSTED, NO_TLS)
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "NotFound", "NoSuchUpload")
 TAKEN = ("412", "PreconditionFailed", "ConditionalRequestConflict", "409")
 
@@ -83,39 +97,79 @@ class Store:
         self.config = config
         self.retries: Counter[str] = Counter()
         """By operation, the requests that were sent again."""
+        self.asked: Counter[str] = Counter()
+        """By key, how often an object, or a range of it, was asked for."""
         self.warn = warn
+        self._lock = threading.Lock()
         with in_words("Connecting", Place("s3", "")):
-            session = boto3.Session(profile_name=config.profile, region_name=config.region)
-            options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
-            self.client: Any = session.client(
-                "s3",
-                region_name=session.region_name or "us-east-1",
-                endpoint_url=config.endpoint_url,
-                verify=_ca_bundle(config.ca_bundle),
-                config=Config(
-                    retries=_retries(),
-                    connect_timeout=CONNECT_TIMEOUT_S,
-                    read_timeout=READ_TIMEOUT_S,
-                    max_pool_connections=2 * THREADS,
-                    s3={"addressing_style": config.addressing_style},
-                    request_checksum_calculation=config.checksums,
-                    response_checksum_validation=config.checksums,
-                    tcp_keepalive=True,
-                    **options,
-                ),
-            )
-        self.client.meta.events.register("request-created.s3", self._count)
+            self.client = _client(config)
+        events = self.client.meta.events
+        events.register("request-created.s3", self._count)
+        events.register("before-parameter-build.s3.GetObject", self._note)
+        events.register_first("needs-retry.s3", _give_up)
+
+    def transfer(self) -> Any:
+        """What moves files, in parallel parts; a context, which ends what moves still."""
+        return create_transfer_manager(self.client, TRANSFER)
 
     def _count(self, request: Any, operation_name: str, **_: object) -> None:
         attempt = request.context.get("retries", {}).get("attempt", 1)
         if attempt > 1:
             self.count(operation_name)
 
+    def _note(self, params: Any, **_: object) -> None:
+        with self._lock:
+            self.asked[params["Key"]] += 1
+
     def count(self, operation: str) -> None:
         """Count a request that is sent again; the first is told of."""
-        if not self.retries:
+        with self._lock:
+            is_first = not self.retries
+            self.retries[operation] += 1
+        if is_first:
             self.warn(f"The store failed or did not answer ({operation}); it is asked again.")
-        self.retries[operation] += 1
+
+
+def _client(config: StorageConfig) -> Any:
+    session = boto3.Session(profile_name=config.profile, region_name=config.region)
+    options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
+    try:
+        return session.client(
+            "s3",
+            region_name=session.region_name or "us-east-1",
+            endpoint_url=config.endpoint_url,
+            verify=_ca_bundle(config.ca_bundle),
+            config=Config(
+                retries=_retries(),
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                max_pool_connections=2 * THREADS,
+                s3={"addressing_style": config.addressing_style},
+                request_checksum_calculation=config.checksums,
+                response_checksum_validation="when_supported",
+                tcp_keepalive=True,
+                **options,
+            ),
+        )
+    except ValueError as error:  # botocore's word for an address that is none
+        raise InputError(
+            f"Connecting failed: {_line(error)}.",
+            hint="Check the store's address (AWS_ENDPOINT_URL_S3, or storage.endpoint_url).",
+        ) from None
+
+
+def _give_up(caught_exception: Exception | None, **_: object) -> None:
+    """Do not ask again what no time mends: botocore takes it for a connection that broke off, and
+    even a signal, whose handler raises while a request is on its way.
+    """
+    if isinstance(caught_exception, boto.HTTPClientError):
+        inner = caught_exception.kwargs.get("error")
+        if isinstance(inner, InterruptedRunError):
+            raise inner
+    if isinstance(caught_exception, boto.SSLError) and any(
+        it in str(caught_exception) for it in NEVER
+    ):
+        raise caught_exception
 
 
 def _retries() -> dict[str, Any]:
@@ -198,7 +252,7 @@ def refusal(error: Any, doing: str, place: Place) -> ParedownError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     message = error.response.get("Error", {}).get("Message", "")
     said = f"{error.operation_name}: {code}" + (f", {message}" if message else "")
-    if code == "NoSuchBucket":
+    if code == "NoSuchBucket" or (code in MISSING and error.operation_name == "HeadBucket"):
         return InputError(
             f"{doing} failed: there is no bucket {place.host} ({error.operation_name}).",
             where=str(place),
@@ -231,13 +285,13 @@ def refusal(error: Any, doing: str, place: Place) -> ParedownError:
 
 def _tls(error: Exception, doing: str, place: Place) -> ParedownError:
     """A bad certificate; or a connection that broke off, which is told as a TLS error, too."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if UNTRUSTED in str(error):
         return InputError(
             f"{doing} failed: the store's certificate is not trusted ({_line(error)}).",
             where=str(place),
             hint="Set AWS_CA_BUNDLE, or storage.ca_bundle, to the PEM file of its authority.",
         )
-    if "WRONG_VERSION_NUMBER" in str(error):
+    if NO_TLS in str(error):
         return InputError(
             f"{doing} failed: the store does not speak https at this address.",
             where=str(place),
@@ -258,7 +312,7 @@ def _line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 
-BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, *TRANSFER_ERRORS)
+BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, HTTPError, *TRANSFER_ERRORS)
 # What botocore's errors mean, the first that fits.
 MEANINGS: tuple[tuple[Any, Callable[[Exception, str, Place], ParedownError]], ...] = (
     (boto.ClientError, refusal),

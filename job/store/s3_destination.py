@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.errors import InputError, ManifestError, StorageError
+from job.errors import InputError, ManifestError, ParedownError, StorageError
 from job.store import kept, s3_read, s3_write
 from job.store.destination import RESUME, RUN_ID_KEY, Publication
 from job.store.s3 import THREADS, Store, in_words
@@ -54,7 +54,7 @@ class S3Destination:
 
     def prepare(self, run_id: str, protected: Collection[str]) -> None:
         """Whether writing is allowed is found out by writing that the run has begun."""
-        foreign = [name for name in protected if self._is_foreign(name)] if protected else []
+        foreign = self._foreign(protected) if protected else []
         if foreign:
             raise ManifestError(
                 f"The destination holds files that would be overwritten: {', '.join(foreign)}.",
@@ -64,21 +64,26 @@ class S3Destination:
         begun = json.dumps({"run_id": run_id}).encode()
         s3_write.put(self.store, self._kept(run_id).child(BEGUN), begun, {RUN_ID_KEY: run_id})
 
-    def _is_foreign(self, name: str) -> bool:
-        if name not in self._names():
-            return False
-        place = self.place.child(name)
-        with in_words("Preparing the destination", place):
-            head = s3_read.look_at(self.store, place)
-        return head is not None and RUN_ID_KEY not in head.get("Metadata", {})
+    def _foreign(self, names: Collection[str]) -> list[str]:
+        """Those of the names that objects have which no run has written."""
+        doing = "Preparing the destination"
+        there = {it.name for it in s3_read.look_into(self.store, self._prefix(), doing)}
+        return [name for name in names if name in there and not self._is_ours(name)]
 
-    def _names(self) -> set[str]:
-        return {it.name for it in s3_read.look_into(self.store, self._prefix(), "Preparing")}
+    def _is_ours(self, name: str) -> bool:
+        """Whether a run has written the object, or there is none."""
+        place = self.place.child(name)
+        with in_words("Looking at the destination", place):
+            head = s3_read.look_at(self.store, place)
+        return head is None or RUN_ID_KEY in head.get("Metadata", {})
 
     def publish(self, it: Publication, advance: Callable[[int], None]) -> bytes:
         """Objects that are there already, whole, are not written again."""
         place, content = self.place.child(it.last), (it.folder / it.last).read_bytes()
-        if it.replaced:
+        standing = self.read(it.last)
+        if standing is not None:
+            if it.stands(standing):
+                return standing
             for name in [it.last, *it.replaced]:
                 s3_write.remove(self.store, self.place.child(name))
         replaces = None
@@ -127,9 +132,10 @@ class S3Destination:
             item = s3_read.look(self.store, there.child(name), doing)
             if item is None:
                 raise InputError("It is not there.", where=name)
-            s3_read.download(self.store, item, target, lambda _: None)
+            s3_read.download(self.store, transfer, item, target, lambda _: None)
 
-        return kept.restore(index, folder, fetch)
+        with self.store.transfer() as transfer:
+            return kept.restore(index, folder, fetch)
 
     def keep(self, run_id: str, folder: Path) -> None:
         """New files first, then the index that names them, then what it names no more goes."""
@@ -153,17 +159,22 @@ class S3Destination:
     def forget(self) -> None:
         """Uploads first: what is kept shows that there may be some."""
         resume = Place("s3", f"{self.place.child(RESUME).path}/", self.place.host)
-        with in_words("Looking for what was kept", resume):
-            left_over = next(s3_read.listing(self.store, resume), None)
-        if left_over is None:
-            return
+        prefix = self._prefix()
+
+        def is_ours(key: str) -> bool:
+            name = key.removeprefix(prefix.path)
+            return key.startswith(resume.path) or ("/" not in name and self._is_ours(name))
+
         try:
-            s3_write.give_up_uploads(self.store, self._prefix())
-            s3_write.remove_all(self.store, resume)
-        except InputError as error:  # the results are there; this needs rights of its own
+            with in_words("Looking for what was kept", resume):
+                left_over = next(s3_read.listing(self.store, resume), None)
+            if left_over is not None:
+                s3_write.give_up_uploads(self.store, prefix, is_ours)
+                s3_write.remove_all(self.store, resume)
+        except ParedownError as error:  # the results are there, and that is what was asked for
             self.store.warn(
                 f"What was kept for resuming could not be removed from {resume}: {error.what} "
-                "Allow s3:DeleteObject, s3:ListBucketMultipartUploads and "
+                "It needs s3:ListBucket, s3:DeleteObject, s3:ListBucketMultipartUploads and "
                 "s3:AbortMultipartUpload there."
             )
 

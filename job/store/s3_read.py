@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import botocore.exceptions as boto
-from boto3.s3.transfer import create_transfer_manager
+from s3transfer.exceptions import S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
 
 from job.errors import InputError, StorageError
-from job.store.digests import Claim, claims, digests, sha256_of
+from job.store.digests import Claim, Digester, claims, sha256_of
 from job.store.found import Downloaded, Item
-from job.store.s3 import MISSING, PART_BYTES, TRANSFER, Store, code_of, in_words
+from job.store.s3 import MISSING, PART_BYTES, Store, code_of, in_words
 from job.store.uri import Place
 
 # A download that is not what the store says it is, is done again so often.
@@ -97,11 +98,12 @@ def read(store: Store, place: Place, most: int, doing: str) -> bytes | None:
     raise AssertionError("the last time returns or raises")
 
 
-def download(store: Store, item: Item, target: Path, advance: Advance) -> Downloaded:
+def download(store: Store, transfer: Any, item: Item, target: Path, advance: Advance) -> Downloaded:
     """Download an object in parallel ranges, and compare it with what the store says of it.
 
     Args:
         store: The store.
+        transfer: The store's, see ``Store.transfer``.
         item: The object; if it is another one by now, that is refused.
         target: The file to write.
         advance: Is told how many more bytes are here.
@@ -117,32 +119,33 @@ def download(store: Store, item: Item, target: Path, advance: Advance) -> Downlo
         with in_words(doing, item.place):
             head = look_at(store, item.place)
             if head is None or head.get("ETag") != item.etag:
-                raise InputError(
-                    "The object was changed while the job ran.",
-                    where=str(item.place),
-                    hint="Run the job again when nobody writes there.",
-                )
-            _transfer(store, item, target, advance)
+                raise _changed(item)
+            known = _Known(item, advance)
             claim, part_bytes = _best_claim(store, item, head)
-        sha256, digest = digests(target, claim, part_bytes)
-        if target.stat().st_size == item.bytes and (claim is None or digest == claim.digest):
-            how = claim.algorithm if claim else "its size alone: the store keeps no checksum"
-            return Downloaded(target, item.bytes, sha256, f"verified by {how}")
-        if claim is not None and not claim.certain and sha256 in seen:
-            # Twice the same content: this store's ETags are no MD5.
-            how = "by a second download: the store's ETag is no MD5, and it keeps no checksum"
-            return Downloaded(target, item.bytes, sha256, f"verified {how}")
-        if sha256 in seen:
+            digester = Digester(claim, part_bytes)
+            damage = _transfer(store, transfer, known, target, digester)
+        if not damage:
+            sha256, digest = digester.finish()
+            if target.stat().st_size == item.bytes and (claim is None or digest == claim.digest):
+                how = claim.algorithm if claim else "its size alone: the store keeps no checksum"
+                return Downloaded(target, item.bytes, sha256, f"verified by {how}")
+            if claim is not None and not claim.certain and sha256 in seen:
+                # Twice the same content: this store's ETags are no MD5.
+                how = "by a second download: the store's ETag is no MD5, and it keeps no checksum"
+                return Downloaded(target, item.bytes, sha256, f"verified {how}")
+            damage = sha256
+        if damage in seen:
             raise InputError(
                 "The object is damaged in the store: its content does not have the checksum that "
                 "the store keeps of it.",
                 where=str(item.place),
                 hint="Upload it again.",
             )
-        seen.append(sha256)
-        target.unlink()
-        advance(-item.bytes)
-        store.count("GetObject")
+        seen.append(damage)
+        target.unlink(missing_ok=True)
+        advance(-known.done)
+        if len(seen) < DOWNLOADS:
+            store.count("GetObject")
     raise StorageError(
         f"The object was damaged on the way, {DOWNLOADS} times.",
         where=str(item.place),
@@ -177,7 +180,9 @@ def _best_claim(store: Store, item: Item, head: dict[str, Any]) -> tuple[Claim |
         if claim.of_all:
             return claim, 0
         first = look_at(store, item.place, PartNumber=1)
-        if first is not None and first.get("PartsCount", claim.parts) == claim.parts:
+        if first is None or not first["ContentLength"]:
+            continue
+        if first.get("PartsCount", claim.parts) == claim.parts:
             return claim, int(first["ContentLength"])
     return None, 0
 
@@ -186,44 +191,77 @@ class _Known(BaseSubscriber):  # type: ignore[misc]  # it has no types
     """Tells the transfer what is known already, and hears how far it is."""
 
     def __init__(self, item: Item, advance: Advance) -> None:
-        self._item = item
+        self.item = item
+        self.done = 0
         self._advance = advance
         self._lock = threading.Lock()
 
     def on_queued(self, future: Any, **_: object) -> None:
-        future.meta.provide_transfer_size(self._item.bytes)
-        future.meta.provide_object_etag(self._item.etag)
+        future.meta.provide_transfer_size(self.item.bytes)
+        future.meta.provide_object_etag(self.item.etag)
 
     def on_progress(self, future: Any, bytes_transferred: int, **_: object) -> None:  # noqa: ARG002 - called by name
         with self._lock:
+            self.done += bytes_transferred
             self._advance(bytes_transferred)
 
 
-def _transfer(store: Store, item: Item, target: Path, advance: Advance) -> None:
-    asked = -(-item.bytes // PART_BYTES) if item.bytes >= PART_BYTES else 1
-    sent = 0
-    lock = threading.Lock()
+class _Arriving:
+    """What the transfer writes ranges to. It is neither a path nor can it seek, so that it is given
+    all in its order, and nothing has to be read again. What does not come in ranges it would be
+    given twice where the answer breaks off.
+    """
 
-    def count(**_: object) -> None:
-        nonlocal sent
-        with lock:
-            sent += 1
+    def __init__(self, file: BinaryIO, digester: Digester) -> None:
+        self._file = file
+        self._digester = digester
 
-    name = "before-call.s3.GetObject"
-    store.client.meta.events.register(name, count)
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self._digester.update(content)
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[BinaryIO]:
+    """A new file; it is removed where writing it fails."""
     try:
-        with create_transfer_manager(store.client, TRANSFER) as manager:
-            manager.download(
-                item.place.host,
-                item.place.path,
-                str(target),
-                subscribers=[_Known(item, advance)],
-            ).result()
+        with target.open("wb") as file:
+            yield file
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _transfer(store: Store, transfer: Any, known: _Known, target: Path, digester: Digester) -> str:
+    """What is wrong with what came, in words; empty where botocore finds nothing."""
+    place, size = known.item.place, known.item.bytes
+    ranges = max(1, -(-size // PART_BYTES))
+    before = store.asked[place.path]
+    try:
+        with contextlib.ExitStack() as stack:
+            to: Any = str(target)
+            if size >= PART_BYTES:
+                to = _Arriving(stack.enter_context(_written(target)), digester)
+            transfer.download(place.host, place.path, to, subscribers=[known]).result()
+    except boto.FlexibleChecksumError as error:
+        return str(error)
+    except S3DownloadFailedError:  # it has another ETag by now
+        raise _changed(known.item) from None
     finally:
-        store.client.meta.events.unregister(name, count)
         # The transfer asks again where an answer breaks off.
-        for _ in range(sent - asked):
+        for _ in range(store.asked[place.path] - before - ranges):
             store.count("GetObject")
+    if size < PART_BYTES:
+        digester.update(target.read_bytes())
+    return ""
+
+
+def _changed(item: Item) -> InputError:
+    return InputError(
+        "The object was changed while the job ran.",
+        where=str(item.place),
+        hint="Run the job again when nobody writes there.",
+    )
 
 
 def _at(place: Place, key: str) -> Place:

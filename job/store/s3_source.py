@@ -5,13 +5,13 @@ A key is never a path: files get names of ours, or those below a prefix, each pa
 
 from __future__ import annotations
 
-import shutil
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from job.errors import InputError, StorageError
+from job.errors import InputError
 from job.manifest.storage import StorageConfig
 from job.safety import folder as packing
 from job.store.find import measure_together
@@ -23,8 +23,6 @@ from job.store.s3_read import download, look, look_into
 from job.store.stores import Stores
 from job.store.uri import Place
 
-# What stays free on the disk of the downloads.
-RESERVE_BYTES = 64 << 20
 # Objects that are downloaded at a time; each large one comes in several ranges at a time.
 AT_A_TIME = 4
 MAX_NAME_BYTES = 255
@@ -98,6 +96,8 @@ def fetch(
 ) -> Fetched:
     """Download what was found, each object compared with what the store says of it.
 
+    All share one transfer: so many requests at a time do not outlast a store that is away.
+
     Args:
         found: What ``find_model`` or ``find_data`` found.
         folder: An empty folder.
@@ -106,21 +106,26 @@ def fetch(
         advance: Is told how many more bytes are here.
 
     Raises:
-        InputError: Where an object is too large, has a key that can't be a file's, or was changed.
-        StorageError: Where the store fails, or there is no room on the disk.
+        InputError: Where an object has a key that can't be a file's, or was changed.
+        StorageError: Where the store fails, or the disk is full.
     """
     store = stores.get(config)
-    _refuse_large(found, config.max_object_bytes)
-    _refuse_full_disk(found, folder)
     targets = {item.name: _target(item, folder) for item in found.items}
     _refuse_clashes(found, list(targets.values()))
     for target in targets.values():
         target.parent.mkdir(parents=True, exist_ok=True)
+    lock = threading.Lock()
 
-    def get(item: Item) -> Downloaded:
-        return download(store, item, targets[item.name], advance)
+    def told(more: int) -> None:
+        with lock:
+            advance(more)
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    # An error, or a signal, ends the transfer first, and so what the pool waits for.
+    with ThreadPoolExecutor(AT_A_TIME) as pool, store.transfer() as transfer:
+
+        def get(item: Item) -> Downloaded:
+            return download(store, transfer, item, targets[item.name], told)
+
         done = list(pool.map(get, found.items))
     verified = ", ".join(sorted({it.verified for it in done}))
     if found.is_folder:
@@ -130,27 +135,6 @@ def fetch(
         {item.name: (it.bytes, it.sha256) for item, it in zip(found.items, done, strict=True)}
     )
     return Fetched(targets, digest, verified, found.mark)
-
-
-def _refuse_large(found: Found, most: int) -> None:
-    for item in found.items:
-        if item.bytes > most:
-            raise InputError(
-                f"The object has {item.bytes:,} bytes, more than storage.max_object_bytes "
-                f"({most:,}).",
-                where=str(item.place),
-                hint="Check that it is the right one; if it is, raise max_object_bytes.",
-            )
-
-
-def _refuse_full_disk(found: Found, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if found.bytes + RESERVE_BYTES > free:
-        raise StorageError(
-            f"There is no room for the download: {found.bytes:,} bytes, and {free:,} are free.",
-            where=str(folder),
-            hint="Free some space, or point TMPDIR at a larger disk.",
-        )
 
 
 def _target(item: Item, folder: Path) -> Path:

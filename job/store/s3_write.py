@@ -6,18 +6,18 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import botocore.exceptions as boto
-from boto3.s3.transfer import create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import ChunksizeAdjuster
 
 from job.errors import StorageError
-from job.store.digests import claims, matches, sha256_of
-from job.store.s3 import PART_BYTES, TAKEN, TRANSFER, Store, code_of, in_words
+from job.store.digests import Content, claims, sha256_of
+from job.store.s3 import PART_BYTES, TAKEN, Store, code_of, in_words
 from job.store.s3_read import listing, look_at
 from job.store.uri import Place
 
@@ -80,17 +80,24 @@ def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
     doing = "Uploading"
     with it.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    size = it.path.stat().st_size
+    content = Content(it.path, sha256, ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size))
+    likely = "SHA256" if store.config.checksums == "when_supported" else "MD5"
     for left in reversed(range(UPLOADS)):
-        with in_words(doing, it.place):
+        with in_words(doing, it.place), ThreadPoolExecutor(1) as pool:
+            # What the store is going to claim is known by the time that it does.
+            known = pool.submit(content.digest, likely, of_all=size < PART_BYTES)
             try:
                 _transfer(store, it, sha256, advance)
             except boto.ClientError as error:  # an answer may have been lost: look first
                 if code_of(error) not in AGAIN or not left:
                     raise
-            if _arrived(store, it, sha256):
+            known.result()
+            if _arrived(store, it, size, content):
                 return
-        store.count("PutObject")
-        advance(-it.path.stat().st_size)
+        advance(-size)
+        if left:
+            store.count("PutObject")
     raise StorageError(
         f"The object is not what was sent, {UPLOADS} times.",
         where=str(it.place),
@@ -109,8 +116,8 @@ class _Told(BaseSubscriber):  # type: ignore[misc]  # it has no types
 
 
 def _transfer(store: Store, it: Upload, sha256: str, advance: Callable[[int], None]) -> None:
-    with create_transfer_manager(store.client, TRANSFER) as manager:
-        manager.upload(
+    with store.transfer() as transfer:
+        transfer.upload(
             str(it.path),
             it.place.host,
             it.place.path,
@@ -119,19 +126,17 @@ def _transfer(store: Store, it: Upload, sha256: str, advance: Callable[[int], No
         ).result()
 
 
-def _arrived(store: Store, it: Upload, sha256: str) -> bool:
+def _arrived(store: Store, it: Upload, size: int, content: Content) -> bool:
     head = look_at(store, it.place)
-    size = it.path.stat().st_size
     if head is None or int(head["ContentLength"]) != size:
         return False
     for claim in claims(head):
-        part_bytes = ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size)
-        if matches(it.path, sha256, claim, part_bytes):
+        if content.fits(claim):
             return True
         if claim.certain:
             return False
     # Its ETags are no MD5, and it keeps no checksum: the size, and that this is our upload.
-    return bool(head.get("Metadata", {}).get(SHA256_KEY) == sha256)
+    return bool(head.get("Metadata", {}).get(SHA256_KEY) == content.sha256)
 
 
 def has(store: Store, place: Place, size: int, sha256: str) -> bool:
@@ -220,7 +225,7 @@ def remove(store: Store, place: Place) -> None:
 
 
 def remove_all(store: Store, prefix: Place) -> None:
-    """Remove every object whose key begins with the place's, and give up uploads to there.
+    """Remove every object whose key begins with the place's.
 
     Raises:
         InputError: Where the store refuses it.
@@ -231,8 +236,8 @@ def remove_all(store: Store, prefix: Place) -> None:
             store.client.delete_object(Bucket=prefix.host, Key=it["Key"])
 
 
-def give_up_uploads(store: Store, prefix: Place) -> None:
-    """Give up all uploads in parts, whosoever, that were begun to keys that begin so.
+def give_up_uploads(store: Store, prefix: Place, which: Callable[[str], bool]) -> None:
+    """Give up the uploads in parts that were begun to keys that begin so, and are of ``which``.
 
     Raises:
         InputError: Where the store refuses it.
@@ -244,7 +249,7 @@ def give_up_uploads(store: Store, prefix: Place) -> None:
         )
         for page in pages:
             for it in page.get("Uploads", []):
-                if not it["Key"].startswith(prefix.path):
+                if not it["Key"].startswith(prefix.path) or not which(it["Key"]):
                     continue
                 try:
                     store.client.abort_multipart_upload(
