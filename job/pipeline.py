@@ -21,13 +21,13 @@ from job.inputs import Input, fetch, find_inputs, in_users_words
 from job.journal import Journal
 from job.keeper import Keeper
 from job.manifest.job import JobConfig
-from job.manifest.outputs import SUFFIXES
 from job.manifest.storage import ResumeConfig
 from job.progress import Event, Screen
+from job.publish import Published, planned, publish
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
 from job.store import local
-from job.store.destination import RUN_ID_KEY, Destination, Publication, open_destination
+from job.store.destination import Destination, open_destination
 from job.store.found import Fetched
 from job.store.stores import Stores
 from job.store.uri import Place, find_place
@@ -171,7 +171,10 @@ def _do(run: _Run, begun: _Begun, fetched: Mapping[str, Fetched], scratch: Path)
         result = _assemble(run, begun, work)
         local.write_json(output / MANIFEST_FILE, result.manifest)
         local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
-        standing = _publish(run, begun, output)  # where that fails the work is kept
+        published = Published(run.job, begun.run_id, begun.replaced, output)
+        standing = publish(
+            published, run.destination, run.journal
+        )  # where that fails the work is kept
     run.destination.forget()
     theirs = earlier.parse(standing)
     assert theirs is not None  # it is ours, or was found to be as good
@@ -228,29 +231,6 @@ def _transform(
     return WorkResult.model_validate(raw)
 
 
-def _publish(run: _Run, begun: _Begun, output: Path) -> bytes:
-    def stands(content: bytes) -> bool:
-        theirs = earlier.parse(content)
-        where = str(run.destination.place)
-        earlier.refuse_another(theirs, begun.run_id, run.job, where)
-        if theirs is None or theirs.run_id != begun.run_id:
-            return False
-        return earlier.is_whole(theirs, run.destination)
-
-    files = sorted((path.name for path in output.iterdir()), key=_rank)
-    total = sum((output / name).stat().st_size for name in files)
-    it = Publication(output, files, begun.replaced, {RUN_ID_KEY: begun.run_id}, stands)
-    with run.journal.stage("publish") as stage:
-        done = 0
-
-        def advance(more: int) -> None:
-            nonlocal done
-            done += more
-            stage.advance(done, total)
-
-        return run.destination.publish(it, advance)
-
-
 def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
     if work.artifacts[0].sha256 != begun.inputs["model"].sha256:
         raise InputError("The model file changed while the job ran.", where=run.job.model.uri)
@@ -277,22 +257,3 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
 def _finish(run: _Run, result: Result, *, already_done: bool) -> None:
     where = str(run.destination.place)
     run.watched.show(finished_event(result, where, already_done=already_done))
-
-
-def planned(job: JobConfig) -> list[str]:
-    """The files that the job is going to write, but for ``result.json``."""
-    stages = ["baseline", *(["prune"] if job.prune else [])]
-    packed = ("tar", "tar.gz", "tar.bz2", "tar.xz", "zip")
-    formats = ("h5", "keras", *(f"savedmodel.{suffix}" for suffix in packed))
-    models = [f"{stage}.{suffix}" for stage in stages for suffix in formats]
-    models += [f"{name}.tflite" for name in job.variants]
-    suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]
-    return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]
-
-
-def _rank(name: str) -> tuple[int, str]:
-    """The order of publishing: models, their encodings, the manifest, the result."""
-    if name in (MANIFEST_FILE, RESULT_FILE):
-        return (2 if name == MANIFEST_FILE else 3), name
-    is_encoding = any(name.endswith(suffix) for suffix in SUFFIXES.values())
-    return (1 if is_encoding else 0), name

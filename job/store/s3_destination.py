@@ -16,7 +16,8 @@ from pathlib import Path
 from job.errors import InputError, ManifestError, ParedownError, StorageError
 from job.store import kept, s3_read, s3_write
 from job.store.destination import RESUME, RUN_ID_KEY, Publication
-from job.store.s3 import THREADS, Store, in_words
+from job.store.s3 import THREADS, Store
+from job.store.s3_errors import in_words
 from job.store.uri import Place
 
 # A result has some hundred bytes for each layer of the model.
