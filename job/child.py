@@ -33,9 +33,9 @@ from job.errors import (
 )
 from job.inspected import InspectedModel
 from job.journal import Journal
-from job.kept import Kept, StoppedError
 from job.progress import Event
 from job.result import WorkResult
+from job.work.kept import Kept, StoppedError
 
 if TYPE_CHECKING:
     from job.safety.judge import Judged
@@ -181,8 +181,8 @@ def _scan(task: Task, journal: Journal) -> Judged:
 def _transform(task: Task, judged: Judged, journal: Journal, kept: Kept) -> WorkResult:
     with journal.stage("import"):
         _import_tensorflow()
-    from job.load_inputs import Files
     from job.transform import transform
+    from job.work.load_inputs import Files
 
     assert task.manifest is not None  # the task is to carry it out
     files = Files(judged, tuple(map(Path, task.datasets)), Path(task.output))
@@ -201,7 +201,7 @@ def _inspect(task: Task, judged: Judged, journal: Journal, _: Kept) -> Inspected
         )
     with journal.stage("import"):
         _import_tensorflow()
-    from job.examine import examine
+    from job.work.examine import examine
 
     return examine(judged, journal, try_variants=task.variants)
 

@@ -89,12 +89,12 @@ def run(
     ] = False,
 ) -> None:
     """Run what a manifest describes: a job, or a batch."""
-    from job import termination
     from job.fleet.run import run_batch
     from job.manifest.batch import BatchConfig
     from job.manifest.read import read_manifest
     from job.pipeline import run_job
     from job.report import table
+    from job.run import termination
 
     gc.enable()
     screen = open_screen(log)

@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 from job.child import Task
-from job.kept import Index, Piece, read_index, write_index
 from job.result import Record
+from job.work.kept import Index, Piece, read_index, write_index
 
 # The name of the piece, which holds no work.
 CRASHED = "crashed"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from job import worker
 from job.child import Task
 from job.errors import ParedownError
-from job.inputs import fetch, find_model, in_users_words
 from job.inspected import InspectResult
 from job.journal import Journal
 from job.manifest.inputs import ModelConfig
 from job.manifest.storage import StorageConfig
 from job.progress import Emit
+from job.run.inputs import fetch, find_model, in_users_words
 from job.store import local
 from job.store.stores import Stores
 from job.store.uri import Place

@@ -14,18 +14,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job import earlier, machine, worker
+from job import machine, worker
 from job.child import Task
 from job.errors import InputError, InterruptedRunError, ParedownError
-from job.inputs import Input, fetch, find_inputs, in_users_words
 from job.journal import Journal
-from job.keeper import Keeper
 from job.manifest.job import JobConfig
 from job.manifest.storage import ResumeConfig
 from job.progress import Event, Screen
-from job.publish import Published, planned, publish
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
+from job.run import earlier
+from job.run.inputs import Input, fetch, find_inputs, in_users_words
+from job.run.keeper import Keeper
+from job.run.publish import Published, planned, publish
 from job.store import local
 from job.store.destination import Destination, open_destination
 from job.store.found import Fetched

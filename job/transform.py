@@ -15,27 +15,28 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from job import load_inputs, machine, room
-from job.convert import Conversion, attempt, is_certain, plan
+from job import machine
 from job.datasets.data import calibration_rows
 from job.journal import Journal
-from job.kept import Form, Kept, digest, place
-from job.load_inputs import Loaded
 from job.manifest.job import JobConfig
 from job.manifest.outputs import QuantizeConfig
-from job.measure import (
+from job.metrics import gates
+from job.result import Record, WorkResult
+from job.stages.compress import Encoder
+from job.stages.quantize import quantize
+from job.work import load_inputs, room
+from job.work.context import Work
+from job.work.convert import Conversion, attempt, is_certain, plan
+from job.work.kept import Form, Kept, digest, place
+from job.work.load_inputs import Loaded
+from job.work.measure import (
     encode_once,
     measure_baseline,
     measure_latencies,
     measure_made,
     wait_for_encodings,
 )
-from job.metrics import gates
-from job.result import Record, WorkResult
-from job.stages.compress import Encoder
-from job.stages.quantize import quantize
-from job.train import Pruned, prune
-from job.work import Work
+from job.work.train import Pruned, prune
 
 
 def transform(

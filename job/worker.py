@@ -36,8 +36,8 @@ from job.errors import (
     StageError,
     from_os_error,
 )
-from job.kept import read_index
 from job.progress import Emit, Event
+from job.work.kept import read_index
 
 # Least rights: what the child needs to run, by name. A prefix would let credentials in (TF_VAR_...
 # and TF_TOKEN_... are Terraform's).

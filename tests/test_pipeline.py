@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from job import earlier, pipeline
+from job import pipeline
 from job.errors import InputError, ManifestError
-from job.inputs import find_inputs
 from job.progress import Event, JsonLines
 from job.result import InputResult, Result
+from job.run import earlier
+from job.run.inputs import find_inputs
 from job.store.local_destination import LocalDestination
 from job.store.stores import Stores
 from job.store.uri import Place

@@ -1,7 +1,7 @@
 """What a run keeps while it works, so that one that was killed goes on where it was.
 
 A folder of flat files and ``index.json``, which is written last: piece -> its files with their
-SHA-256, and a record. A file does not change once an index has named it. (``job/kept.py``, in the
+SHA-256, and a record. A file does not change once an index has named it. (``job/work/kept.py``, in the
 child, makes them; here they go to the destination and come back.)
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from job.errors import ParedownError
-from job.kept import place
+from job.work.kept import place
 
 INDEX = "index.json"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")

@@ -22,8 +22,8 @@ import tf_keras
 from job import worker
 from job.child import Task
 from job.errors import InterruptedRunError, StageError
-from job.kept import TAKEN, read_index
 from job.progress import Event
+from job.work.kept import TAKEN, read_index
 from tests.manifests import read_job
 from tests.runs import children, is_gone
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from job.kept import place
 from job.store import kept
+from job.work.kept import place
 
 
 def write(folder: Path, *names: str) -> None:

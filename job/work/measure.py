@@ -9,9 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from job.arrays import read_arrays, write_arrays
-from job.kept import TAKEN, Form, Kept, digest, place
-from job.load_inputs import Loaded
 from job.manifest.outputs import SUFFIXES, CodecConfig
 from job.metrics import promises
 from job.metrics.artifact import (
@@ -27,8 +24,11 @@ from job.metrics.quality import keras_predictor
 from job.models import load
 from job.result import ArtifactResult, EncodingResult
 from job.stages.compress import compress
-from job.train import Pruned
-from job.work import Work
+from job.work.arrays import read_arrays, write_arrays
+from job.work.context import Work
+from job.work.kept import TAKEN, Form, Kept, digest, place
+from job.work.load_inputs import Loaded
+from job.work.train import Pruned
 
 # Pieces that are encodings begin so.
 ENCODE = "encode "

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import tf_keras
 
-from job.arrays import read_arrays, write_arrays
 from job.datasets.data import shuffled_batches, steps_per_epoch
 from job.journal import Stage
-from job.kept import Form, Kept, StoppedError, digest, place
-from job.load_inputs import Loaded
 from job.manifest.prune import PruneConfig
 from job.metrics.objective import compile_options
 from job.metrics.quality import evaluate
@@ -25,7 +22,10 @@ from job.stages.fine_tune import Course, fine_tune, make_optimizer
 from job.stages.prune import check_reached, mask_weights, plan_window, wrap
 from job.stages.strip import strip
 from job.stages.training_state import Saved
-from job.work import Work
+from job.work.arrays import read_arrays, write_arrays
+from job.work.context import Work
+from job.work.kept import Form, Kept, StoppedError, digest, place
+from job.work.load_inputs import Loaded
 
 # The piece that holds the training's last state, until the pruned model is there.
 TRAINING = "training"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from job import termination
 from job.errors import ManifestError, StageError
+from job.run import termination
 from tests.published import make_result
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.arrays import read_arrays, write_arrays
 from job.journal import Journal
-from job.kept import TAKEN, Form, Kept, StoppedError, digest, read_index
 from job.progress import Event
 from job.result import Record
+from job.work.arrays import read_arrays, write_arrays
+from job.work.kept import TAKEN, Form, Kept, StoppedError, digest, read_index
 
 
 class Length(Record):

@@ -8,7 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from job import machine, room
+from job import machine
+from job.work import room
 
 
 def loaded(rows: int) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import tf_keras
 
-from job.convert import attempt, plan
 from job.errors import StageError
 from job.inspected import InspectedLayer, InspectedModel
 from job.journal import Journal, Stage
@@ -28,6 +27,7 @@ from job.models.compare import Array, on_random_inputs
 from job.models.load import load
 from job.result import TensorResult, TensorSpec
 from job.safety.judge import Judged
+from job.work.convert import attempt, plan
 
 VARIANTS: tuple[QuantizeConfig, ...] = (
     Float32Config(type="float32"),

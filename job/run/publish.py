@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from job import earlier
 from job.journal import Journal
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
 from job.result import MANIFEST_FILE, RESULT_FILE
+from job.run import earlier
 from job.store.destination import RUN_ID_KEY, Destination, Publication
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job.journal import Journal
-from job.kept import Kept
 from job.manifest.job import JobConfig
 from job.stages.compress import Encoder
+from job.work.kept import Kept
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from job.convert import CERTAIN, Conversion, attempt, is_certain, plan
 from job.models.layers import signature
+from job.work.convert import CERTAIN, Conversion, attempt, is_certain, plan
 from tests.conftest import paredown
 from tests.published import read_result, write_manifest
 from tests.stages.test_quantize import variant

@@ -9,7 +9,7 @@ import numpy as np
 
 from job import machine
 from job.datasets.data import Split
-from job.load_inputs import Loaded
+from job.work.load_inputs import Loaded
 
 # Weights, masks, gradients and an optimizer's two moments: at least so many times the weights.
 TRAINING = 5
