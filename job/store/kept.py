@@ -1,8 +1,8 @@
 """What a run keeps while it works, so that one that was killed goes on where it was.
 
 A folder of flat files and ``index.json``, which is written last: piece -> its files with their
-SHA-256, and a record. A file does not change once an index has named it. (``job/work/kept.py``, in the
-child, makes them; here they go to the destination and come back.)
+SHA-256, and a record. A file does not change once an index has named it. (In the child,
+``job/work/kept.py`` makes them; here they go to the destination and come back.)
 """
 
 from __future__ import annotations
