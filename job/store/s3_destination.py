@@ -16,7 +16,8 @@ from pathlib import Path
 from job.errors import InputError, ManifestError, ParedownError, StorageError
 from job.store import kept, s3_read, s3_write
 from job.store.destination import RESUME, RUN_ID_KEY, Publication
-from job.store.s3 import THREADS, Store, in_words
+from job.store.s3 import THREADS, Store
+from job.store.s3_errors import in_words
 from job.store.uri import Place
 
 # A result has some hundred bytes for each layer of the model.
@@ -71,11 +72,11 @@ class S3Destination:
         return [name for name in names if name in there and not self._is_ours(name)]
 
     def _is_ours(self, name: str) -> bool:
-        """Whether a run has written the object, or there is none."""
+        """Whether a run has written the object."""
         place = self.place.child(name)
         with in_words("Looking at the destination", place):
             head = s3_read.look_at(self.store, place)
-        return head is None or RUN_ID_KEY in head.get("Metadata", {})
+        return head is not None and RUN_ID_KEY in head.get("Metadata", {})
 
     def publish(self, it: Publication, advance: Callable[[int], None]) -> bytes:
         """Objects that are there already, whole, are not written again."""

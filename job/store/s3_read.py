@@ -15,7 +15,8 @@ from s3transfer.subscribers import BaseSubscriber
 from job.errors import InputError, StorageError
 from job.store.digests import Claim, Digester, claims, sha256_of
 from job.store.found import Downloaded, Item
-from job.store.s3 import MISSING, PART_BYTES, Store, code_of, in_words
+from job.store.s3 import PART_BYTES, Store
+from job.store.s3_errors import MISSING, code_of, in_words
 from job.store.uri import Place
 
 # A download that is not what the store says it is, is done again so often.

@@ -16,7 +16,8 @@ from s3transfer.utils import ChunksizeAdjuster
 
 from job.errors import StorageError
 from job.store.digests import Claim, Content, claims, sha256_of
-from job.store.s3 import PART_BYTES, TAKEN, Store, code_of, in_words
+from job.store.s3 import PART_BYTES, Store
+from job.store.s3_errors import TAKEN, code_of, in_words
 from job.store.s3_read import listing, look_at
 from job.store.uri import Place
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.errors import ManifestError
+from job.errors import ManifestError, printable
 from job.manifest.job import JobConfig
 from job.manifest.read import read_manifest
 
@@ -132,7 +132,7 @@ def test_an_unknown_field_is_reported_with_its_path(
     path, owner = data.draw(st.sampled_from(owners))
     name = data.draw(st.from_regex(r"\Azz_[a-z]{1,8}\Z"))
     owner[name] = data.draw(JSON)
-    full = f"{path}.{name}".lstrip(".")
+    full = printable(f"{path}.{name}".lstrip("."))
     assert f"\n  {full}: unknown field" in (refusal(document) or "nothing was refused")
 
 
