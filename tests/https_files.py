@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from tests.certificates import Certificates
@@ -18,6 +19,9 @@ class _Files(ThreadingHTTPServer):
     folder: Path
     etags: bool
     ranges: bool
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The proxy before it breaks connections: that is what it is for."""
 
 
 class _File(BaseHTTPRequestHandler):

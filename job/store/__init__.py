@@ -1,1 +1,1 @@
-"""URIs <-> local files. Knows nothing of models; S3 will live beside ``local.py``."""
+"""URIs <-> local files: this machine, buckets, web servers. Knows nothing of models."""

@@ -12,6 +12,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,7 +99,7 @@ def sha256_of(head: Mapping[str, Any]) -> str | None:
 
 
 class Digester:
-    """Takes a content from its start to its end, for both its digests.
+    """Takes a content from its start to its end, for both its digests, each in a thread of its own.
 
     Args:
         claim: What it is to be compared with.
@@ -112,10 +113,28 @@ class Digester:
         # None for a claim of all.
         self._inner = None if claim is None or claim.of_all else self._make()
         self._part_bytes = self._left = part_bytes
+        self._pool = ThreadPoolExecutor(1)
+        self._last: Future[None] | None = None
 
     def update(self, content: bytes) -> None:
         """Take more."""
+        self._wait()
+        self._last = self._pool.submit(self._claimed, content)
         self._whole.update(content)
+
+    def finish(self) -> tuple[str, bytes]:
+        """The content's SHA-256 in hexadecimal, and the digest to compare with the claim's."""
+        self._wait()
+        self._pool.shutdown()
+        if self._inner is not None and self._left < self._part_bytes:
+            self._end_part(self._inner)
+        return self._whole.hexdigest(), self._outer.digest()
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
+
+    def _claimed(self, content: bytes) -> None:
         if self._inner is None:
             self._outer.update(content)
             return
@@ -125,12 +144,6 @@ class Digester:
             rest, self._left = rest[self._left :], self._left - len(rest)
             if self._left <= 0:
                 self._end_part(self._inner)
-
-    def finish(self) -> tuple[str, bytes]:
-        """The content's SHA-256 in hexadecimal, and the digest to compare with the claim's."""
-        if self._inner is not None and self._left < self._part_bytes:
-            self._end_part(self._inner)
-        return self._whole.hexdigest(), self._outer.digest()
 
     def _end_part(self, inner: Hash) -> None:
         self._outer.update(inner.digest())
@@ -151,24 +164,22 @@ class Content:
 
     Args:
         path: The file, which does not change.
-        sha256: Its SHA-256 in hexadecimal.
         part_bytes: The size of the object's parts, for a claim of several parts.
+        likely: A claim of the kind that the store is likely to make, whatever its digest.
     """
 
-    def __init__(self, path: Path, sha256: str, part_bytes: int) -> None:
-        self.sha256 = sha256
+    def __init__(self, path: Path, part_bytes: int, likely: Claim) -> None:
         self._path = path
         self._part_bytes = part_bytes
-        self._known = {("SHA256", True): (sha256, bytes.fromhex(sha256))}
-
-    def digest(self, algorithm: str, *, of_all: bool) -> tuple[str, bytes]:
-        """Its SHA-256 as it is read, and the digest to compare with a claim's."""
-        key = (algorithm, of_all)
-        if key not in self._known:
-            claim = Claim(algorithm, b"", 0 if of_all else 1, certain=False)
-            self._known[key] = digests(self._path, claim, self._part_bytes)
-        return self._known[key]
+        self.sha256, digest = digests(path, likely, part_bytes)
+        self._known = {
+            ("SHA256", True): bytes.fromhex(self.sha256),
+            (likely.algorithm, likely.of_all): digest,
+        }
 
     def fits(self, claim: Claim) -> bool:
         """Whether an object's claim is of this file."""
-        return self.digest(claim.algorithm, of_all=claim.of_all) == (self.sha256, claim.digest)
+        kind = (claim.algorithm, claim.of_all)
+        if kind not in self._known:
+            self._known[kind] = digests(self._path, claim, self._part_bytes)[1]
+        return self._known[kind] == claim.digest

@@ -53,7 +53,7 @@ def _find(place: Place, stores: Stores, config: StorageConfig, doing: str) -> Fo
         with _answer("HEAD", place, config, doing) as answer:
             return answer.headers.get("Content-Length", ""), _etag(answer)
 
-    length, etag = _persist(look, place, doing, lambda: stores.others.update(["HEAD"]))
+    length, etag = _persist(look, place, doing, lambda: stores.count("HEAD"))
     if not length.isdecimal():
         raise InputError(
             f"{doing} failed: the server does not say how large the file is.",
@@ -85,7 +85,7 @@ def fetch(
 
     try:
         with target.open("wb") as file:
-            _persist(get_the_rest, item.place, doing, lambda: stores.others.update(["GET"]))
+            _persist(get_the_rest, item.place, doing, lambda: stores.count("GET"))
     except OSError as error:
         raise from_os_error(error, doing, writing=True, place=target) from None
     how = "verified by its size alone: pin its sha256 in the manifest"

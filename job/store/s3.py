@@ -1,4 +1,4 @@
-"""S3-compatible storage: the client, and how often it asks again.
+"""S3-compatible storage: clients.
 
 Credentials come from the standard AWS chain (environment, profile, web identity, instance role) and
 go nowhere else. Requests that fail are sent again by botocore, in its mode ``standard``; each such

@@ -72,11 +72,11 @@ class S3Destination:
         return [name for name in names if name in there and not self._is_ours(name)]
 
     def _is_ours(self, name: str) -> bool:
-        """Whether a run has written the object, or there is none."""
+        """Whether a run has written the object."""
         place = self.place.child(name)
         with in_words("Looking at the destination", place):
             head = s3_read.look_at(self.store, place)
-        return head is None or RUN_ID_KEY in head.get("Metadata", {})
+        return head is not None and RUN_ID_KEY in head.get("Metadata", {})
 
     def publish(self, it: Publication, advance: Callable[[int], None]) -> bytes:
         """Objects that are there already, whole, are not written again."""

@@ -1,4 +1,4 @@
-"""What S3-compatible storage means by its refusals, and botocore by its errors."""
+"""What a store's refusals and failures mean: errors of this program, in its words."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _unavailable(why: object, doing: str, place: Place) -> StorageError:
 
 
 def line_of(error: object) -> str:
-    """An error in one line."""
+    """The first line of what an error says."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import ChunksizeAdjuster
 
 from job.errors import StorageError
-from job.store.digests import Content, claims, sha256_of
+from job.store.digests import Claim, Content, claims, sha256_of
 from job.store.s3 import PART_BYTES, Store
 from job.store.s3_errors import TAKEN, code_of, in_words
 from job.store.s3_read import listing, look_at
@@ -79,21 +78,18 @@ def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
         StorageError: Where it fails, or damages what it is given each time.
     """
     doing = "Uploading"
-    with it.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = it.path.stat().st_size
-    content = Content(it.path, sha256, ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size))
-    likely = "SHA256" if store.config.checksums == "when_supported" else "MD5"
+    algorithm = "SHA256" if store.config.checksums == "when_supported" else "MD5"
+    likely = Claim(algorithm, b"", 1 if size >= PART_BYTES else 0, certain=False)
+    part_bytes = ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size)
+    content = Content(it.path, part_bytes, likely)
     for left in reversed(range(UPLOADS)):
-        with in_words(doing, it.place), ThreadPoolExecutor(1) as pool:
-            # What the store is going to claim is known by the time that it does.
-            known = pool.submit(content.digest, likely, of_all=size < PART_BYTES)
+        with in_words(doing, it.place):
             try:
-                _transfer(store, it, sha256, advance)
+                _transfer(store, it, content.sha256, advance)
             except boto.ClientError as error:  # an answer may have been lost: look first
                 if code_of(error) not in AGAIN or not left:
                     raise
-            known.result()
             if _arrived(store, it, size, content):
                 return
         advance(-size)

@@ -26,8 +26,7 @@ class Stores:
         """
         self.warn = warn
         self._stores: dict[StorageConfig, Store] = {}
-        self.others: Counter[str] = Counter()
-        """Requests to web servers that were sent again."""
+        self._others: Counter[str] = Counter()
 
     def get(self, config: StorageConfig) -> Store:
         """The client for a configuration.
@@ -41,8 +40,14 @@ class Stores:
             self._stores[config] = Store(config, self.warn)
         return self._stores[config]
 
+    def count(self, operation: str) -> None:
+        """Count a request to a web server that is sent again; the first is told of."""
+        if not self._others:
+            self.warn(f"The web server failed or did not answer ({operation}); it is asked again.")
+        self._others[operation] += 1
+
     @property
     def retries(self) -> dict[str, int]:
         """By operation, the requests that were sent again."""
-        total = sum((it.retries for it in self._stores.values()), self.others)
+        total = sum((it.retries for it in self._stores.values()), self._others)
         return dict(sorted(total.items()))

@@ -44,7 +44,8 @@ def place_of(files: Faults, path: str = "a%20b.h5?version=1") -> Place:
 
 def fetch(files: Faults, folder: Path, meanwhile: Callable[[], Any] = lambda: None) -> Any:
     """Find and fetch the file; what is here, and how often was asked again."""
-    stores, config = Stores(print), StorageConfig()
+    warnings: list[str] = []
+    stores, config = Stores(warnings.append), StorageConfig()
     place = place_of(files)
     found = https_source.find_model(place, place, stores, config)
     assert found.bytes == len(BODY)
@@ -53,6 +54,7 @@ def fetch(files: Faults, folder: Path, meanwhile: Callable[[], Any] = lambda: No
     told: list[int] = []
     fetched = https_source.fetch(found, folder / "inputs", stores, config, told.append)
     assert sum(told) == len(BODY)
+    assert len(warnings) == bool(stores.retries)
     return fetched, stores.retries
 
 
