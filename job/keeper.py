@@ -6,6 +6,7 @@ that interval is over. A short run that is not disturbed writes nothing.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,9 @@ from typing import Self
 from job.errors import InterruptedRunError, ParedownError
 from job.manifest.storage import ResumeConfig
 from job.progress import Event
+from job.store import kept
 from job.store.destination import Destination
+from job.store.kept import INDEX
 
 AT_ONCE = "training"
 
@@ -58,7 +61,7 @@ class Keeper:
 
     def hear(self, event: Event) -> None:
         """Take note of the child's event that something more is kept."""
-        if event["event"] == "kept":
+        if event["event"] == "kept" and (self._folder / INDEX).exists():
             with self._changed:
                 self._is_new = True
                 self._is_urgent |= str(event["piece"]).startswith(AT_ONCE)
@@ -82,7 +85,9 @@ class Keeper:
     def _work(self) -> None:
         while self._wait():
             try:
-                self._destination.keep(self._run_id, self._folder)
+                with tempfile.TemporaryDirectory(dir=self._folder.parent) as now:
+                    if kept.snapshot(self._folder, Path(now)):
+                        self._destination.keep(self._run_id, Path(now))
             except (ParedownError, OSError) as error:
                 if not self._failed:
                     self._warn(f"What is done can't be kept for another run: {error}")

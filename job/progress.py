@@ -70,7 +70,8 @@ class JsonLines:
         """Print the event; of a stage's progress only as much as a log should hold."""
         if event["event"] == "progress" and event["done"] < event["total"]:
             now = time.monotonic()
-            if now - self._shown.get(event["stage"], now - JSON_LINE_EVERY_S) < JSON_LINE_EVERY_S:
+            shown = self._shown.get(event["stage"])
+            if shown is not None and now - shown < JSON_LINE_EVERY_S:
                 return
             self._shown[event["stage"]] = now
         self._print(event, self._out)

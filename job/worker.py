@@ -35,6 +35,7 @@ from job.errors import (
     StageError,
     from_os_error,
 )
+from job.kept import read_index
 from job.progress import Emit, Event
 
 # Least rights: what the child needs to run, by name. A prefix would let credentials in (TF_VAR_...
@@ -174,7 +175,7 @@ def _attempt(
     try:
         return _follow(child, task, emit, log)
     except InterruptedRunError:
-        _stop(child, emit, grace_s)
+        _stop(child, task, emit, grace_s)
         raise
     finally:
         child.kill()
@@ -209,25 +210,24 @@ def _follow(
     )
 
 
-def _stop(child: subprocess.Popen[bytes], emit: Emit, grace_s: float) -> None:
+def _stop(child: subprocess.Popen[bytes], task: Task, emit: Emit, grace_s: float) -> None:
     """Let a child end: it saves a training that it is in the middle of.
 
     The signal may have come while an event was read or handed on. So a part of a line is passed
-    over, and at the end one more event says that the folder holds something.
+    over, and at the end one more event says what was kept last.
     """
     deadline = threading.Timer(grace_s, child.kill)
     deadline.start()
     try:
         _say(child, STOP.strip())
-        last = None
         for event in _events(child):
             if event["event"] == "kept":
                 emit(event)
-            elif event["event"] == "stopped":
-                last = event["piece"]
-        emit({"event": "kept", "piece": last or ""})
     finally:
         deadline.cancel()
+    with contextlib.suppress(ValueError, OSError):  # nothing is kept then
+        for piece in list(read_index(Path(task.kept)).pieces)[-1:]:
+            emit({"event": "kept", "piece": piece})
 
 
 def _say(child: subprocess.Popen[bytes], line: str) -> None:

@@ -16,6 +16,7 @@ import tf_keras
 from tensorflow.core.protobuf import saved_model_pb2
 
 from job.errors import InputError
+from job.models.canonical import number_anew
 from job.safety import folder
 from job.safety.judge import Judged
 from job.safety.saved_model import GRAPH, VARIABLES, root, variable_files
@@ -96,12 +97,13 @@ def save(model: tf_keras.Model, path: Path) -> None:
             signatures={"serving_default": serve},
         )
         (written / "fingerprint.pb").unlink(missing_ok=True)  # it holds a random number
-        _write_in_order(written / GRAPH)
+        _write_anew(written / GRAPH)
         with path.open("wb") as file:
             folder.pack(written, file, path.name)
 
 
-def _write_in_order(path: Path) -> None:
+def _write_anew(path: Path) -> None:
     """Protobuf writes the entries of a map in any order, unless it is told otherwise."""
     content = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    number_anew(content)
     path.write_bytes(content.SerializeToString(deterministic=True))

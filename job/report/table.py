@@ -48,8 +48,9 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def messages(result: Result) -> list[str]:
-    """The lines under the table: the gates."""
-    return [
+    """The lines under the table: what was not done anew, and the gates."""
+    resumed = f"taken from a run that was stopped: {', '.join(result.resumed)}"
+    return [resumed] * bool(result.resumed) + [
         f"gate {'passed' if gate.passed else 'MISSED'}: {gate.explanation}" for gate in result.gates
     ]
 
@@ -63,6 +64,7 @@ def finished_event(result: Result, destination: str, *, already_done: bool) -> E
         "already_done": already_done,
         "run_id": result.run_id,
         "seconds": result.seconds,
+        "resumed": result.resumed,
         "result": f"{destination}/{RESULT_FILE}",
         "warnings": result.warnings,
         "artifacts": [

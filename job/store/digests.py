@@ -23,7 +23,7 @@ CHUNK = 1 << 20
 class Hash(Protocol):
     """What hashlib makes."""
 
-    def update(self, content: bytes, /) -> object:
+    def update(self, content: bytes | memoryview, /) -> object:
         """Take more."""
 
     def digest(self) -> bytes:
@@ -34,7 +34,7 @@ class _Crc32:
     def __init__(self, content: bytes = b"") -> None:
         self._value = zlib.crc32(content)
 
-    def update(self, content: bytes, /) -> None:
+    def update(self, content: bytes | memoryview, /) -> None:
         self._value = zlib.crc32(content, self._value)
 
     def digest(self) -> bytes:
@@ -97,40 +97,78 @@ def sha256_of(head: Mapping[str, Any]) -> str | None:
     return None
 
 
-def digests(path: Path, claim: Claim | None, part_bytes: int) -> tuple[str, bytes]:
-    """Read a file once, for both its digests.
+class Digester:
+    """Takes a content from its start to its end, for both its digests.
 
     Args:
-        path: The file.
         claim: What it is to be compared with.
         part_bytes: The size of the object's parts, for a claim of several parts.
-
-    Returns:
-        The file's SHA-256 in hexadecimal, and the digest to compare with the claim's.
     """
-    whole = hashlib.sha256()
-    make = ALGORITHMS[claim.algorithm] if claim else _Crc32
-    outer = make()
+
+    def __init__(self, claim: Claim | None, part_bytes: int) -> None:
+        self._make = ALGORITHMS[claim.algorithm] if claim else _Crc32
+        self._whole = hashlib.sha256()
+        self._outer = self._make()
+        # None for a claim of all.
+        self._inner = None if claim is None or claim.of_all else self._make()
+        self._part_bytes = self._left = part_bytes
+
+    def update(self, content: bytes) -> None:
+        """Take more."""
+        self._whole.update(content)
+        if self._inner is None:
+            self._outer.update(content)
+            return
+        rest = memoryview(content)
+        while rest:
+            self._inner.update(rest[: self._left])
+            rest, self._left = rest[self._left :], self._left - len(rest)
+            if self._left <= 0:
+                self._end_part(self._inner)
+
+    def finish(self) -> tuple[str, bytes]:
+        """The content's SHA-256 in hexadecimal, and the digest to compare with the claim's."""
+        if self._inner is not None and self._left < self._part_bytes:
+            self._end_part(self._inner)
+        return self._whole.hexdigest(), self._outer.digest()
+
+    def _end_part(self, inner: Hash) -> None:
+        self._outer.update(inner.digest())
+        self._inner, self._left = self._make(), self._part_bytes
+
+
+def digests(path: Path, claim: Claim | None, part_bytes: int) -> tuple[str, bytes]:
+    """Read a file once, for both its digests; see ``Digester``."""
+    digester = Digester(claim, part_bytes)
     with path.open("rb") as file:
-        if claim is None or claim.of_all:
-            while chunk := file.read(CHUNK):
-                whole.update(chunk)
-                outer.update(chunk)
-            return whole.hexdigest(), outer.digest()
-        while True:
-            inner, left = make(), part_bytes
-            while left and (chunk := file.read(min(CHUNK, left))):
-                whole.update(chunk)
-                inner.update(chunk)
-                left -= len(chunk)
-            if left == part_bytes:
-                return whole.hexdigest(), outer.digest()
-            outer.update(inner.digest())
+        while chunk := file.read(CHUNK):
+            digester.update(chunk)
+    return digester.finish()
 
 
-def matches(path: Path, sha256: str, claim: Claim, part_bytes: int) -> bool:
-    """Whether an object's claim is of this file, whose SHA-256 (hexadecimal) is known."""
-    if claim.algorithm == "SHA256" and claim.of_all:
-        return claim.digest.hex() == sha256
-    found, digest = digests(path, claim, part_bytes)
-    return found == sha256 and digest == claim.digest
+class Content:
+    """A file and its digests, each computed once.
+
+    Args:
+        path: The file, which does not change.
+        sha256: Its SHA-256 in hexadecimal.
+        part_bytes: The size of the object's parts, for a claim of several parts.
+    """
+
+    def __init__(self, path: Path, sha256: str, part_bytes: int) -> None:
+        self.sha256 = sha256
+        self._path = path
+        self._part_bytes = part_bytes
+        self._known = {("SHA256", True): (sha256, bytes.fromhex(sha256))}
+
+    def digest(self, algorithm: str, *, of_all: bool) -> tuple[str, bytes]:
+        """Its SHA-256 as it is read, and the digest to compare with a claim's."""
+        key = (algorithm, of_all)
+        if key not in self._known:
+            claim = Claim(algorithm, b"", 0 if of_all else 1, certain=False)
+            self._known[key] = digests(self._path, claim, self._part_bytes)
+        return self._known[key]
+
+    def fits(self, claim: Claim) -> bool:
+        """Whether an object's claim is of this file."""
+        return self.digest(claim.algorithm, of_all=claim.of_all) == (self.sha256, claim.digest)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from job.errors import ParedownError
+from job.kept import place
 
 INDEX = "index.json"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")
@@ -41,6 +42,33 @@ def read(folder: Path) -> tuple[bytes, set[str]]:
     content = (folder / INDEX).read_bytes()
     pieces = json.loads(content)["pieces"].values()
     return content, {name for piece in pieces for name in piece["files"]}
+
+
+def snapshot(folder: Path, target: Path) -> bool:
+    """What a folder holds by now, in another one, while the child goes on replacing its files.
+
+    Args:
+        folder: The folder.
+        target: A folder on the same disk, which holds nothing or an earlier snapshot.
+
+    Returns:
+        Whether anything is kept.
+
+    Raises:
+        OSError: Where a file is missing, or there is no room.
+    """
+    while (folder / INDEX).exists():
+        index, files = read(folder)
+        try:
+            for name in files:
+                place(folder / name, target / name)
+        except FileNotFoundError:
+            if (folder / INDEX).read_bytes() == index:
+                raise
+        else:
+            (target / INDEX).write_bytes(index)
+            return True
+    return False
 
 
 def restore(index: bytes | None, folder: Path, fetch: Callable[[str, Path], None]) -> list[str]:

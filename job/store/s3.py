@@ -20,7 +20,7 @@ from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore import UNSIGNED
 from botocore.config import Config
 
-from job.errors import InputError
+from job.errors import InputError, InterruptedRunError
 from job.manifest.storage import StorageConfig
 from job.store.s3_errors import NEVER, in_words, line_of
 from job.store.uri import Place
@@ -39,6 +39,8 @@ TRANSFER = TransferConfig(
     multipart_threshold=PART_BYTES,
     multipart_chunksize=PART_BYTES,
     max_concurrency=THREADS,
+    # What waits to be written is in memory.
+    max_io_queue=128,
     preferred_transfer_client="classic",  # the other one has neither these retries nor limits
 )
 
@@ -117,7 +119,13 @@ def _client(config: StorageConfig) -> Any:
 
 
 def _give_up(caught_exception: Exception | None, **_: object) -> None:
-    """Do not ask again what no time mends: botocore takes it for a connection that broke off."""
+    """Do not ask again what no time mends: botocore takes it for a connection that broke off, and
+    even a signal, whose handler raises while a request is on its way.
+    """
+    if isinstance(caught_exception, boto.HTTPClientError):
+        inner = caught_exception.kwargs.get("error")
+        if isinstance(inner, InterruptedRunError):
+            raise inner
     if isinstance(caught_exception, boto.SSLError) and any(
         it in str(caught_exception) for it in NEVER
     ):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import botocore.exceptions as boto
 from s3transfer.exceptions import S3DownloadFailedError
 from s3transfer.subscribers import BaseSubscriber
 
 from job.errors import InputError, StorageError
-from job.store.digests import Claim, claims, digests, sha256_of
+from job.store.digests import Claim, Digester, claims, sha256_of
 from job.store.found import Downloaded, Item
 from job.store.s3 import PART_BYTES, Store
 from job.store.s3_errors import MISSING, code_of, in_words
@@ -121,10 +122,11 @@ def download(store: Store, transfer: Any, item: Item, target: Path, advance: Adv
             if head is None or head.get("ETag") != item.etag:
                 raise _changed(item)
             known = _Known(item, advance)
-            damage = _transfer(store, transfer, known, target)
             claim, part_bytes = _best_claim(store, item, head)
+            digester = Digester(claim, part_bytes)
+            damage = _transfer(store, transfer, known, target, digester)
         if not damage:
-            sha256, digest = digests(target, claim, part_bytes)
+            sha256, digest = digester.finish()
             if target.stat().st_size == item.bytes and (claim is None or digest == claim.digest):
                 how = claim.algorithm if claim else "its size alone: the store keeps no checksum"
                 return Downloaded(target, item.bytes, sha256, f"verified by {how}")
@@ -179,7 +181,9 @@ def _best_claim(store: Store, item: Item, head: dict[str, Any]) -> tuple[Claim |
         if claim.of_all:
             return claim, 0
         first = look_at(store, item.place, PartNumber=1)
-        if first is not None and first.get("PartsCount", claim.parts) == claim.parts:
+        if first is None or not first["ContentLength"]:
+            continue
+        if first.get("PartsCount", claim.parts) == claim.parts:
             return claim, int(first["ContentLength"])
     return None, 0
 
@@ -203,13 +207,43 @@ class _Known(BaseSubscriber):  # type: ignore[misc]  # it has no types
             self._advance(bytes_transferred)
 
 
-def _transfer(store: Store, transfer: Any, known: _Known, target: Path) -> str:
+class _Arriving:
+    """What the transfer writes ranges to. It is neither a path nor can it seek, so that it is given
+    all in its order, and nothing has to be read again. What does not come in ranges it would be
+    given twice where the answer breaks off.
+    """
+
+    def __init__(self, file: BinaryIO, digester: Digester) -> None:
+        self._file = file
+        self._digester = digester
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self._digester.update(content)
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[BinaryIO]:
+    """A new file; it is removed where writing it fails."""
+    try:
+        with target.open("wb") as file:
+            yield file
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _transfer(store: Store, transfer: Any, known: _Known, target: Path, digester: Digester) -> str:
     """What is wrong with what came, in words; empty where botocore finds nothing."""
     place, size = known.item.place, known.item.bytes
     ranges = max(1, -(-size // PART_BYTES))
     before = store.asked[place.path]
     try:
-        transfer.download(place.host, place.path, str(target), subscribers=[known]).result()
+        with contextlib.ExitStack() as stack:
+            to: Any = str(target)
+            if size >= PART_BYTES:
+                to = _Arriving(stack.enter_context(_written(target)), digester)
+            transfer.download(place.host, place.path, to, subscribers=[known]).result()
     except boto.FlexibleChecksumError as error:
         return str(error)
     except S3DownloadFailedError:  # it has another ETag by now
@@ -218,6 +252,8 @@ def _transfer(store: Store, transfer: Any, known: _Known, target: Path) -> str:
         # The transfer asks again where an answer breaks off.
         for _ in range(store.asked[place.path] - before - ranges):
             store.count("GetObject")
+    if size < PART_BYTES:
+        digester.update(target.read_bytes())
     return ""
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import ChunksizeAdjuster
 
 from job.errors import StorageError
-from job.store.digests import claims, matches, sha256_of
+from job.store.digests import Content, claims, sha256_of
 from job.store.s3 import PART_BYTES, Store
 from job.store.s3_errors import TAKEN, code_of, in_words
 from job.store.s3_read import listing, look_at
@@ -80,16 +81,22 @@ def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
     doing = "Uploading"
     with it.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    size = it.path.stat().st_size
+    content = Content(it.path, sha256, ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size))
+    likely = "SHA256" if store.config.checksums == "when_supported" else "MD5"
     for left in reversed(range(UPLOADS)):
-        with in_words(doing, it.place):
+        with in_words(doing, it.place), ThreadPoolExecutor(1) as pool:
+            # What the store is going to claim is known by the time that it does.
+            known = pool.submit(content.digest, likely, of_all=size < PART_BYTES)
             try:
                 _transfer(store, it, sha256, advance)
             except boto.ClientError as error:  # an answer may have been lost: look first
                 if code_of(error) not in AGAIN or not left:
                     raise
-            if _arrived(store, it, sha256):
+            known.result()
+            if _arrived(store, it, size, content):
                 return
-        advance(-it.path.stat().st_size)
+        advance(-size)
         if left:
             store.count("PutObject")
     raise StorageError(
@@ -120,19 +127,17 @@ def _transfer(store: Store, it: Upload, sha256: str, advance: Callable[[int], No
         ).result()
 
 
-def _arrived(store: Store, it: Upload, sha256: str) -> bool:
+def _arrived(store: Store, it: Upload, size: int, content: Content) -> bool:
     head = look_at(store, it.place)
-    size = it.path.stat().st_size
     if head is None or int(head["ContentLength"]) != size:
         return False
     for claim in claims(head):
-        part_bytes = ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size)
-        if matches(it.path, sha256, claim, part_bytes):
+        if content.fits(claim):
             return True
         if claim.certain:
             return False
     # Its ETags are no MD5, and it keeps no checksum: the size, and that this is our upload.
-    return bool(head.get("Metadata", {}).get(SHA256_KEY) == sha256)
+    return bool(head.get("Metadata", {}).get(SHA256_KEY) == content.sha256)
 
 
 def has(store: Store, place: Place, size: int, sha256: str) -> bool:

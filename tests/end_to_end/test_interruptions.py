@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from job.store.destination import RESUME
 from job.store.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.published import digestible, read_result, write_manifest
@@ -99,14 +100,16 @@ def interrupted(
 def test_an_interrupted_run_leaves_nothing_behind(
     interrupted: dict[tuple[str, signal.Signals], Ended], stage: str, number: signal.Signals
 ) -> None:
-    """One error and the shell's exit code; no result, no half-written file, no scratch."""
+    """One error and the shell's exit code; no result, no half-written file, no scratch. What is
+    done is kept.
+    """
     ended = interrupted[stage, number]
     error = ended.run.error
     assert (ended.run.code, error["exit_code"]) == (SIGNALS[number], SIGNALS[number])
     assert "interrupted" in error["what"]
     told = error["where"].removeprefix("stage ")
     assert STAGES.index(told) >= STAGES.index(stage)
-    left = {path.name for path in ended.out.iterdir()}
+    left = {path.name for path in ended.out.iterdir()} - {RESUME}
     assert "result.json" not in left
     assert not any(name.startswith(PARTIAL) for name in left)
     assert left == set() or stage == STAGES[-1], "nothing is published before the last stage"
@@ -188,6 +191,7 @@ def test_a_run_after_a_killed_one_is_as_if_nothing_had_happened(
     assert (run.code, run.err) == (0, "")
     files, expected = digestible(out), digestible(undisturbed)
     assert files.keys() == expected.keys()
+    assert not (out / RESUME).exists()
     assert {name for name in files if files[name] != expected[name]} == set()
 
 
@@ -243,7 +247,8 @@ def test_a_child_that_crashes_twice_is_given_up(tiny: Path, tmp_path: Path) -> N
     assert "SIGSEGV" in error["what"]
     assert "SIGBUS" in error["what"]
     assert error["to_do"]
-    assert (list(ended.out.iterdir()), ended.scratch) == ([], [])
+    assert {path.name for path in ended.out.iterdir()} <= {RESUME}
+    assert ended.scratch == []
 
 
 @pytest.mark.parametrize(
@@ -259,4 +264,5 @@ def test_a_child_that_is_killed_is_not_tried_again(
     assert says in error["what"]
     assert error["to_do"]
     assert "child_died" not in [event["event"] for event in ended.run.events]
-    assert (list(ended.out.iterdir()), ended.scratch) == ([], [])
+    assert {path.name for path in ended.out.iterdir()} <= {RESUME}
+    assert ended.scratch == []

@@ -25,7 +25,7 @@ from job.errors import InterruptedRunError, StageError
 from job.kept import TAKEN, read_index
 from job.manifest.read import read_manifest
 from job.progress import Event
-from tests.runs import children
+from tests.runs import children, is_gone
 
 layers = tf_keras.layers
 WENT_ON = "goes on from step"
@@ -104,6 +104,7 @@ def run(
     disturb: Callable[[Event], bool] = lambda _: False,
     by: Callable[[], None] = lambda: None,
     save_every_s: float = 60.0,
+    grace_s: float = 20.0,
 ) -> Ran:
     """Run the child to its end, or disturb it where ``disturb`` says; never its files."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -136,7 +137,7 @@ def run(
             by()
 
     try:
-        ran.result = worker.run(task, emit, verbose=False)
+        ran.result = worker.run(task, emit, verbose=False, grace_s=grace_s)
     except (StageError, InterruptedRunError) as error:
         ran.error = error
     ran.seconds_to_end = time.monotonic() - disturbed
@@ -371,3 +372,20 @@ def test_a_crash_is_remembered(manifest: dict[str, Any], tmp_path: Path) -> None
     assert [b"ONEDNN_MAX_CPU_ISA=AVX2" in it for it in environments] == [False, True, True]
     assert later.warnings() == [died]
     assert later.events[0] == {"event": "warning", "message": died}
+
+
+def test_a_child_that_does_not_stop_is_killed_when_the_grace_is_over(
+    manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    """It is frozen, and hears nothing."""
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        frozen.extend(children(os.getpid()))
+        os.kill(frozen[0], signal.SIGSTOP)
+        interrupt()
+
+    ran = run(manifest, tmp_path / "run", disturb=begins("import"), by=freeze, grace_s=0.5)
+    assert isinstance(ran.error, InterruptedRunError)
+    assert 0.5 <= ran.seconds_to_end < 3
+    assert is_gone(frozen[0])

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
-from job.models import load
+from job.models import load, saved_model
 from job.models.compare import TOLERANCE, difference
 from job.models.load import read, save
 from job.safety.judge import judge
@@ -165,3 +165,31 @@ def test_missing_variables_are_refused(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "other" / "variables", tmp_path / "m" / "variables")
     with pytest.raises(InputError, match="Variables of the model are not in"):
         read(tmp_path / "m")
+
+
+def test_what_was_done_before_does_not_show_in_the_bytes(tmp_path: Path) -> None:
+    """A process that has made other functions writes the same file; recurrent layers, which have
+    random names in their graphs, do too, and TensorFlow runs what they are written to.
+    """
+    tf_keras.utils.set_random_seed(5)
+    model = tf_keras.Sequential(
+        [
+            layers.InputLayer((6, 3), name="given"),
+            layers.Bidirectional(layers.GRU(4, return_sequences=True), name="both"),
+            layers.LSTM(3, recurrent_dropout=0.2, name="lstm"),
+            layers.Dense(2, name="out"),
+        ],
+        name="model",
+    )
+    first, second = tmp_path / "first.tar", tmp_path / "second.tar"
+    saved_model.save(model, first)
+    for _ in range(1000):
+        tf.constant(1)
+    saved_model.save(model, second)
+    assert first.read_bytes() == second.read_bytes()
+    with tarfile.open(first) as packed:
+        packed.extractall(tmp_path / "model", filter="data")
+    served = tf.saved_model.load(tmp_path / "model").signatures["serving_default"]
+    x = np.random.default_rng(0).normal(size=(3, 6, 3)).astype("float32")
+    (answer,) = served(given=tf.constant(x)).values()
+    np.testing.assert_array_equal(answer.numpy(), model(x).numpy())

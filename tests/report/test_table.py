@@ -97,3 +97,12 @@ def test_the_last_event_is_what_a_machine_wants_to_know() -> None:
         "metrics": {"loss": 0.25, "accuracy": 0.98},
     }
     assert [gate["passed"] for gate in event["gates"]] == [True, False]
+
+
+def test_what_was_not_done_anew_is_told() -> None:
+    """Under the table, and in the event for machines."""
+    result = make_result().model_copy(update={"resumed": ["baseline", "training"]})
+    told = "taken from a run that was stopped: baseline, training"
+    assert table.messages(result) == [told, *table.messages(make_result())]
+    event = table.finished_event(result, "out", already_done=False)
+    assert event["resumed"] == ["baseline", "training"]

@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from job.errors import StageError
 from job.metrics.litert import custom_operators, tensors
+from job.stages.quantize import is_recurrent
 from tests.conversion import answers, convert
 from tests.stages.test_quantize import variant
 
@@ -66,3 +67,13 @@ def test_an_open_length_is_taken_from_a_row_of_the_data(tmp_path: Path) -> None:
     convert(model, variant("float32"), [np.zeros((1, 9, 4), "float32")], path)
     (detail,) = Interpreter(model_path=str(path)).get_input_details()
     assert list(detail["shape"]) == [1, 9, 4]
+
+
+def test_a_model_with_recurrent_dropout_is_seen_to_be_recurrent() -> None:
+    """Keras keeps its masks where TensorFlow's own walk through a model stumbles over them."""
+    recurrent = layers.Bidirectional(layers.LSTM(3, dropout=0.1, recurrent_dropout=0.2))
+    model = tf_keras.Sequential([layers.InputLayer((4, 2)), recurrent])
+    with pytest.raises(ValueError, match="_mask_cache"):
+        _ = model.submodules
+    assert is_recurrent(model)
+    assert not is_recurrent(tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(2)]))

@@ -1,0 +1,192 @@
+"""How fast a large object goes up and down, beside ``aws s3 cp``.
+
+An object of 1 GiB goes to a store of its own and comes back, in turn by ``aws s3 cp`` (installed
+from PyPI for this, into an environment that is thrown away) and as the job does it, which also
+compares SHA-256: each time in a process of its own, so that start-up counts on both sides.
+
+Usage: python benchmarks/transfer.py [--mebibytes 1024] [--rounds 3] [--huge]
+With --huge the peak memory of ours is measured for an object of 5 GiB.
+Exits with 1 if in the median ours has less than 0.9 of the other's speed, or its peak memory is
+300 MB or more. Needs free disk space of eight times the object's size.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from buckets import environment, running_store
+from processes import ratios
+
+from tests.identities import RESULTS
+from tests.seaweed import Seaweed
+
+MIN_RATIO = 0.9
+MAX_MB = 300
+MIB = 1 << 20
+HUGE_MIB = 5 << 10
+COPIES = 8
+
+
+def upload(path: Path, key: str) -> None:
+    """As the job uploads a file."""
+    from job.manifest.storage import StorageConfig
+    from job.store import s3_write
+    from job.store.stores import Stores
+    from job.store.uri import Place
+
+    store = Stores(print).get(StorageConfig())
+    it = s3_write.Upload(path, Place("s3", key, RESULTS), {})
+    s3_write.upload(store, it, lambda _: None)
+
+
+def download(path: Path, key: str) -> None:
+    """As the job fetches an input, into a folder."""
+    from job.manifest.storage import StorageConfig
+    from job.store import s3_source
+    from job.store.stores import Stores
+    from job.store.uri import Place
+
+    stores, config = Stores(print), StorageConfig()
+    place = Place("s3", key, RESULTS)
+    found = s3_source.find_data(place, place, stores, config)
+    s3_source.fetch(found, path, stores, config, lambda _: None)
+
+
+STEPS: dict[str, Callable[[Path, str], None]] = {"up": upload, "down": download}
+
+
+def make(path: Path, mebibytes: int) -> None:
+    """A file that can't be compressed."""
+    with path.open("wb") as file:
+        for _ in range(mebibytes):
+            file.write(os.urandom(MIB))
+
+
+def install_aws(folder: Path) -> Path:
+    """``aws``, in an environment of its own."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "awscli"], check=True)
+    return folder / "bin" / "aws"
+
+
+class Bench:
+    """A store, a file, and the two ways to bring one to the other."""
+
+    def __init__(self, store: Seaweed, folder: Path, mebibytes: int) -> None:
+        self.environment = environment(store, folder)
+        self.file = folder / "file.bin"
+        self.target = folder / "target"
+        self.mebibytes = mebibytes
+        make(self.file, mebibytes)
+
+    def time(self, command: Sequence[str | Path]) -> tuple[float, str]:
+        """MB/s of a whole process, and what it printed."""
+        shutil.rmtree(self.target, ignore_errors=True)
+        self.target.mkdir()
+        os.sync()  # what was written before is not to be written meanwhile
+        started = time.perf_counter()
+        done = subprocess.run(
+            command, env=self.environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return self.mebibytes * MIB / 1e6 / (time.perf_counter() - started), done.stdout
+
+    def ours(self, way: str) -> tuple[float, float]:
+        """MB/s, and the peak memory in MB."""
+        path = self.file if way == "up" else self.target
+        speed, printed = self.time([sys.executable, __file__, "--step", way, path])
+        if way == "down" and not _same(self.file, next(self.target.iterdir())):
+            sys.exit("What came down is not what went up.")
+        return speed, float(printed.splitlines()[-1])
+
+    def theirs(self, way: str, aws: Path) -> float:
+        """MB/s."""
+        there = f"s3://{RESULTS}/theirs"
+        ends: list[str | Path]
+        ends = [self.file, there] if way == "up" else [there, self.target / "file.bin"]
+        return self.time([aws, "s3", "cp", "--only-show-errors", *ends])[0]
+
+
+def _same(one: Path, other: Path) -> bool:
+    return (
+        subprocess.run(
+            [shutil.which("cmp") or "cmp", "--silent", one, other], check=False
+        ).returncode
+        == 0
+    )
+
+
+def _peak_mb() -> float:
+    """This process's largest resident set so far."""
+    (line,) = (
+        it for it in Path("/proc/self/status").read_text().splitlines() if it.startswith("VmHWM:")
+    )
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def compare(bench: Bench, aws: Path, rounds: int) -> list[str]:
+    """Both ways, in turn; what misses its limit."""
+    missed = []
+    for way in STEPS:
+        ours: list[float] = []
+        theirs: list[float] = []
+        for _ in range(rounds):
+            theirs.append(bench.theirs(way, aws))
+            ours.append(bench.ours(way)[0])
+        low, middle, high = ratios(ours, theirs)
+        print(f"{bench.mebibytes} MiB {way:<5}{'MB/s':>12}")
+        for name, speeds in (("aws s3 cp", theirs), ("paredown", ours)):
+            cells = " ".join(f"{speed:7.1f}" for speed in speeds)
+            print(f"  {name:<12}{statistics.median(speeds):>10.1f}   of {cells}")
+        print(f"  ratio, min, median, max: {low:.2f}, {middle:.2f}, {high:.2f}", flush=True)
+        if middle < MIN_RATIO:
+            missed.append(f"{way}: {middle:.2f} times the speed of aws s3 cp")
+    return missed
+
+
+def measure_memory(bench: Bench) -> list[str]:
+    """Both ways of ours; what misses its limit."""
+    missed = []
+    for way in STEPS:
+        speed, peak_mb = bench.ours(way)
+        print(f"{bench.mebibytes} MiB {way:<5}{speed:8.1f} MB/s, peak memory {peak_mb:.0f} MB")
+        if peak_mb >= MAX_MB:
+            missed.append(f"{way}: a peak of {peak_mb:.0f} MB")
+    return missed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mebibytes", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--huge", action="store_true", help="the peak memory for 5 GiB instead")
+    parser.add_argument("--step", choices=STEPS, help="only do this, in this process")
+    parser.add_argument("path", type=Path, nargs="?", help="the step's file or folder")
+    given = parser.parse_args()
+    if given.step:
+        STEPS[given.step](given.path, "ours")
+        print(_peak_mb())
+        return
+    mebibytes = HUGE_MIB if given.huge else given.mebibytes
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if shutil.disk_usage(folder).free < COPIES * mebibytes * MIB:
+            sys.exit(f"There is no room for {COPIES} times {mebibytes} MiB.")
+        with running_store(folder) as store:
+            bench = Bench(store, folder, mebibytes)
+            if given.huge:
+                missed = measure_memory(bench)
+            else:
+                missed = compare(bench, install_aws(folder / "aws"), given.rounds)
+    sys.exit("\n".join(missed) or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What is copied to storage is whole, while the child goes on replacing its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from job.kept import place
+from job.store import kept
+
+
+def write(folder: Path, *names: str) -> None:
+    """What the child keeps: files that say what they are called, and then their index."""
+    for name in names:
+        (folder / name).write_text(name)
+    index = {"pieces": {"training": {"files": dict.fromkeys(names, "0")}}}
+    (folder / kept.INDEX).write_text(json.dumps(index))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """The child's folder, and one for the snapshot."""
+    made = tmp_path / "kept", tmp_path / "now"
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+def test_a_snapshot_outlives_what_it_was_made_of(folders: tuple[Path, Path]) -> None:
+    """Files that are replaced, and the index that named them."""
+    folder, now = folders
+    assert not kept.snapshot(folder, now)
+    write(folder, "training-1.npz")
+    assert kept.snapshot(folder, now)
+    (folder / "training-1.npz").unlink()
+    write(folder, "training-2.npz")
+    assert kept.read(now)[1] == {"training-1.npz"}
+    assert (now / "training-1.npz").read_text() == "training-1.npz"
+
+
+def test_a_file_may_be_replaced_while_the_snapshot_is_made(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is made of the new index."""
+    folder, now = folders
+    write(folder, "training-1.npz")
+
+    def replace_first(file: Path, target: Path) -> Path:
+        monkeypatch.setattr(kept, "place", place)
+        write(folder, "training-2.npz")
+        file.unlink()
+        return place(file, target)
+
+    monkeypatch.setattr(kept, "place", replace_first)
+    assert kept.snapshot(folder, now)
+    assert kept.read(now)[1] == {"training-2.npz"}
+
+
+def test_a_file_that_is_not_there_is_not_waited_for(folders: tuple[Path, Path]) -> None:
+    """The index that names it is the last one."""
+    folder, now = folders
+    write(folder, "training-1.npz")
+    (folder / "training-1.npz").unlink()
+    with pytest.raises(FileNotFoundError):
+        kept.snapshot(folder, now)
