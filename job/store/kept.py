@@ -91,7 +91,7 @@ def restore(index: bytes | None, folder: Path, fetch: Callable[[str, Path], None
     left_out = []
     try:
         named = dict(json.loads(index)["pieces"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ["the index: it can't be read"]
     for name, piece in named.items():
         reason = _fetch_piece(piece, folder, fetch)

@@ -33,6 +33,12 @@ VARYING = {"seconds", "latency_ms", "resumed"}
 QUANTIZE = [{"type": "dynamic_range"}, {"type": "int8", "calibration_samples": 40}]
 
 
+def workers() -> list[int]:
+    """The worker processes of this one, which has started a store as well."""
+    found = children(os.getpid())
+    return [it for it in found if b"job.child" in Path(f"/proc/{it}/cmdline").read_bytes()]
+
+
 @pytest.fixture(scope="module")
 def manifest(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A job whose training takes a few seconds in small steps, of a model with random layers."""
@@ -146,7 +152,7 @@ def run(
 
 def kill() -> None:
     """As the kernel does when memory is short, or a node goes away."""
-    (child,) = children(os.getpid())
+    (child,) = workers()
     os.kill(child, signal.SIGKILL)
 
 
@@ -346,12 +352,12 @@ def test_a_crash_is_remembered(manifest: dict[str, Any], tmp_path: Path) -> None
     environments: list[bytes] = []
 
     def crash() -> None:
-        (child,) = children(os.getpid())
+        (child,) = workers()
         environments.append(Path(f"/proc/{child}/environ").read_bytes())
         os.kill(child, signal.SIGSEGV)
 
     def look() -> None:
-        (child,) = children(os.getpid())
+        (child,) = workers()
         environments.append(Path(f"/proc/{child}/environ").read_bytes())
         interrupt()
 
@@ -381,7 +387,7 @@ def test_a_child_that_does_not_stop_is_killed_when_the_grace_is_over(
     frozen: list[int] = []
 
     def freeze() -> None:
-        frozen.extend(children(os.getpid()))
+        frozen.extend(workers())
         os.kill(frozen[0], signal.SIGSTOP)
         interrupt()
 
