@@ -95,7 +95,9 @@ def test_faults_of_every_kind(failing: dict[str, Failing]) -> None:
     assert result["retries"] == {"HeadObject": 2, "GetObject": 2}
     (warning,) = [text for text in result["warnings"] if "asked again" in text]
     assert "HeadObject" in warning
-    assert "asked again" in it.ended.err, "the manifest is read before there is a screen"
+    first = next(event for event in it.ended.events if event["event"] == "warning")
+    assert "asked again" in first["message"], "of the manifest, before there is a result"
+    assert it.ended.err == ""
     assert len(it.proxy.seen("PUT", "result.json")) == 2
 
 
