@@ -109,7 +109,7 @@ def run(
             changes.append(f"destination.uri={json.dumps(absolute(output))}")
         asked = read_manifest(text, manifest, changes)
         if isinstance(asked, BatchConfig):
-            run_batch(asked, base, screen, verbose=verbose)
+            run_batch(asked)
         result = run_job(asked, base, screen, verbose=verbose)
         termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))

@@ -6,11 +6,9 @@ from typing import NoReturn
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
-from job.progress import Screen
-from job.store.uri import Place
 
 
-def run_batch(batch: BatchConfig, base: Place, screen: Screen, *, verbose: bool) -> NoReturn:  # noqa: ARG001
+def run_batch(batch: BatchConfig) -> NoReturn:
     """Run a batch.
 
     Raises:

@@ -19,10 +19,10 @@ _AMBIGUOUS = re.compile(r"[.+-]*[0-9].*|[yn]", re.IGNORECASE)
 _OTHER_LINE_ENDS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc] # it ships no types
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # it ships no types
     """Without anchors: what is the same in two places is written twice."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML calls it so
         return True
 
 
