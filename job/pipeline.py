@@ -24,7 +24,7 @@ from job.progress import Event, Screen
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
 from job.run import earlier
-from job.run.inputs import Input, fetch, find_inputs, in_users_words
+from job.run.inputs import Input, fetch, find_inputs, in_users_words, refuse_own_inputs
 from job.run.keeper import Keeper
 from job.run.publish import Published, planned, publish
 from job.store import local
@@ -133,6 +133,7 @@ def _result(run: _Run) -> Result:
                 if done:
                     return done
             replaced = list(earlier.digests(there)) if there else []
+            refuse_own_inputs(run.inputs, run.destination.place, [*planned(run.job), *replaced])
             begun = _Begun(earlier.run_id(run.job, known), known, replaced)
             run.destination.prepare(begun.run_id, [] if content else planned(run.job))
             return _do(run, begun, fetched, scratch)

@@ -187,3 +187,19 @@ def test_a_destination_whose_name_can_not_be_is_refused(tmp_path: Path) -> None:
     """Too long a name is no bug of ours."""
     with pytest.raises((InputError, ManifestError), match="too long"):
         run(tmp_path, destination={"uri": "a" * 300})
+
+
+def test_an_input_is_never_written_over(tmp_path: Path) -> None:
+    """Not even where results may be replaced: the model is an earlier run's."""
+    result = make_result(tmp_path)
+    (tmp_path / "result.json").write_text(result.model_dump_json())
+    (tmp_path / "d.npz").write_bytes(b"none")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    document = MINIMAL | {
+        "model": {"uri": "baseline.h5"},
+        "destination": {"uri": ".", "overwrite": True},
+    }
+    job = read_job(json.dumps(document))
+    with pytest.raises(ManifestError, match="one of the files that the results would replace"):
+        pipeline.run_job(job, Place("file", str(tmp_path)), Recorder(), verbose=False)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.errors import InputError, ParedownError
+from job.errors import InputError, ManifestError, ParedownError
 from job.journal import Journal
 from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
-from job.result import InputResult
+from job.result import RESULT_FILE, InputResult
 from job.store.found import Fetched, Found
 from job.store.room import refuse_full_disk, refuse_large
 from job.store.sources import source
@@ -150,3 +150,31 @@ def in_users_words(
             for field in ("what", "where", "hint"):
                 setattr(error, field, getattr(error, field).replace(str(path), str(place)))
     return error
+
+
+def refuse_own_inputs(
+    inputs: Mapping[str, Input], destination: Place, names: Collection[str]
+) -> None:
+    """Keep a run from writing over what it reads, whatever else it may overwrite.
+
+    Args:
+        inputs: What is read.
+        destination: Where the results go.
+        names: What will be written or removed there, beside ``result.json``.
+
+    Raises:
+        ManifestError: Where an input lies there under one of these names.
+    """
+    written = {_key(destination.child(name)) for name in [*names, RESULT_FILE]}
+    for name, it in inputs.items():
+        for item in it.found.items:
+            if _key(item.place) in written:
+                raise ManifestError(
+                    f"The {name} is one of the files that the results would replace.",
+                    where=str(item.place),
+                    hint="Choose another destination, or move the input elsewhere.",
+                )
+
+
+def _key(place: Place) -> str:
+    return str(place.local.resolve() if place.scheme == "file" else place)

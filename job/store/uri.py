@@ -59,7 +59,8 @@ class Place:
 
     def child(self, name: str) -> Place:
         """Something in this folder, by its name."""
-        return replace(self, path=f"{self.path.rstrip('/')}/{name}".lstrip("/"))
+        path = f"{self.path.rstrip('/')}/{name}"
+        return replace(self, path=path.lstrip("/") if self.scheme == "s3" else path)
 
 
 def here() -> Place:
