@@ -186,7 +186,7 @@ def test_a_bucket_that_is_deleted(another: Seaweed, tiny: Path) -> None:
     client.delete_bucket(Bucket=RESULTS)
     ended = watched.finish()
     assert ended.code == 3, ended.err
-    assert f"there is no bucket {RESULTS} (GetObject)" in ended.error["what"]
+    assert f"there is no bucket {RESULTS} (" in ended.error["what"]
 
 
 def test_no_room_for_the_download(seaweed: Seaweed, tiny: Path, tmp_path: Path) -> None:
