@@ -37,12 +37,13 @@ COPIES = 8
 def upload(path: Path, key: str) -> None:
     """As the job uploads a file."""
     from job.manifest.storage import StorageConfig
-    from job.store import s3_write
+    from job.store import kept, s3_write
     from job.store.stores import Stores
     from job.store.uri import Place
 
     store = Stores(print).get(StorageConfig())
-    it = s3_write.Upload(path, Place("s3", key, RESULTS), {})
+    sha256 = kept.measure(path)[1]
+    it = s3_write.Upload(path, sha256, Place("s3", key, RESULTS), {})
     s3_write.upload(store, it, lambda _: None)
 
 

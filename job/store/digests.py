@@ -157,29 +157,3 @@ def digests(path: Path, claim: Claim | None, part_bytes: int) -> tuple[str, byte
         while chunk := file.read(CHUNK):
             digester.update(chunk)
     return digester.finish()
-
-
-class Content:
-    """A file and its digests, each computed once.
-
-    Args:
-        path: The file, which does not change.
-        part_bytes: The size of the object's parts, for a claim of several parts.
-        likely: A claim of the kind that the store is likely to make, whatever its digest.
-    """
-
-    def __init__(self, path: Path, part_bytes: int, likely: Claim) -> None:
-        self._path = path
-        self._part_bytes = part_bytes
-        self.sha256, digest = digests(path, likely, part_bytes)
-        self._known = {
-            ("SHA256", True): bytes.fromhex(self.sha256),
-            (likely.algorithm, likely.of_all): digest,
-        }
-
-    def fits(self, claim: Claim) -> bool:
-        """Whether an object's claim is of this file."""
-        kind = (claim.algorithm, claim.of_all)
-        if kind not in self._known:
-            self._known[kind] = digests(self._path, claim, self._part_bytes)[1]
-        return self._known[kind] == claim.digest

@@ -33,15 +33,15 @@ def measure(path: Path) -> tuple[int, str]:
         return file.tell(), digest
 
 
-def read(folder: Path) -> tuple[bytes, set[str]]:
-    """The index as it is now, and the names of the files in it.
+def read(folder: Path) -> tuple[bytes, dict[str, str]]:
+    """The index as it is now, and the files in it with their SHA-256.
 
     Raises:
         OSError: Where there is none.
     """
     content = (folder / INDEX).read_bytes()
     pieces = json.loads(content)["pieces"].values()
-    return content, {name for piece in pieces for name in piece["files"]}
+    return content, {name: it for piece in pieces for name, it in piece["files"].items()}
 
 
 def snapshot(folder: Path, target: Path) -> bool:

@@ -70,10 +70,10 @@ class LocalDestination:
             there.mkdir(parents=True, exist_ok=True)
             index, files = kept.read(folder)
             found = {path.name for path in there.iterdir()}
-            for name in sorted(files - found):
+            for name in sorted(files.keys() - found):
                 local.put(folder / name, there / name)
             local.put_bytes(index, there / kept.INDEX)
-            for name in found - files - {kept.INDEX}:
+            for name in found - files.keys() - {kept.INDEX}:
                 (there / name).unlink(missing_ok=True)
 
     def forget(self) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import boto3
 import botocore.exceptions as boto
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore import UNSIGNED
 from botocore.config import Config
 
@@ -34,15 +33,8 @@ READ_TIMEOUT_S = 60
 MIB = 1 << 20
 # Above this an object goes up in parts, and comes down in ranges.
 PART_BYTES = 8 * MIB
+# Requests at a time.
 THREADS = 8
-TRANSFER = TransferConfig(
-    multipart_threshold=PART_BYTES,
-    multipart_chunksize=PART_BYTES,
-    max_concurrency=THREADS,
-    # What waits to be written is in memory.
-    max_io_queue=128,
-    preferred_transfer_client="classic",  # the other one has neither these retries nor limits
-)
 
 
 class Store:
@@ -57,29 +49,18 @@ class Store:
         self.config = config
         self.retries: Counter[str] = Counter()
         """By operation, the requests that were sent again."""
-        self.asked: Counter[str] = Counter()
-        """By key, how often an object, or a range of it, was asked for."""
         self.warn = warn
         self._lock = threading.Lock()
         with in_words("Connecting", Place("s3", "")):
             self.client = _client(config)
         events = self.client.meta.events
         events.register("request-created.s3", self._count)
-        events.register("before-parameter-build.s3.GetObject", self._note)
         events.register_first("needs-retry.s3", _give_up)
-
-    def transfer(self) -> Any:
-        """What moves files, in parallel parts; a context, which ends what moves still."""
-        return create_transfer_manager(self.client, TRANSFER)
 
     def _count(self, request: Any, operation_name: str, **_: object) -> None:
         attempt = request.context.get("retries", {}).get("attempt", 1)
         if attempt > 1:
             self.count(operation_name)
-
-    def _note(self, params: Any, **_: object) -> None:
-        with self._lock:
-            self.asked[params["Key"]] += 1
 
     def count(self, operation: str) -> None:
         """Count a request that is sent again; the first is told of."""

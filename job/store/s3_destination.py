@@ -117,8 +117,8 @@ class S3Destination:
         missing = set(self.missing(digests))
         for name in it.files[:-1]:
             if name in missing:
-                path = it.folder / name
-                upload = s3_write.Upload(path, self.place.child(name), it.metadata)
+                path, sha256 = it.folder / name, digests[name][1]
+                upload = s3_write.Upload(path, sha256, self.place.child(name), it.metadata)
                 s3_write.upload(self.store, upload, advance)
             else:
                 advance(digests[name][0])
@@ -133,9 +133,9 @@ class S3Destination:
             item = s3_read.look(self.store, there.child(name), doing)
             if item is None:
                 raise InputError("It is not there.", where=name)
-            s3_read.download(self.store, transfer, item, target, lambda _: None)
+            s3_read.download(self.store, pool, item, target, lambda _: None)
 
-        with self.store.transfer() as transfer:
+        with ThreadPoolExecutor(THREADS) as pool:
             return kept.restore(index, folder, fetch)
 
     def keep(self, run_id: str, folder: Path) -> None:
@@ -145,16 +145,13 @@ class S3Destination:
         found = s3_read.look_into(self.store, prefix, "Keeping what is done")
         index, files = kept.read(folder)
 
-        def upload(path: Path) -> None:
-            it = s3_write.Upload(path, there.child(path.name), {RUN_ID_KEY: run_id})
-            s3_write.upload(self.store, it, lambda _: None)
-
-        for name in sorted(files - {item.name for item in found}):
-            upload(folder / name)
         metadata = {RUN_ID_KEY: run_id}
+        for name in sorted(files.keys() - {item.name for item in found}):
+            it = s3_write.Upload(folder / name, files[name], there.child(name), metadata)
+            s3_write.upload(self.store, it, lambda _: None)
         s3_write.put(self.store, there.child(kept.INDEX), index, metadata)
         for item in found:
-            if item.name not in files | {kept.INDEX, BEGUN}:
+            if item.name not in {*files, kept.INDEX, BEGUN}:
                 s3_write.remove(self.store, item.place)
 
     def forget(self) -> None:

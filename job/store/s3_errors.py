@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import botocore.exceptions as boto
-from boto3.exceptions import RetriesExceededError, S3UploadFailedError
-from s3transfer.exceptions import RetriesExceededError as PartRetriesExceededError
 from urllib3.exceptions import HTTPError
 
 from job.errors import InputError, ParedownError, StorageError, from_os_error
@@ -32,7 +30,6 @@ UNAVAILABLE = {
     *("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"),
     *("IncompleteBody", "NoSuchUpload", "OperationAborted", "ConditionalRequestConflict"),
 }
-TRANSFER_ERRORS = (S3UploadFailedError, RetriesExceededError, PartRetriesExceededError)
 # The store is not there, or what came is not what was sent.
 GONE = (
     *(boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError),
@@ -73,11 +70,6 @@ def in_words(doing: str, place: Place) -> Iterator[None]:
 
 
 def _translate(error: Exception, doing: str, place: Place) -> ParedownError:
-    if isinstance(error, TRANSFER_ERRORS):
-        inner = getattr(error, "last_exception", None) or error.__cause__ or error.__context__
-        if isinstance(inner, boto.ClientError):
-            return refusal(inner, doing, place)
-        return _unavailable(inner or error, doing, place)
     for kinds, translate in MEANINGS:
         if isinstance(error, kinds):
             return translate(error, doing, place)
@@ -173,7 +165,7 @@ def line_of(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 
-BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, HTTPError, *TRANSFER_ERRORS)
+BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, HTTPError)
 # What botocore's errors mean, the first that fits.
 MEANINGS: tuple[tuple[Any, Callable[[Exception, str, Place], ParedownError]], ...] = (
     (boto.ClientError, refusal),

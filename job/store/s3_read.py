@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import botocore.exceptions as boto
-from s3transfer.exceptions import S3DownloadFailedError
-from s3transfer.subscribers import BaseSubscriber
 
 from job.errors import InputError, StorageError
 from job.store.digests import Claim, Digester, claims, sha256_of
 from job.store.found import Downloaded, Item
-from job.store.s3 import PART_BYTES, Store
+from job.store.s3 import Store
 from job.store.s3_errors import MISSING, code_of, in_words
+from job.store.s3_ranges import changed, fetch_ranges
 from job.store.uri import Place
 
 # A download that is not what the store says it is, is done again so often.
@@ -99,12 +97,14 @@ def read(store: Store, place: Place, most: int, doing: str) -> bytes | None:
     raise AssertionError("the last time returns or raises")
 
 
-def download(store: Store, transfer: Any, item: Item, target: Path, advance: Advance) -> Downloaded:
+def download(
+    store: Store, pool: Executor, item: Item, target: Path, advance: Advance
+) -> Downloaded:
     """Download an object in parallel ranges, and compare it with what the store says of it.
 
     Args:
         store: The store.
-        transfer: The store's, see ``Store.transfer``.
+        pool: Where the requests for a large object are sent from.
         item: The object; if it is another one by now, that is refused.
         target: The file to write.
         advance: Is told how many more bytes are here.
@@ -120,11 +120,15 @@ def download(store: Store, transfer: Any, item: Item, target: Path, advance: Adv
         with in_words(doing, item.place):
             head = look_at(store, item.place)
             if head is None or head.get("ETag") != item.etag:
-                raise _changed(item)
-            known = _Known(item, advance)
+                raise changed(item)
             claim, part_bytes = _best_claim(store, item, head)
             digester = Digester(claim, part_bytes)
-            damage = _transfer(store, transfer, known, target, digester)
+            taken = _Taken(digester, advance)
+            try:
+                fetch_ranges(store, pool, item, target, taken.take)
+                damage = ""
+            except boto.FlexibleChecksumError as error:
+                damage = str(error)
         if not damage:
             sha256, digest = digester.finish()
             if target.stat().st_size == item.bytes and (claim is None or digest == claim.digest):
@@ -144,7 +148,7 @@ def download(store: Store, transfer: Any, item: Item, target: Path, advance: Adv
             )
         seen.append(damage)
         target.unlink(missing_ok=True)
-        advance(-known.done)
+        advance(-taken.bytes)
         if len(seen) < DOWNLOADS:
             store.count("GetObject")
     raise StorageError(
@@ -188,81 +192,18 @@ def _best_claim(store: Store, item: Item, head: dict[str, Any]) -> tuple[Claim |
     return None, 0
 
 
-class _Known(BaseSubscriber):  # type: ignore[misc]  # it has no types
-    """Tells the transfer what is known already, and hears how far it is."""
+class _Taken:
+    """Digests what comes, and tells how much it is."""
 
-    def __init__(self, item: Item, advance: Advance) -> None:
-        self.item = item
-        self.done = 0
-        self._advance = advance
-        self._lock = threading.Lock()
-
-    def on_queued(self, future: Any, **_: object) -> None:
-        future.meta.provide_transfer_size(self.item.bytes)
-        future.meta.provide_object_etag(self.item.etag)
-
-    def on_progress(self, future: Any, bytes_transferred: int, **_: object) -> None:  # noqa: ARG002 - called by name
-        with self._lock:
-            self.done += bytes_transferred
-            self._advance(bytes_transferred)
-
-
-class _Arriving:
-    """What the transfer writes ranges to. It is neither a path nor can it seek, so that it is given
-    all in its order, and nothing has to be read again. What does not come in ranges it would be
-    given twice where the answer breaks off.
-    """
-
-    def __init__(self, file: BinaryIO, digester: Digester) -> None:
-        self._file = file
+    def __init__(self, digester: Digester, advance: Advance) -> None:
+        self.bytes = 0
         self._digester = digester
+        self._advance = advance
 
-    def write(self, content: bytes) -> None:
-        self._file.write(content)
+    def take(self, content: bytes) -> None:
         self._digester.update(content)
-
-
-@contextlib.contextmanager
-def _written(target: Path) -> Iterator[BinaryIO]:
-    """A new file; it is removed where writing it fails."""
-    try:
-        with target.open("wb") as file:
-            yield file
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-
-
-def _transfer(store: Store, transfer: Any, known: _Known, target: Path, digester: Digester) -> str:
-    """What is wrong with what came, in words; empty where botocore finds nothing."""
-    place, size = known.item.place, known.item.bytes
-    ranges = max(1, -(-size // PART_BYTES))
-    before = store.asked[place.path]
-    try:
-        with contextlib.ExitStack() as stack:
-            to: Any = str(target)
-            if size >= PART_BYTES:
-                to = _Arriving(stack.enter_context(_written(target)), digester)
-            transfer.download(place.host, place.path, to, subscribers=[known]).result()
-    except boto.FlexibleChecksumError as error:
-        return str(error)
-    except S3DownloadFailedError:  # it has another ETag by now
-        raise _changed(known.item) from None
-    finally:
-        # The transfer asks again where an answer breaks off.
-        for _ in range(store.asked[place.path] - before - ranges):
-            store.count("GetObject")
-    if size < PART_BYTES:
-        digester.update(target.read_bytes())
-    return ""
-
-
-def _changed(item: Item) -> InputError:
-    return InputError(
-        "The object was changed while the job ran.",
-        where=str(item.place),
-        hint="Run the job again when nobody writes there.",
-    )
+        self._advance(len(content))
+        self.bytes += len(content)
 
 
 def _at(place: Place, key: str) -> Place:

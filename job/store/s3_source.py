@@ -18,13 +18,11 @@ from job.store.find import measure_together
 from job.store.found import Advance, Downloaded, Fetched, Found, Item
 from job.store.local_source import DATA, MODEL
 from job.store.pattern import fixed_part, is_pattern, matches
-from job.store.s3 import Store
+from job.store.s3 import PART_BYTES, THREADS, Store
 from job.store.s3_read import download, look, look_into
 from job.store.stores import Stores
 from job.store.uri import Place
 
-# Objects that are downloaded at a time; each large one comes in several ranges at a time.
-AT_A_TIME = 4
 MAX_NAME_BYTES = 255
 
 
@@ -96,7 +94,7 @@ def fetch(
 ) -> Fetched:
     """Download what was found, each object compared with what the store says of it.
 
-    All share one transfer: so many requests at a time do not outlast a store that is away.
+    All are sent from one pool: so many requests at a time do not outlast a store that is away.
 
     Args:
         found: What ``find_model`` or ``find_data`` found.
@@ -120,13 +118,15 @@ def fetch(
         with lock:
             advance(more)
 
-    # An error, or a signal, ends the transfer first, and so what the pool waits for.
-    with ThreadPoolExecutor(AT_A_TIME) as pool, store.transfer() as transfer:
+    def get(item: Item) -> Downloaded:
+        return download(store, pool, item, targets[item.name], told)
 
-        def get(item: Item) -> Downloaded:
-            return download(store, transfer, item, targets[item.name], told)
-
-        done = list(pool.map(get, found.items))
+    # A large one comes in several requests at a time, and so alone: what waits is in memory.
+    with ThreadPoolExecutor(THREADS) as pool:
+        large = {it.name: get(it) for it in found.items if it.bytes > PART_BYTES}
+        small = [it for it in found.items if it.bytes <= PART_BYTES]
+        come = large | dict(zip((it.name for it in small), pool.map(get, small), strict=True))
+    done = [come[item.name] for item in found.items]
     verified = ", ".join(sorted({it.verified for it in done}))
     if found.is_folder:
         digest = packing.measure(folder, str(found.place))

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import botocore.exceptions as boto
-from s3transfer.subscribers import BaseSubscriber
 from s3transfer.utils import ChunksizeAdjuster
 
 from job.errors import StorageError
-from job.store.digests import Claim, Content, claims, sha256_of
+from job.store.digests import CHUNK, claims, digests, sha256_of
 from job.store.s3 import PART_BYTES, Store
 from job.store.s3_errors import TAKEN, code_of, in_words
+from job.store.s3_parts import send_parts
 from job.store.s3_read import listing, look_at
 from job.store.uri import Place
 
@@ -44,30 +44,12 @@ AGAIN = ("NoSuchUpload", "BadDigest", "XAmzContentChecksumMismatch", "404")
 
 @dataclass(frozen=True)
 class Upload:
-    """A file, and where it goes."""
+    """A file, its SHA-256, and where it goes."""
 
     path: Path
+    sha256: str
     place: Place
     metadata: Mapping[str, str]
-
-    def options(self, store: Store, sha256: str) -> dict[str, Any]:
-        """What is sent with it."""
-        options = {
-            "ContentType": CONTENT_TYPES.get(self.path.suffix, "application/octet-stream"),
-            "Metadata": {**self.metadata, SHA256_KEY: sha256},
-        }
-        if store.config.checksums == "when_supported":
-            options |= _checksum(sha256, self.path.stat().st_size)
-        return options
-
-
-def _checksum(sha256: str, size: int) -> dict[str, str]:
-    """What tells the store of the SHA-256. Told beforehand it is no trailer, which would make the
-    object's ContentEncoding ``aws-chunked``; of parts botocore computes it.
-    """
-    if size < PART_BYTES:
-        return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
-    return {"ChecksumAlgorithm": "SHA256"}
 
 
 def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
@@ -77,22 +59,20 @@ def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
         InputError: Where the store refuses it.
         StorageError: Where it fails, or damages what it is given each time.
     """
-    doing = "Uploading"
     size = it.path.stat().st_size
-    algorithm = "SHA256" if store.config.checksums == "when_supported" else "MD5"
-    likely = Claim(algorithm, b"", 1 if size >= PART_BYTES else 0, certain=False)
-    part_bytes = ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size)
-    content = Content(it.path, part_bytes, likely)
     for left in reversed(range(UPLOADS)):
-        with in_words(doing, it.place):
+        known = {"SHA256": bytes.fromhex(it.sha256)}
+        told = _Told(advance)
+        with in_words("Uploading", it.place):
             try:
-                _transfer(store, it, content.sha256, advance)
+                known |= _send(store, it, size, told.more)
             except boto.ClientError as error:  # an answer may have been lost: look first
                 if code_of(error) not in AGAIN or not left:
                     raise
-            if _arrived(store, it, size, content):
+            if _arrived(store, it, size, known):
+                told.more(size - told.bytes)
                 return
-        advance(-size)
+        told.more(-told.bytes)
         if left:
             store.count("PutObject")
     raise StorageError(
@@ -102,38 +82,75 @@ def upload(store: Store, it: Upload, advance: Callable[[int], None]) -> None:
     )
 
 
-class _Told(BaseSubscriber):  # type: ignore[misc]  # it has no types
+class _Told:
     def __init__(self, advance: Callable[[int], None]) -> None:
+        self.bytes = 0
         self._advance = advance
         self._lock = threading.Lock()
 
-    def on_progress(self, future: Any, bytes_transferred: int, **_: object) -> None:  # noqa: ARG002 - called by name
+    def more(self, count: int) -> None:
         with self._lock:
-            self._advance(bytes_transferred)
+            self.bytes += count
+            self._advance(count)
 
 
-def _transfer(store: Store, it: Upload, sha256: str, advance: Callable[[int], None]) -> None:
-    with store.transfer() as transfer:
-        transfer.upload(
-            str(it.path),
-            it.place.host,
-            it.place.path,
-            extra_args=it.options(store, sha256),
-            subscribers=[_Told(advance)],
-        ).result()
+def _send(store: Store, it: Upload, size: int, advance: Callable[[int], None]) -> dict[str, bytes]:
+    """Send a file; its digests that are known by now, of parts under the algorithm's name and
+    ``-``.
+    """
+    options: dict[str, Any] = {
+        "ContentType": CONTENT_TYPES.get(it.path.suffix, "application/octet-stream"),
+        "Metadata": {**it.metadata, SHA256_KEY: it.sha256},
+    }
+    with_checksum = store.config.checksums == "when_supported"
+    if size > PART_BYTES:
+        if with_checksum:
+            options["ChecksumAlgorithm"] = "SHA256"
+        algorithm, digest = send_parts(
+            store, it.path, it.place, options, _part_bytes(size), advance
+        )
+        return {f"{algorithm}-": digest}
+    if with_checksum:
+        options |= _checksum(it.sha256)
+    content = it.path.read_bytes()
+    store.client.put_object(Bucket=it.place.host, Key=it.place.path, Body=content, **options)
+    advance(size)
+    return {}
 
 
-def _arrived(store: Store, it: Upload, size: int, content: Content) -> bool:
+def _checksum(sha256: str) -> dict[str, str]:
+    """What tells the store of the SHA-256. Told beforehand it is no trailer, which would make the
+    object's ContentEncoding ``aws-chunked``.
+    """
+    return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+
+
+def _part_bytes(size: int) -> int:
+    """No object has more than 10,000 parts."""
+    return int(ChunksizeAdjuster().adjust_chunksize(PART_BYTES, size))
+
+
+def _arrived(store: Store, it: Upload, size: int, known: dict[str, bytes]) -> bool:
+    """Whether the object is the file, by what the store has computed of it; else it is read."""
     head = look_at(store, it.place)
     if head is None or int(head["ContentLength"]) != size:
         return False
     for claim in claims(head):
-        if content.fits(claim):
-            return True
-        if claim.certain:
-            return False
-    # Its ETags are no MD5, and it keeps no checksum: the size, and that this is our upload.
-    return bool(head.get("Metadata", {}).get(SHA256_KEY) == content.sha256)
+        kind = claim.algorithm + ("" if claim.of_all else "-")
+        if kind not in known:
+            known[kind] = digests(it.path, claim, _part_bytes(size))[1]
+        if known[kind] == claim.digest or claim.certain:
+            return known[kind] == claim.digest
+    # It keeps no checksum, and its ETags are no MD5.
+    return _read_back(store, it.place) == it.sha256
+
+
+def _read_back(store: Store, place: Place) -> str:
+    sha256 = hashlib.sha256()
+    body = store.client.get_object(Bucket=place.host, Key=place.path)["Body"]
+    for chunk in body.iter_chunks(CHUNK):
+        sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def has(store: Store, place: Place, size: int, sha256: str) -> bool:
@@ -174,7 +191,7 @@ def put_if(
         **({"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}),
     }
     if store.config.checksums == "when_supported":
-        options |= _checksum(sha256, 0)
+        options |= _checksum(sha256)
     with in_words("Publishing the result", place):
         try:
             answer = store.client.put_object(
