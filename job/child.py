@@ -1,20 +1,21 @@
-"""What the child process runs: one task, with TensorFlow; see ``worker.py`` for the parent's side.
+"""What a child process runs: tasks, with TensorFlow; see ``worker.py`` for the parent's side.
 
-The task comes on standard input as one line of JSON; the line ``stop`` may follow. Events go to
-what was standard output, a line each; whatever prints to standard output from then on is chatter,
-and goes to standard error.
+A task comes on standard input as one line of JSON, the next one when it is done; the line ``stop``
+may come at any time. Events go to what was standard output, a line each; whatever prints to
+standard output from then on is chatter, and goes to standard error.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 import importlib
 import json
 import os
+import queue
 import shutil
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -24,29 +25,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from job.errors import (
-    BugError,
     InputError,
     ParedownError,
-    StageError,
-    from_os_error,
-    is_disk_full,
 )
 from job.inspected import InspectedModel
 from job.journal import Journal
-from job.progress import Event
+from job.progress import Emit, Event
 from job.result import WorkResult
+from job.work.failure import in_words
 from job.work.kept import Kept, StoppedError
 
 if TYPE_CHECKING:
     from job.safety.judge import Judged
 
-SCRATCH = "Writing to scratch"
 # What the parent says when the work is to stop.
 STOP = "stop\n"
 # How often a folder is removed that is still written to: for about a second.
 REMOVAL_TRIES = 100
-# With less, libraries fail in ways of their own: TensorFlow then complains of its graph.
-LEAST_FREE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -78,30 +73,78 @@ class Task:
 
 
 def main() -> None:
-    """What the child runs: one task, its events on what was standard output."""
+    """What the child runs: tasks, one after another, each one's events on what was standard
+    output.
+    """
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # whatever prints to standard output from here on is chatter
-    task = Task(**json.loads(sys.stdin.readline()))
     whole = threading.Lock()
 
     def emit(event: Event) -> None:
         with whole:
             events.write(json.dumps(event) + "\n")
 
-    journal = Journal(emit)
-    kept = Kept(Path(task.kept), journal, task.save_every_s)
+    running = _Running(emit)
+    threading.Thread(target=_obey, args=(running,), daemon=True).start()
+    while True:
+        task = running.tasks.get()
+        _use_scratch(task.scratch)
+        journal = Journal(emit)
+        kept = Kept(Path(task.kept), journal, task.save_every_s)
+        running.keep(kept)
+        last = _work(task, journal, kept)
+        if last is None:
+            running.end()
+        else:
+            emit(last)
+        _let_go()
 
-    def end() -> None:
-        emit({"event": "stopped", "piece": kept.last})
+
+class _Running:
+    """What the thread that hears the parent knows of the work."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self.tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self.scratch: str | None = None
+        self._kept: Kept | None = None
+        self._is_stopped = False
+        self._changing = threading.Lock()
+
+    def keep(self, kept: Kept) -> None:
+        """The work has begun, which may be told to stop already."""
+        with self._changing:
+            self._kept = kept
+            if self._is_stopped:
+                kept.stop(self.end)
+
+    def stop(self) -> None:
+        """Stop the work where it is, or when it begins."""
+        with self._changing:
+            self._is_stopped = True
+            if self._kept is not None:
+                self._kept.stop(self.end)
+            elif self.scratch is None:
+                os._exit(0)
+
+    def end(self) -> None:
+        """The work has stopped."""
+        self.emit({"event": "stopped", "piece": self._kept and self._kept.last})
         os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
 
-    threading.Thread(target=_obey, args=(task, kept, end), daemon=True).start()
-    last = _work(task, journal, kept)
-    if last is None:
-        end()
-    else:
-        emit(last)
-        os._exit(0)
+
+def _use_scratch(folder: str) -> None:
+    """What libraries write goes there, and with it."""
+    tempfile.tempdir = folder
+    os.environ["TMPDIR"] = folder
+
+
+def _let_go() -> None:
+    """Forget the model and its graphs, which the next task has no use for."""
+    keras = sys.modules.get("tf_keras")
+    if keras is not None:
+        keras.backend.clear_session()
+    gc.collect()
 
 
 def _work(task: Task, journal: Journal, kept: Kept) -> Event | None:
@@ -115,43 +158,7 @@ def _work(task: Task, journal: Journal, kept: Kept) -> Event | None:
     except (Exception, MemoryError) as error:  # noqa: BLE001 - the parent must be told whatever it is
         with contextlib.suppress(OSError):  # the log may be on a full disk
             traceback.print_exc()
-        return _error_event(_in_words(error, task))
-
-
-def _in_words(error: BaseException, task: Task) -> ParedownError:
-    """What a user should be told of an error that ends the work."""
-    disk_is_full = shutil.disk_usage(task.scratch).free < LEAST_FREE_BYTES
-    if is_disk_full(error) or (disk_is_full and not isinstance(error, InputError)):
-        return from_os_error(OSError(errno.ENOSPC, ""), SCRATCH, writing=True, place=task.scratch)
-    if isinstance(error, ParedownError):
-        return error
-    if isinstance(error, MemoryError):
-        return StageError(
-            "The worker process ran out of memory.",
-            hint="Give the job more memory, or lower training.batch_size.",
-        )
-    if isinstance(error, ImportError):
-        return StageError(
-            f"TensorFlow can't be loaded: {error}",
-            hint="Give the job more memory, or install paredown again.",
-        )
-    if isinstance(error, OSError):
-        return from_os_error(error, SCRATCH, writing=True, place=task.scratch)
-    if type(error).__module__.startswith("tensorflow."):
-        return StageError(
-            f"TensorFlow refused to compute this: {_first_line(error)}",
-            hint="Most likely the data does not suit the model (an index out of range?).",
-        )
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return BugError(
-        f"{type(error).__name__}: {str(error)[:500]}",
-        where=f"{Path(place.filename).name}, line {place.lineno}",
-        hint="This is a bug in paredown: please report it with the output of --verbose.",
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        return _error_event(in_words(error, task.scratch))
 
 
 def _scan(task: Task, journal: Journal) -> Judged:
@@ -216,6 +223,8 @@ def _import_tensorflow() -> None:
     """Import what needs TensorFlow, with the garbage collector out of the way: importing makes
     many objects that stay, which it would look at again and again, then and in all the run.
     """
+    if "job.transform" in sys.modules:
+        return
     gc.disable()
     # tf_keras imports SciPy for image augmentation and does without; it takes a quarter second.
     sys.modules["scipy"] = None  # type: ignore[assignment]  # how Python marks it as missing
@@ -235,18 +244,22 @@ def _error_event(error: ParedownError) -> Event:
     }
 
 
-def _obey(task: Task, kept: Kept, end: Callable[[], None]) -> None:
-    """Wait for the parent's word to stop, and for the end of standard input, which comes when the
+def _obey(running: _Running) -> None:
+    """Hear the parent: tasks, the word to stop, and the end of standard input, which comes when the
     parent is gone.
     """
     for line in sys.stdin:
         if line == STOP:
-            kept.stop(end)
+            running.stop()
+        else:
+            task = Task(**json.loads(line))
+            running.scratch = task.scratch
+            running.tasks.put(task)
     for _ in range(REMOVAL_TRIES):
         # The work goes on meanwhile and may put a file where one was just removed. Once the folder
         # itself is gone, nothing makes it again.
-        shutil.rmtree(task.scratch, ignore_errors=True)
-        if not Path(task.scratch).exists():
+        if running.scratch is None or not Path(running.scratch).exists():
             break
+        shutil.rmtree(running.scratch, ignore_errors=True)
         time.sleep(0.01)
     os._exit(1)

@@ -95,6 +95,7 @@ def run(
     from job.pipeline import run_job
     from job.report import table
     from job.run import termination
+    from job.worker import OnlyChild
 
     gc.enable()
     screen = open_screen(log)
@@ -110,7 +111,7 @@ def run(
         asked = read_manifest(text, manifest, changes)
         if isinstance(asked, BatchConfig):
             run_batch(asked)
-        result = run_job(asked, base, screen, verbose=verbose)
+        result = run_job(asked, base, screen, OnlyChild(verbose))
         termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
     except ParedownError as error:

@@ -54,7 +54,7 @@ def inspect_model(
             variants=variants,
         )
         try:
-            seen = worker.run(task, emit, verbose=verbose)
+            seen = worker.run(task, emit, worker.OnlyChild(verbose))
         except ParedownError as error:
             raise in_users_words(error, inputs, fetched) from None
     return InspectResult.model_validate(seen | {"uri": uri, "bytes": size, "sha256": sha256})

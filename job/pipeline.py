@@ -34,14 +34,14 @@ from job.store.stores import Stores
 from job.store.uri import Place, find_place
 
 
-def run_job(job: JobConfig, base: Place, screen: Screen, *, verbose: bool) -> Result:
+def run_job(job: JobConfig, base: Place, screen: Screen, children: worker.Children) -> Result:
     """Run a job, or find that it is done.
 
     Args:
         job: The manifest.
         base: The folder that its relative URIs are relative to.
         screen: Where progress is shown.
-        verbose: Whether TensorFlow's own messages are shown.
+        children: Where the child process comes from.
 
     Returns:
         The result; it is published at the destination.
@@ -52,7 +52,7 @@ def run_job(job: JobConfig, base: Place, screen: Screen, *, verbose: bool) -> Re
     watched = _Watched(screen)
     watched.show({"event": "run_started", "name": job.name})
     try:
-        return _result(_begin(job, base, watched, verbose=verbose))
+        return _result(_begin(job, base, watched, children))
     except InterruptedRunError as error:
         raise InterruptedRunError(error.number, watched.stage, kept=watched.kept) from None
 
@@ -101,10 +101,10 @@ class _Run:
     inputs: Mapping[str, Input]
     destination: Destination
     started: float
-    verbose: bool
+    children: worker.Children
 
 
-def _begin(job: JobConfig, base: Place, watched: _Watched, *, verbose: bool) -> _Run:
+def _begin(job: JobConfig, base: Place, watched: _Watched, children: worker.Children) -> _Run:
     """Find the inputs and the destination."""
     started = time.time()
     journal = Journal(watched.show)
@@ -113,7 +113,7 @@ def _begin(job: JobConfig, base: Place, watched: _Watched, *, verbose: bool) -> 
     storage = job.destination.storage or job.storage
     place = find_place(job.destination.uri, base)
     destination = open_destination(place, stores, storage)
-    return _Run(job, watched, journal, stores, inputs, destination, started, verbose)
+    return _Run(job, watched, journal, stores, inputs, destination, started, children)
 
 
 def _result(run: _Run) -> Result:
@@ -227,7 +227,7 @@ def _transform(
     )
     try:
         # The other half of the grace is for what was saved to get to the destination.
-        raw = worker.run(task, emit, verbose=run.verbose, grace_s=resume.grace_s / 2)
+        raw = worker.run(task, emit, run.children, resume.grace_s / 2)
     except ParedownError as error:
         raise in_users_words(error, run.inputs, fetched) from None
     return WorkResult.model_validate(raw)

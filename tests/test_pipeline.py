@@ -17,6 +17,7 @@ from job.run.inputs import find_inputs
 from job.store.local_destination import LocalDestination
 from job.store.stores import Stores
 from job.store.uri import Place
+from job.worker import OnlyChild
 from tests.manifests import read_job
 from tests.published import make_result
 
@@ -56,7 +57,7 @@ def run(folder: Path, **sections: Any) -> list[Event]:
         (folder / name).write_bytes(b"none")
     screen = Recorder()
     job = read_job(json.dumps(MINIMAL | sections), "here.json")
-    pipeline.run_job(job, Place("file", str(folder)), screen, verbose=False)
+    pipeline.run_job(job, Place("file", str(folder)), screen, OnlyChild(verbose=False))
     return screen.events
 
 
@@ -201,5 +202,5 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     }
     job = read_job(json.dumps(document))
     with pytest.raises(ManifestError, match="one of the files that the results would replace"):
-        pipeline.run_job(job, Place("file", str(tmp_path)), Recorder(), verbose=False)
+        pipeline.run_job(job, Place("file", str(tmp_path)), Recorder(), OnlyChild(verbose=False))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -143,7 +143,7 @@ def run(
             by()
 
     try:
-        ran.result = worker.run(task, emit, verbose=False, grace_s=grace_s)
+        ran.result = worker.run(task, emit, worker.OnlyChild(verbose=False), grace_s)
     except (StageError, InterruptedRunError) as error:
         ran.error = error
     ran.seconds_to_end = time.monotonic() - disturbed
