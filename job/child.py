@@ -85,7 +85,7 @@ def main() -> None:
             events.write(json.dumps(event) + "\n")
 
     running = _Running(emit)
-    threading.Thread(target=_obey, args=(running,), daemon=True).start()
+    threading.Thread(target=_obey, args=(running, os.environ["TMPDIR"]), daemon=True).start()
     while True:
         task = running.tasks.get()
         _use_scratch(task.scratch)
@@ -244,9 +244,9 @@ def _error_event(error: ParedownError) -> Event:
     }
 
 
-def _obey(running: _Running) -> None:
+def _obey(running: _Running, own: str) -> None:
     """Hear the parent: tasks, the word to stop, and the end of standard input, which comes when the
-    parent is gone.
+    parent is gone, who would have removed this process's own folder and the task's.
     """
     for line in sys.stdin:
         if line == STOP:
@@ -258,8 +258,10 @@ def _obey(running: _Running) -> None:
     for _ in range(REMOVAL_TRIES):
         # The work goes on meanwhile and may put a file where one was just removed. Once the folder
         # itself is gone, nothing makes it again.
-        if running.scratch is None or not Path(running.scratch).exists():
+        there = [it for it in (own, running.scratch) if it is not None and Path(it).exists()]
+        if not there:
             break
-        shutil.rmtree(running.scratch, ignore_errors=True)
+        for folder in there:
+            shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.01)
     os._exit(1)

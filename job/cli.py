@@ -26,6 +26,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 
 from job import __version__
+from job.cli_fleet import run_batch, summarize
 from job.cli_kubernetes import kubernetes
 from job.command_line import (
     QUICKSTART,
@@ -42,6 +43,7 @@ from job.errors import (
     BugError,
     InputError,
     InterruptedRunError,
+    ManifestError,
     ParedownError,
     from_os_error,
 )
@@ -81,6 +83,12 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Of a batch, only share I of N, from 0. Kubernetes says it itself."
+        ),
+    ] = None,
     log: Annotated[
         ScreenKind, typer.Option(help="How progress is shown; auto is text on a terminal.")
     ] = ScreenKind.AUTO,
@@ -89,7 +97,6 @@ def run(
     ] = False,
 ) -> None:
     """Run what a manifest describes: a job, or a batch."""
-    from job.fleet.run import run_batch
     from job.manifest.batch import BatchConfig
     from job.manifest.read import read_manifest
     from job.pipeline import run_job
@@ -110,8 +117,10 @@ def run(
             changes.append(f"destination.uri={json.dumps(absolute(output))}")
         asked = read_manifest(text, manifest, changes)
         if isinstance(asked, BatchConfig):
-            run_batch(asked)
-        result = run_job(asked, base, screen, OnlyChild(verbose))
+            raise typer.Exit(run_batch(asked, base, screen, shard, verbose=verbose))
+        if shard is not None:
+            raise ManifestError("--shard is for batches; this is a job.", where=manifest)
+        result = run_job(asked, base, screen.show, OnlyChild(verbose))
         termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
     except ParedownError as error:
@@ -188,6 +197,7 @@ def schema() -> None:
     say(schema_text().rstrip("\n"))
 
 
+app.command()(summarize)
 app.command()(kubernetes)
 
 

@@ -65,6 +65,15 @@ def memory_bytes() -> int:
     return installed if limit is None else min(installed, limit)
 
 
+def resident_bytes(pid: int) -> int:
+    """The memory that another process has now; 0 where it is gone, or the system does not tell."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def cpu_name() -> str:
     """The CPU's name as its maker gives it, where the system tells."""
     info = Path("/proc/cpuinfo")

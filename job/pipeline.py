@@ -20,7 +20,7 @@ from job.errors import InputError, InterruptedRunError, ParedownError
 from job.journal import Journal
 from job.manifest.job import JobConfig
 from job.manifest.storage import ResumeConfig
-from job.progress import Event, Screen
+from job.progress import Emit, Event
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
 from job.run import earlier
@@ -34,13 +34,13 @@ from job.store.stores import Stores
 from job.store.uri import Place, find_place
 
 
-def run_job(job: JobConfig, base: Place, screen: Screen, children: worker.Children) -> Result:
+def run_job(job: JobConfig, base: Place, show: Emit, children: worker.Children) -> Result:
     """Run a job, or find that it is done.
 
     Args:
         job: The manifest.
         base: The folder that its relative URIs are relative to.
-        screen: Where progress is shown.
+        show: Is told what happens.
         children: Where the child process comes from.
 
     Returns:
@@ -49,7 +49,7 @@ def run_job(job: JobConfig, base: Place, screen: Screen, children: worker.Childr
     Raises:
         ParedownError: Nothing is published then.
     """
-    watched = _Watched(screen)
+    watched = _Watched(show)
     watched.show({"event": "run_started", "name": job.name})
     try:
         return _result(_begin(job, base, watched, children))
@@ -58,10 +58,10 @@ def run_job(job: JobConfig, base: Place, screen: Screen, children: worker.Childr
 
 
 class _Watched:
-    """A screen that remembers which stage is running, and whether anything of it was kept."""
+    """Hands events on, and remembers which stage is running, and whether anything was kept."""
 
-    def __init__(self, screen: Screen) -> None:
-        self.screen = screen
+    def __init__(self, show: Emit) -> None:
+        self._show = show
         self.stage = "fetch"
         self.kept = False
 
@@ -71,7 +71,7 @@ class _Watched:
                 self.stage = event["stage"]
             case "kept":
                 self.kept |= bool(event["piece"])
-        self.screen.show(event)
+        self._show(event)
 
     def warn(self, message: str) -> None:
         self.show({"event": "warning", "message": message})

@@ -78,6 +78,11 @@ class Child:
         """The number that the system knows it by."""
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be given another task."""
+        return self._process.poll() is None
+
     def give(self, task: Task) -> None:
         """Give it a task; the one before is done."""
         self._say(json.dumps(asdict(task)))

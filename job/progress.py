@@ -3,9 +3,12 @@
 An event is a flat JSON object with the key ``event``. The child process makes events with a
 ``Journal``; the parent hands them to a ``Screen``, which shows them.
 
-events: run_started, stage_started, progress, stage_finished, stage_skipped, stage_resumed (``what``
-was taken from a run that was stopped), kept (a later run will find this ``piece`` of the work),
-warning, child_died, run_finished, run_failed, error.
+Of a batch, the events of a job have its name as ``job``.
+
+events: batch_started, job_failed, batch_finished, run_started, stage_started, progress,
+stage_finished, stage_skipped, stage_resumed (``what`` was taken from a run that was stopped), kept
+(a later run will find this ``piece`` of the work), warning, child_died, run_finished, run_failed,
+error.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ import datetime as dt
 import enum
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from job.board import Board
     from job.errors import ParedownError
 
 Event = dict[str, Any]
@@ -64,16 +69,17 @@ class JsonLines:
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self._out = out
         self._err = err
-        self._shown: dict[str, float] = {}
+        self._shown: dict[tuple[str, str], float] = {}
+        self._whole = threading.Lock()
 
     def show(self, event: Event) -> None:
         """Print the event; of a stage's progress only as much as a log should hold."""
         if event["event"] == "progress" and event["done"] < event["total"]:
-            now = time.monotonic()
-            shown = self._shown.get(event["stage"])
+            now, of = time.monotonic(), (event.get("job", ""), event["stage"])
+            shown = self._shown.get(of)
             if shown is not None and now - shown < JSON_LINE_EVERY_S:
                 return
-            self._shown[event["stage"]] = now
+            self._shown[of] = now
         self._print(event, self._out)
 
     def table(
@@ -96,10 +102,10 @@ class JsonLines:
     def close(self) -> None:
         """Nothing to restore."""
 
-    @staticmethod
-    def _print(event: Event, stream: TextIO) -> None:
+    def _print(self, event: Event, stream: TextIO) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-        print(json.dumps({"time": now, **event}), file=stream, flush=True)
+        with self._whole:  # the jobs of a batch run in threads
+            print(json.dumps({"time": now, **event}), file=stream, flush=True)
 
 
 class Terminal:
@@ -130,10 +136,20 @@ class Terminal:
         )
         self._tasks: dict[str, Any] = {}
         self._last_words = ""
+        self._board: Board | None = None
 
     def show(self, event: Event) -> None:
         """Move the bars; print warnings above them."""
+        if event["event"] == "batch_started":
+            from job.board import Board
+
+            self._board = Board(self._console)
+        if self._board is not None and event["event"] != "batch_finished":
+            self._board.show(event)
+            return
         match event["event"]:
+            case "batch_finished":
+                self._last_words = f"The results are in {event['results']}"
             case "run_started":
                 self._bars.start()
             case "stage_started":
@@ -187,6 +203,7 @@ class Terminal:
         notes: Sequence[str],
     ) -> None:
         """Print a table, whose first two columns are words and the others numbers."""
+        self.close()
         from rich.box import SIMPLE
         from rich.console import Console
         from rich.measure import Measurement
@@ -205,12 +222,14 @@ class Terminal:
 
     def error(self, error: ParedownError) -> None:
         """Print the error on standard error."""
-        self._bars.stop()
+        self.close()
         self._errors.print(f"[red]error:[/] {_plain(str(error))}", soft_wrap=True)
 
     def close(self) -> None:
         """Stop the bars."""
         self._bars.stop()
+        if self._board is not None:
+            self._board.stop()
 
 
 def _plain(text: str) -> str:

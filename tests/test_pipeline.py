@@ -57,7 +57,7 @@ def run(folder: Path, **sections: Any) -> list[Event]:
         (folder / name).write_bytes(b"none")
     screen = Recorder()
     job = read_job(json.dumps(MINIMAL | sections), "here.json")
-    pipeline.run_job(job, Place("file", str(folder)), screen, OnlyChild(verbose=False))
+    pipeline.run_job(job, Place("file", str(folder)), screen.show, OnlyChild(verbose=False))
     return screen.events
 
 
@@ -202,5 +202,7 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     }
     job = read_job(json.dumps(document))
     with pytest.raises(ManifestError, match="one of the files that the results would replace"):
-        pipeline.run_job(job, Place("file", str(tmp_path)), Recorder(), OnlyChild(verbose=False))
+        pipeline.run_job(
+            job, Place("file", str(tmp_path)), Recorder().show, OnlyChild(verbose=False)
+        )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -31,9 +31,13 @@ def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
     """A digest of what determines the outcome: what is asked, of which inputs, with which
     versions; not the job's name, nor where inputs and outputs lie.
     """
+    return outcome_digest(job, {name: it.sha256 for name, it in inputs.items()})
+
+
+def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
+    """The same, of inputs that are known by something else than their SHA-256."""
     asked = job.model_dump(mode="json", exclude=ELSEWHERE)
-    digests = {name: it.sha256 for name, it in inputs.items()}
-    text = json.dumps([asked, digests, machine.versions()], sort_keys=True)
+    text = json.dumps([asked, inputs, machine.versions()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

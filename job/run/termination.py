@@ -42,6 +42,13 @@ def finished(result: Result) -> None:
     )
 
 
+def batch_finished(name: str, exit_code: int, totals: dict[str, Any], failed: list[str]) -> None:
+    """Tell of a batch: how many jobs are ready, and which are not."""
+    status = "succeeded" if exit_code == 0 else "incomplete"
+    message = {"status": status, "name": name, "exit_code": exit_code, **totals}
+    _write({**message, "not_ready": failed}, shorten="not_ready")
+
+
 def failed(error: ParedownError) -> None:
     """Tell of the error that a run ends with."""
     said = {"what": error.what, "where": error.where[:400], "to_do": error.hint[:400]}

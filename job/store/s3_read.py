@@ -58,10 +58,13 @@ def look_into(store: Store, place: Place, doing: str) -> list[Item]:
         )
 
 
-def listing(store: Store, place: Place) -> Iterator[dict[str, Any]]:
-    """The store's own words of all objects whose keys begin with the place's."""
+def listing(store: Store, place: Place, after: str = "") -> Iterator[dict[str, Any]]:
+    """The store's own words of all objects whose keys begin with the place's, sorted; those alone
+    that come after a key, where one is given.
+    """
+    options = {"StartAfter": after} if after else {}
     pages = store.client.get_paginator("list_objects_v2").paginate(
-        Bucket=place.host, Prefix=place.path
+        Bucket=place.host, Prefix=place.path, **options
     )
     for page in pages:
         yield from page.get("Contents", [])

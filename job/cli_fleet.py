@@ -1,0 +1,77 @@
+"""What the commands do with a batch: run it, and summarize what is there of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from job.command_line import absolute, say, warn
+from job.progress import Screen, ScreenKind, open_screen
+
+if TYPE_CHECKING:
+    from job.fleet.summary import Summary
+    from job.manifest.batch import BatchConfig
+    from job.store.uri import Place
+
+
+def run_batch(
+    asked: BatchConfig, base: Place, screen: Screen, shard: str | None, *, verbose: bool
+) -> int:
+    """Run a batch, and show its table.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ParedownError: Where no job could be begun, or the batch was interrupted.
+    """
+    from job.fleet import run
+    from job.fleet.share import find_shard
+    from job.run import termination
+
+    summary = run.run_batch(asked, base, screen, find_shard(shard, os.environ), verbose=verbose)
+    not_ready = [f"{it.name}: {it.reason or it.status}" for it in summary.jobs if it.exit_code]
+    termination.batch_finished(
+        summary.name, summary.exit_code, summary.totals.model_dump(), not_ready
+    )
+    _table(screen, summary)
+    return summary.exit_code
+
+
+def summarize(
+    results: Annotated[
+        str, typer.Argument(help="The destination of a batch: a folder, or s3://bucket/prefix.")
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(help="Where summary.json and summary.csv go, too: a folder or a prefix."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead.")] = False,
+) -> None:
+    """Show which jobs of a batch are ready, from what is there; also while it runs."""
+    from job.fleet.collect import collect, write_summary
+    from job.manifest.storage import StorageConfig
+    from job.store.notes import Notes, open_notes
+    from job.store.stores import Stores
+    from job.store.uri import find_place, here
+
+    stores = Stores(warn)
+
+    def open_at(uri: str) -> Notes:
+        return open_notes(find_place(absolute(uri), here()), stores, StorageConfig())
+
+    summary = collect(open_at(results), lambda _: None)
+    if output is not None:
+        write_summary(open_at(output), summary)
+    if as_json:
+        say(summary.model_dump_json(indent=2))
+    else:
+        _table(open_screen(ScreenKind.TEXT), summary)
+
+
+def _table(screen: Screen, summary: Summary) -> None:
+    from job.fleet import table
+
+    screen.table(summary.name, table.COLUMNS, table.rows(summary), table.messages(summary))

@@ -1,0 +1,98 @@
+"""The summary of a batch from what is at its destination: also while it runs, from any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+from job.errors import InputError, ParedownError
+from job.fleet import records
+from job.fleet.records import JobFolder
+from job.fleet.summary import (
+    Row,
+    Summary,
+    as_csv,
+    failure_of,
+    parse_failure,
+    pending,
+    row_of,
+    row_of_failure,
+    summarize,
+)
+from job.progress import Event
+from job.result import RESULT_FILE, Result
+from job.store.ahead import ahead
+from job.store.notes import Notes
+
+# Results that are read at a time, and that wait to be taken.
+READERS = 8
+AHEAD = 64
+
+
+def collect(notes: Notes, show: Callable[[Event], None]) -> Summary:
+    """Read what is there, once: a listing, and the result or the failure of each job.
+
+    Args:
+        notes: The batch's destination.
+        show: Is told how far it is.
+
+    Raises:
+        InputError: Where there is no batch, or access is denied.
+        StorageError: Where the storage fails.
+    """
+    expansion = records.read_expansion(notes)
+    folders = records.look(notes)
+    if expansion is None and not any(it.has_result or it.has_failed for it in folders.values()):
+        raise InputError(
+            "There are no results of a batch.",
+            where=str(notes.place),
+            hint="Name the batch's destination: a folder, or s3://bucket/prefix.",
+        )
+    name, models = expansion or (notes.place.name, {})
+    seen = {key for key, it in folders.items() if it.has_result or it.has_failed}
+    names = sorted(models.keys() | seen)
+
+    def read(name: str) -> Row:
+        return _row(notes, name, models.get(name, ""), folders.get(name, JobFolder()))
+
+    rows = []
+    with ThreadPoolExecutor(READERS) as pool:
+        for done, row in enumerate(ahead(pool, read, names, AHEAD), 1):
+            rows.append(row)
+            show({"event": "progress", "stage": "summarize", "done": done, "total": len(names)})
+    return summarize(name, rows)
+
+
+def write_summary(notes: Notes, summary: Summary) -> None:
+    """Write ``summary.json`` and ``summary.csv``.
+
+    Raises:
+        InputError: Where access is denied.
+        StorageError: Where the storage fails.
+    """
+    notes.write("summary.csv", as_csv(summary).encode())
+    notes.write("summary.json", (summary.model_dump_json(indent=1) + "\n").encode())
+
+
+def _row(notes: Notes, name: str, model: str, there: JobFolder) -> Row:
+    """A failure is younger than a result that is beside it: where a job is done, none is left."""
+    if there.has_failed:
+        failure = parse_failure(notes.read(f"{name}/{records.FAILURE}"))
+        if failure is not None:
+            return row_of_failure(failure, model).model_copy(update={"name": name})
+    if not there.has_result:
+        return pending(name, model)
+    content = notes.read(f"{name}/{RESULT_FILE}")
+    if content is None:  # it was there a moment ago
+        return pending(name, model)
+    try:
+        return row_of(Result.model_validate_json(content), name)
+    except ValidationError:
+        error: ParedownError = InputError(
+            "result.json can't be read: it is damaged, or of another version.",
+            where=f"{notes.place}/{name}/{RESULT_FILE}",
+            hint="Run the batch again.",
+        )
+        return row_of_failure(failure_of(name, error, 0), model)
