@@ -52,7 +52,7 @@ def collect(notes: Notes, show: Callable[[Event], None]) -> Summary:
         )
     name, models = expansion or (notes.place.name, {})
     seen = {key for key, it in folders.items() if it.has_result or it.has_failed}
-    names = sorted(models.keys() | seen)
+    names = sorted(models if expansion else seen)
 
     def read(name: str) -> Row:
         return _row(notes, name, models.get(name, ""), folders.get(name, JobFolder()))
@@ -62,7 +62,7 @@ def collect(notes: Notes, show: Callable[[Event], None]) -> Summary:
         for done, row in enumerate(ahead(pool, read, names, AHEAD), 1):
             rows.append(row)
             show({"event": "progress", "stage": "summarize", "done": done, "total": len(names)})
-    return summarize(name, rows)
+    return summarize(name, rows, others=len(seen - set(names)))
 
 
 def write_summary(notes: Notes, summary: Summary) -> None:

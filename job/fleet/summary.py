@@ -91,6 +91,8 @@ class Totals(Record):
     """The one by the other."""
     seconds: float
     """Of all jobs, one after another."""
+    others: int = 0
+    """Folders with results there that are of none of these jobs."""
 
 
 class Summary(Record):
@@ -195,7 +197,7 @@ def parse_failure(content: bytes | None) -> Failure | None:
         return None
 
 
-def summarize(name: str, rows: Iterable[Row]) -> Summary:
+def summarize(name: str, rows: Iterable[Row], others: int = 0) -> Summary:
     """Rows and totals, the rows sorted by name."""
     jobs = sorted(rows, key=lambda it: it.name)
     count: Mapping[str, int] = Counter(it.status for it in jobs)
@@ -216,6 +218,7 @@ def summarize(name: str, rows: Iterable[Row]) -> Summary:
             smallest_bytes=after,
             ratio=round(before / after, 2) if after else None,
             seconds=round(sum(it.seconds or 0 for it in jobs), 3),
+            others=others,
         ),
         jobs=jobs,
     )

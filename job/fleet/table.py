@@ -57,5 +57,7 @@ def messages(summary: Summary) -> list[str]:
         lines.append(
             f"{totals.bytes:,} bytes became {totals.smallest_bytes:,}: {totals.ratio} times smaller"
         )
+    if totals.others:
+        lines.append(f"{totals.others} more folders there are of none of these jobs")
     not_ready = [it for it in summary.jobs if it.reason][:MOST_ROWS]
     return lines + [f"{it.name} (exit code {it.exit_code}): {it.reason}" for it in not_ready]
