@@ -101,7 +101,8 @@ def run_batch(
     there = records.look(notes, [it.job.name for it in mine]) if place.scheme == "s3" else {}
     due, done = _split(batch, mine, there)
     limits = Limits(asked.timeout_s, asked.memory_limit_bytes)
-    count = count_workers(asked.workers, len(due), limits)
+    # Of the whole batch: how many threads each has may change the last digits of what it makes.
+    count = count_workers(asked.workers, len(planned), limits)
     screen.show(
         {
             "event": "batch_started",

@@ -165,7 +165,9 @@ def test_the_summary_has_a_row_for_each(batch: Batch) -> None:
     assert row["smallest_bytes"] == artifact["encoded"]["zip"]["bytes"]
     assert row["path"] == f"good-3/{artifact['encoded']['zip']['path']}"
     assert len(batch.buckets.get(f"out/{row['path']}")) == row["smallest_bytes"]
-    assert row["ratio"] == round(result["artifacts"][0]["reference_bytes"] / row["smallest_bytes"], 2)
+    assert row["ratio"] == round(
+        result["artifacts"][0]["reference_bytes"] / row["smallest_bytes"], 2
+    )
     assert row["quality"] == artifact["metrics"]["accuracy"]
     lines = list(csv.DictReader(io.StringIO(batch.buckets.get("out/summary.csv").decode())))
     assert {it["name"]: it["status"] for it in lines} == {
