@@ -13,7 +13,7 @@ from tests.certificates import Certificates
 from tests.conftest import Run, paredown
 from tests.faults import Faults
 from tests.identities import IDENTITIES, RESULTS, secrets_in
-from tests.published import digestible, write_manifest
+from tests.published import digestible, make_result, write_manifest
 from tests.runs import Watched
 from tests.seaweed import Seaweed
 
@@ -152,6 +152,25 @@ def test_somebody_elses_object_is_left_alone(buckets: Buckets) -> None:
         "notes.txt": 8,
     }
     assert len(proxy.seen("GET", f"/{RESULTS}.*list-type")) == 1
+
+
+@pytest.mark.parametrize("forged", ["unreadable", "beside ours"])
+def test_overwriting_leaves_somebody_elses_object_alone(buckets: Buckets, forged: str) -> None:
+    """Beside a result that can't be read nothing is known to be ours; beside one of ours, only what
+    it names. Nothing is written or removed.
+    """
+    out = f"forged-{forged[0]}"
+    if forged == "unreadable":
+        content = b'{"artifacts": [{"path": "../model.h5"}]}'
+    else:
+        content = make_result().model_dump_json().encode()
+    buckets.put(f"{out}/result.json", content, RESULTS)
+    buckets.put(f"{out}/prune.h5", b"mine", RESULTS)
+    before = buckets.there(out)
+    ended, proxy = counted(buckets, buckets.manifest(out), "--set", "destination.overwrite=true")
+    assert (ended.code, ended.error["error"]) == (2, "ManifestError"), ended.err
+    assert {call.method for call in proxy.calls} <= {"GET", "HEAD"}
+    assert buckets.there(out) == before
 
 
 @pytest.mark.parametrize("by", ["environment", "manifest"])

@@ -147,9 +147,13 @@ def test_files_that_no_run_made_are_not_overwritten(tmp_path: Path) -> None:
         local.prepare(tmp_path, ["a.h5", "b.tflite", "c.tflite"])
     assert caught.value.where == str(tmp_path)
     local.prepare(tmp_path, ["c.tflite"])
-    (tmp_path / local.MARKER).touch()
+    (tmp_path / local.MARKER).write_text("a.h5\nc.tflite")
     local.prepare(tmp_path, ["a.h5"])
-    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"mine", b""}
+    with pytest.raises(ManifestError, match=r"would be overwritten: b\.tflite\."):
+        local.prepare(tmp_path, ["a.h5", "b.tflite"])
+    (tmp_path / "d.h5").symlink_to("nowhere")
+    with pytest.raises(ManifestError, match=r"would be overwritten: d\.h5\."):
+        local.prepare(tmp_path, ["d.h5"])
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
