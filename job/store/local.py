@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from job.errors import InputError, ManifestError, from_os_error
+from job.errors import InputError, ManifestError, from_os_error, is_disk_full
 
 # Files that are not whole yet are named so.
 PARTIAL = ".paredown-partial-"
@@ -43,14 +43,24 @@ def measure(path: Path, doing: str) -> tuple[int, str]:
 def scratch() -> Iterator[Path]:
     """A folder of this run's own with the empty folder ``output`` in it, gone when the run is over.
 
+    Where TMPDIR can't be used, Python takes another folder without a word: it may be one in memory,
+    or a small disk.
+
     Raises:
         InputError: Where none may be made.
         StorageError: Where the disk is full.
     """
+    asked = os.environ.get("TMPDIR")
     try:
-        folder = tempfile.mkdtemp(prefix="paredown-")
+        folder = tempfile.mkdtemp(prefix="paredown-", dir=Path(asked).absolute() if asked else None)
         (Path(folder) / "output").mkdir()
     except OSError as error:
+        if asked and not is_disk_full(error):
+            raise InputError(
+                f"TMPDIR names no folder that can be written: {error.strerror}.",
+                where=asked,
+                hint="Point TMPDIR at one, or leave it out.",
+            ) from None
         raise from_os_error(error, "Making a scratch folder", writing=True) from None
     try:
         yield Path(folder)

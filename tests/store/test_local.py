@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -129,6 +130,34 @@ def test_a_claimed_destination_is_waited_for(tmp_path: Path) -> None:
 def never() -> None:
     """What is called when another run has the destination."""
     raise AssertionError("nobody else has it")
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "file", "read-only"])
+def test_a_tmpdir_that_can_not_be_used_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Python would take /tmp instead."""
+    (tmp_path / "file").write_bytes(b"x")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
+    with contextlib.ExitStack() as stack:
+        if folder == "read-only":
+            stack.enter_context(tmpfs(tmp_path / folder, "ro"))
+        refused = stack.enter_context(pytest.raises(InputError, match="TMPDIR names no folder"))
+        with local.scratch():
+            pass
+    assert refused.value.where == str(tmp_path / folder)
+
+
+def test_scratch_is_where_tmpdir_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one is relative to the current folder; empty is as if it were not there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("TMPDIR", "here")
+    with local.scratch() as folder:
+        assert folder.parent == tmp_path / "here"
+    monkeypatch.setenv("TMPDIR", "")
+    with local.scratch() as folder:
+        assert folder.parent.is_absolute()
 
 
 def test_preparing_clears_what_a_killed_run_left(tmp_path: Path) -> None:
