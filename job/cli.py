@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -113,13 +114,16 @@ def run(
         result = run_job(asked, base, screen, verbose=verbose)
         termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
-    except ParedownError as error:
-        termination.failed(error)
-        screen.error(error)
-        raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # whoever read the log is gone
         forget_output()
         raise typer.Exit(128 + signal.SIGPIPE) from None
+    except Exception as error:  # noqa: BLE001 - a bug is told to whoever reads the log, too
+        if verbose and not isinstance(error, ParedownError):
+            traceback.print_exc()
+        told = _told(error)
+        termination.failed(told)
+        screen.error(told)
+        raise typer.Exit(told.exit_code) from None
     finally:
         screen.close()
     raise typer.Exit(GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0)
@@ -197,6 +201,18 @@ def _interrupt(number: int, _: object) -> None:
     raise InterruptedRunError(number)
 
 
+def _told(error: Exception) -> ParedownError:
+    """What a user is told of an error, whatever it is."""
+    if isinstance(error, ParedownError):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, "Running the command", writing=True)
+    return BugError(
+        f"{type(error).__name__}: {error}",
+        hint="This is a bug in paredown: please report it with the output of --verbose.",
+    )
+
+
 def main() -> None:
     """The entry point: exits with the code that the contract names, never with a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
@@ -206,22 +222,13 @@ def main() -> None:
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     try:
         app()
-    except ParedownError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        refusal = from_os_error(error, "Running the command", writing=True)
-        typer.echo(f"error: {refusal}", err=True)
-        forget_output()
-        sys.exit(refusal.exit_code)
     except Exception as error:
-        if "--verbose" in sys.argv:
+        told = _told(error)
+        if isinstance(told, BugError) and "--verbose" in sys.argv:
             raise
-        bug = BugError(
-            f"{type(error).__name__}: {error}",
-            hint="This is a bug in paredown: please report it with the output of --verbose.",
-        )
-        typer.echo(f"error: {bug}", err=True)
-        sys.exit(bug.exit_code)
+        typer.echo(f"error: {told}", err=True)
+        if isinstance(error, OSError):
+            forget_output()
+        sys.exit(told.exit_code)
     finally:
         gc.freeze()  # Python collects once more at its end, which would take a fifth of the time

@@ -222,6 +222,24 @@ def test_an_error_on_a_terminal_is_text() -> None:
     assert "{" not in shown
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_bug_is_told_as_other_errors_are(tmp_path: Path, verbose: bool) -> None:
+    """A library that is broken, which nobody foresees: code 1, and the log says so."""
+    (tmp_path / "boto3.py").write_text("raise LookupError('it is broken')")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    done = paredown(
+        *("run", "s3://bucket/manifest.json", *["--verbose"] * verbose),
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.code == 1
+    assert [it["event"] for it in done.events] == ["run_failed"]
+    assert (done.events[0]["exit_code"], done.events[0]["error"]) == (1, "BugError")
+    error = json.loads(done.err.splitlines()[-1])
+    assert error["what"] == "LookupError: it is broken"
+    assert "report" in error["to_do"]
+    assert ("Traceback" in done.err) is verbose
+
+
 def test_text_can_be_had_without_a_terminal_and_json_with_one() -> None:
     """``--log`` says which, for errors too."""
     text = paredown("run", "nowhere.json", "--log", "text")

@@ -16,6 +16,8 @@ from job.manifest.job import JobConfig
 from job.manifest.problem import SECRET_NAME, Problem, not_a_choice
 
 KINDS = ("job", "batch")
+# Far more than any manifest has, and far less than Python can go down.
+MAX_LEVELS = 64
 
 
 def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobConfig | BatchConfig:
@@ -33,6 +35,8 @@ def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobC
     document.pop("$schema", None)  # editors find the schema by it
     for override in overrides:
         _set(document, override)
+    if _is_deep(document):
+        raise _too_deep(source)
     manifest = _checked(document)
     if isinstance(manifest, list):
         raise _refusal(manifest, source)
@@ -70,9 +74,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             hint=_json_hint(error),
         ) from None
     except RecursionError:
-        raise ManifestError(
-            "The manifest is nested too deeply.", where=source, hint="It holds at most six levels."
-        ) from None
+        raise _too_deep(source) from None
     except ValueError as error:
         raise ManifestError(str(error), where=source, hint="Remove one of them.") from None
     if not isinstance(document, dict):
@@ -82,6 +84,25 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             hint="`paredown schema` prints what a manifest may hold.",
         )
     return document
+
+
+def _is_deep(document: object) -> bool:
+    """Whether it has more levels than what reads it, level by level, can go down."""
+    level = [document]
+    for _ in range(MAX_LEVELS):
+        level = [
+            inner
+            for it in level
+            if isinstance(it, dict | list)
+            for inner in (it.values() if isinstance(it, dict) else it)
+        ]
+    return bool(level)
+
+
+def _too_deep(where: str) -> ManifestError:
+    return ManifestError(
+        "The manifest is nested too deeply.", where=where, hint="It holds at most six levels."
+    )
 
 
 def _json_hint(error: json.JSONDecodeError) -> str:
@@ -109,11 +130,15 @@ def _set(document: dict[str, Any], override: str) -> None:
     path, equals, raw = override.partition("=")
     if not equals or not path:
         raise ManifestError(f"--set {override} is no path=value.", hint="--set training.epochs=4")
+    *parents, last = path.split(".")
+    if len(parents) >= MAX_LEVELS:
+        raise _too_deep("--set")
     try:
         value = json.loads(raw)
-    except (ValueError, RecursionError):
+    except ValueError:
         value = raw
-    *parents, last = path.split(".")
+    except RecursionError:
+        raise _too_deep("--set") from None
     if document.get("kind") == "batch":
         document.setdefault("defaults", {})
     node: Any = document

@@ -10,6 +10,7 @@ import pytest
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.outputs import Float16Config
+from job.manifest.read import read_manifest
 from tests.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
@@ -53,6 +54,28 @@ def test_text_that_is_no_object_is_refused(text: str, says: str) -> None:
     with pytest.raises(ManifestError, match=says) as caught:
         read_job(text, "here.json")
     assert "here.json" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    "change",
+    [f"a{'.a' * 3000}=1", f"a{'.a' * 200}=1", f"a={'[' * 500 + ']' * 500}", "a=" + "[" * 100_000],
+    ids=["path beyond recursion", "path", "value", "value beyond recursion"],
+)
+def test_a_set_that_goes_too_deep_is_refused(change: str) -> None:
+    """Whatever reads a manifest level by level has an end to its stack."""
+    for kind in ("job", "batch"):
+        with pytest.raises(ManifestError, match="nested too deeply"):
+            read_manifest(json.dumps(MINIMAL | {"kind": kind}), "here.json", [change])
+
+
+def test_a_manifest_that_goes_too_deep_is_refused() -> None:
+    """Deeper than any manifest, and not as deep as Python's JSON can go."""
+    deep: Any = 1
+    for _ in range(400):
+        deep = {"a": deep}
+    for kind in ("job", "batch"):
+        with pytest.raises(ManifestError, match="nested too deeply"):
+            read_manifest(json.dumps(MINIMAL | {"kind": kind, "jobs": [deep]}), "here.json")
 
 
 def test_a_field_that_is_there_twice_is_refused_by_name() -> None:
