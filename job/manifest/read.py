@@ -13,7 +13,7 @@ from job.manifest.checked import checked
 from job.manifest.consistency import inconsistencies
 from job.manifest.expand import batch_problems
 from job.manifest.job import JobConfig
-from job.manifest.problem import SECRET_NAME, Problem, not_a_choice
+from job.manifest.problem import SECRET_NAME, Problem, not_a_choice, unsaid
 
 KINDS = ("job", "batch")
 # Far more than any manifest has, and far less than Python can go down.
@@ -33,13 +33,12 @@ def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobC
     """
     document = _parse(text, source)
     document.pop("$schema", None)  # editors find the schema by it
-    for override in overrides:
-        _set(document, override)
+    given = [_set(document, override) for override in overrides]
     if _is_deep(document):
         raise _too_deep(source)
     manifest = _checked(document)
     if isinstance(manifest, list):
-        raise _refusal(manifest, source)
+        raise _refusal([unsaid(problem, given) for problem in manifest], source)
     return manifest
 
 
@@ -122,14 +121,21 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _set(document: dict[str, Any], override: str) -> None:
+def _set(document: dict[str, Any], override: str) -> Any:
     """Carry out one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``.
 
-    A section that the manifest leaves out is filled with its defaults first.
+    A section that the manifest leaves out is filled with its defaults first. Messages name the path
+    alone: there may be a secret in the value.
+
+    Returns:
+        The value.
     """
     path, equals, raw = override.partition("=")
     if not equals or not path:
-        raise ManifestError(f"--set {override} is no path=value.", hint="--set training.epochs=4")
+        raise ManifestError(
+            "A --set has no path before its =." if equals else "A --set has no = in it.",
+            hint="Write PATH=VALUE: --set training.epochs=4",
+        )
     *parents, last = path.split(".")
     if len(parents) >= MAX_LEVELS:
         raise _too_deep("--set")
@@ -149,11 +155,12 @@ def _set(document: dict[str, Any], override: str) -> None:
         if isinstance(node, dict):
             node = node.setdefault(part, {} if default is None else default)
         else:
-            node = node[_index(node, part, override)]
+            node = node[_index(node, part, path)]
     if isinstance(node, dict):
         node[last] = value
     else:
-        node[_index(node, last, override)] = value
+        node[_index(node, last, path)] = value
+    return value
 
 
 def _defaults(document: dict[str, Any]) -> dict[str, Any]:
@@ -167,10 +174,9 @@ def _defaults(document: dict[str, Any]) -> dict[str, Any]:
     return shared | {"defaults": of_a_job}
 
 
-def _index(node: Any, part: str, override: str) -> int:
+def _index(node: Any, part: str, path: str) -> int:
     if isinstance(node, list) and part.isascii() and part.isdecimal() and int(part) < len(node):
         return int(part)
-    path = override.partition("=")[0]  # there may be a secret in the value
     raise ManifestError(
         f"--set {path}: there is no {part!r} to set.",
         hint="A path may go through objects by name and through lists by number, from 0.",
