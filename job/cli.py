@@ -46,6 +46,7 @@ from job.errors import (
     ParedownError,
     from_os_error,
 )
+from job.printable import printable
 from job.progress import Event, ScreenKind, open_screen
 
 app = typer.Typer(
@@ -145,7 +146,7 @@ def validate(
         try:
             text, _ = read_text(manifest, warn)
             read_manifest(text, manifest, sets or [])
-            say(f"{manifest}: valid")
+            say(f"{printable(manifest)}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
@@ -167,12 +168,12 @@ def inspect(
 ) -> None:
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
     from job.inspection import inspect_model
-    from job.report.inspection import text
+    from job.report.inspection import as_ascii, text
     from job.store.uri import here
 
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
-    say(result.model_dump_json(indent=2) if as_json else text(result))
+    say(as_ascii(result) if as_json else text(result))
     if result.dangers:
         raise InputError("The model could run code.", where=model, hint=result.advice)
 

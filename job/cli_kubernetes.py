@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from job.command_line import Manifest, read_text, say, warn
+from job.printable import printable
 
 Words = list[str] | None
 
@@ -96,5 +97,5 @@ def kubernetes(
     source = None if manifest == "-" else find_place(manifest, here())
     rendered = render(read_manifest(text, manifest), text, source, options)
     for note in rendered.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {printable(note)}", err=True)
     say(rendered.text.rstrip("\n"))

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from job.errors import ManifestError
+from job.printable import printable
 from job.store.uri import Place, find_place, here, is_uri
 
 QUICKSTART = "quickstart"
@@ -47,7 +48,7 @@ def _quickstart() -> Path:
 
 def warn(message: str) -> None:
     """Say on standard error what a user should know of."""
-    typer.echo(f"warning: {message}", err=True)
+    typer.echo(f"warning: {printable(message)}", err=True)
 
 
 def absolute(uri: str) -> str:

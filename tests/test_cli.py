@@ -62,6 +62,16 @@ def test_several_manifests_are_validated_in_one_go(tmp_path: Path) -> None:
     assert paredown("validate", QUICKSTART, QUICKSTART).code == 0
 
 
+def test_the_name_of_a_manifest_is_no_command_to_a_terminal(tmp_path: Path) -> None:
+    """Neither where it is valid nor where it is not."""
+    name = tmp_path / "a\x1b[2J\x9b.json"
+    shutil.copy(QUICKSTART, name)
+    done = paredown("validate", name, f"{name}.none", "--set", "name=b")
+    assert done.code == 2
+    assert done.out == f"{tmp_path}/a\\x1b[2J\\x9b.json: valid\n"
+    assert not set(done.out + done.err) & set("\x1b\x9b")
+
+
 def test_a_manifest_is_read_from_a_file_uri_and_from_standard_input() -> None:
     """``-`` is standard input."""
     assert paredown("validate", QUICKSTART.as_uri()).code == 0
