@@ -62,6 +62,16 @@ def test_several_manifests_are_validated_in_one_go(tmp_path: Path) -> None:
     assert paredown("validate", QUICKSTART, QUICKSTART).code == 0
 
 
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/"])
+def test_a_manifest_is_no_bucket(uri: str) -> None:
+    """It is refused before any store is asked, by each command that reads one."""
+    for arguments in (["run"], ["validate"], ["kubernetes", "--image", "a"]):
+        done = paredown(arguments[0], uri, *arguments[1:])
+        assert done.code == 2, arguments
+        assert "names a bucket but no key" in done.err
+        assert uri in done.err
+
+
 def test_the_name_of_a_manifest_is_no_command_to_a_terminal(tmp_path: Path) -> None:
     """Neither where it is valid nor where it is not."""
     name = tmp_path / "a\x1b[2J\x9b.json"
