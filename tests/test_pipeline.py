@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ def test_names_and_places_do_not_make_another_run() -> None:
         run_id(training={"epochs": 2}),
     }
     assert len(same) == 1
+
+
+def test_another_patch_of_python_makes_no_other_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a base image that is made anew has; another Python does."""
+    ids = []
+    for python in ("3.11.2", "3.11.14", "3.12.0"):
+        monkeypatch.setattr(platform, "python_version", lambda version=python: version)
+        ids.append(run_id())
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_what_determines_the_outcome_makes_another_run() -> None:
