@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.buckets import QUICK, Buckets, environment, run
 from tests.certificates import Certificates
 from tests.conftest import Run, paredown
 from tests.faults import Faults
-from tests.identities import IDENTITIES, RESULTS, secrets_in
+from tests.identities import IDENTITIES, MODELS, RESULTS, secrets_in
 from tests.published import digestible, make_result, write_manifest
 from tests.runs import Watched
 from tests.seaweed import Seaweed
@@ -75,7 +76,9 @@ def counted(buckets: Buckets, uri: str, *arguments: str) -> tuple[Run, Faults]:
 
 
 def test_a_second_run_finds_it_done(published: Any, buckets: Buckets) -> None:
-    """No training, no download of an input, one GET and one HEAD for each object, no write."""
+    """No training, no download of an input, no write; one GET at the destination, and one listing.
+    Of all other objects, inputs and results, each is looked at once.
+    """
     before = buckets.there()
     ended, proxy = counted(buckets, buckets.manifest())
     assert (ended.code, ended.err) == (0, "")
@@ -85,7 +88,12 @@ def test_a_second_run_finds_it_done(published: Any, buckets: Buckets) -> None:
     assert [call.path for call in proxy.seen("GET", here) if "list-type" not in call.query] == [
         f"/{RESULTS}/{buckets.prefix}out/result.json"
     ]
-    assert len(proxy.seen("HEAD", here)) <= len(before)
+    looked_at = Counter(call.path for call in proxy.seen("HEAD"))
+    results = {f"{here}{buckets.prefix}out/{name}" for name in before.keys() - {"result.json"}}
+    inputs = {f"/{MODELS}/{buckets.prefix}{name}" for name in ("model.h5", "data.npz")}
+    assert looked_at.keys() <= results | inputs
+    assert set(looked_at.values()) == {1}
+    assert len(proxy.seen("GET")) <= 3  # the manifest, the result, and the listing
     assert len(proxy.seen("GET", f"{here}.*list-type")) <= 1
     assert proxy.seen("GET", "model.h5|data.npz") == []
     assert {call.method for call in proxy.calls} == {"GET", "HEAD"}
