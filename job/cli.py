@@ -100,10 +100,12 @@ def run(
 
     gc.enable()
     screen = open_screen(log)
+
+    def warn_of(message: str) -> None:
+        screen.show({"event": "warning", "message": message})
+
     try:
-        text, base = read_text(
-            manifest, lambda it: screen.show({"event": "warning", "message": it})
-        )
+        text, base = read_text(manifest, warn_of)
         changes = list(sets or [])
         if output is None and is_quickstart(manifest):
             output = QUICKSTART
@@ -113,7 +115,6 @@ def run(
         if isinstance(asked, BatchConfig):
             run_batch(asked)
         result = run_job(asked, base, screen, verbose=verbose)
-        termination.finished(result)
         screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
     except BrokenPipeError:  # whoever read the log is gone
         forget_output()
@@ -122,7 +123,7 @@ def run(
         if verbose and not isinstance(error, ParedownError):
             traceback.print_exc()
         told = _told(error)
-        termination.failed(told)
+        termination.failed(told, warn_of)
         screen.error(told)
         raise typer.Exit(told.exit_code) from None
     finally:

@@ -23,7 +23,7 @@ from job.manifest.storage import ResumeConfig
 from job.progress import Event, Screen
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
-from job.run import earlier
+from job.run import earlier, termination
 from job.run.inputs import Input, fetch, find_inputs, in_users_words, refuse_own_inputs
 from job.run.keeper import Keeper
 from job.run.publish import Published, planned, publish
@@ -258,4 +258,5 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
 
 def _finish(run: _Run, result: Result, *, already_done: bool) -> None:
     where = str(run.destination.place)
+    termination.finished(result, run.watched.warn)
     run.watched.show(finished_event(result, where, already_done=already_done))

@@ -53,10 +53,13 @@ def publish(it: Published, destination: Destination, journal: Journal) -> bytes:
         def advance(more: int) -> None:
             nonlocal done
             done += more
-            stage.advance(done, total)
+            if done < total:  # what is put a second time is told as the same
+                stage.advance(done, total)
 
         files_there = Publication(it.output, files, it.replaced, metadata, stands)
-        return destination.publish(files_there, advance)
+        standing = destination.publish(files_there, advance)
+        stage.advance(total, total)
+        return standing
 
 
 def planned(job: JobConfig) -> list[str]:

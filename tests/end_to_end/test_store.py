@@ -60,6 +60,14 @@ def test_bucket_to_bucket(published: Any, buckets: Buckets) -> None:
     assert len(puts) == len(set(puts)) == len(buckets.there())
 
 
+def test_publishing_gets_to_its_end(published: Any) -> None:
+    """The progress of each stage that tells of any reaches its total, in a bucket too."""
+    ended = published[0]
+    last = {it["stage"]: it for it in ended.events if it["event"] == "progress"}
+    assert {"fetch", "publish"} <= last.keys()
+    assert all(it["done"] == it["total"] > 0 for it in last.values()), last
+
+
 def test_what_was_verified_is_told(published: Any) -> None:
     """The stage fetch says how it is known that the inputs are what lies there."""
     ended = published[0]
