@@ -15,8 +15,9 @@ import gc
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 # Starting makes many objects and no garbage: collecting would take a tenth of the time.
 gc.disable()
@@ -47,7 +48,13 @@ from job.errors import (
     ParedownError,
     from_os_error,
 )
-from job.progress import Event, ScreenKind, open_screen
+from job.printable import printable
+from job.progress import Event, Screen, ScreenKind, open_screen
+
+if TYPE_CHECKING:
+    from job.manifest.batch import BatchConfig
+    from job.manifest.job import JobConfig
+    from job.store.uri import Place
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -97,42 +104,55 @@ def run(
     ] = False,
 ) -> None:
     """Run what a manifest describes: a job, or a batch."""
-    from job.manifest.batch import BatchConfig
     from job.manifest.read import read_manifest
-    from job.pipeline import run_job
-    from job.report import table
     from job.run import termination
-    from job.worker import OnlyChild
 
     gc.enable()
     screen = open_screen(log)
+
+    def warn_of(message: str) -> None:
+        screen.show({"event": "warning", "message": message})
+
     try:
-        text, base = read_text(
-            manifest, lambda it: screen.show({"event": "warning", "message": it})
-        )
+        text, base = read_text(manifest, warn_of)
         changes = list(sets or [])
         if output is None and is_quickstart(manifest):
             output = QUICKSTART
         if output is not None:
             changes.append(f"destination.uri={json.dumps(absolute(output))}")
         asked = read_manifest(text, manifest, changes)
-        if isinstance(asked, BatchConfig):
-            raise typer.Exit(run_batch(asked, base, screen, shard, verbose=verbose))
-        if shard is not None:
-            raise ManifestError("--shard is for batches; this is a job.", where=manifest)
-        result = run_job(asked, base, screen.show, OnlyChild(verbose))
-        termination.finished(result)
-        screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
-    except ParedownError as error:
-        termination.failed(error)
-        screen.error(error)
-        raise typer.Exit(error.exit_code) from None
+        code = _carry_out(asked, base, screen, shard, verbose=verbose)
     except BrokenPipeError:  # whoever read the log is gone
         forget_output()
         raise typer.Exit(128 + signal.SIGPIPE) from None
+    except Exception as error:  # noqa: BLE001 - a bug is told to whoever reads the log, too
+        if verbose and not isinstance(error, ParedownError):
+            traceback.print_exc()
+        told = _told(error)
+        termination.failed(told, warn_of)
+        screen.error(told)
+        raise typer.Exit(told.exit_code) from None
     finally:
         screen.close()
-    raise typer.Exit(GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0)
+    raise typer.Exit(code)
+
+
+def _carry_out(
+    asked: JobConfig | BatchConfig, base: Place, screen: Screen, shard: str | None, *, verbose: bool
+) -> int:
+    """Run what is asked, show its table, and say with which code to exit."""
+    from job.manifest.batch import BatchConfig
+    from job.pipeline import run_job
+    from job.report import table
+    from job.worker import OnlyChild
+
+    if isinstance(asked, BatchConfig):
+        return run_batch(asked, base, screen, shard, verbose=verbose)
+    if shard is not None:
+        raise ManifestError("--shard is for batches, and this is a job.", where=asked.name)
+    result = run_job(asked, base, screen.show, OnlyChild(verbose))
+    screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
+    return GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0
 
 
 @app.command()
@@ -151,7 +171,7 @@ def validate(
         try:
             text, _ = read_text(manifest, warn)
             read_manifest(text, manifest, sets or [])
-            say(f"{manifest}: valid")
+            say(f"{printable(manifest)}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
@@ -173,12 +193,12 @@ def inspect(
 ) -> None:
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
     from job.inspection import inspect_model
-    from job.report.inspection import text
+    from job.report.inspection import as_ascii, text
     from job.store.uri import here
 
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
-    say(result.model_dump_json(indent=2) if as_json else text(result))
+    say(as_ascii(result) if as_json else text(result))
     if result.dangers:
         raise InputError("The model could run code.", where=model, hint=result.advice)
 
@@ -208,6 +228,18 @@ def _interrupt(number: int, _: object) -> None:
     raise InterruptedRunError(number)
 
 
+def _told(error: Exception) -> ParedownError:
+    """What a user is told of an error, whatever it is."""
+    if isinstance(error, ParedownError):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, "Running the command", writing=True)
+    return BugError(
+        f"{type(error).__name__}: {error}",
+        hint="This is a bug in paredown: please report it with the output of --verbose.",
+    )
+
+
 def main() -> None:
     """The entry point: exits with the code that the contract names, never with a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
@@ -217,22 +249,13 @@ def main() -> None:
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     try:
         app()
-    except ParedownError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        refusal = from_os_error(error, "Running the command", writing=True)
-        typer.echo(f"error: {refusal}", err=True)
-        forget_output()
-        sys.exit(refusal.exit_code)
     except Exception as error:
-        if "--verbose" in sys.argv:
+        told = _told(error)
+        if isinstance(told, BugError) and "--verbose" in sys.argv:
             raise
-        bug = BugError(
-            f"{type(error).__name__}: {error}",
-            hint="This is a bug in paredown: please report it with the output of --verbose.",
-        )
-        typer.echo(f"error: {bug}", err=True)
-        sys.exit(bug.exit_code)
+        typer.echo(f"error: {told}", err=True)
+        if isinstance(error, OSError):
+            forget_output()
+        sys.exit(told.exit_code)
     finally:
         gc.freeze()  # Python collects once more at its end, which would take a fifth of the time

@@ -34,7 +34,11 @@ def run_batch(
     summary = run.run_batch(asked, base, screen, find_shard(shard, os.environ), verbose=verbose)
     not_ready = [f"{it.name}: {it.reason or it.status}" for it in summary.jobs if it.exit_code]
     termination.batch_finished(
-        summary.name, summary.exit_code, summary.totals.model_dump(), not_ready
+        summary.name,
+        summary.exit_code,
+        summary.totals.model_dump(),
+        not_ready,
+        lambda message: screen.show({"event": "warning", "message": message}),
     )
     _table(screen, summary)
     return summary.exit_code

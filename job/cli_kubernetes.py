@@ -7,15 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from job.command_line import Manifest, read_text, say, warn
+from job.printable import printable
 
 Words = list[str] | None
+# What Kubernetes keeps numbers in.
+INT32 = 2**31 - 1
 
 
 def _option(
-    text: str, *, metavar: str | None = None, low: int | None = None, high: int | None = None
+    text: str, *, metavar: str | None = None, low: int | None = None, high: int = INT32
 ) -> Any:
-    """An option, its help first."""
-    return typer.Option(help=text, metavar=metavar, min=low, max=high)
+    """An option, its help first; a number has a lowest one, and may have a highest."""
+    most = None if low is None else high
+    return typer.Option(help=text, metavar=metavar, min=low, max=most)
 
 
 def kubernetes(
@@ -73,7 +77,7 @@ def kubernetes(
 
     options = Options(
         image=parse.image(image),
-        name=name,
+        name=parse.name(name),
         namespace=parse.namespace(namespace),
         cpu=parse.cpu(cpu),
         memory=parse.size("--memory", memory),
@@ -96,5 +100,5 @@ def kubernetes(
     source = None if manifest == "-" else find_place(manifest, here())
     rendered = render(read_manifest(text, manifest), text, source, options)
     for note in rendered.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {printable(note)}", err=True)
     say(rendered.text.rstrip("\n"))

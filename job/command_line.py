@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from job.errors import ManifestError
+from job.printable import printable
 from job.store.uri import Place, find_place, here, is_uri
 
 QUICKSTART = "quickstart"
@@ -24,12 +25,22 @@ Manifest = Annotated[
 
 
 def read_text(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
-    """The manifest's text, and the folder that its relative URIs are relative to."""
+    """The manifest's text, and the folder that its relative URIs are relative to.
+
+    Raises:
+        ManifestError: Where it names none, is too large, or can't be read from this machine.
+        InputError: Where a store or a server refuses it.
+        StorageError: Where one fails.
+    """
     from job.store.text import read_manifest_text
 
     if manifest == "-":
         return read_manifest_text(None, warn), here()
     place = find_place(str(_quickstart()) if is_quickstart(manifest) else manifest, here())
+    if place.scheme == "s3" and not place.path:
+        raise ManifestError(
+            "This names a bucket but no key.", where=manifest, hint="Write s3://bucket/key."
+        )
     return read_manifest_text(place, warn), place.folder
 
 
@@ -47,7 +58,7 @@ def _quickstart() -> Path:
 
 def warn(message: str) -> None:
     """Say on standard error what a user should know of."""
-    typer.echo(f"warning: {message}", err=True)
+    typer.echo(f"warning: {printable(message)}", err=True)
 
 
 def absolute(uri: str) -> str:

@@ -7,22 +7,8 @@ exit codes are part of the contract: a Kubernetes Job decides by them whether to
 from __future__ import annotations
 
 import errno
-import re
 
-# A user and a password in an address, and what signs a URL.
-_SECRETS = (
-    (re.compile(r"(?<=://)([^/@\s]+|[^/@\s:]+:(?!\d+/)[^@\s]+)@"), "***@"),
-    (re.compile(r"((?i:signature|credential|token|sig|secret|password)=)[^&\s\"']+"), r"\1***"),
-)
-
-
-def printable(text: str) -> str:
-    """Text without secrets in it, and without control characters, which a name in a model file may
-    hold: a terminal would obey them.
-    """
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
-    return "".join(it if it.isprintable() or it == "\n" else repr(it)[1:-1] for it in text)
+from job.printable import printable
 
 
 class ParedownError(Exception):

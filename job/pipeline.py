@@ -23,7 +23,7 @@ from job.manifest.storage import ResumeConfig
 from job.progress import Emit, Event
 from job.report.table import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
-from job.run import earlier
+from job.run import earlier, termination
 from job.run.inputs import Input, fetch, find_inputs, in_users_words, refuse_own_inputs
 from job.run.keeper import Keeper
 from job.run.publish import Published, planned, publish
@@ -120,22 +120,24 @@ def _result(run: _Run) -> Result:
     """Do what is not done already."""
     with run.destination.claimed(run.watched.wait):
         content = run.destination.read(RESULT_FILE)
-        there = earlier.parse(content)
+        there = earlier.parse(content, str(run.destination.place))
         known = _known(run, there)
-        done = known and _done(run, content, there, known)
+        done = known and _done(run, there, known)
         if done:
             return done
         with local.scratch() as scratch:
             fetched = fetch(run.inputs, scratch / "inputs", run.stores, run.journal)
             if known is None:
                 known = {name: it.fetched(fetched[name]) for name, it in run.inputs.items()}
-                done = _done(run, content, there, known)
+                done = _done(run, there, known)
                 if done:
                     return done
             replaced = list(earlier.digests(there)) if there else []
             refuse_own_inputs(run.inputs, run.destination.place, [*planned(run.job), *replaced])
             begun = _Begun(earlier.run_id(run.job, known), known, replaced)
-            run.destination.prepare(begun.run_id, [] if content else planned(run.job))
+            ours = earlier.written(there)
+            protected = [name for name in planned(run.job) if name not in ours]
+            run.destination.prepare(begun.run_id, protected)
             return _do(run, begun, fetched, scratch)
 
 
@@ -147,15 +149,13 @@ def _known(run: _Run, there: Result | None) -> dict[str, InputResult] | None:
     return found if len(found) == len(known) else None
 
 
-def _done(
-    run: _Run, content: bytes | None, there: Result | None, known: Mapping[str, InputResult]
-) -> Result | None:
+def _done(run: _Run, there: Result | None, known: Mapping[str, InputResult]) -> Result | None:
     """The result that is there already, whole, of this very run."""
-    if content is None:
+    if there is None:
         return None
     run_id = earlier.run_id(run.job, known)
     earlier.refuse_another(there, run_id, run.job, str(run.destination.place))
-    if there is None or there.run_id != run_id:
+    if there.run_id != run_id:
         return None
     if earlier.is_whole(there, run.destination):
         run.destination.forget()
@@ -178,7 +178,7 @@ def _do(run: _Run, begun: _Begun, fetched: Mapping[str, Fetched], scratch: Path)
             published, run.destination, run.journal
         )  # where that fails the work is kept
     run.destination.forget()
-    theirs = earlier.parse(standing)
+    theirs = earlier.parse(standing, str(run.destination.place))
     assert theirs is not None  # it is ours, or was found to be as good
     _finish(run, theirs, already_done=False)
     return theirs
@@ -258,4 +258,5 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
 
 def _finish(run: _Run, result: Result, *, already_done: bool) -> None:
     where = str(run.destination.place)
+    termination.finished(result, run.watched.warn)
     run.watched.show(finished_event(result, where, already_done=already_done))

@@ -154,5 +154,6 @@ def _environment(scratch: Path, cores: int | None, *, verbose: bool) -> dict[str
             "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
             "TF_USE_LEGACY_KERAS": "1",
             "TMPDIR": str(scratch),  # TensorFlow leaves files behind when it is killed
+            "KERAS_HOME": str(scratch / "keras"),  # ... and Keras a folder, always
         }
     )

@@ -20,7 +20,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+
+from job.printable import printable
 
 if TYPE_CHECKING:
     from job.board import Board
@@ -168,9 +170,8 @@ class Terminal:
 
     def _move(self, event: Event) -> None:
         metrics = [(key, value) for key, value in event.items() if isinstance(value, float)]
-        note = "  ".join(
-            f"{key} {value:.4f}" for key, value in metrics[:2]
-        )  # a line has no more room
+        # A line has no more room.
+        note = "  ".join(f"{_plain(key)} {value:.4f}" for key, value in metrics[:2])
         task = self._tasks[event["stage"]]
         self._bars.update(task, completed=event["done"], total=event["total"], note=note)
 
@@ -209,11 +210,12 @@ class Terminal:
         from rich.measure import Measurement
         from rich.table import Table
 
-        table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+        table = Table(title=_plain(title), box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index < 2 else "right", no_wrap=True)
+            side: Literal["left", "right"] = "left" if index < 2 else "right"
+            table.add_column(_plain(column), justify=side, no_wrap=True)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(_plain, row))
         # A narrow window wraps the lines; nothing is cut off.
         width = Measurement.get(self._console, self._console.options.update(width=1000), table)
         Console(width=width.maximum, highlight=False).print(table)
@@ -233,10 +235,10 @@ class Terminal:
 
 
 def _plain(text: str) -> str:
-    """Text with nothing in it that rich would take for markup."""
+    """Text with nothing in it that rich would take for markup, or a terminal for a command."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
 
 
 def open_screen(kind: ScreenKind) -> Screen:

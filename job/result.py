@@ -17,8 +17,16 @@ RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.json"
 
 
-# A plain file name: a result never names a file outside its own folder.
+# A plain file name, never of a file outside its own folder.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# A result names files of the kinds that a run writes, and no others:
+# whoever may replace a run removes what its result names.
+_MODEL = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*"
+    r"\.(h5|keras|tflite|savedmodel\.(tar|tar\.gz|tar\.bz2|tar\.xz|zip))"
+)
+ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
+EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
 
 
 class Record(BaseModel):
@@ -46,7 +54,7 @@ def fits(shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> bool:
 class EncodingResult(Record):
     """One lossless encoding of a file, decoded and compared before it counts."""
 
-    path: FileName
+    path: EncodingName
     bytes: int
     sha256: str
 
@@ -100,7 +108,7 @@ class ArtifactResult(Record):
     stage: Literal["baseline", "prune", "quantize"]
     variant: str | None = None
     format: Literal["h5", "keras", "saved_model", "tflite"]
-    path: FileName
+    path: ModelName
     """Relative to the destination."""
     bytes: int
     sha256: str

@@ -62,6 +62,26 @@ def test_several_manifests_are_validated_in_one_go(tmp_path: Path) -> None:
     assert paredown("validate", QUICKSTART, QUICKSTART).code == 0
 
 
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/"])
+def test_a_manifest_is_no_bucket(uri: str) -> None:
+    """It is refused before any store is asked, by each command that reads one."""
+    for arguments in (["run"], ["validate"], ["kubernetes", "--image", "a"]):
+        done = paredown(arguments[0], uri, *arguments[1:])
+        assert done.code == 2, arguments
+        assert "names a bucket but no key" in done.err
+        assert uri in done.err
+
+
+def test_the_name_of_a_manifest_is_no_command_to_a_terminal(tmp_path: Path) -> None:
+    """Neither where it is valid nor where it is not."""
+    name = tmp_path / "a\x1b[2J\x9b.json"
+    shutil.copy(QUICKSTART, name)
+    done = paredown("validate", name, f"{name}.none", "--set", "name=b")
+    assert done.code == 2
+    assert done.out == f"{tmp_path}/a\\x1b[2J\\x9b.json: valid\n"
+    assert not set(done.out + done.err) & set("\x1b\x9b")
+
+
 def test_a_manifest_is_read_from_a_file_uri_and_from_standard_input() -> None:
     """``-`` is standard input."""
     assert paredown("validate", QUICKSTART.as_uri()).code == 0
@@ -220,6 +240,24 @@ def test_an_error_on_a_terminal_is_text() -> None:
     assert "to do: " in shown
     assert "Traceback" not in shown
     assert "{" not in shown
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_bug_is_told_as_other_errors_are(tmp_path: Path, verbose: bool) -> None:
+    """A library that is broken, which nobody foresees: code 1, and the log says so."""
+    (tmp_path / "boto3.py").write_text("raise LookupError('it is broken')")
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    done = paredown(
+        *("run", "s3://bucket/manifest.json", *["--verbose"] * verbose),
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.code == 1
+    assert [it["event"] for it in done.events] == ["run_failed"]
+    assert (done.events[0]["exit_code"], done.events[0]["error"]) == (1, "BugError")
+    error = json.loads(done.err.splitlines()[-1])
+    assert error["what"] == "LookupError: it is broken"
+    assert "report" in error["to_do"]
+    assert ("Traceback" in done.err) is verbose
 
 
 def test_text_can_be_had_without_a_terminal_and_json_with_one() -> None:

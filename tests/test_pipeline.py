@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,15 @@ def test_names_and_places_do_not_make_another_run() -> None:
     assert len(same) == 1
 
 
+def test_another_patch_of_python_makes_no_other_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a base image that is made anew has; another Python does."""
+    ids = []
+    for python in ("3.11.2", "3.11.14", "3.12.0"):
+        monkeypatch.setattr(platform, "python_version", lambda version=python: version)
+        ids.append(run_id())
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_what_determines_the_outcome_makes_another_run() -> None:
     """Other inputs, or anything else that is asked."""
     ids = [
@@ -116,16 +126,48 @@ def test_a_result_is_not_whole_when_a_file_is_missing_or_damaged(name: str, tmp_
     assert not is_whole(result, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 2}'])
-def test_a_result_of_another_kind_is_left_alone(content: bytes, tmp_path: Path) -> None:
-    """Somebody's ``result.json`` is not overwritten unasked."""
+def naming(path: str) -> bytes:
+    """A result that names some file as an artifact of its own."""
+    document = make_result().model_dump(mode="json")
+    document["artifacts"][0]["path"] = path
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 2}'),
+        *(naming(it) for it in ("../m.h5", "/etc/passwd", "notes.txt", ".ssh", "a.h5\n")),
+    ],
+)
+def test_a_result_that_is_none_of_ours_is_left_alone(
+    content: bytes, tmp_path: Path, overwrite: bool
+) -> None:
+    """Nor is anything beside it replaced, whatever may be overwritten."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "result.json").write_bytes(content)
+    (out / "prune.h5").write_bytes(b"mine")
     with pytest.raises(ManifestError, match="another version") as caught:
-        run(tmp_path)
+        run(tmp_path, destination={"uri": "out", "overwrite": overwrite})
     assert caught.value.where == str(out)
     assert (out / "result.json").read_bytes() == content
+    assert (out / "prune.h5").read_bytes() == b"mine"
+    assert len(list(out.iterdir())) == 2
+
+
+def test_what_the_earlier_result_does_not_name_is_left_alone(tmp_path: Path) -> None:
+    """Its own files may be replaced; one beside them that the new run would write may not."""
+    out = tmp_path / "out"
+    result = make_result(out)
+    (out / "result.json").write_text(result.model_dump_json())
+    (out / "manifest.json").write_text("{}")
+    (out / "prune.h5").write_bytes(b"mine")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ManifestError, match=r"would be overwritten: prune\.h5\."):
+        run(tmp_path, destination={"uri": "out", "overwrite": True})
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:

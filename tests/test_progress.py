@@ -164,3 +164,35 @@ def test_text_shows_what_happened_without_reading_it_as_markup(
     ):
         assert text in shown.out, text
     assert "error: It is [corrupt].\n  where: /[a]/m.h5\n" in shown.err
+
+
+def test_text_holds_nothing_that_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in models, results and buckets are strangers' words: ESC, the C1 CSI, a bell."""
+    screen = Terminal()
+    bad = "a\x1b[2J\x9b31m\x07\r\u202eb"
+    for event in (
+        {"event": "run_started", "name": bad},
+        {"event": "stage_skipped", "stage": "load", "reason": bad},
+        {"event": "stage_started", "stage": "prune"},
+        {"event": "progress", "stage": "prune", "done": 1, "total": 2, f"{bad}_loss": 0.25},
+        {"event": "stage_resumed", "stage": "prune", "what": bad},
+        {"event": "warning", "message": bad},
+        {"event": "run_finished", "already_done": True, "result": f"/out/{bad}/result.json"},
+    ):
+        screen.show(event)
+    screen.table(bad, [bad, bad], [[bad, bad]], [bad])
+    screen.error(InputError(bad, where=bad, hint=bad))
+    screen.close()
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert r"a\x1b[2J\x9b31m\x07\r\u202eb" in text
+        assert not set(text) & set("\x1b\x9b\x07\r\u202e")
+
+
+def test_json_lines_are_plain_characters() -> None:
+    """A log may be looked at on a terminal, too."""
+    out, err = io.StringIO(), io.StringIO()
+    screen = JsonLines(out, err)
+    screen.show({"event": "warning", "message": "a\x1b[2J\x7f\x9bü"})
+    screen.error(InputError("a\x1b[2J\x7f\x9bü"))
+    assert (out.getvalue() + err.getvalue()).replace("\n", "").isprintable()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import paredown
 from tests.published import read_result, write_manifest
 from tests.runs import CREDENTIALS, PAREDOWN, Watched, is_gone
 
@@ -44,6 +46,19 @@ def test_the_child_holds_no_credentials(tiny: Path, tmp_path: Path) -> None:
         assert name.encode() not in environments[1]
     assert b"canary" not in environments[1]
     assert b"PATH=" in environments[1]
+
+
+def test_nothing_is_left_at_home(tiny: Path, tmp_path: Path) -> None:
+    """In a container it is the folder that the results are mounted from; Keras makes one there."""
+    (tmp_path / "home").mkdir()
+    environment = os.environ | {"HOME": str(tmp_path / "home")}
+    for command, path in (
+        ("run", write_manifest(tmp_path, tiny)),
+        ("inspect", tiny / "model.h5"),
+    ):
+        done = paredown(command, path, env=environment)
+        assert done.code == 0, done.err
+        assert list((tmp_path / "home").iterdir()) == []
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ _REFERENCE = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?(?:/[a-z0-9._-]+)*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-_CPU = re.compile(r"[0-9]+(?:\.[0-9]{1,3})?|[0-9]+m")
+_CPU = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?|[0-9]{1,12}m")
 _BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
@@ -39,6 +39,13 @@ def image(text: str) -> str:
     """A reference to a container image: ``registry.example.org/team/paredown:0.1.0``."""
     if len(text) > 500 or not _REFERENCE.fullmatch(text):
         _refuse("--image", text, "Write registry.example.org/paredown:0.1.0, or end in @sha256:….")
+    return text
+
+
+def name(text: str | None) -> str | None:
+    """What the Job is called; it is made fit for Kubernetes."""
+    if text is not None and not text.strip():
+        _refuse("--name", text, "Give a name, or leave it out: it is then the manifest's.")
     return text
 
 
@@ -79,6 +86,8 @@ def size(option: str, text: str) -> str:
         _refuse(option, text, "Write a number and Mi, Gi or Ti: 4Gi.")
     if float(match[1]) * _UNITS[match[2] or ""] < 1 << 20:
         _refuse(option, text, f"It is in bytes, and less than 1Mi. Was {match[1]}Gi meant?")
+    if float(match[1]) * _UNITS[match[2] or ""] >= 1 << 63:
+        _refuse(option, text, "It is more than Kubernetes can count.")
     return text
 
 

@@ -183,4 +183,5 @@ class DestinationConfig(Config):
     storage: StorageConfig | None = None
     """Where it is, if not in the manifest's ``storage``."""
     overwrite: bool = False
-    """Whether the results of another run that are there may be replaced."""
+    """Whether the results of another run that are there may be replaced: the files that its
+    ``result.json`` names, and nothing of anybody else's."""

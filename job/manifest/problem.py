@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
@@ -30,6 +30,18 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path or '(the manifest)'}: {self.message}"
+
+
+def unsaid(problem: Problem, given: Any) -> Problem:
+    """The same problem without the texts of a value, which may be a secret."""
+    match given:
+        case str():
+            message = problem.message.replace(_short(given), "what --set gives")
+            problem = replace(problem, message=message)
+        case dict() | list():
+            for inner in given.values() if isinstance(given, dict) else given:
+                problem = unsaid(problem, inner)
+    return problem
 
 
 def from_validation(
@@ -105,6 +117,8 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
             text = _not_a_choice([error])
         case "union_tag_not_found":
             text = 'the field "type" is required here'
+        case "string_pattern_mismatch" if error["loc"][-1] == "sha256":  # or what was pasted there
+            text = "this is no SHA-256, which has 64 hexadecimal digits"
         case "string_pattern_mismatch":
             text = f"{value} is not of the form {error['ctx']['pattern']}"
         case "value_error":

@@ -13,9 +13,11 @@ from job.manifest.checked import checked
 from job.manifest.consistency import inconsistencies
 from job.manifest.expand import batch_problems
 from job.manifest.job import JobConfig
-from job.manifest.problem import SECRET_NAME, Problem, not_a_choice
+from job.manifest.problem import SECRET_NAME, Problem, not_a_choice, unsaid
 
 KINDS = ("job", "batch")
+# Far more than any manifest has, and far less than Python can go down.
+MAX_LEVELS = 64
 
 
 def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobConfig | BatchConfig:
@@ -31,11 +33,12 @@ def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobC
     """
     document = _parse(text, source)
     document.pop("$schema", None)  # editors find the schema by it
-    for override in overrides:
-        _set(document, override)
+    given = [_set(document, override) for override in overrides]
+    if _is_deep(document):
+        raise _too_deep(source)
     manifest = _checked(document)
     if isinstance(manifest, list):
-        raise _refusal(manifest, source)
+        raise _refusal([unsaid(problem, given) for problem in manifest], source)
     return manifest
 
 
@@ -70,9 +73,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             hint=_json_hint(error),
         ) from None
     except RecursionError:
-        raise ManifestError(
-            "The manifest is nested too deeply.", where=source, hint="It holds at most six levels."
-        ) from None
+        raise _too_deep(source) from None
     except ValueError as error:
         raise ManifestError(str(error), where=source, hint="Remove one of them.") from None
     if not isinstance(document, dict):
@@ -82,6 +83,25 @@ def _parse(text: str, source: str) -> dict[str, Any]:
             hint="`paredown schema` prints what a manifest may hold.",
         )
     return document
+
+
+def _is_deep(document: object) -> bool:
+    """Whether it has more levels than what reads it, level by level, can go down."""
+    level = [document]
+    for _ in range(MAX_LEVELS):
+        level = [
+            inner
+            for it in level
+            if isinstance(it, dict | list)
+            for inner in (it.values() if isinstance(it, dict) else it)
+        ]
+    return bool(level)
+
+
+def _too_deep(where: str) -> ManifestError:
+    return ManifestError(
+        "The manifest is nested too deeply.", where=where, hint="It holds at most six levels."
+    )
 
 
 def _json_hint(error: json.JSONDecodeError) -> str:
@@ -101,19 +121,30 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _set(document: dict[str, Any], override: str) -> None:
+def _set(document: dict[str, Any], override: str) -> Any:
     """Carry out one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``.
 
-    A section that the manifest leaves out is filled with its defaults first.
+    A section that the manifest leaves out is filled with its defaults first. Messages name the path
+    alone: there may be a secret in the value.
+
+    Returns:
+        The value.
     """
     path, equals, raw = override.partition("=")
     if not equals or not path:
-        raise ManifestError(f"--set {override} is no path=value.", hint="--set training.epochs=4")
+        raise ManifestError(
+            "A --set has no path before its =." if equals else "A --set has no = in it.",
+            hint="Write PATH=VALUE: --set training.epochs=4",
+        )
+    *parents, last = path.split(".")
+    if len(parents) >= MAX_LEVELS:
+        raise _too_deep("--set")
     try:
         value = json.loads(raw)
-    except (ValueError, RecursionError):
+    except ValueError:
         value = raw
-    *parents, last = path.split(".")
+    except RecursionError:
+        raise _too_deep("--set") from None
     if document.get("kind") == "batch":
         document.setdefault("defaults", {})
     node: Any = document
@@ -124,11 +155,12 @@ def _set(document: dict[str, Any], override: str) -> None:
         if isinstance(node, dict):
             node = node.setdefault(part, {} if default is None else default)
         else:
-            node = node[_index(node, part, override)]
+            node = node[_index(node, part, path)]
     if isinstance(node, dict):
         node[last] = value
     else:
-        node[_index(node, last, override)] = value
+        node[_index(node, last, path)] = value
+    return value
 
 
 def _defaults(document: dict[str, Any]) -> dict[str, Any]:
@@ -142,10 +174,9 @@ def _defaults(document: dict[str, Any]) -> dict[str, Any]:
     return shared | {"defaults": of_a_job}
 
 
-def _index(node: Any, part: str, override: str) -> int:
+def _index(node: Any, part: str, path: str) -> int:
     if isinstance(node, list) and part.isascii() and part.isdecimal() and int(part) < len(node):
         return int(part)
-    path = override.partition("=")[0]  # there may be a secret in the value
     raise ManifestError(
         f"--set {path}: there is no {part!r} to set.",
         hint="A path may go through objects by name and through lists by number, from 0.",

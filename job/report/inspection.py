@@ -1,14 +1,20 @@
-"""What ``paredown inspect`` prints for a person."""
+"""What ``paredown inspect`` prints, for a person or for a program."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
-from job.errors import printable
 from job.inspected import InspectResult
+from job.printable import printable
 from job.result import TensorResult
 
 HEAD = ("layer", "type", "output", "parameters", "can be pruned")
+
+
+def as_ascii(result: InspectResult) -> str:
+    """JSON for a program; what is no plain character is escaped, since a terminal may see it."""
+    return json.dumps(json.loads(result.model_dump_json()), indent=2)
 
 
 def text(result: InspectResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from job import machine
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
-from job.result import InputResult, Result
+from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
 from job.store.destination import Destination
 
 # What does not determine the outcome: names and places, and how a run is kept.
@@ -30,6 +29,9 @@ ELSEWHERE: Any = {
 def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
     """A digest of what determines the outcome: what is asked, of which inputs, with which
     versions; not the job's name, nor where inputs and outputs lie.
+
+    Of Python's version only 3.11: a patch changes none of the bytes, and a base image that is made
+    anew would have all work done again.
     """
     return outcome_digest(job, {name: it.sha256 for name, it in inputs.items()})
 
@@ -37,32 +39,48 @@ def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
 def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
     """The same, of inputs that are known by something else than their SHA-256."""
     asked = job.model_dump(mode="json", exclude=ELSEWHERE)
-    text = json.dumps([asked, inputs, machine.versions()], sort_keys=True)
+    versions = machine.versions()
+    versions["python"] = ".".join(versions["python"].split(".")[:2])
+    text = json.dumps([asked, inputs, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def parse(content: bytes | None) -> Result | None:
-    """A result; None where the content is none of this version."""
-    with contextlib.suppress(ValidationError):
-        return None if content is None else Result.model_validate_json(content)
-    return None
+def parse(content: bytes | None, where: str) -> Result | None:
+    """The result that a destination holds; None where there is none.
+
+    Raises:
+        ManifestError: Where it is none of ours, or of another version: which of the files beside it
+            are a run's, and may be replaced, can't be known then.
+    """
+    if content is None:
+        return None
+    try:
+        return Result.model_validate_json(content)
+    except ValidationError:
+        raise ManifestError(
+            f"The destination holds a {RESULT_FILE} that can't be read: it is somebody else's, or "
+            "of another version.",
+            where=where,
+            hint="Choose another destination, or move that file and those that belong to it away; "
+            "overwrite replaces nothing but what a run has written.",
+        ) from None
 
 
-def refuse_another(earlier: Result | None, asked_id: str, job: JobConfig, where: str) -> None:
+def refuse_another(earlier: Result, asked_id: str, job: JobConfig, where: str) -> None:
     """Keep the result of another run, unless the manifest allows to replace it.
 
     Args:
-        earlier: The result that the destination holds; None where it is of another version.
+        earlier: The result that the destination holds.
         asked_id: The run_id of this run.
         job: The manifest.
         where: The destination.
 
     Raises:
-        ManifestError: Where the destination holds one.
+        ManifestError: Where it is another run's, and may not be replaced.
     """
-    if (earlier is not None and earlier.run_id == asked_id) or job.destination.overwrite:
+    if earlier.run_id == asked_id or job.destination.overwrite:
         return
-    found = f"{earlier.name}, run_id {earlier.run_id[:12]}" if earlier else "of another version"
+    found = f"{earlier.name}, run_id {earlier.run_id[:12]}"
     raise ManifestError(
         f"The destination holds the results of another run ({found}).",
         where=where,
@@ -77,6 +95,11 @@ def digests(result: Result) -> dict[str, tuple[int, str]]:
         named[artifact.path] = (artifact.bytes, artifact.sha256)
         named |= {it.path: (it.bytes, it.sha256) for it in artifact.encoded.values()}
     return named
+
+
+def written(result: Result | None) -> set[str]:
+    """All files of a result: the only ones that another run may replace or remove."""
+    return set() if result is None else {*digests(result), MANIFEST_FILE, RESULT_FILE}
 
 
 def is_whole(result: Result, destination: Destination) -> bool:

@@ -11,6 +11,7 @@ from job.journal import Journal
 from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
+from job.printable import printable
 from job.result import RESULT_FILE, InputResult
 from job.store.found import Fetched, Found
 from job.store.room import refuse_full_disk, refuse_large
@@ -148,7 +149,8 @@ def in_users_words(
         for item, path in it.paths.items():
             place = places.get(item, found.place)
             for field in ("what", "where", "hint"):
-                setattr(error, field, getattr(error, field).replace(str(path), str(place)))
+                said, meant = printable(str(path)), printable(str(place))
+                setattr(error, field, getattr(error, field).replace(said, meant))
     return error
 
 

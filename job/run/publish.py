@@ -38,11 +38,11 @@ def publish(it: Published, destination: Destination, journal: Journal) -> bytes:
     """
 
     def stands(content: bytes) -> bool:
-        theirs = earlier.parse(content)
-        earlier.refuse_another(theirs, it.run_id, it.job, str(destination.place))
-        if theirs is None or theirs.run_id != it.run_id:
-            return False
-        return earlier.is_whole(theirs, destination)
+        where = str(destination.place)
+        theirs = earlier.parse(content, where)
+        assert theirs is not None  # there is a content
+        earlier.refuse_another(theirs, it.run_id, it.job, where)
+        return theirs.run_id == it.run_id and earlier.is_whole(theirs, destination)
 
     files = sorted((path.name for path in it.output.iterdir()), key=_rank)
     total = sum((it.output / name).stat().st_size for name in files)
@@ -53,10 +53,13 @@ def publish(it: Published, destination: Destination, journal: Journal) -> bytes:
         def advance(more: int) -> None:
             nonlocal done
             done += more
-            stage.advance(done, total)
+            if done < total:  # what is put a second time is told as the same
+                stage.advance(done, total)
 
         files_there = Publication(it.output, files, it.replaced, metadata, stands)
-        return destination.publish(files_there, advance)
+        standing = destination.publish(files_there, advance)
+        stage.advance(total, total)
+        return standing
 
 
 def planned(job: JobConfig) -> list[str]:

@@ -5,8 +5,8 @@ https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-fa
 
 from __future__ import annotations
 
-import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,13 @@ FILE = Path("/dev/termination-log")
 MOST_BYTES = 4096
 
 
-def finished(result: Result) -> None:
-    """Tell of a result: status, the smallest artifact and how much smaller it is, the gates."""
+def finished(result: Result, warn: Callable[[str], None]) -> None:
+    """Tell of a result: status, the smallest artifact and how much smaller it is, the gates.
+
+    Args:
+        result: The result.
+        warn: Is told where that can't be written. The run's outcome is the same.
+    """
     smallest = min(result.artifacts, key=lambda it: it.smallest[1])
     codec, size = smallest.smallest
     _write(
@@ -38,33 +43,41 @@ def finished(result: Result) -> None:
                 for gate in result.gates
             ],
         },
-        shorten="gates",
+        "gates",
+        warn,
     )
 
 
-def batch_finished(name: str, exit_code: int, totals: dict[str, Any], failed: list[str]) -> None:
-    """Tell of a batch: how many jobs are ready, and which are not."""
+def batch_finished(
+    name: str,
+    exit_code: int,
+    totals: dict[str, Any],
+    not_ready: list[str],
+    warn: Callable[[str], None],
+) -> None:
+    """Tell of a batch: how many jobs are ready, and which are not; ``warn`` as above."""
     status = "succeeded" if exit_code == 0 else "incomplete"
     message = {"status": status, "name": name, "exit_code": exit_code, **totals}
-    _write({**message, "not_ready": failed}, shorten="not_ready")
+    _write({**message, "not_ready": not_ready}, "not_ready", warn)
 
 
-def failed(error: ParedownError) -> None:
-    """Tell of the error that a run ends with."""
+def failed(error: ParedownError, warn: Callable[[str], None]) -> None:
+    """Tell of the error that a run ends with; ``warn`` as above."""
     said = {"what": error.what, "where": error.where[:400], "to_do": error.hint[:400]}
     kind = {"exit_code": error.exit_code, "error": type(error).__name__}
-    _write({"status": "failed", **kind, **said}, shorten="what")
+    _write({"status": "failed", **kind, **said}, "what", warn)
 
 
-def _write(message: dict[str, Any], shorten: str) -> None:
-    if not FILE.exists():
-        return
+def _write(message: dict[str, Any], shorten: str, warn: Callable[[str], None]) -> None:
     content = _encoded(message)
     while len(content) > MOST_BYTES and message[shorten]:
         message[shorten] = message[shorten][: len(message[shorten]) // 2]
         content = _encoded(message)
-    with contextlib.suppress(OSError):  # the run's outcome is the same
-        FILE.write_bytes(content[:MOST_BYTES])
+    try:
+        if FILE.exists():
+            FILE.write_bytes(content[:MOST_BYTES])
+    except OSError as error:
+        warn(f"The termination message could not be written to {FILE}: {error.strerror}.")
 
 
 def _encoded(message: dict[str, Any]) -> bytes:

@@ -17,13 +17,15 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from job.errors import InputError, StorageError, from_os_error
 from job.manifest.storage import StorageConfig
+from job.store.attempts import attempts
 from job.store.found import Advance, Fetched, Found, Item
 from job.store.local_source import DATA, MODEL
 from job.store.stores import Stores
 from job.store.uri import Place
 
-TRIES = 8
+# The first pause between two attempts; each is twice the one before, up to the longest.
 PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
 TIMEOUT = urllib3.Timeout(connect=10, read=60)
 CHUNK = 1 << 20
 REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
@@ -53,7 +55,8 @@ def _find(place: Place, stores: Stores, config: StorageConfig, doing: str) -> Fo
         with _answer("HEAD", place, config, doing) as answer:
             return answer.headers.get("Content-Length", ""), _etag(answer)
 
-    length, etag = _persist(look, place, doing, lambda: stores.count("HEAD"))
+    most = attempts(stores.warn)
+    length, etag = _persist(look, place, doing, most, lambda: stores.count("HEAD"))
     if not length.isdecimal():
         raise InputError(
             f"{doing} failed: the server does not say how large the file is.",
@@ -76,6 +79,7 @@ def fetch(
     doing = "Downloading"
     target = folder / "".join(it if it.isalnum() or it in "._-" else "_" for it in item.name)[-100:]
     digest = hashlib.sha256()
+    most = attempts(stores.warn)
 
     def get_the_rest() -> None:
         for chunk in _rest(item, file.tell(), config, doing):
@@ -85,7 +89,7 @@ def fetch(
 
     try:
         with target.open("wb") as file:
-            _persist(get_the_rest, item.place, doing, lambda: stores.count("GET"))
+            _persist(get_the_rest, item.place, doing, most, lambda: stores.count("GET"))
     except OSError as error:
         raise from_os_error(error, doing, writing=True, place=target) from None
     how = "verified by its size alone: pin its sha256 in the manifest"
@@ -116,8 +120,17 @@ def _rest(item: Item, done: int, config: StorageConfig, doing: str) -> Iterator[
         raise HTTPError(f"{done:,} bytes came, not {item.bytes:,}")
 
 
-def read(place: Place, config: StorageConfig, most: int, doing: str) -> bytes:
+def read(
+    place: Place, config: StorageConfig, most: int, doing: str, warn: Callable[[str], None]
+) -> bytes:
     """A small file's content.
+
+    Args:
+        place: Where it is.
+        config: How it is reached.
+        most: The bytes that it may have.
+        doing: What is being done, as a sentence's start.
+        warn: Is told what a user should know of.
 
     Raises:
         InputError: Where there is none, or it has more than ``most`` bytes.
@@ -128,7 +141,7 @@ def read(place: Place, config: StorageConfig, most: int, doing: str) -> bytes:
         with _answer("GET", place, config, doing) as answer:
             return b"".join(_limited(answer, most))
 
-    content = _persist(get, place, doing, lambda: None)
+    content = _persist(get, place, doing, attempts(warn), lambda: None)
     if len(content) > most:
         raise InputError(f"{doing} failed: it has more than {most:,} bytes.", where=str(place))
     return content
@@ -141,9 +154,11 @@ def _limited(answer: Any, most: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _persist(ask: Callable[[], T], place: Place, doing: str, count: Callable[[], None]) -> T:
-    """Ask, and where the server fails or is not there, again."""
-    for again in range(TRIES):
+def _persist(
+    ask: Callable[[], T], place: Place, doing: str, most: int, count: Callable[[], None]
+) -> T:
+    """Ask, and where the server fails or is not there, again, ``most`` times in all."""
+    for again in range(most):
         try:
             return ask()
         except HTTPError as error:
@@ -155,9 +170,9 @@ def _persist(ask: Callable[[], T], place: Place, doing: str, count: Callable[[],
                     hint="Set AWS_CA_BUNDLE, SSL_CERT_FILE or storage.ca_bundle to the PEM file of "
                     "its authority.",
                 ) from None
-        if again < TRIES - 1:
+        if again < most - 1:
             count()
-            time.sleep(PAUSE_S * 2**again)
+            time.sleep(min(PAUSE_S * 2 ** min(again, 32), LONGEST_PAUSE_S))
     raise StorageError(
         f"{doing} failed after all retries: {reason}.",
         where=str(place),

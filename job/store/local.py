@@ -9,11 +9,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from job.errors import InputError, ManifestError, from_os_error
+from job.errors import InputError, ManifestError, from_os_error, is_disk_full
 
 # Files that are not whole yet are named so.
 PARTIAL = ".paredown-partial-"
@@ -43,14 +43,24 @@ def measure(path: Path, doing: str) -> tuple[int, str]:
 def scratch() -> Iterator[Path]:
     """A folder of this run's own with the empty folder ``output`` in it, gone when the run is over.
 
+    Where TMPDIR can't be used, Python takes another folder without a word: it may be one in memory,
+    or a small disk.
+
     Raises:
         InputError: Where none may be made.
         StorageError: Where the disk is full.
     """
+    asked = os.environ.get("TMPDIR")
     try:
-        folder = tempfile.mkdtemp(prefix="paredown-")
+        folder = tempfile.mkdtemp(prefix="paredown-", dir=Path(asked).absolute() if asked else None)
         (Path(folder) / "output").mkdir()
     except OSError as error:
+        if asked and not is_disk_full(error):
+            raise InputError(
+                f"TMPDIR names no folder that can be written: {error.strerror}.",
+                where=asked,
+                hint="Point TMPDIR at one, or leave it out.",
+            ) from None
         raise from_os_error(error, "Making a scratch folder", writing=True) from None
     try:
         yield Path(folder)
@@ -107,7 +117,7 @@ def claimed(destination: Path, wait: Callable[[], None]) -> Iterator[None]:
 def prepare(destination: Path, protected: Collection[str]) -> None:
     """Make sure, before any work, that the results can be written and hurt nobody else's files.
 
-    What a killed run left under temporary names is cleared.
+    What a killed run left under temporary names is cleared, and what its marker names may go.
 
     Args:
         destination: The folder, which is there.
@@ -120,8 +130,9 @@ def prepare(destination: Path, protected: Collection[str]) -> None:
     """
     probe = destination / f"{PARTIAL}probe"
     try:
-        if not (destination / MARKER).exists():
-            _refuse(destination, [name for name in protected if (destination / name).exists()])
+        begun = _begun(destination)
+        there = [name for name in protected if os.path.lexists(destination / name)]
+        _refuse(destination, [name for name in there if name not in begun])
         for left_over in destination.glob(f"{PARTIAL}*"):
             left_over.unlink(missing_ok=True)
         probe.write_bytes(b"paredown")
@@ -134,6 +145,14 @@ def prepare(destination: Path, protected: Collection[str]) -> None:
         ) from None
 
 
+def _begun(destination: Path) -> set[str]:
+    """The files that a killed run was about to write or remove."""
+    try:
+        return set((destination / MARKER).read_text(encoding="utf-8").splitlines())
+    except (FileNotFoundError, UnicodeDecodeError):
+        return set()
+
+
 def _refuse(destination: Path, foreign: list[str]) -> None:
     if foreign:
         raise ManifestError(
@@ -143,12 +162,12 @@ def _refuse(destination: Path, foreign: list[str]) -> None:
         )
 
 
-def publish(source: Path, destination: Path, last: str, replaced: Iterable[str]) -> None:
+def publish(source: Path, destination: Path, last: str, replaced: Collection[str]) -> None:
     """Put all files of a folder into the destination, the one named ``last`` at the end.
 
     A result of an earlier run is taken away first, so that it never stands beside files that are
     not its own. Every file is written under a temporary name, flushed to the disk and renamed. A
-    marker says meanwhile that the files there are a run's.
+    marker says meanwhile which files there are a run's.
 
     Args:
         source: The folder.
@@ -162,7 +181,8 @@ def publish(source: Path, destination: Path, last: str, replaced: Iterable[str])
     """
     ordered = sorted(source.iterdir(), key=lambda file: (file.name == last, file.name))
     try:
-        (destination / MARKER).touch()
+        mine = [*(file.name for file in ordered), *replaced, *_begun(destination)]
+        put_bytes("\n".join(dict.fromkeys(mine)).encode(), destination / MARKER)
         for name in [last, *replaced]:
             (destination / name).unlink(missing_ok=True)
         for file in ordered:
@@ -199,11 +219,16 @@ def put_bytes(content: bytes, target: Path) -> None:
         OSError: Where it can't be written.
     """
     partial = target.with_name(f"{PARTIAL}{target.name}")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(target)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def _flush_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ time is counted and said.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -21,12 +20,10 @@ from botocore.config import Config
 
 from job.errors import InputError, InterruptedRunError
 from job.manifest.storage import StorageConfig
+from job.store.attempts import attempts
 from job.store.s3_errors import NEVER, in_words, line_of
 from job.store.uri import Place
 
-# Pauses between them double up to 20 s, times a random fraction: they outlast a store that is away
-# for half a minute. AWS_MAX_ATTEMPTS says otherwise.
-MAX_ATTEMPTS = 14
 # Sending is under this one, too, so it is no shorter.
 CONNECT_TIMEOUT_S = 30
 READ_TIMEOUT_S = 60
@@ -52,7 +49,7 @@ class Store:
         self.warn = warn
         self._lock = threading.Lock()
         with in_words("Connecting", Place("s3", "")):
-            self.client = _client(config)
+            self.client = _client(config, attempts(warn))
         events = self.client.meta.events
         events.register("request-created.s3", self._count)
         events.register_first("needs-retry.s3", _give_up)
@@ -71,7 +68,7 @@ class Store:
             self.warn(f"The store failed or did not answer ({operation}); it is asked again.")
 
 
-def _client(config: StorageConfig) -> Any:
+def _client(config: StorageConfig, most: int) -> Any:
     session = boto3.Session(profile_name=config.profile, region_name=config.region)
     options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
     try:
@@ -81,7 +78,7 @@ def _client(config: StorageConfig) -> Any:
             endpoint_url=config.endpoint_url,
             verify=_ca_bundle(config.ca_bundle),
             config=Config(
-                retries=_retries(),
+                retries={"mode": "standard", "total_max_attempts": most},
                 connect_timeout=CONNECT_TIMEOUT_S,
                 read_timeout=READ_TIMEOUT_S,
                 max_pool_connections=2 * THREADS,
@@ -111,12 +108,6 @@ def _give_up(caught_exception: Exception | None, **_: object) -> None:
         it in str(caught_exception) for it in NEVER
     ):
         raise caught_exception
-
-
-def _retries() -> dict[str, Any]:
-    attempts = os.environ.get("AWS_MAX_ATTEMPTS", "")
-    most = int(attempts) if attempts.isascii() and attempts.isdecimal() else 0
-    return {"mode": "standard", "total_max_attempts": most or MAX_ATTEMPTS}
 
 
 def _ca_bundle(path: str | None) -> str | None:

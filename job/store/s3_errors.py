@@ -23,6 +23,11 @@ DENIED = {
 MAY = (
     "Check the credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, the role), and what they may do there."
 )
+# So that who may not list a bucket does not learn what is in it.
+OR_MISSING = (
+    " Check the names too: to keys that may not list it, some stores answer 403 for a bucket or an "
+    "object that is not there."
+)
 UNAVAILABLE = {
     *("SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"),
     *("ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "BandwidthLimitExceeded"),
@@ -116,7 +121,7 @@ def refusal(error: Any, doing: str, place: Place) -> ParedownError:
         return InputError(
             f"{doing} failed: access denied ({said}).",
             where=str(place),
-            hint=DENIED.get(code, MAY),
+            hint=DENIED.get(code, MAY + OR_MISSING),
         )
     if code in MISSING:
         return InputError(

@@ -24,9 +24,16 @@ class Stores:
         Args:
             warn: Is told what a user should know of: that a store fails, what it can't do.
         """
-        self.warn = warn
+        self._warn = warn
+        self._said: set[str] = set()
         self._stores: dict[StorageConfig, Store] = {}
         self._others: Counter[str] = Counter()
+
+    def warn(self, message: str) -> None:
+        """Say what concerns every client, and what each request finds out again, once."""
+        if message not in self._said:
+            self._said.add(message)
+            self._warn(message)
 
     def get(self, config: StorageConfig) -> Store:
         """The client for a configuration.

@@ -54,7 +54,7 @@ def _remote(place: Place, warn: Callable[[str], None]) -> bytes:
     if place.scheme == "https":
         from job.store import https_source
 
-        return https_source.read(place, StorageConfig(), MAX_BYTES, READING)
+        return https_source.read(place, StorageConfig(), MAX_BYTES, READING, warn)
     from job.store import s3_read
     from job.store.s3 import Store
 

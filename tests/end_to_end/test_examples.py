@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -48,6 +50,16 @@ def test_the_quickstarts_result_is_of_the_files_that_are_shipped(
     digits = np.load(QUICKSTART / "mnist.npz")
     assert digits["x_test"].shape[1:] == (28, 28)
     assert set(np.unique(digits["y_test"])) == set(range(10))
+
+
+def test_the_readmes_example_is_the_quickstart() -> None:
+    """So that it keeps its gates, with the model and the data that are shipped."""
+    readme = (ROOT / "README.md").read_text()
+    (text,) = [it for it in re.findall(r"```json\n(.*?)```", readme, re.DOTALL) if '"kind"' in it]
+    example, shipped = json.loads(text), json.loads((QUICKSTART / "quickstart.json").read_text())
+    for name in ("name", "destination"):
+        del example[name], shipped[name]
+    assert example == shipped
 
 
 def test_all_examples_are_valid() -> None:

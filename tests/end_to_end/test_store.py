@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from tests.buckets import QUICK, Buckets, environment, run
 from tests.certificates import Certificates
 from tests.conftest import Run, paredown
 from tests.faults import Faults
-from tests.identities import IDENTITIES, RESULTS, secrets_in
-from tests.published import digestible, write_manifest
+from tests.identities import IDENTITIES, MODELS, RESULTS, secrets_in
+from tests.published import digestible, make_result, write_manifest
 from tests.runs import Watched
 from tests.seaweed import Seaweed
 
@@ -59,6 +60,14 @@ def test_bucket_to_bucket(published: Any, buckets: Buckets) -> None:
     assert len(puts) == len(set(puts)) == len(buckets.there())
 
 
+def test_publishing_gets_to_its_end(published: Any) -> None:
+    """The progress of each stage that tells of any reaches its total, in a bucket too."""
+    ended = published[0]
+    last = {it["stage"]: it for it in ended.events if it["event"] == "progress"}
+    assert {"fetch", "publish"} <= last.keys()
+    assert all(it["done"] == it["total"] > 0 for it in last.values()), last
+
+
 def test_what_was_verified_is_told(published: Any) -> None:
     """The stage fetch says how it is known that the inputs are what lies there."""
     ended = published[0]
@@ -75,7 +84,9 @@ def counted(buckets: Buckets, uri: str, *arguments: str) -> tuple[Run, Faults]:
 
 
 def test_a_second_run_finds_it_done(published: Any, buckets: Buckets) -> None:
-    """No training, no download of an input, one GET and one HEAD for each object, no write."""
+    """No training, no download of an input, no write; one GET at the destination, and one listing.
+    Of all other objects, inputs and results, each is looked at once.
+    """
     before = buckets.there()
     ended, proxy = counted(buckets, buckets.manifest())
     assert (ended.code, ended.err) == (0, "")
@@ -85,7 +96,12 @@ def test_a_second_run_finds_it_done(published: Any, buckets: Buckets) -> None:
     assert [call.path for call in proxy.seen("GET", here) if "list-type" not in call.query] == [
         f"/{RESULTS}/{buckets.prefix}out/result.json"
     ]
-    assert len(proxy.seen("HEAD", here)) <= len(before)
+    looked_at = Counter(call.path for call in proxy.seen("HEAD"))
+    results = {f"{here}{buckets.prefix}out/{name}" for name in before.keys() - {"result.json"}}
+    inputs = {f"/{MODELS}/{buckets.prefix}{name}" for name in ("model.h5", "data.npz")}
+    assert looked_at.keys() <= results | inputs
+    assert set(looked_at.values()) == {1}
+    assert len(proxy.seen("GET")) <= 3  # the manifest, the result, and the listing
     assert len(proxy.seen("GET", f"{here}.*list-type")) <= 1
     assert proxy.seen("GET", "model.h5|data.npz") == []
     assert {call.method for call in proxy.calls} == {"GET", "HEAD"}
@@ -152,6 +168,25 @@ def test_somebody_elses_object_is_left_alone(buckets: Buckets) -> None:
         "notes.txt": 8,
     }
     assert len(proxy.seen("GET", f"/{RESULTS}.*list-type")) == 1
+
+
+@pytest.mark.parametrize("forged", ["unreadable", "beside ours"])
+def test_overwriting_leaves_somebody_elses_object_alone(buckets: Buckets, forged: str) -> None:
+    """Beside a result that can't be read nothing is known to be ours; beside one of ours, only what
+    it names. Nothing is written or removed.
+    """
+    out = f"forged-{forged[0]}"
+    if forged == "unreadable":
+        content = b'{"artifacts": [{"path": "../model.h5"}]}'
+    else:
+        content = make_result().model_dump_json().encode()
+    buckets.put(f"{out}/result.json", content, RESULTS)
+    buckets.put(f"{out}/prune.h5", b"mine", RESULTS)
+    before = buckets.there(out)
+    ended, proxy = counted(buckets, buckets.manifest(out), "--set", "destination.overwrite=true")
+    assert (ended.code, ended.error["error"]) == (2, "ManifestError"), ended.err
+    assert {call.method for call in proxy.calls} <= {"GET", "HEAD"}
+    assert buckets.there(out) == before
 
 
 @pytest.mark.parametrize("by", ["environment", "manifest"])

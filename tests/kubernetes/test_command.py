@@ -67,6 +67,17 @@ def test_a_batch_has_shards_and_notes_go_to_standard_error() -> None:
         (JOB, ["--gpus", "0"], "--gpus"),
         (JOB, ["--retries", "-1"], "--retries"),
         (BATCH, ["--shards", "100001"], "--shards"),
+        (JOB, ["--retries", "2147483648"], "--retries"),
+        (JOB, ["--ttl", "2147483648"], "--ttl"),
+        (JOB, ["--ttl", "-1"], "--ttl"),
+        (JOB, ["--gpus", "2147483648"], "--gpus"),
+        (BATCH, ["--parallelism", "2147483648"], "--parallelism"),
+        (BATCH, ["--retries-per-index", "2147483648"], "--retries-per-index"),
+        (BATCH, ["--retries-per-index", "-1"], "--retries-per-index"),
+        (JOB, ["--memory", "9" * 400], "--memory can't be"),
+        (JOB, ["--cpu", "9" * 400], "--cpu can't be"),
+        (JOB, ["--name", ""], "--name can't be ''"),
+        (JOB, ["--name", " "], "--name can't be ' '"),
     ],
 )
 def test_what_can_not_be_is_refused_with_two_and_prints_no_yaml(

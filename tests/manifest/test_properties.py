@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.errors import ManifestError, printable
+from job.errors import ManifestError
 from job.manifest.job import JobConfig
+from job.printable import printable
 from tests.manifests import read_job
 
 FRACTIONS = st.floats(0, 0.99)

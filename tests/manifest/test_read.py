@@ -10,6 +10,7 @@ import pytest
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.outputs import Float16Config
+from job.manifest.read import read_manifest
 from tests.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
@@ -53,6 +54,28 @@ def test_text_that_is_no_object_is_refused(text: str, says: str) -> None:
     with pytest.raises(ManifestError, match=says) as caught:
         read_job(text, "here.json")
     assert "here.json" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    "change",
+    [f"a{'.a' * 3000}=1", f"a{'.a' * 200}=1", f"a={'[' * 500 + ']' * 500}", "a=" + "[" * 100_000],
+    ids=["path beyond recursion", "path", "value", "value beyond recursion"],
+)
+def test_a_set_that_goes_too_deep_is_refused(change: str) -> None:
+    """Whatever reads a manifest level by level has an end to its stack."""
+    for kind in ("job", "batch"):
+        with pytest.raises(ManifestError, match="nested too deeply"):
+            read_manifest(json.dumps(MINIMAL | {"kind": kind}), "here.json", [change])
+
+
+def test_a_manifest_that_goes_too_deep_is_refused() -> None:
+    """Deeper than any manifest, and not as deep as Python's JSON can go."""
+    deep: Any = 1
+    for _ in range(400):
+        deep = {"a": deep}
+    for kind in ("job", "batch"):
+        with pytest.raises(ManifestError, match="nested too deeply"):
+            read_manifest(json.dumps(MINIMAL | {"kind": kind, "jobs": [deep]}), "here.json")
 
 
 def test_a_field_that_is_there_twice_is_refused_by_name() -> None:
@@ -135,7 +158,11 @@ def test_an_unknown_field_is_refused_with_a_suggestion(sections: dict[str, Any],
             {"dataset": {"uri": "d", "train": {"inputs": ["x", 4], "targets": "y"}}},
             "dataset.train.inputs.1",
         ),
-        ({"model": {"uri": "m", "sha256": "abc"}}, "model.sha256: 'abc' is not of the form"),
+        (
+            {"model": {"uri": "m", "sha256": "abc"}},
+            "model.sha256: this is no SHA-256, which has 64",
+        ),
+        ({"name": "a b"}, "name: 'a b' is not of the form"),
         ({"training": {"validation_split": 1}}, "training.validation_split: this must be less"),
         ({"kind": "jbo"}, "kind: 'jbo' is none of job, batch; did you mean"),
         ({"schema_version": 2}, "schema_version: 2 is none of 1"),
@@ -236,6 +263,24 @@ def test_a_set_that_leads_nowhere_is_refused(change: str) -> None:
     document = MINIMAL | {"prune": None, "quantize": [{"type": "int8"}, {"type": "float32"}]}
     with pytest.raises(ManifestError):
         read(document, change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("=hunter2", "hunter2", "training.epochs=hunter2", "training.optimizer.type=hunter2"),
+        *("model.sha256=hunter2", "model=hunter2", "name=hunter2 ", "name.first=hunter2"),
+        *('storage={"addressing_style": "hunter2"}', "kind=hunter2", "quantize=hunter2"),
+        *("training.loss=hunter2", 'quantize=["hunter2"]', 'training.epochs={"a": "hunter2"}'),
+        f"training.optimizer.type={'hunter2' * 20}",
+    ],
+)
+def test_the_value_of_a_set_is_not_said(change: str) -> None:
+    """It may be a secret that landed in the wrong place; a path is said."""
+    said = refusal(MINIMAL, change)
+    assert "hunter2" not in said
+    path = change.partition("=")[0]
+    assert path.partition(".")[0] in said or "hunter2" in path
 
 
 def test_what_is_set_is_validated_like_the_rest() -> None:

@@ -12,6 +12,11 @@ from job.run import termination
 from tests.published import make_result
 
 
+def never(message: str) -> None:
+    """What is called where the file can't be written."""
+    raise AssertionError(message)
+
+
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Kubernetes makes the file; a container writes it."""
@@ -24,7 +29,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_result_is_told_in_short(log: Path, tmp_path: Path) -> None:
     """Status, the smallest artifact and its ratio, the gates."""
     result = make_result(tmp_path / "out")
-    termination.finished(result)
+    termination.finished(result, never)
     told = json.loads(log.read_bytes())
     smallest = min(result.artifacts, key=lambda it: it.smallest[1])
     assert told["status"] == result.status
@@ -36,7 +41,7 @@ def test_a_result_is_told_in_short(log: Path, tmp_path: Path) -> None:
 
 def test_an_error_is_told(log: Path) -> None:
     """With its exit code, and what to do."""
-    termination.failed(StageError("It broke.", where="stage prune", hint="Mend it."))
+    termination.failed(StageError("It broke.", where="stage prune", hint="Mend it."), never)
     told = json.loads(log.read_bytes())
     assert (told["status"], told["exit_code"], told["error"]) == ("failed", 4, "StageError")
     assert (told["what"], told["where"], told["to_do"]) == ("It broke.", "stage prune", "Mend it.")
@@ -45,7 +50,7 @@ def test_an_error_is_told(log: Path) -> None:
 @pytest.mark.parametrize("what", ["x" * 100_000, "ü√" * 30_000, '"' * 9_000])
 def test_it_is_never_longer_than_kubernetes_keeps(log: Path, what: str) -> None:
     """A manifest with hundreds of problems has a long error; what is left is JSON."""
-    termination.failed(ManifestError(what, where=what, hint=what))
+    termination.failed(ManifestError(what, where=what, hint=what), never)
     assert 0 < len(log.read_bytes()) <= termination.MOST_BYTES
     assert json.loads(log.read_bytes())["exit_code"] == 2
 
@@ -55,14 +60,18 @@ def test_where_nobody_asks_nothing_is_written(
 ) -> None:
     """No file is made on a laptop."""
     monkeypatch.setattr(termination, "FILE", tmp_path / "none")
-    termination.failed(StageError("It broke."))
+    termination.failed(StageError("It broke."), never)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_can_not_be_written_changes_nothing(
+def test_a_file_that_can_not_be_written_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run's own outcome counts."""
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(termination, "FILE", tmp_path / "folder")
-    termination.failed(StageError("It broke."))
+    warnings: list[str] = []
+    termination.failed(StageError("It broke."), warnings.append)
+    termination.finished(make_result(), warnings.append)
+    assert len(warnings) == 2
+    assert all(f"could not be written to {tmp_path / 'folder'}" in it for it in warnings)

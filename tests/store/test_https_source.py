@@ -28,8 +28,10 @@ def files(
 ) -> Iterator[Faults]:
     """A server of one file, whose authority the environment names; pauses are short."""
     monkeypatch.setattr(https_source, "PAUSE_S", 0.001)
+    monkeypatch.setattr(https_source, "LONGEST_PAUSE_S", 0.01)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
     served = tmp_path / "served"
     served.mkdir()
     (served / "a b.h5").write_bytes(BODY)
@@ -127,12 +129,24 @@ def test_refusals(files: Faults, number: int, exit_code: int, says: str) -> None
     assert len(files.calls) == 1
 
 
-def test_a_server_that_never_mends(files: Faults) -> None:
-    """It is asked eight times."""
+@pytest.mark.parametrize(
+    ("asked", "most", "warns"), [(None, 14, 0), ("3", 3, 0), ("1", 1, 0), ("many", 14, 1)]
+)
+def test_a_server_that_never_mends(
+    files: Faults, monkeypatch: pytest.MonkeyPatch, asked: str | None, most: int, warns: int
+) -> None:
+    """It is asked as often as a store is; a number that is none is said once."""
+    if asked is not None:
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", asked)
     files.add(status(503))
-    with pytest.raises(StorageError, match="503"):
-        https_source.find_data(place_of(files), here(), Stores(print), StorageConfig())
-    assert len(files.calls) == 8
+    warnings: list[str] = []
+    stores = Stores(warnings.append)
+    for _ in range(2):
+        files.calls.clear()
+        with pytest.raises(StorageError, match="503"):
+            https_source.find_data(place_of(files), here(), stores, StorageConfig())
+        assert len(files.calls) == most
+    assert len([it for it in warnings if "AWS_MAX_ATTEMPTS" in it]) == warns
 
 
 def test_servers_that_send_on(files: Faults, tmp_path: Path) -> None:
@@ -140,12 +154,12 @@ def test_servers_that_send_on(files: Faults, tmp_path: Path) -> None:
     path = f"{files.url}/a%20b.h5"
     files.add(status(302, Location=path), match="/elsewhere")
     place = place_of(files, "elsewhere")
-    assert https_source.read(place, StorageConfig(), len(BODY), "Reading") == BODY
+    assert https_source.read(place, StorageConfig(), len(BODY), "Reading", print) == BODY
     files.add(status(302, Location="/circle"), match="/circle")
     files.add(status(302, Location=path.replace("https:", "http:")), match="/insecure")
     for name in ("circle", "insecure"):
         with pytest.raises(ParedownError):
-            https_source.read(place_of(files, name), StorageConfig(), 9, "Reading")
+            https_source.read(place_of(files, name), StorageConfig(), 9, "Reading", print)
 
 
 def test_an_authority_that_is_not_trusted(
@@ -154,19 +168,20 @@ def test_an_authority_that_is_not_trusted(
     """It is refused at once; the manifest may name it."""
     monkeypatch.delenv("AWS_CA_BUNDLE")
     monkeypatch.setattr(https_source, "PAUSE_S", 60)
+    monkeypatch.setattr(https_source, "LONGEST_PAUSE_S", 60)
     with pytest.raises(InputError, match="certificate is not trusted"):
-        https_source.read(place_of(files), StorageConfig(), 9, "Reading")
+        https_source.read(place_of(files), StorageConfig(), 9, "Reading", print)
     config = StorageConfig(ca_bundle=str(certificates.authority))
-    assert https_source.read(place_of(files), config, len(BODY), "Reading") == BODY
+    assert https_source.read(place_of(files), config, len(BODY), "Reading", print) == BODY
     config = StorageConfig(ca_bundle=str(tmp_path / "none"))
     with pytest.raises(InputError, match="Reading the certificates failed"):
-        https_source.read(place_of(files), config, 9, "Reading")
+        https_source.read(place_of(files), config, 9, "Reading", print)
 
 
 def test_small_files_are_read_to_a_limit(files: Faults) -> None:
     """A larger one is refused before all of it is here."""
     with pytest.raises(InputError, match="more than 9 bytes"):
-        https_source.read(place_of(files), StorageConfig(), 9, "Reading")
+        https_source.read(place_of(files), StorageConfig(), 9, "Reading", print)
 
 
 def test_a_server_without_etags_and_ranges(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -131,6 +132,34 @@ def never() -> None:
     raise AssertionError("nobody else has it")
 
 
+@pytest.mark.parametrize("folder", ["nowhere", "file", "read-only"])
+def test_a_tmpdir_that_can_not_be_used_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Python would take /tmp instead."""
+    (tmp_path / "file").write_bytes(b"x")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
+    with contextlib.ExitStack() as stack:
+        if folder == "read-only":
+            stack.enter_context(tmpfs(tmp_path / folder, "ro"))
+        refused = stack.enter_context(pytest.raises(InputError, match="TMPDIR names no folder"))
+        with local.scratch():
+            pass
+    assert refused.value.where == str(tmp_path / folder)
+
+
+def test_scratch_is_where_tmpdir_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one is relative to the current folder; empty is as if it were not there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("TMPDIR", "here")
+    with local.scratch() as folder:
+        assert folder.parent == tmp_path / "here"
+    monkeypatch.setenv("TMPDIR", "")
+    with local.scratch() as folder:
+        assert folder.parent.is_absolute()
+
+
 def test_preparing_clears_what_a_killed_run_left(tmp_path: Path) -> None:
     """Half-written files go; finished ones and other people's stay."""
     for name in (f"{local.PARTIAL}prune.h5", "prune.h5", "notes.partial", ".hidden"):
@@ -147,9 +176,13 @@ def test_files_that_no_run_made_are_not_overwritten(tmp_path: Path) -> None:
         local.prepare(tmp_path, ["a.h5", "b.tflite", "c.tflite"])
     assert caught.value.where == str(tmp_path)
     local.prepare(tmp_path, ["c.tflite"])
-    (tmp_path / local.MARKER).touch()
+    (tmp_path / local.MARKER).write_text("a.h5\nc.tflite")
     local.prepare(tmp_path, ["a.h5"])
-    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"mine", b""}
+    with pytest.raises(ManifestError, match=r"would be overwritten: b\.tflite\."):
+        local.prepare(tmp_path, ["a.h5", "b.tflite"])
+    (tmp_path / "d.h5").symlink_to("nowhere")
+    with pytest.raises(ManifestError, match=r"would be overwritten: d\.h5\."):
+        local.prepare(tmp_path, ["d.h5"])
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:

@@ -75,7 +75,10 @@ def test_a_profile_that_is_not_there(near: Behind) -> None:
 
 def test_what_one_may_not_do(near: Behind, seaweed: Seaweed) -> None:
     """Others' buckets, and without keys all but what is public."""
-    assert "access denied" in refused(near, Place("s3", "a", "others")).what
+    for bucket in ("others", "no-such-bucket"):  # which of them is there, is not told
+        error = refused(near, Place("s3", "a", bucket))
+        assert "access denied" in error.what
+        assert "answer 403 for a bucket or an object that is not there" in error.hint
     seaweed.client().put_object(Bucket=MODELS, Key=f"{PUBLIC}a", Body=b"a")
     seaweed.client().put_object(Bucket=MODELS, Key="private", Body=b"a")
     public = Place("s3", f"{PUBLIC}a", MODELS)
