@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.container.engine import IMAGE, engine
+from tests.identities import MODELS, RESULTS
 from tests.required import lacking
 from tests.seaweed import Seaweed
 
@@ -54,3 +57,30 @@ def store_alone(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> I
             process.kill()
             process.wait()
         subprocess.run([ip, "netns", "delete", name], check=True)
+
+
+@pytest.fixture(scope="session")
+def job(seaweed: Seaweed, tiny: Path, image: str) -> Callable[..., str]:
+    """Put a manifest into the bucket of models, beside the tiny model; its URI."""
+    client = seaweed.client()
+    for name in ("model.h5", "data.npz"):
+        client.upload_file(str(tiny / name), MODELS, f"container/{name}")
+
+    def put(name: str, **sections: Any) -> str:
+        document = {
+            "name": name,
+            "model": {"uri": "model.h5"},
+            "dataset": {"uri": "data.npz", "scale": 1 / 255},
+            "destination": {"uri": f"s3://{RESULTS}/container/{name}"},
+        } | sections
+        key = f"container/{name}.json"
+        client.put_object(Bucket=MODELS, Key=key, Body=json.dumps(document).encode())
+        return f"s3://{MODELS}/{key}"
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def where(seaweed: Seaweed, store_alone: str) -> dict[str, Any]:
+    """The network and the credentials with which a container reaches the store, and no more."""
+    return {"network": f"ns:{store_alone}", "variables": seaweed.environment("job")}
