@@ -282,6 +282,7 @@ def _environment(scratch: str, *, verbose: bool) -> dict[str, str]:
             "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
             "TF_USE_LEGACY_KERAS": "1",
             "TMPDIR": scratch,  # TensorFlow leaves files behind when it is killed
+            "KERAS_HOME": scratch,  # a user's keras.json changes what layers do; one is made, too
         }
     )
 
