@@ -35,6 +35,11 @@ def engine() -> str:
     return found
 
 
+def engine_name() -> str:
+    """Which of the two it is; the image's tests can be required by it."""
+    return Path(engine()).name
+
+
 def call(*arguments: str) -> str:
     """What the engine prints."""
     done = subprocess.run(

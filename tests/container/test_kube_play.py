@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.container.engine import engine
+from tests.container.engine import engine_name
 from tests.container.pods import SECRETS, Ended, documents, play, secret
 from tests.identities import MODELS, RESULTS
 from tests.required import lacking
@@ -44,7 +44,7 @@ def played(
     seaweed: Seaweed, tiny: Path, image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Ended]:
     """A pod for each of the exit codes, two at a time."""
-    if Path(engine()).name != "podman":
+    if engine_name() != "podman":
         lacking("podman", "docker plays no pods")
     client = seaweed.client()
     for name in ("model.h5", "data.npz"):
