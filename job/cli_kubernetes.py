@@ -34,6 +34,9 @@ def kubernetes(
     secret: Annotated[
         str | None, _option("The Secret whose keys are the pod's environment: credentials.")
     ] = None,
+    pull_secret: Annotated[
+        str | None, _option("The Secret with which the image is pulled from a private registry.")
+    ] = None,
     service_account: Annotated[
         str | None, _option("The service account, for web identity instead of a Secret.")
     ] = None,
@@ -84,6 +87,7 @@ def kubernetes(
         scratch=parse.size("--scratch", scratch),
         gpus=gpus,
         secret=parse.object_name("--secret", secret),
+        pull_secret=parse.object_name("--pull-secret", pull_secret),
         service_account=parse.object_name("--service-account", service_account),
         env=parse.environment(env or []),
         labels=parse.labels(label or []),

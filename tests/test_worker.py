@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_nothing_is_left_at_home(tiny: Path, tmp_path: Path) -> None:
         done = paredown(command, path, env=environment)
         assert done.code == 0, done.err
         assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_users_settings_of_keras_change_nothing(tiny: Path, tmp_path: Path) -> None:
+    """With them convolutions would fail, on a CPU; and Keras writes such a file where none is."""
+    settings = tmp_path / "home" / ".keras" / "keras.json"
+    settings.parent.mkdir(parents=True)
+    text = json.dumps({"floatx": "float64", "epsilon": 0.5, "image_data_format": "channels_first"})
+    settings.write_text(text)
+    environment = os.environ | {"HOME": str(tmp_path / "home")}
+    done = paredown("run", write_manifest(tmp_path, tiny), env=environment)
+    assert done.code == 0, done.err
+    assert settings.read_text() == text
+    assert {it["artifact"] for it in done.events[-1]["artifacts"]} >= {"baseline", "prune"}
 
 
 @pytest.fixture(scope="module")

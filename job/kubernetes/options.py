@@ -27,6 +27,7 @@ class Options:
     scratch: str = "10Gi"
     gpus: int | None = None
     secret: str | None = None
+    pull_secret: str | None = None
     service_account: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     queue: str | None = None

@@ -19,8 +19,11 @@ THEIR_LABELS = ("job-name", "controller-uid")
 THEIR_PREFIX = "batch.kubernetes.io/"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 OWN_ENVIRONMENT = ("TMPDIR", "PAREDOWN_SHARDS", "JOB_COMPLETION_INDEX")
+# https://github.com/distribution/reference: kubelet tries again and again to pull what is none.
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
-    r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?(?:/[a-z0-9._-]+)*"
+    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 _CPU = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?|[0-9]{1,12}m")

@@ -30,6 +30,8 @@ def pod_template(plan: Plan, options: Options) -> dict[str, Any]:
         "fsGroup": USER,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+    if options.pull_secret is not None:
+        spec["imagePullSecrets"] = [{"name": options.pull_secret}]
     if options.node_selector:
         spec["nodeSelector"] = dict(options.node_selector)
     if options.tolerations:

@@ -9,6 +9,7 @@ from job.errors import ManifestError
 from job.kubernetes.job import DEFAULT_RETRIES_PER_INDEX, job
 from job.kubernetes.options import Options
 from job.kubernetes.plan import DEFAULT_SHARDS, FILE, Plan, Shards, make_plan
+from job.kubernetes.stores import unusable
 from job.kubernetes.uris import unreachable
 from job.kubernetes.yaml_text import yaml_text
 from job.manifest.batch import BatchConfig
@@ -50,6 +51,7 @@ def render(
     """
     bucket = source if source is not None and source.scheme == "s3" else None
     problems = unreachable(manifest, None if bucket is None else bucket.folder)
+    problems += unusable(manifest, options.env)
     if problems:
         raise _refusal(problems, source)
     notes: list[str] = []
@@ -120,6 +122,10 @@ def _shards(manifest: JobConfig | BatchConfig, options: Options, notes: list[str
         )
     elif count is None:
         count = min(len(manifest.jobs), DEFAULT_SHARDS)
+    if manifest.discover is None and count > len(manifest.jobs):
+        notes.append(
+            f"The batch has {len(manifest.jobs)} jobs: of {count} shards some will have none."
+        )
     parallelism = count if options.parallelism is None else options.parallelism
     if parallelism > count:
         raise ManifestError(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.container.engine import IMAGE, engine
+from tests.container.engine import IMAGE, engine, engine_name
+from tests.identities import MODELS, RESULTS
 from tests.required import lacking
 from tests.seaweed import Seaweed
 
@@ -23,16 +26,20 @@ def image() -> str:
     """The image's name."""
     done = subprocess.run([engine(), "image", "inspect", IMAGE], capture_output=True, check=False)
     if done.returncode != 0:
-        lacking("podman", f"there is no image {IMAGE}: make image")
+        lacking(engine_name(), f"there is no image {IMAGE}: make image")
     return IMAGE
 
 
 @pytest.fixture(scope="session")
 def store_alone(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The path of a network namespace in which there is the store's port, and nothing else.
+    """A network in which there is the store's port, and nothing else.
 
-    A process in the namespace takes connections there and hands them to one outside.
+    It is a namespace; a process in it takes connections there and hands them to one outside.
+    Docker gives a container none that was made elsewhere: it has the host's.
     """
+    if engine_name() != "podman":
+        yield "host"
+        return
     if os.geteuid() != 0 or not shutil.which("ip"):
         lacking("podman", "a network namespace needs root and the command ip (iproute2)")
     name = f"paredown-{uuid.uuid4().hex[:8]}"
@@ -48,9 +55,36 @@ def store_alone(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> I
         subprocess.Popen([*inside, *relay, "tcp", socket, port]),
     ]
     try:
-        yield str(Path("/run/netns") / name)
+        yield f"ns:/run/netns/{name}"
     finally:
         for process in processes:
             process.kill()
             process.wait()
         subprocess.run([ip, "netns", "delete", name], check=True)
+
+
+@pytest.fixture(scope="session")
+def job(seaweed: Seaweed, tiny: Path, image: str) -> Callable[..., str]:
+    """Put a manifest into the bucket of models, beside the tiny model; its URI."""
+    client = seaweed.client()
+    for name in ("model.h5", "data.npz"):
+        client.upload_file(str(tiny / name), MODELS, f"container/{name}")
+
+    def put(name: str, **sections: Any) -> str:
+        document = {
+            "name": name,
+            "model": {"uri": "model.h5"},
+            "dataset": {"uri": "data.npz", "scale": 1 / 255},
+            "destination": {"uri": f"s3://{RESULTS}/container/{name}"},
+        } | sections
+        key = f"container/{name}.json"
+        client.put_object(Bucket=MODELS, Key=key, Body=json.dumps(document).encode())
+        return f"s3://{MODELS}/{key}"
+
+    return put
+
+
+@pytest.fixture(scope="session")
+def where(seaweed: Seaweed, store_alone: str) -> dict[str, Any]:
+    """The network and the credentials with which a container reaches the store, and no more."""
+    return {"network": store_alone, "variables": seaweed.environment("job")}

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -34,6 +35,11 @@ def engine() -> str:
     return found
 
 
+def engine_name() -> str:
+    """Which of the two it is; the image's tests can be required by it."""
+    return Path(engine()).name
+
+
 def call(*arguments: str) -> str:
     """What the engine prints."""
     done = subprocess.run(
@@ -52,21 +58,43 @@ class Container:
     last_word: Path
     lines: list[str] = field(default_factory=list)
 
-    def until(self, event: str, stage: str | None = None) -> dict[str, Any]:
-        """Read on until an event has been seen, of a stage where one is given."""
+    def until(self, event: str, stage: str) -> dict[str, Any]:
+        """Read on until an event of a stage has been seen."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
             seen: dict[str, Any] = json.loads(line)
-            if seen["event"] == event and stage in (None, seen.get("stage")):
+            if seen["event"] == event and seen.get("stage") == stage:
                 return seen
         raise AssertionError(f"{event} {stage} was never seen: {self.lines} {self.finish().err}")
 
-    def stop(self, grace_s: int = 20) -> float:
-        """Send SIGTERM, and SIGKILL after the grace; the seconds that it took."""
+    def stop_at(self, event: str, stage: str, grace_s: int = 20) -> float:
+        """Have the engine stop it when an event of a stage has been seen; the seconds it took.
+
+        The process that told of the event does nothing until the signal is there: its stage may be
+        over before the engine has sent one.
+        """
+        pid = self._pid()
+        self.until(event, stage)
+        os.kill(pid, signal.SIGSTOP)
         started = time.monotonic()
-        call("stop", "--time", str(grace_s), self.name)
+        stopping = subprocess.Popen([engine(), "stop", "--time", str(grace_s), self.name])
+        while not _awaits(pid, signal.SIGTERM):
+            assert stopping.poll() is None
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGCONT)
+        assert stopping.wait() == 0
         return time.monotonic() - started
+
+    def _pid(self) -> int:
+        """The process's number outside of the container; waits until it is started."""
+        while self.process.poll() is None:
+            command = [engine(), "container", "inspect", "--format", "{{.State.Pid}}", self.name]
+            found = subprocess.run(command, capture_output=True, text=True, check=False)
+            if found.returncode == 0 and int(found.stdout) > 0:
+                return int(found.stdout)
+            time.sleep(0.02)
+        raise AssertionError(f"It has ended: {self.finish().err}")
 
     def finish(self) -> Run:
         """Wait for the end."""
@@ -79,6 +107,13 @@ class Container:
         assert len(content) <= 4096
         message: dict[str, Any] = json.loads(content)
         return message
+
+
+def _awaits(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal has been sent to a process that was not told of it yet."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (pending,) = [line.split()[1] for line in lines if line.startswith("ShdPnd:")]
+    return bool(int(pending, 16) & 1 << (number - 1))
 
 
 @contextlib.contextmanager

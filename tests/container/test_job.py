@@ -1,4 +1,4 @@
-"""The whole job in the image, hardened: bucket to bucket, every exit code, stopped and resumed."""
+"""The whole job in the image, hardened: bucket to bucket, every exit code, too little memory."""
 
 from __future__ import annotations
 
@@ -11,41 +11,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run
-from tests.container.engine import container, run
-from tests.identities import MODELS, RESULTS
+from tests.container.engine import run
+from tests.identities import RESULTS
 from tests.seaweed import Seaweed
 
 Ended = tuple[Run, dict[str, Any]]
 QUICK = {"prune": None, "compress": None, "training": {"epochs": 1, "batch_size": 32}}
-# It takes some seconds to train, and saves often.
-LONG = {"training": {"epochs": 60, "batch_size": 8}, "resume": {"save_every_s": 0.5}}
-
-
-@pytest.fixture(scope="session")
-def job(seaweed: Seaweed, tiny: Path, image: str) -> Callable[..., str]:
-    """Put a manifest into the bucket of models, beside the tiny model; its URI."""
-    client = seaweed.client()
-    for name in ("model.h5", "data.npz"):
-        client.upload_file(str(tiny / name), MODELS, f"container/{name}")
-
-    def put(name: str, **sections: Any) -> str:
-        document = {
-            "name": name,
-            "model": {"uri": "model.h5"},
-            "dataset": {"uri": "data.npz", "scale": 1 / 255},
-            "destination": {"uri": f"s3://{RESULTS}/container/{name}"},
-        } | sections
-        key = f"container/{name}.json"
-        client.put_object(Bucket=MODELS, Key=key, Body=json.dumps(document).encode())
-        return f"s3://{MODELS}/{key}"
-
-    return put
-
-
-@pytest.fixture(scope="session")
-def where(seaweed: Seaweed, store_alone: str) -> dict[str, Any]:
-    """The network and the credentials with which a container reaches the store, and no more."""
-    return {"network": f"ns:{store_alone}", "variables": seaweed.environment("job")}
 
 
 @pytest.fixture(scope="session")
@@ -117,32 +88,6 @@ def test_results_are_in_the_bucket(ended: dict[str, Ended], seaweed: Seaweed) ->
     assert stored == named | {"result.json", "manifest.json"}
     assert result["environment"]["cores"] == 1
     assert result["environment"]["memory_bytes"] == 2 << 30
-
-
-@pytest.mark.parametrize("stage", ["import", "prune", "quantize"])
-def test_a_container_that_is_stopped_goes_on_the_next_time(
-    stage: str,
-    job: Callable[..., str],
-    where: dict[str, Any],
-    seaweed: Seaweed,
-    tmp_path: Path,
-) -> None:
-    """Exit code 143 within the grace; the next run ends with the result, and leaves nothing."""
-    uri = job(f"stopped-{stage}", **LONG)
-    with container(tmp_path, "run", uri, **where) as it:
-        it.until("stage_started", stage)
-        if stage == "prune":
-            it.until("kept")
-        assert it.stop() < 20
-        stopped, told = it.finish(), it.told()
-    assert stopped.code == 143
-    assert (told["exit_code"], told["error"]) == (143, "InterruptedRunError")
-    done, _ = run(tmp_path, "run", uri, **where)
-    assert done.code == 0, done.err
-    prefix = f"container/stopped-{stage}/"
-    assert not [it.key for it in seaweed.listing(RESULTS, f"{prefix}.resume/")]
-    body = seaweed.client().get_object(Bucket=RESULTS, Key=f"{prefix}result.json")["Body"]
-    assert bool(json.loads(body.read())["resumed"]) == (stage != "import")
 
 
 def test_over_its_memory_limit_a_run_says_so(

@@ -2,97 +2,106 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import subprocess
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.conftest import paredown
-from tests.container.engine import IMAGE, call, engine
+from tests.container.engine import engine_name
+from tests.container.pods import SECRETS, Ended, documents, play, secret
 from tests.identities import MODELS, RESULTS
 from tests.required import lacking
 from tests.seaweed import Seaweed
 
-SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-PLACE = f"s3://{RESULTS}/played"
+NEVER = {"schedule": {"type": "constant", "target_sparsity": 0.5, "begin_step": 10_000}}
+GATE = {"type": "min_ratio", "value": 1e6}
+PODS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "taken": {},
+    "no-model": {"model": {"uri": f"s3://{MODELS}/nowhere.h5"}},
+    "never-fires": {"prune": NEVER},
+    "gate": {"prune": None, "compress": None, "gates": [GATE]},
+    "store-down": {},
+    "stopped": {},
+}
+DOWN = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "2"}
 
 
-@pytest.fixture(scope="module")
-def documents(seaweed: Seaweed, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What the command prints for a manifest whose inputs and destination are in buckets."""
-    for name in ("model.h5", "data.npz"):
-        seaweed.client().upload_file(str(tiny / name), MODELS, f"played/{name}")
-    manifest = tmp_path_factory.mktemp("played") / "manifest.json"
-    document = {
-        "name": "Played_by.podman",
+def manifest(name: str, **sections: Any) -> dict[str, Any]:
+    """A job from bucket to bucket."""
+    return {
+        "name": f"Played_{name}",
         "model": {"uri": f"s3://{MODELS}/played/model.h5"},
         "dataset": {"uri": f"s3://{MODELS}/played/data.npz", "scale": 1 / 255},
         "training": {"epochs": 2, "batch_size": 32},
-        "destination": {"uri": PLACE},
-    }
-    manifest.write_text(json.dumps(document))
-    variables = seaweed.environment("job")
-    options = ["--image", f"localhost/{IMAGE}:latest", "--secret", "store", "--cpu", "1"]
-    for name, value in variables.items():
-        if name not in SECRETS:
-            options += ["--env", f"{name}={value}"]
-    run = paredown("kubernetes", manifest, *options, "--memory", "2Gi")
-    assert run.code == 0, run.err
-    return list(yaml.safe_load_all(run.out))
+        "destination": {"uri": f"s3://{RESULTS}/played/{name}"},
+    } | sections
 
 
 @pytest.fixture(scope="module")
 def played(
-    documents: Any, seaweed: Seaweed, image: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[int, str]]:
-    """The pod's exit code and log."""
-    if Path(engine()).name != "podman":
+    seaweed: Seaweed, tiny: Path, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Ended]:
+    """A pod for each of the exit codes, two at a time."""
+    if engine_name() != "podman":
         lacking("podman", "docker plays no pods")
-    config_map, job = documents
-    template = job["spec"]["template"]
-    name = job["metadata"]["name"]
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": template["metadata"] | {"name": name},
-        "spec": template["spec"] | {"hostNetwork": True},
-    }
-    (container,) = pod["spec"]["containers"]
-    container["imagePullPolicy"] = "Never"
-    container["env"].append({"name": "JOB_COMPLETION_INDEX", "value": "0"})
+    client = seaweed.client()
+    for name in ("model.h5", "data.npz"):
+        client.upload_file(str(tiny / name), MODELS, f"played/{name}")
+    client.put_object(Bucket=RESULTS, Key="played/taken/result.json", Body=b"{}")
+    folder = tmp_path_factory.mktemp("pods")
     variables = seaweed.environment("job")
-    folder = tmp_path_factory.mktemp("pod")
-    # podman reads a Secret's keys as JSON: the name and, in base64, the value.
-    secret = {it: base64.b64encode(variables[it].encode()).decode() for it in SECRETS}
-    (folder / "secret.json").write_text(json.dumps(secret))
-    subprocess.run([engine(), "secret", "rm", "store"], capture_output=True, check=False)
-    call("secret", "create", "store", str(folder / "secret.json"))
-    path = folder / "pod.yaml"
-    path.write_text(yaml.safe_dump_all([config_map, pod]))
-    inside = f"{name}-{container['name']}"
-    try:
-        call("kube", "play", str(path))
-        code = int(call("wait", inside).strip())
-        yield code, call("logs", inside)
-    finally:
-        for command in (["kube", "down", str(path)], ["secret", "rm", "store"]):
-            subprocess.run([engine(), *command], capture_output=True, check=False)
+    with secret(variables) as store, ThreadPoolExecutor(2) as pool:
+
+        def start(name: str) -> Ended:
+            environment = variables | (DOWN if name == "store-down" else {})
+            printed = documents(manifest(name, **PODS[name]), store, environment)
+            return play(printed, folder, stop_in="import" if name == "stopped" else None)
+
+        return dict(zip(PODS, pool.map(start, PODS), strict=True))
 
 
-def test_the_pod_does_the_job(played: tuple[int, str], seaweed: Seaweed) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("whole", 0),
+        ("taken", 2),
+        ("no-model", 3),
+        ("never-fires", 4),
+        ("gate", 5),
+        ("store-down", 6),
+        ("stopped", 143),
+    ],
+)
+def test_a_pod_ends_with_every_exit_code_and_says_why(
+    played: dict[str, Ended], name: str, code: int
+) -> None:
+    """By its code the Job's policy decides; its termination message is what ``kubectl`` shows."""
+    it = played[name]
+    assert it.run.code == code, it.run.err
+    last = it.run.events[-1]
+    if code in (0, 5):
+        assert last["event"] == "run_finished"
+        assert it.told["status"] == {0: "succeeded", 5: "gate_missed"}[code]
+        assert it.told["name"] == f"Played_{name}"
+    else:
+        assert (last["event"], last["exit_code"]) == ("run_failed", code)
+        assert (it.told["status"], it.told["exit_code"]) == ("failed", code)
+        assert it.told["what"] == it.run.error["what"]
+
+
+def test_the_pod_does_the_job(played: dict[str, Ended], seaweed: Seaweed) -> None:
     """Bucket to bucket: the manifest from the ConfigMap, the credentials from the Secret."""
-    code, log = played
-    assert code == 0, log
-    events = [json.loads(line) for line in log.splitlines()]
-    assert events[-1]["event"] == "run_finished"
-    assert events[-1]["result"] == f"{PLACE}/result.json"
-    stored = {it.key for it in seaweed.listing(RESULTS, "played/")}
-    assert {"played/result.json", "played/dynamic_range.tflite"} <= stored
+    prefix = "played/whole/"
+    assert played["whole"].run.events[-1]["result"] == f"s3://{RESULTS}/{prefix}result.json"
+    stored = {it.key.removeprefix(prefix) for it in seaweed.listing(RESULTS, prefix)}
+    assert {"result.json", "dynamic_range.tflite"} <= stored
     assert not [key for key in stored if ".resume" in key]
+
+
+def test_no_secret_is_in_what_a_pod_says(played: dict[str, Ended], seaweed: Seaweed) -> None:
+    """Whatever it ends with."""
+    said = "".join(f"{it.run.out}{it.run.err}{it.told}" for it in played.values())
     variables = seaweed.environment("job")
-    assert not any(variables[name] in log for name in SECRETS)
+    assert not any(variables[name] in said for name in SECRETS)

@@ -35,6 +35,7 @@ EVERYTHING: dict[str, Any] = {
     "scratch": "20G",
     "gpus": 1,
     "secret": "store",
+    "pull_secret": "registry",
     "service_account": "reader",
     "env": {"AWS_REGION": "eu-central-1", "PRICE": "$(HOME) is $$5"},
     "queue": "nightly",

@@ -28,6 +28,7 @@ def test_yaml_goes_to_standard_output_and_nothing_else(manifest: Path) -> None:
     arguments = [
         *("--image", IMAGE, "--name", "my-job", "--namespace", "models", "--cpu", "500m"),
         *("--memory", "1.5Gi", "--scratch", "20G", "--gpus", "1", "--secret", "store"),
+        *("--pull-secret", "registry"),
         *("--service-account", "reader", "--env", "AWS_REGION=eu-central-1"),
         *("--env", "PRICE=$(HOME) is $$5", "--queue", "nightly"),
         *("--node-selector", "kubernetes.io/arch=amd64", "--toleration", "nvidia.com/gpu"),

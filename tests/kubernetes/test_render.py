@@ -99,6 +99,13 @@ def test_shards_of_models_that_are_yet_to_be_found_are_a_guess_that_is_told() ->
     assert rendered(found, shards=2).notes == []
 
 
+def test_shards_that_will_have_no_job_are_told() -> None:
+    """They would start, find nothing to do, and end well."""
+    assert rendered(BATCH, shards=3).notes == []
+    (note,) = rendered(BATCH, shards=4).notes
+    assert "has 3 jobs" in note
+
+
 @pytest.mark.parametrize(
     ("document", "options", "said"),
     [
@@ -215,6 +222,7 @@ def test_every_option_is_in_the_job() -> None:
     }
     assert pod["volumes"][0]["emptyDir"] == {"sizeLimit": "20G"}
     assert only["envFrom"] == [{"secretRef": {"name": "store"}}]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["serviceAccountName"] == "reader"
     assert only["env"][1:] == [
         {"name": "AWS_REGION", "value": "eu-central-1"},
@@ -242,7 +250,9 @@ def test_what_is_not_asked_for_is_left_to_the_cluster() -> None:
     assert "namespace" not in made["metadata"]
     assert "suspend" not in made["spec"]
     assert made["spec"]["ttlSecondsAfterFinished"] == 24 * 60 * 60
-    assert pod.keys().isdisjoint({"nodeSelector", "tolerations", "serviceAccountName"})
+    assert pod.keys().isdisjoint(
+        {"nodeSelector", "tolerations", "serviceAccountName", "imagePullSecrets"}
+    )
     assert "envFrom" not in container()
     assert container()["image"] == IMAGE
     assert container()["resources"] == {
