@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.result import ArtifactResult, EncodingResult, GateResult, ObjectiveResult, Result
+from job.result import (
+    ArtifactResult,
+    EncodingResult,
+    GateResult,
+    InputResult,
+    ObjectiveResult,
+    Result,
+)
 from tests.conftest import Run, paredown
 
 
@@ -133,7 +140,7 @@ def make_result(destination: Path | None = None) -> Result:
         started_at="2026-01-01T00:00:00+00:00",
         seconds=1.0,
         manifest={},
-        inputs={},
+        inputs={"model": InputResult(uri="model.h5", bytes=11000, sha256="e" * 64)},
         versions={},
         environment={},
         stages=[],

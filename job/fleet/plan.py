@@ -125,11 +125,11 @@ def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> li
 
 
 def _as_name(path: str) -> str:
-    name = _NO_NAME.sub("-", path.replace("/", "-")).strip("-._") or "model"
-    if len(name) <= LONGEST_NAME:
+    name = _NO_NAME.sub("-", path.replace("/", "-")).strip("-._")
+    if 0 < len(name) <= LONGEST_NAME:
         return name
     digest = hashlib.sha256(path.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST_NAME - 9]}-{digest}"
+    return f"{name[: LONGEST_NAME - 9] or 'model'}-{digest}"
 
 
 def _where(job: JobConfig, base: Place) -> tuple[Place, StorageConfig]:

@@ -6,6 +6,7 @@ import json
 import time
 import types
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,10 +274,13 @@ def test_many_jobs_take_time_in_proportion() -> None:
     assert min(seconds(2_000) for _ in range(2)) < 9 * min(seconds(500) for _ in range(3))
 
 
-def test_the_commands_take_batches() -> None:
-    """``validate`` says that it is valid; ``run`` says what is not there yet, and exits with 2."""
+def test_the_commands_take_batches(tmp_path: Path) -> None:
+    """``validate`` says that it is valid; ``run`` runs it, and its models are not there."""
     text = json.dumps(BATCH)
     done = paredown("validate", "-", input=text)
     assert (done.code, done.out) == (0, "-: valid\n")
-    done = paredown("run", "-", "--log", "json", input=text)
-    assert (done.code, done.error["error"]) == (2, "ManifestError")
+    done = paredown("run", "-", "--log", "json", "--output", str(tmp_path), input=text)
+    assert done.code == 3
+    failed = {it["job"]: it["what"] for it in done.events if it["event"] == "job_failed"}
+    assert len(failed) == len(BATCH["jobs"])
+    assert all("there is no such file" in what for what in failed.values())

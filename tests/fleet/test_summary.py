@@ -1,0 +1,104 @@
+"""The summary's rows: what is ready, what it is worth, and why others are not."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from job.errors import InputError, StorageError
+from job.fleet.summary import (
+    Row,
+    as_csv,
+    exit_code,
+    failure_of,
+    parse_failure,
+    pending,
+    row_of,
+    row_of_failure,
+    summarize,
+)
+from job.fleet.table import MOST_ROWS, messages, rows
+from job.result import GateResult
+from tests.published import make_result
+
+
+def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
+    """Where the smallest of all has missed one, it is another."""
+    result = make_result().model_copy(update={"gates": [], "status": "succeeded"})
+    row = row_of(result, "a")
+    assert (row.status, row.exit_code, row.reason) == ("succeeded", 0, "")
+    assert (row.artifact, row.encoding, row.smallest_bytes) == ("int8", "zip", 15 * 50)
+    assert (row.path, row.ratio) == ("a/int8.tflite.zip", round(11 * 1000 / (15 * 50), 2))
+    assert (row.metric, row.baseline_quality, row.quality) == ("accuracy", 0.9876, 0.98)
+    assert row.drop == pytest.approx(0.0076)
+    larger = result.artifacts[1].model_copy(update={"variant": "float16", "encoded": {}})
+    missed = GateResult(
+        gate={}, artifact="int8", value=1, limit=0, passed=False, explanation="too much"
+    )
+    gated = {"gates": [missed], "status": "gate_missed"}
+    row = row_of(result.model_copy(update={**gated, "artifacts": [*result.artifacts, larger]}), "a")
+    assert (row.status, row.exit_code, row.reason) == ("gate_missed", 5, "gate missed: too much")
+    assert (row.artifact, row.encoding, row.path) == ("float16", "file", "a/int8.tflite")
+    row = row_of(result.model_copy(update=gated), "a")
+    assert (row.artifact, row.quality) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"),
+    [
+        ([0, 0], 0),
+        ([0, 5], 5),
+        ([5, 3, 0], 3),
+        ([3, 4, 5], 4),
+        ([4, 6, 3], 6),
+        ([4, 1], 1),
+        ([2, 5], 3),
+        ([None, 0], 0),
+    ],
+)
+def test_a_batch_ends_with_the_code_of_its_worst_job(codes: list[int], worst: int) -> None:
+    """What a retry may mend goes before what it will not."""
+    jobs = [Row(name=str(it), status="failed", exit_code=it) for it in codes]
+    assert exit_code(jobs) == worst
+
+
+def test_a_failure_comes_back_as_it_was_kept() -> None:
+    """In one line; what is none is none."""
+    failure = failure_of("a", StorageError("It is\n full.", where="s3://b/k", hint="Wait."), 1.5)
+    assert parse_failure(failure.model_dump_json().encode()) == failure
+    row = row_of_failure(failure, "m.h5")
+    assert (row.exit_code, row.reason, row.to_do) == (6, "It is full. (s3://b/k)", "Wait.")
+    assert parse_failure(b"{}") is None
+    assert parse_failure(None) is None
+
+
+def test_totals_add_up() -> None:
+    """Of what is ready alone."""
+    failure = failure_of("b", InputError("no"), 2)
+    ready = row_of(make_result().model_copy(update={"gates": [], "status": "succeeded"}), "c")
+    summary = summarize("all", [ready, row_of_failure(failure, ""), pending("a", "")])
+    assert [it.name for it in summary.jobs] == ["a", "b", "c"]
+    totals = summary.totals
+    assert (totals.jobs, totals.succeeded, totals.failed, totals.pending) == (3, 1, 1, 1)
+    assert totals.bytes == ready.bytes
+    assert totals.smallest_bytes == ready.smallest_bytes
+    assert summary.exit_code == 3
+
+
+def test_a_spreadsheet_is_given_no_formula() -> None:
+    """A name of a model may look like one."""
+    summary = summarize("all", [pending("a", "=cmd|' /C calc'!A0"), pending("b", "-1")])
+    lines = list(csv.DictReader(io.StringIO(as_csv(summary))))
+    assert [it["model"] for it in lines] == ["'=cmd|' /C calc'!A0", "'-1"]
+
+
+def test_of_very_many_those_that_are_not_ready_are_shown() -> None:
+    """The others are in summary.csv."""
+    many = [Row(name=f"{number:04}", status="succeeded", exit_code=0) for number in range(500)]
+    summary = summarize("all", [*many, pending("zzz", "")])
+    shown = rows(summary)
+    assert len(shown) == MOST_ROWS
+    assert shown[0][0] == "zzz"
+    assert messages(summary)[0] == "301 more are in summary.csv"
