@@ -9,16 +9,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from job.errors import ParedownError
+from job.manifest.outputs import GateConfig
 from job.manifest.training import lower_is_better
+from job.metrics.gates import keeps_all
 from job.result import Record, Result, metric_key, ratio
 
 Status = Literal["succeeded", "gate_missed", "failed", "pending"]
 # How bad an outcome is: what a retry may mend before what it will not, and a bug before both.
 WORST = (6, 1, 4, 3, 5)
 GATE_MISSED = 5
+GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
 
 
 class Failure(Record):
@@ -127,8 +130,8 @@ def row_of(result: Result, name: str) -> Row:
         seconds=result.seconds,
         run_id=result.run_id,
     )
-    failing = {gate.artifact for gate in missed}
-    passing = [it for it in result.artifacts[1:] if it.name not in failing]
+    gates = GATES.validate_python(result.manifest.get("gates", []))
+    passing = [it for it in result.artifacts[1:] if keeps_all(gates, base, it)]
     if not passing:
         return row
     best = min(passing, key=lambda it: it.smallest[1])

@@ -33,6 +33,20 @@ def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> l
     ]
 
 
+def keeps_all(
+    gates: Sequence[GateConfig], baseline: ArtifactResult, artifact: ArtifactResult
+) -> bool:
+    """Whether an artifact, were it the one that is shipped, would pass every gate: those for all
+    artifacts, for this one, and for whichever is the smallest.
+    """
+    return all(
+        _judge(one, baseline, artifact).passed
+        for gate in gates
+        if gate.artifact in (None, "*", artifact.name)
+        for one in _of_each_output(gate, baseline)
+    )
+
+
 def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
     """The gate itself; a gate on a metric of several outputs once for each that has the metric."""
     if not isinstance(gate, MaxDropGate | MinValueGate) or gate.output is not None:

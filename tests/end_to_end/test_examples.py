@@ -55,11 +55,22 @@ def test_the_quickstarts_result_is_of_the_files_that_are_shipped(
 def test_the_readmes_example_is_the_quickstart() -> None:
     """So that it keeps its gates, with the model and the data that are shipped."""
     readme = (ROOT / "README.md").read_text()
-    (text,) = [it for it in re.findall(r"```json\n(.*?)```", readme, re.DOTALL) if '"kind"' in it]
+    (text,) = _blocks(readme, '"kind": "job"')
     example, shipped = json.loads(text), json.loads((QUICKSTART / "quickstart.json").read_text())
     for name in ("name", "destination"):
         del example[name], shipped[name]
     assert example == shipped
+
+
+def test_the_readmes_batch_is_an_example() -> None:
+    """So that it is valid."""
+    (text,) = _blocks((ROOT / "README.md").read_text(), '"kind": "batch"')
+    shipped = (ROOT / "manifests" / "examples" / "fleet.json").read_text()
+    assert json.loads(text) == json.loads(shipped)
+
+
+def _blocks(readme: str, what: str) -> list[str]:
+    return [it for it in re.findall(r"```json\n(.*?)```", readme, re.DOTALL) if what in it]
 
 
 def test_all_examples_are_valid() -> None:

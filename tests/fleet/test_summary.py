@@ -37,12 +37,21 @@ def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
     missed = GateResult(
         gate={}, artifact="int8", value=1, limit=0, passed=False, explanation="too much"
     )
-    gated = {"gates": [missed], "status": "gate_missed"}
-    row = row_of(result.model_copy(update={**gated, "artifacts": [*result.artifacts, larger]}), "a")
-    assert (row.status, row.exit_code, row.reason) == ("gate_missed", 5, "gate missed: too much")
-    assert (row.artifact, row.encoding, row.path) == ("float16", "file", "a/int8.tflite")
-    row = row_of(result.model_copy(update=gated), "a")
-    assert (row.artifact, row.quality) == (None, None)
+    asked = {"gates": [{"type": "max_drop", "metric": "accuracy", "value": 0.001}]}
+    gated = {"gates": [missed], "status": "gate_missed", "manifest": asked}
+    worse = {**result.artifacts[1].metrics, "accuracy": 0.97}
+    better = {**result.artifacts[1].metrics, "accuracy": 0.987}
+    for metrics, artifact in ((worse, None), (better, "float16")):
+        other = larger.model_copy(update={"metrics": metrics})
+        update = {**gated, "artifacts": [*result.artifacts, other]}
+        row = row_of(result.model_copy(update=update), "a")
+        assert (row.status, row.exit_code, row.reason) == (
+            "gate_missed",
+            5,
+            "gate missed: too much",
+        )
+        assert row.artifact == artifact
+    assert (row.encoding, row.path, row.quality) == ("file", "a/int8.tflite", 0.987)
 
 
 @pytest.mark.parametrize(
