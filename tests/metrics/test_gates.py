@@ -11,6 +11,8 @@ from job.manifest.outputs import GateConfig
 from job.metrics.gates import LARGE_DROP, LARGER_ERROR, judge, losses_of_quality
 from job.result import ArtifactResult, EncodingResult, GateResult, TensorResult
 
+SUFFIXES = {"zip": ".zip", "zopfli": ".zopfli.gz"}
+
 
 def artifact(
     stage: Literal["baseline", "prune", "quantize"],
@@ -23,11 +25,11 @@ def artifact(
         stage=stage,
         variant=variant,
         format="tflite" if variant else "h5",
-        path=f"{variant or stage}.file",
+        path=f"{variant or stage}.{'tflite' if variant else 'h5'}",
         bytes=size,
         sha256="0" * 64,
         encoded={
-            codec: EncodingResult(path=f"x.{codec}", bytes=count, sha256="1" * 64)
+            codec: EncodingResult(path=f"x.h5{SUFFIXES[codec]}", bytes=count, sha256="1" * 64)
             for codec, count in encoded.items()
         },
         sparsity=0,
