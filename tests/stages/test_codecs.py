@@ -64,7 +64,7 @@ def test_the_chunks_are_not_seen_in_the_encoding(name: str, model_file: Path) ->
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"zopfli"}))
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     """64 MB, which one chunk of the encoding holds, pass in a third of that, both ways."""
-    path = tmp_path / "large"
+    path = tmp_path / "large.h5"
     with path.open("wb") as file:
         file.truncate(64_000_000)
     tracemalloc.start()

@@ -36,7 +36,7 @@ def test_zopfli_is_left_out_above_a_mebibyte_unless_told_otherwise() -> None:
 def test_an_encoder_collects_every_encoding_of_every_file(tmp_path: Path) -> None:
     """Two files, all codecs: as if each were encoded alone; what is too large is said."""
     codecs = [codec(name, max_bytes=20_000) if name == "zip" else codec(name) for name in NAMES]
-    small, large = tmp_path / "small", tmp_path / "large"
+    small, large = tmp_path / "small.h5", tmp_path / "large.h5"
     small.write_bytes(weights(2000))
     large.write_bytes(weights(7000, seed=1))
     told: list[tuple[int, int]] = []
@@ -46,9 +46,9 @@ def test_an_encoder_collects_every_encoding_of_every_file(tmp_path: Path) -> Non
         found = encoder.finish(lambda done, total: told.append((done, total)))
         (left_out,) = encoder.left_out
     assert left_out.startswith("large: zip is left out")
-    assert set(found) == {"small", "large"}
+    assert set(found) == {"small.h5", "large.h5"}
     assert set(found["small"]) == set(NAMES)
-    assert set(found["large"]) == set(NAMES) - {"zip"}
+    assert set(found["large.h5"]) == set(NAMES) - {"zip"}
     assert told == [(done, 11) for done in range(1, 12)]
     for path in (small, large):
         for name, encoding in found[path.name].items():
