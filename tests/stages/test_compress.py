@@ -45,9 +45,9 @@ def test_an_encoder_collects_every_encoding_of_every_file(tmp_path: Path) -> Non
         encoder.add(large)
         found = encoder.finish(lambda done, total: told.append((done, total)))
         (left_out,) = encoder.left_out
-    assert left_out.startswith("large: zip is left out")
+    assert left_out.startswith("large.h5: zip is left out")
     assert set(found) == {"small.h5", "large.h5"}
-    assert set(found["small"]) == set(NAMES)
+    assert set(found["small.h5"]) == set(NAMES)
     assert set(found["large.h5"]) == set(NAMES) - {"zip"}
     assert told == [(done, 11) for done in range(1, 12)]
     for path in (small, large):
