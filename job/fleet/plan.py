@@ -38,10 +38,14 @@ class Planned:
 
     job: JobConfig
     model: Item | None
+    weight: int | None = None
+    """The model's size when the batch was planned, if that was before it was listed."""
 
     @property
     def bytes(self) -> int:
-        """The model's size; 0 where it is not known."""
+        """The model's size, by which jobs are shared out; 0 where it is not known."""
+        if self.weight is not None:
+            return self.weight
         return self.model.bytes if self.model else 0
 
 

@@ -6,6 +6,7 @@ another published while the workers compute. There are twice as many threads as 
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from job.errors import BugError, InterruptedRunError, ParedownError
 from job.fleet import records
+from job.fleet.agree import VARIABLE, agree
 from job.fleet.collect import collect, write_summary
 from job.fleet.plan import Planned, plan
 from job.fleet.records import JobFolder, asked_digest
@@ -94,6 +96,9 @@ def run_batch(
     notes = open_notes(place, stores, asked.destination.storage or asked.storage)
     batch = _Batch(asked, base, screen, notes, stores)
     planned = plan(asked, base, stores, batch.warn)
+    batch_id = os.environ.get(VARIABLE)
+    if shard is not None and batch_id:
+        planned = agree(notes, batch_id, asked, planned)
     mine = _share(planned, shard)
     if shard is None or shard.number == 0:
         sizes = [(it.job, it.bytes) for it in planned]

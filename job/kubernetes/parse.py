@@ -18,7 +18,7 @@ OWN_LABELS = tuple(
 THEIR_LABELS = ("job-name", "controller-uid")
 THEIR_PREFIX = "batch.kubernetes.io/"
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-OWN_ENVIRONMENT = ("TMPDIR", "PAREDOWN_SHARDS", "JOB_COMPLETION_INDEX")
+OWN_ENVIRONMENT = ("TMPDIR", "PAREDOWN_SHARDS", "PAREDOWN_BATCH_ID", "JOB_COMPLETION_INDEX")
 # https://github.com/distribution/reference: kubelet tries again and again to pull what is none.
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"

@@ -80,13 +80,22 @@ def _container(plan: Plan, options: Options) -> dict[str, Any]:
     return container
 
 
-def _environment(plan: Plan, options: Options) -> list[dict[str, str]]:
-    """Kubernetes itself tells a shard its number, in ``JOB_COMPLETION_INDEX``."""
+def _environment(plan: Plan, options: Options) -> list[dict[str, Any]]:
+    """Kubernetes itself tells a shard its number, in ``JOB_COMPLETION_INDEX``, and labels the pods
+    of a Job with its id.
+    """
     variables = {"TMPDIR": SCRATCH}
     if plan.shards is not None:
         variables["PAREDOWN_SHARDS"] = str(plan.shards.count)
     variables |= options.env
-    return [{"name": name, "value": literally(value)} for name, value in variables.items()]
+    named: list[dict[str, Any]] = [
+        {"name": name, "value": literally(value)} for name, value in variables.items()
+    ]
+    if plan.shards is not None:
+        path = "metadata.labels['batch.kubernetes.io/controller-uid']"
+        source = {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
+        named.append({"name": "PAREDOWN_BATCH_ID", "valueFrom": source})
+    return named
 
 
 def _mounts(plan: Plan) -> list[dict[str, Any]]:

@@ -33,6 +33,9 @@ class Notes(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whatever is there."""
 
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file, unless one is there."""
+
     def remove(self, name: str) -> None:
         """Remove a file; one that is not there is removed already."""
 
@@ -83,6 +86,19 @@ class LocalNotes:
         with _in_words(writing=True):
             target.parent.mkdir(parents=True, exist_ok=True)
             local.put_bytes(content, target)
+
+    def create(self, name: str, content: bytes) -> None:
+        """It appears whole."""
+        target = self.place.local / name
+        mine = target.with_name(f"{local.PARTIAL}{os.getpid()}-{target.name}")
+        with _in_words(writing=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            mine.write_bytes(content)
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.link(mine, target)
+            finally:
+                mine.unlink()
 
     def remove(self, name: str) -> None:
         """The file alone; its folder stays."""

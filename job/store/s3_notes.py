@@ -31,6 +31,10 @@ class S3Notes:
         """One PUT request."""
         s3_write.put(self._store, self.place.child(name), content, {})
 
+    def create(self, name: str, content: bytes) -> None:
+        """One PUT request, on the condition that no such object is there."""
+        s3_write.put_if(self._store, self.place.child(name), content, {}, None)
+
     def remove(self, name: str) -> None:
         """One DELETE request."""
         s3_write.remove(self._store, self.place.child(name))

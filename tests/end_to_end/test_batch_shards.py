@@ -88,6 +88,28 @@ def test_the_rest_is_the_third_shards(discovered: tuple[Buckets, str]) -> None:
     assert [(it["name"], it["status"]) for it in rows] == [(name, "succeeded") for name in FLAT]
 
 
+def test_pods_of_a_job_go_by_one_plan(seaweed: Seaweed, tiny: Path) -> None:
+    """Whatever models come and go while they run; another Job finds what is there then."""
+    buckets = Buckets(seaweed, "test-plan/")
+    uri = discovering(buckets, tiny)
+
+    def pod(number: int, job: str) -> set[str]:
+        identity = {"PAREDOWN_SHARDS": "2", "PAREDOWN_BATCH_ID": job}
+        ended = run(seaweed, "run", uri, JOB_COMPLETION_INDEX=str(number), **identity)
+        assert ended.code == 0, ended.out
+        return set(finished(ended))
+
+    first = pod(0, "one")
+    for name in ("aaa", "team-a/large", "zzz"):
+        content = (tiny / "model.h5").read_bytes() + bytes(100_000 * len(name))
+        buckets.put(f"nets/{name}.h5", content)
+    assert pod(0, "one") == set()
+    assert pod(1, "one") == set(FLAT) - first
+    assert len(first) == 3
+    new = pod(0, "two") | pod(1, "two")
+    assert new == {"aaa", "team-a-large", "zzz"}
+
+
 def test_what_changed_is_done_again(seaweed: Seaweed, tiny: Path) -> None:
     """Another model under the same key; a file that is gone; and other settings."""
     buckets = Buckets(seaweed, "test-changed/")

@@ -218,7 +218,7 @@ API_RULES = (
         lambda job: (
             all(
                 re.fullmatch(r"[-._a-zA-Z][-._a-zA-Z0-9]*", it["name"])
-                and isinstance(it["value"], str)
+                and (isinstance(it["value"], str) if "value" in it else it["valueFrom"])
                 for it in container(job)["env"]
             )
             and len({it["name"] for it in container(job)["env"]}) == len(container(job)["env"])
@@ -226,6 +226,22 @@ API_RULES = (
         (
             put(*SPEC, "containers", 0, "env", 0, "name", value="1A"),
             put(*SPEC, "containers", 0, "env", 0, "value", value=3),
+            put(*SPEC, "containers", 0, "env", 0, value={"name": "A", "valueFrom": None}),
+        ),
+    ),
+    ApiRule(
+        "what is taken from the pod is a label that Kubernetes gives it",
+        lambda job: all(
+            it["valueFrom"]["fieldRef"]["fieldPath"]
+            == "metadata.labels['batch.kubernetes.io/controller-uid']"
+            for it in container(job)["env"]
+            if "valueFrom" in it
+        ),
+        (
+            put(
+                *(*SPEC, "containers", 0, "env", 0),
+                value={"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uuid"}}},
+            ),
         ),
     ),
     ApiRule(
