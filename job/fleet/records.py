@@ -59,7 +59,8 @@ def look(notes: Notes, names: Iterable[str] = ()) -> dict[str, JobFolder]:
 
     Args:
         notes: The batch's destination.
-        names: Of which jobs; their neighbours are listed, too. Left out, of all that are there.
+        names: Of which jobs; their neighbours may be listed, too. Left out, of all that are there.
+            One that is not listed, though it is there, is looked at by its own run.
 
     Returns:
         By the folder's name.

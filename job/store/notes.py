@@ -41,7 +41,8 @@ class Notes(Protocol):
 
     def files(self, below: str = "", first: str = "", last: str = "") -> Iterator[Item]:
         """All files in the folder ``below``, which is empty or ends with a slash; where ``first``
-        and ``last`` are given, those alone of the folders, in there, from one to the other.
+        and ``last`` are given, those alone of the folders, in there, from one to the other. A store
+        whose listings are not sorted by keys (``a/`` before ``a-b/``) may leave some out.
         """
 
 
