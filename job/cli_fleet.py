@@ -55,7 +55,7 @@ def summarize(
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead.")] = False,
 ) -> None:
     """Show which jobs of a batch are ready, from what is there; also while it runs."""
-    from job.fleet.collect import collect, write_summary
+    from job.fleet.collect import collect, refuse_foreign, write_summary
     from job.manifest.storage import StorageConfig
     from job.store.notes import Notes, open_notes
     from job.store.stores import Stores
@@ -66,9 +66,12 @@ def summarize(
     def open_at(uri: str) -> Notes:
         return open_notes(find_place(absolute(uri), here()), stores, StorageConfig())
 
+    target = None if output is None else open_at(output)
+    if target is not None:
+        refuse_foreign(target)
     summary = collect(open_at(results), lambda _: None)
-    if output is not None:
-        write_summary(open_at(output), summary)
+    if target is not None:
+        write_summary(target, summary)
     if as_json:
         say(summary.model_dump_json(indent=2))
     else:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
-from job.errors import InputError, ParedownError
+from job.errors import InputError, ManifestError, ParedownError
 from job.fleet import records
 from job.fleet.records import JobFolder
 from job.fleet.summary import (
@@ -28,6 +28,7 @@ from job.store.notes import Notes
 
 # Results that are read at a time, and that wait to be taken.
 READERS = 8
+SUMMARY, TABLE = "summary.json", "summary.csv"
 AHEAD = 64
 
 
@@ -65,15 +66,39 @@ def collect(notes: Notes, show: Callable[[Event], None]) -> Summary:
     return summarize(name, rows, others=len(seen - set(names)))
 
 
+def refuse_foreign(notes: Notes) -> None:
+    """Keep a file of somebody's own that has the name of a summary.
+
+    Raises:
+        ManifestError: Where one is there.
+        InputError: Where access is denied.
+        StorageError: Where the storage fails.
+    """
+    content = notes.read(SUMMARY)
+    try:
+        if content is not None:
+            Summary.model_validate_json(content)
+            return
+    except ValidationError:
+        pass
+    if content is not None or notes.read(TABLE) is not None:
+        raise ManifestError(
+            f"There is a {SUMMARY if content else TABLE} that this version of paredown has not "
+            "written.",
+            where=str(notes.place),
+            hint="Choose another place for the results, or move that file away.",
+        )
+
+
 def write_summary(notes: Notes, summary: Summary) -> None:
-    """Write ``summary.json`` and ``summary.csv``.
+    """Write ``summary.json`` and ``summary.csv``; see ``refuse_foreign``.
 
     Raises:
         InputError: Where access is denied.
         StorageError: Where the storage fails.
     """
-    notes.write("summary.csv", as_csv(summary).encode())
-    notes.write("summary.json", (summary.model_dump_json(indent=1) + "\n").encode())
+    notes.write(TABLE, as_csv(summary).encode())
+    notes.write(SUMMARY, (summary.model_dump_json(indent=1) + "\n").encode())
 
 
 def _row(notes: Notes, name: str, model: str, there: JobFolder) -> Row:

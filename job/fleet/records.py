@@ -3,7 +3,7 @@
 In a job's folder, next to its result: ``.batch/failure.json``, why it has none; or an empty file
 ``.batch/done-<status>-<asked>-<files>``, whose name says that the very files that are listed beside
 it are the outcome of what was asked. So one listing tells what is done, and nothing has to be read.
-At the top: ``batch.json``, the jobs, as they were expanded.
+At the top: ``.batch/jobs.json``, the jobs, as they were expanded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from job.store.notes import Notes
 
 OWN = ".batch"
 FAILURE = f"{OWN}/failure.json"
-EXPANSION = "batch.json"
+EXPANSION = f"{OWN}/jobs.json"
 _DONE = re.compile(
     rf"^{re.escape(OWN)}/done-(succeeded|gate_missed)-([0-9a-f]{{32}})-([0-9a-f]{{32}})$"
 )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from job.errors import BugError, InterruptedRunError, ParedownError
 from job.fleet import records
 from job.fleet.agree import VARIABLE, agree
-from job.fleet.collect import collect, write_summary
+from job.fleet.collect import collect, refuse_foreign, write_summary
 from job.fleet.plan import Planned, plan
 from job.fleet.records import JobFolder, asked_digest
 from job.fleet.share import Shard, share
@@ -95,6 +95,8 @@ def run_batch(
     place = find_place(asked.destination.uri, base)
     notes = open_notes(place, stores, asked.destination.storage or asked.storage)
     batch = _Batch(asked, base, screen, notes, stores)
+    if shard is None:
+        refuse_foreign(notes)
     planned = plan(asked, base, stores, batch.warn)
     batch_id = os.environ.get(VARIABLE)
     if shard is not None and batch_id:

@@ -192,7 +192,7 @@ def test_summarize_says_the_same(batch: Batch, tmp_path: Path) -> None:
 
 def test_the_expansion_is_beside_the_results(batch: Batch) -> None:
     """Every job with its model and its size."""
-    document = json.loads(batch.buckets.get("out/batch.json"))
+    document = json.loads(batch.buckets.get("out/.batch/jobs.json"))
     jobs = {it["name"]: it for it in document["jobs"]}
     assert jobs.keys() == GOOD.keys() | BAD.keys() - BOMBS.keys()
     size = next(it["bytes"] for it in jobs.values() if it["name"] == "good-0")

@@ -148,6 +148,30 @@ def test_no_batch_is_told(seaweed: Seaweed, tmp_path: Path) -> None:
         assert "no results of a batch" in ended.err
 
 
+@pytest.mark.parametrize("name", ["summary.json", "summary.csv"])
+def test_a_file_of_somebodys_own_is_kept(tiny: Path, tmp_path: Path, name: str) -> None:
+    """Before any work; also where the summary alone would go there."""
+    from tests.published import write_manifest
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    job = json.loads(write_manifest(tmp_path, tiny).read_text())
+    batch: dict[str, Any] = {"kind": "batch", "name": "b", "destination": {"uri": "out"}}
+    batch |= {
+        "defaults": {"dataset": job["dataset"]},
+        "jobs": [{"name": "a", "model": job["model"]}],
+    }
+    (tmp_path / "batch.json").write_text(json.dumps(batch))
+    ended = paredown("run", tmp_path / "batch.json")
+    assert ended.code == 2
+    assert f"There is a {name}" in ended.error["what"]
+    assert [it.name for it in (tmp_path / "out").iterdir()] == [name]
+    (tmp_path / "batch.json").write_text(json.dumps(batch | {"destination": {"uri": "elsewhere"}}))
+    assert paredown("run", tmp_path / "batch.json").code == 0
+    ended = paredown("summarize", tmp_path / "elsewhere", "--output", tmp_path / "out")
+    assert (ended.code, (tmp_path / "out" / name).read_text()) == (2, "mine")
+
+
 def test_shards_are_for_batches(tiny: Path, tmp_path: Path) -> None:
     """A job is not shared out."""
     from tests.published import write_manifest
