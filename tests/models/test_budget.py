@@ -51,12 +51,12 @@ def test_a_graph_that_keras_never_finishes_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer whose input is a call that is never made: Keras waits for it without end."""
-    monkeypatch.setattr(budget, "FLOOR_SECONDS", 1)
+    monkeypatch.setattr(budget, "FLOOR_SECONDS", 4)  # so many more, and the kernel ends pytest
 
     def mislead(found: list[Any]) -> None:
         found[2]["inbound_nodes"][0][0][1] = 7
 
-    with pytest.raises(InputError, match="not made after 1 seconds of CPU time"):
+    with pytest.raises(InputError, match="not made after 4 seconds of CPU time"):
         read(changed(tmp_path / "m.h5", mislead))
 
 
