@@ -31,7 +31,9 @@ def run_batch(
     from job.fleet.share import find_shard
     from job.run import termination
 
-    summary = run.run_batch(asked, base, screen, find_shard(shard, os.environ), verbose=verbose)
+    summary = run.run_batch(
+        asked, base, screen.show, find_shard(shard, os.environ), verbose=verbose
+    )
     not_ready = [f"{it.name}: {it.reason or it.status}" for it in summary.jobs if it.exit_code]
     termination.batch_finished(
         summary.name,
@@ -69,7 +71,7 @@ def summarize(
     target = None if output is None else open_at(output)
     if target is not None:
         refuse_foreign(target)
-    summary = collect(open_at(results), lambda _: None)
+    summary = collect(open_at(results))
     if target is not None:
         write_summary(target, summary)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -21,7 +21,6 @@ from job.fleet.summary import (
     row_of_failure,
     summarize,
 )
-from job.progress import Event
 from job.result import RESULT_FILE, Result
 from job.store.ahead import ahead
 from job.store.notes import Notes
@@ -32,12 +31,12 @@ SUMMARY, TABLE = "summary.json", "summary.csv"
 AHEAD = 64
 
 
-def collect(notes: Notes, show: Callable[[Event], None]) -> Summary:
+def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
     """Read what is there, once: a listing, and the result or the failure of each job.
 
     Args:
         notes: The batch's destination.
-        show: Is told how far it is.
+        known: Rows of jobs that need not be read.
 
     Raises:
         InputError: Where there is no batch, or access is denied.
@@ -55,14 +54,15 @@ def collect(notes: Notes, show: Callable[[Event], None]) -> Summary:
     seen = {key for key, it in folders.items() if it.has_result or it.has_failed}
     names = sorted(models if expansion else seen)
 
-    def read(name: str) -> Row:
-        return _row(notes, name, models.get(name, ""), folders.get(name, JobFolder()))
+    rows_by_name = {it.name: it for it in known}
 
-    rows = []
+    def read(name: str) -> Row:
+        return rows_by_name.get(name) or _row(
+            notes, name, models.get(name, ""), folders.get(name, JobFolder())
+        )
+
     with ThreadPoolExecutor(READERS) as pool:
-        for done, row in enumerate(ahead(pool, read, names, AHEAD), 1):
-            rows.append(row)
-            show({"event": "progress", "stage": "summarize", "done": done, "total": len(names)})
+        rows = list(ahead(pool, read, names, AHEAD))
     return summarize(name, rows, others=len(seen - set(names)))
 
 

@@ -185,6 +185,20 @@ def row_of_failure(failure: Failure, model: str) -> Row:
     )
 
 
+def row_of_done(name: str, model: str, status: str) -> Row:
+    """The row of a job that was done before, as far as a listing tells; ``summarize`` tells the
+    rest.
+    """
+    missed = status == "gate_missed"
+    return Row(
+        name=name,
+        model=model,
+        status="gate_missed" if missed else "succeeded",
+        exit_code=GATE_MISSED if missed else 0,
+        reason="a gate was missed, see result.json" if missed else "",
+    )
+
+
 def pending(name: str, model: str) -> Row:
     """The row of a job that has neither a result nor failed."""
     return Row(name=name, model=model, status="pending")
