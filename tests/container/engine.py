@@ -58,13 +58,13 @@ class Container:
     last_word: Path
     lines: list[str] = field(default_factory=list)
 
-    def until(self, event: str, stage: str) -> dict[str, Any]:
-        """Read on until an event of a stage has been seen."""
+    def until(self, event: str, stage: str | None = None) -> dict[str, Any]:
+        """Read on until an event has been seen, of a stage where one is given."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
             seen: dict[str, Any] = json.loads(line)
-            if seen["event"] == event and seen.get("stage") == stage:
+            if seen["event"] == event and stage in (None, seen.get("stage")):
                 return seen
         raise AssertionError(f"{event} {stage} was never seen: {self.lines} {self.finish().err}")
 

@@ -17,7 +17,7 @@ import tf_keras
 from tests.buckets import Buckets, run
 from tests.conftest import Run
 from tests.fleet_buckets import files, finished, put_batch, quick, summary, trained, trusted
-from tests.hostile import lambda_in_keras2
+from tests.hostile_code import lambda_in_keras2
 from tests.seaweed import Seaweed
 
 GOOD = {f"good-{number}": number for number in range(12)}
