@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,55 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-import tf_keras
-
 from job import worker
 from job.child import Task
 from job.errors import InterruptedRunError, StageError
 from job.progress import Event
 from job.work.kept import read_index
-from tests.manifests import read_job
 from tests.runs import children
-
-layers = tf_keras.layers
-QUANTIZE = [{"type": "dynamic_range"}, {"type": "int8", "calibration_samples": 40}]
 
 
 def workers() -> list[int]:
     """The worker processes of this one, which has started a store as well."""
     found = children(os.getpid())
     return [it for it in found if b"job.child" in Path(f"/proc/{it}/cmdline").read_bytes()]
-
-
-@pytest.fixture(scope="module")
-def manifest(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A job whose training takes a few seconds in small steps, of a model with random layers."""
-    folder = tmp_path_factory.mktemp("random")
-    tf_keras.utils.set_random_seed(1)
-    model = tf_keras.Sequential(
-        [
-            layers.InputLayer((8, 8), name="picture"),
-            layers.Reshape((8, 8, 1), name="reshape"),
-            layers.Conv2D(8, 3, name="conv"),
-            layers.BatchNormalization(name="norm"),
-            layers.ReLU(name="relu"),
-            layers.Flatten(name="flatten"),
-            layers.Dropout(0.3, name="dropout"),
-            layers.Dense(4, activation="softmax", name="dense"),
-        ]
-    )
-    model.save(folder / "model.h5")
-    asked = {
-        "name": "tiny",
-        "model": {"uri": str(folder / "model.h5")},
-        "dataset": {"type": "npz", "uri": str(tiny / "data.npz"), "scale": 1 / 255},
-        "training": {"epochs": 12, "batch_size": 4, "validation_split": 0.1},
-        "quantize": QUANTIZE,
-        "compress": {"codecs": ["zip", "xz"]},
-        "destination": {"uri": "out"},
-    }
-    return read_job(json.dumps(asked), "here.json").model_dump(mode="json")
 
 
 @dataclass
