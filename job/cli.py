@@ -107,7 +107,6 @@ def run(
     from job.manifest.read import read_manifest
     from job.run import termination
 
-    gc.enable()
     screen = open_screen(log)
 
     def warn_of(message: str) -> None:
@@ -150,6 +149,7 @@ def _carry_out(
         return run_batch(asked, base, screen, shard, verbose=verbose)
     if shard is not None:
         raise ManifestError("--shard is for batches, and this is a job.", where=asked.name)
+    gc.enable()
     result = run_job(asked, base, screen.show, OnlyChild(verbose))
     screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
     return GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0

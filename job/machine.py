@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -26,6 +27,12 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """paredown's version, Python's, and those of the libraries, without importing them."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Read once, from a file for each: every job of a batch asks."""
     installed = {package: _version(package) for package in PACKAGES}
     return {"paredown": version("paredown"), "python": platform.python_version(), **installed}
 

@@ -71,18 +71,20 @@ def look(notes: Notes, names: Iterable[str] = ()) -> dict[str, JobFolder]:
     """
     between = sorted(map(folder, names))
     first, last = (between[0], between[-1]) if between else ("", "")
+    # One folder alone is asked for by its name: its neighbours would fill a page.
+    there = notes.files(first) if first == last else notes.files(first=first, last=last)
     found: dict[str, JobFolder] = {}
-    for item in notes.files(first=first, last=last):
+    for item in there:
         name, _, rest = item.name.partition("/")
         if not rest:
             continue
-        there = found.setdefault(name, JobFolder())
+        job = found.setdefault(name, JobFolder())
         if rest == FAILURE:
-            there.has_failed = True
+            job.has_failed = True
         elif _DONE.match(rest):
-            there.done.append(rest)
+            job.done.append(rest)
         elif "/" not in rest:
-            there.files.append(Item(rest, item.place, item.bytes, item.etag))
+            job.files.append(Item(rest, item.place, item.bytes, item.etag))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 
@@ -53,6 +54,9 @@ def run_batch(
     if shard is None:
         refuse_foreign(notes)
     planned = plan(asked, base, stores, warn)
+    # What was planned stays, and is much: collecting would look at it again and again.
+    gc.freeze()
+    gc.enable()
     mine = _mine(planned, shard, notes, asked)
     there = records.look(notes, [it.job.name for it in mine]) if place.scheme == "s3" else {}
     due, done = sort_out(mine, there, base, stores)

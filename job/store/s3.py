@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import botocore.exceptions as boto
+import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 
@@ -69,7 +70,12 @@ class Store:
 
 
 def _client(config: StorageConfig, most: int) -> Any:
-    session = boto3.Session(profile_name=config.profile, region_name=config.region)
+    inner = botocore.session.Session()
+    # Times stay text, as in the AWS CLI: parsing them takes half of the time of a listing.
+    inner.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
+    session = boto3.Session(
+        profile_name=config.profile, region_name=config.region, botocore_session=inner
+    )
     options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
     try:
         return session.client(
