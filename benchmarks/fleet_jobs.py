@@ -4,13 +4,12 @@ Of each job from a number on, this puts a model of a few bytes, the result of an
 and small files in the place of models. What says that a job is done is written by paredown itself
 (``records.mark_done``). The store and its credentials are in the environment.
 
-Usage: python benchmarks/fleet_jobs.py BATCH.json RESULT.json FIRST
+Usage: python -m benchmarks.fleet_jobs BATCH.json RESULT.json FIRST
 """
 
 import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +17,6 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-
-sys.path.append(str(Path(__file__).parents[1]))
 
 from job.fleet import records
 from job.fleet.plan import Planned, plan

@@ -1,7 +1,7 @@
 """Twelve small models for a batch: the tutorial's CNN and MLPs, each in several sizes.
 
-They are trained for one epoch of the first 20,000 images and kept in the folder; those that are
-there already stay as they are.
+They are trained for one epoch and kept in the folder; those that are there already stay as they
+are.
 
 Usage: python benchmarks/fleet_models.py MNIST.npz FOLDER
 Prints each model's name, its parameters and its accuracy.
@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROWS = 20_000
 CNN_FILTERS = (6, 8, 12, 16, 24, 32)
 MLP_UNITS = ((32,), (64,), (128,), (64, 32), (128, 64), (300, 100))
 MODELS: Mapping[str, tuple[int, ...]] = {
@@ -38,7 +37,7 @@ def _train(missing: Mapping[str, Path], data_file: Path) -> None:
     import tf_keras as keras
 
     with np.load(data_file) as data:
-        images, labels = data["x_train"][:ROWS] / 255.0, data["y_train"][:ROWS]
+        images, labels = data["x_train"] / 255.0, data["y_train"]
         test_images, test_labels = data["x_test"] / 255.0, data["y_test"]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     for name, file in missing.items():

@@ -72,8 +72,8 @@ class Bench:
         """Put the jobs that are missing, and run the commands."""
         manifest = self._manifest(jobs)
         os.environ |= self.store.environment("rw")
-        script = Path(__file__).with_name("fleet_jobs.py")
-        put = run([sys.executable, script, manifest, self.result, str(self.there)])
+        script: list[str | Path] = [sys.executable, "-m", "benchmarks.fleet_jobs"]
+        put = run([*script, manifest, self.result, str(self.there)], ROOT)
         self.there = jobs
         print(f"{jobs:,} jobs are there, after {put.wall_s:.0f} s more", flush=True)
         os.environ |= environment(self.store, self.folder)

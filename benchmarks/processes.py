@@ -92,7 +92,7 @@ def _watched(pid: int) -> Iterator[dict[int, int]]:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_EVERY_S):
-            for member in _family(pid):
+            for member in family(pid):
                 peaks[member] = _peak(member) or peaks.get(member, 0)
 
     watcher = threading.Thread(target=watch)
@@ -104,12 +104,13 @@ def _watched(pid: int) -> Iterator[dict[int, int]]:
         watcher.join()
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
+    """A process, and all that it or they have started."""
     yield pid
     with contextlib.suppress(OSError):  # it ended meanwhile
         for thread in Path(f"/proc/{pid}/task").iterdir():
             for child in (thread / "children").read_text().split():
-                yield from _family(int(child))
+                yield from family(int(child))
 
 
 def _peak(pid: int) -> int:
