@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from job.progress import Event
 
 # Jobs that are fetched, or wait for a worker, have a line only where there is room.
 NAME_WIDTH = 28
+
+
+class Terminal(Console):
+    """A terminal; where nobody reads any more, that is an error as elsewhere."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with 1."""
+        raise BrokenPipeError
 
 
 class Board:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from job.command_line import absolute, say, warn
+from job.errors import ManifestError
 from job.progress import Screen, ScreenKind, open_screen
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def summarize(
     def open_at(uri: str) -> Notes:
         return open_notes(find_place(absolute(uri), here()), stores, StorageConfig())
 
+    if not results:
+        raise ManifestError("The destination is empty.", hint="Name a folder, or a prefix.")
     target = None if output is None else open_at(output)
     if target is not None:
         refuse_foreign(target)

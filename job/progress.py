@@ -114,7 +114,6 @@ class Terminal:
     """For people: a bar for each stage with its time left and the current metrics."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -124,8 +123,10 @@ class Terminal:
             TimeRemainingColumn,
         )
 
-        self._console = Console(highlight=False)
-        self._errors = Console(stderr=True, highlight=False)
+        from job import board
+
+        self._console = board.Terminal(highlight=False)
+        self._errors = board.Terminal(stderr=True, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=30),
@@ -143,9 +144,9 @@ class Terminal:
     def show(self, event: Event) -> None:
         """Move the bars; print warnings above them."""
         if event["event"] == "batch_started":
-            from job.board import Board
+            from job import board
 
-            self._board = Board(self._console)
+            self._board = board.Board(self._console)
         if self._board is not None and event["event"] != "batch_finished":
             self._board.show(event)
             return
@@ -206,9 +207,10 @@ class Terminal:
         """Print a table, whose first two columns are words and the others numbers."""
         self.close()
         from rich.box import SIMPLE
-        from rich.console import Console
         from rich.measure import Measurement
         from rich.table import Table
+
+        from job import board
 
         table = Table(title=_plain(title), box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
@@ -218,7 +220,7 @@ class Terminal:
             table.add_row(*map(_plain, row))
         # A narrow window wraps the lines; nothing is cut off.
         width = Measurement.get(self._console, self._console.options.update(width=1000), table)
-        Console(width=width.maximum, highlight=False).print(table)
+        board.Terminal(width=width.maximum, highlight=False).print(table)
         for note in [*notes, self._last_words]:
             self._console.print(_plain(note), soft_wrap=True)
 

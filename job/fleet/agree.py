@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+
 from job.errors import InputError
 from job.fleet.plan import Planned
 from job.manifest.batch import BatchConfig
 from job.manifest.expand import discovered
+from job.manifest.fields import Name
 from job.store.notes import Notes
 
 FOLDER = ".batch"
 # By hand there is none: then each shard goes by what it finds itself.
 VARIABLE = "PAREDOWN_BATCH_ID"
+# Names, URIs of models, and their bytes.
+ENTRIES = TypeAdapter(list[tuple[Name, str, NonNegativeInt]])
 
 
 def agree(notes: Notes, batch_id: str, batch: BatchConfig, planned: list[Planned]) -> list[Planned]:
@@ -40,18 +45,19 @@ def agree(notes: Notes, batch_id: str, batch: BatchConfig, planned: list[Planned
         mine = [[it.job.name, it.job.model.uri, it.bytes] for it in planned]
         notes.create(name, json.dumps(mine, indent=0).encode())
         content = notes.read(name) or b""
-    found = {it.job.name: it for it in planned}
-    agreed = []
     try:
-        for job, uri, size in json.loads(content):
-            it = found.get(job)
-            if it is None or it.job.model.uri != uri:
-                it = Planned(discovered(batch, job, uri), None)
-            agreed.append(replace(it, weight=size))
-    except (ValueError, TypeError):
+        entries = ENTRIES.validate_json(content)
+    except ValidationError:
         raise InputError(
             "The plan that the Job's pods go by can't be read.",
             where=f"{notes.place}/{name}",
             hint="Remove it; the next pod writes it anew.",
         ) from None
+    found = {it.job.name: it for it in planned}
+    agreed = []
+    for job, uri, size in entries:
+        it = found.get(job)
+        if it is None or it.job.model.uri != uri:
+            it = Planned(discovered(batch, job, uri), None)
+        agreed.append(replace(it, weight=size))
     return agreed

@@ -82,9 +82,9 @@ def refuse_foreign(notes: Notes) -> None:
     except ValidationError:
         pass
     if content is not None or notes.read(TABLE) is not None:
+        name = TABLE if content is None else SUMMARY
         raise ManifestError(
-            f"There is a {SUMMARY if content else TABLE} that this version of paredown has not "
-            "written.",
+            f"There is a {name} that this version of paredown has not written.",
             where=str(notes.place),
             hint="Choose another place for the results, or move that file away.",
         )
@@ -97,8 +97,9 @@ def write_summary(notes: Notes, summary: Summary) -> None:
         InputError: Where access is denied.
         StorageError: Where the storage fails.
     """
-    notes.write(TABLE, as_csv(summary).encode())
+    # A table without its summary would be taken for somebody else's.
     notes.write(SUMMARY, (summary.model_dump_json(indent=1) + "\n").encode())
+    notes.write(TABLE, as_csv(summary).encode())
 
 
 def _row(notes: Notes, name: str, model: str, there: JobFolder) -> Row:
@@ -114,7 +115,7 @@ def _row(notes: Notes, name: str, model: str, there: JobFolder) -> Row:
         return pending(name, model)
     try:
         return row_of(Result.model_validate_json(content), name)
-    except ValidationError:
+    except (ValueError, LookupError, ArithmeticError):  # it may be of anybody's making
         error: ParedownError = InputError(
             "result.json can't be read: it is damaged, or of another version.",
             where=f"{notes.place}/{name}/{RESULT_FILE}",

@@ -7,13 +7,14 @@ the workers compute. Whatever becomes of a job is kept beside the results, and h
 from __future__ import annotations
 
 import queue
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from job.errors import BugError, InterruptedRunError, ParedownError
+from job.errors import BugError, InterruptedRunError, ParedownError, from_os_error
 from job.fleet import records
 from job.fleet.due import Due
 from job.fleet.summary import Failure, Row, failure_of, row_of, row_of_failure
@@ -48,47 +49,78 @@ def run_all(it: Dispatch, due: list[Due]) -> list[Row]:
 
     Raises:
         InterruptedRunError: What was done is kept.
+        OSError: Where events can't be shown; as after an interruption, what was done is kept.
     """
-    waiting, rows = deque(due), queue.SimpleQueue[Row | None]()
-
-    def work() -> None:
-        try:
-            while waiting:
-                rows.put(_run_one(it, waiting.popleft()))
-        except (InterruptedRunError, IndexError):  # another thread was faster
-            pass
-        finally:
-            rows.put(None)
-
-    threads = [
-        threading.Thread(target=work, daemon=True)  # an interrupted batch waits for none for ever
-        for _ in range(min(len(due), THREADS_PER_WORKER * it.workers.count))
-    ]
-    for thread in threads:
-        thread.start()
-    found: list[Row] = []
-    running = len(threads)
+    threads = _Threads(it, due)
     try:
+        return threads.rows()
+    except (InterruptedRunError, OSError) as error:
+        threads.stop(max(map(_grace_s, due), default=0.0))
+        if isinstance(error, InterruptedRunError):
+            error.where = f"batch, {threads.done()} of {len(due)} jobs were done"
+        raise
+
+
+class _Threads:
+    """Threads that run jobs, as long as there are some."""
+
+    def __init__(self, it: Dispatch, due: list[Due]) -> None:
+        self._it = replace(it, show=self._show)
+        self._show_event = it.show
+        self._waiting = deque(due)
+        self._ended: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        """A row for each job, and None for each thread."""
+        self._rows: list[Row] = []
+        self._broken: list[OSError] = []
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True)  # none is waited for for ever
+            for _ in range(min(len(due), THREADS_PER_WORKER * it.workers.count))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def rows(self) -> list[Row]:
+        """The rows of all jobs, once they are done; or what ``run_all`` raises."""
+        running = len(self._threads)
         while running:
-            row = rows.get()
+            row = self._ended.get()
             if row is None:
                 running -= 1
             else:
-                found.append(row)
-    except InterruptedRunError as error:
-        waiting.clear()
-        _stop(it.workers, threads, max((_grace_s(one) for one in due), default=0.0))
-        done = f"{len(found)} of {len(due)} jobs are done"
-        raise InterruptedRunError(error.number, f"batch, {done}", kept=True) from None
-    return found
+                self._rows.append(row)
+            if self._broken:
+                raise self._broken[0]
+        return self._rows
 
+    def stop(self, grace_s: float) -> None:
+        """Let jobs save what they are doing, and what is being published get there."""
+        deadline = time.monotonic() + grace_s
+        self._waiting.clear()
+        self._it.workers.stop(grace_s / 2)  # the rest is for what was saved to get there
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
-def _stop(workers: Workers, threads: list[threading.Thread], grace_s: float) -> None:
-    """Let jobs save what they are doing, and what is being published get there."""
-    deadline = time.monotonic() + grace_s
-    workers.stop(grace_s / 2)  # the other half is for what was saved to get to the destination
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    def done(self) -> int:
+        """How many jobs have ended by now."""
+        while not self._ended.empty():
+            self._rows += [row for row in [self._ended.get()] if row is not None]
+        return len(self._rows)
+
+    def _work(self) -> None:
+        try:
+            while self._waiting:
+                self._ended.put(_run_one(self._it, self._waiting.popleft()))
+        except (InterruptedRunError, IndexError):  # another thread was faster
+            pass
+        finally:
+            self._ended.put(None)
+
+    def _show(self, event: Event) -> None:
+        try:
+            self._show_event(event)
+        except OSError as error:  # whoever read the log is gone, or its disk is full
+            self._broken.append(error)
+            raise InterruptedRunError(signal.SIGPIPE) from None
 
 
 def _grace_s(due: Due) -> float:
@@ -118,6 +150,8 @@ def _run_one(it: Dispatch, due: Due) -> Row:
 def _told(error: Exception) -> ParedownError:
     if isinstance(error, ParedownError):
         return error
+    if isinstance(error, OSError):
+        return from_os_error(error, "Running the job", writing=False)
     return BugError(
         f"{type(error).__name__}: {error}",
         hint="This is a bug in paredown: please report it, with the job's manifest.",

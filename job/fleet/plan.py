@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from job.errors import InputError, ManifestError, ParedownError
-from job.manifest.expand import discovered, expand
+from job.manifest.expand import RESERVED, discovered, expand
 from job.store.found import Item
 from job.store.notes import open_notes
 from job.store.pattern import fixed_part, matches
@@ -66,8 +66,12 @@ def plan(
     if batch.discover is None:
         return planned
     there = {_where(job, base)[0] for job in jobs}
-    found = [it for it in discover(batch, batch.discover, base, stores) if it.place not in there]
-    names = _names([it.name for it in found], {job.name.casefold() for job in jobs}, warn)
+    found = [
+        it for it in discover(batch, batch.discover, base, stores, warn) if it.place not in there
+    ]
+    names = _names(
+        [it.name for it in found], {*RESERVED, *(job.name.casefold() for job in jobs)}, warn
+    )
     planned += [
         Planned(discovered(batch, name, str(it.place)), it)
         for name, it in zip(names, found, strict=True)
@@ -81,7 +85,13 @@ def plan(
     return planned
 
 
-def discover(batch: BatchConfig, asked: DiscoverConfig, base: Place, stores: Stores) -> list[Item]:
+def discover(
+    batch: BatchConfig,
+    asked: DiscoverConfig,
+    base: Place,
+    stores: Stores,
+    warn: Callable[[str], None],
+) -> list[Item]:
     """The model files that match, sorted by their names, but none of the batch's own results.
 
     Raises:
@@ -94,8 +104,11 @@ def discover(batch: BatchConfig, asked: DiscoverConfig, base: Place, stores: Sto
     listed = {
         it.name: it
         for it in notes.files(fixed_part(asked.pattern))
-        if it.name.endswith(SUFFIXES) and not str(it.place).startswith(results)
+        if it.name.lower().endswith(SUFFIXES) and not str(it.place).startswith(results)
     }
+    for name in [it for it in listed if it != it.encode(errors="replace").decode()]:
+        warn(f"A model is left out, whose name is no text: {name!a}")
+        del listed[name]
     return [listed[name] for name in matches(listed, asked.pattern)]
 
 
@@ -105,8 +118,8 @@ def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> li
     """
 
     def short(path: str) -> str:
-        suffix = max((it for it in SUFFIXES if path.endswith(it)), key=len)
-        return _as_name(path.removesuffix(suffix))
+        suffix = max((it for it in SUFFIXES if path.lower().endswith(it)), key=len)
+        return _as_name(path[: -len(suffix)])
 
     count = Counter(short(path).casefold() for path in paths)
     names = []
@@ -114,7 +127,7 @@ def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> li
         name = short(path)
         if count[name.casefold()] > 1 or name.casefold() in taken:
             name = _as_name(path)
-            warn(f"Another job has the name {short(path)}: that of {path} is {name}.")
+            warn(f"{short(path)} is the name of something else, too: that of {path} is {name}.")
         names.append(name)
     seen = Counter(taken)
     for path, name in zip(paths, names, strict=True):
@@ -168,8 +181,11 @@ def _on_disk(places: set[Place]) -> dict[Place, Item]:
     sizes = {}
     for place in places:
         path = place.local
-        files = [path] if path.is_file() else path.rglob("*")
-        sizes[place] = sum(it.stat().st_size for it in files if it.is_file())
+        try:
+            files = [path] if path.is_file() else path.rglob("*")
+            sizes[place] = sum(it.stat().st_size for it in files if it.is_file())
+        except OSError:  # its job will tell
+            sizes[place] = 0
     return {place: Item(place.name, place, size) for place, size in sizes.items()}
 
 

@@ -14,8 +14,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pydantic import BaseModel, ValidationError
+
 from job.fleet.share import Shard, folder
 from job.fleet.summary import Failure
+from job.manifest.fields import Name
 from job.manifest.job import JobConfig
 from job.result import RESULT_FILE
 from job.run import earlier
@@ -28,6 +31,16 @@ EXPANSION = f"{OWN}/jobs.json"
 _DONE = re.compile(
     rf"^{re.escape(OWN)}/done-(succeeded|gate_missed)-([0-9a-f]{{32}})-([0-9a-f]{{32}})$"
 )
+
+
+class _Job(BaseModel):
+    name: Name
+    model: str
+
+
+class _Expansion(BaseModel):
+    name: Name
+    jobs: list[_Job]
 
 
 @dataclass
@@ -46,7 +59,11 @@ class JobFolder:
         return any(it.name == RESULT_FILE for it in self.files)
 
     def status(self, asked: str) -> str | None:
-        """The status of the result, where it is known to be whole, and of what is asked."""
+        """The status of the result, where it is known to be whole, and of what is asked; and where
+        no later run has failed.
+        """
+        if self.has_failed:
+            return None
         for name in self.done:
             found = _DONE.match(name)
             if found and found[2] == asked and found[3] == _digest(self.files):
@@ -172,10 +189,10 @@ def read_expansion(notes: Notes) -> tuple[str, dict[str, str]] | None:
     if content is None:
         return None
     try:
-        document = json.loads(content)
-        return str(document["name"]), {it["name"]: str(it["model"]) for it in document["jobs"]}
-    except (ValueError, KeyError, TypeError, RecursionError):
+        found = _Expansion.model_validate_json(content)
+    except ValidationError:
         return None
+    return found.name, {it.name: it.model for it in found.jobs}
 
 
 def _digest(files: Iterable[Item]) -> str:

@@ -6,6 +6,7 @@ import gc
 import os
 import time
 
+from job.errors import InterruptedRunError
 from job.fleet import records
 from job.fleet.agree import VARIABLE, agree
 from job.fleet.collect import collect, refuse_foreign, write_summary
@@ -43,6 +44,16 @@ def run_batch(
         StorageError: Where the storage fails before any job is begun.
         InterruptedRunError: What was done is kept.
     """
+    try:
+        return _run(asked, base, show, shard, verbose=verbose)
+    except InterruptedRunError as error:
+        error.hint = "Jobs that were done are published. Run the same command again; it goes on."
+        raise
+
+
+def _run(
+    asked: BatchConfig, base: Place, show: Emit, shard: Shard | None, *, verbose: bool
+) -> Summary:
     started = time.monotonic()
 
     def warn(message: str) -> None:

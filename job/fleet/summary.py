@@ -7,7 +7,7 @@ import datetime as dt
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -28,7 +28,7 @@ class Failure(Record):
     """Why a job has no result: kept beside the results until it has one."""
 
     name: str
-    exit_code: int
+    exit_code: Annotated[int, Field(ge=1, le=255)]
     """What a run of this job alone would have ended with."""
     error: str
     """Its kind: ``InputError``, ``StageError``, ``StorageError``, ``ManifestError``..."""

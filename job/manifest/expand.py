@@ -19,6 +19,8 @@ from job.manifest.problem import Problem
 
 # In a job's manifest, null skips these. Merging would take them out, and their defaults come back.
 SKIPPABLE = ("prune", "compress", "quantize", "resume")
+# Files beside the jobs' folders, as lower case.
+RESERVED = ("summary.json", "summary.csv")
 # Stands for the name and the model that the defaults have not.
 PLACEHOLDER = {"name": "x", "model": {"uri": "x"}}
 
@@ -150,7 +152,9 @@ def _names(batch: BatchConfig) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for number, entry in enumerate(batch.jobs):
         name = entry.get("name")
-        if isinstance(name, str):
+        if isinstance(name, str) and name.casefold() in RESERVED:
+            yield Problem(f"jobs.{number}.name", f"{name!r} is the name of the batch's summary")
+        elif isinstance(name, str):
             other = first.setdefault(name.casefold(), number)
             if other != number:
                 yield Problem(

@@ -218,7 +218,7 @@ def put_bytes(content: bytes, target: Path) -> None:
     Raises:
         OSError: Where it can't be written.
     """
-    partial = target.with_name(f"{PARTIAL}{target.name}")
+    partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
     try:
         with partial.open("wb") as file:
             file.write(content)
