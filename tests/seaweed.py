@@ -12,9 +12,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
@@ -96,6 +97,17 @@ class Seaweed:
                 break
         log = (self.folder / "weed.log").read_text(errors="replace")
         raise RuntimeError(f"SeaweedFS does not start:\n{log[-3000:]}")
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[Callable[[], None]]:
+        """Take requests and answer none; until the context ends, or what it gives is called."""
+        assert self.process is not None
+        answer = partial(self.process.send_signal, signal.SIGCONT)
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield answer
+        finally:
+            answer()
 
     def stop(self) -> None:
         """Stop, by SIGTERM or, after some time, by SIGKILL; what is stored stays."""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,13 @@ class Container:
                 return seen
         raise AssertionError(f"{event} {stage} was never seen: {self.lines} {self.finish().err}")
 
-    def stop_at(self, event: str, stage: str, grace_s: int = 20) -> float:
+    def stop_at(
+        self, event: str, stage: str, grace_s: int, then: Callable[[], None] = lambda: None
+    ) -> float:
         """Have the engine stop it when an event of a stage has been seen; the seconds it took.
 
         The process that told of the event does nothing until the signal is there: its stage may be
-        over before the engine has sent one.
+        over before the engine has sent one. ``then`` is called before it gets to know of it.
         """
         pid = self._pid()
         self.until(event, stage)
@@ -82,6 +84,7 @@ class Container:
         while not _awaits(pid, signal.SIGTERM):
             assert stopping.poll() is None
             time.sleep(0.01)
+        then()
         os.kill(pid, signal.SIGCONT)
         assert stopping.wait() == 0
         return time.monotonic() - started
