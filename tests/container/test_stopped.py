@@ -93,9 +93,11 @@ def test_it_ends_in_time_and_says_where_it_was(chains: dict[str, Chain], stage: 
     assert it.seconds < GRACE_S
     assert (it.told["exit_code"], it.told["error"]) == (143, "InterruptedRunError")
     assert it.told["what"] == it.done.error["what"] == "The run was interrupted by SIGTERM."
-    assert it.told["where"] == f"stage {stages(it.done, 'stage_started')[-1]}"
-    # A stage of a few milliseconds may be over when its event is seen, on a machine that is busy.
-    assert it.told["where"].removeprefix("stage ") in STAGES[STAGES.index(stage) :]
+    # On a busy machine a stage of a few milliseconds may be over when its event is seen, and the
+    # next one has begun whose event is not written yet.
+    place = STAGES.index(it.told["where"].removeprefix("stage "))
+    assert place >= STAGES.index(stage)
+    assert place - STAGES.index(stages(it.done, "stage_started")[-1]) in (0, 1)
 
 
 @pytest.mark.parametrize("name", CHAINS)
