@@ -139,7 +139,7 @@ def test_exit_codes(ended: dict[str, Ended]) -> None:
     assert ended["killed in training"].first.code == -signal.SIGKILL
     told = ended["told to stop"].first
     assert told.code == 143, told.err
-    assert "jobs are done" in told.error["where"]
+    assert "jobs were done" in told.error["where"]
     killed = ended["a worker is killed"].first
     assert killed.code == 4, killed.err
     (failed,) = [it for it in killed.events if it["event"] == "job_failed"]
