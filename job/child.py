@@ -247,6 +247,11 @@ def _error_event(error: ParedownError) -> Event:
 def _obey(running: _Running, own: str) -> None:
     """Hear the parent: tasks, the word to stop, and the end of standard input, which comes when the
     parent is gone, who would have removed this process's own folder and the task's.
+
+    Args:
+        running: Is told.
+        own: The process's own folder; of a batch, the one that holds those of all jobs, also of
+            those that wait for a worker.
     """
     for line in sys.stdin:
         if line == STOP:

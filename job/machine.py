@@ -27,21 +27,16 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """paredown's version, Python's, and those of the libraries, without importing them."""
-    return dict(_versions())
+    installed = {package: _version(package) for package in PACKAGES}
+    return {"paredown": _version("paredown"), "python": platform.python_version(), **installed}
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
-    """Read once, from a file for each: every job of a batch asks."""
-    installed = {package: _version(package) for package in PACKAGES}
-    return {"paredown": version("paredown"), "python": platform.python_version(), **installed}
-
-
 def _version(package: str) -> str:
-    """TensorFlow may be installed under another name; it is the same."""
+    """Read from a file, once: every job of a batch asks."""
     try:
         return version(package)
-    except PackageNotFoundError:
+    except PackageNotFoundError:  # TensorFlow may be installed under another name; it is the same
         return version(f"{package}-cpu")
 
 

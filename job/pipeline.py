@@ -125,7 +125,7 @@ def _result(run: _Run) -> Result:
         done = known and _done(run, there, known)
         if done:
             return done
-        with local.scratch() as scratch:
+        with local.scratch(run.children.folder) as scratch:
             fetched = fetch(run.inputs, scratch / "inputs", run.stores, run.journal)
             if known is None:
                 known = {name: it.fetched(fetched[name]) for name, it in run.inputs.items()}

@@ -45,7 +45,13 @@ class Child:
     """
 
     def __init__(
-        self, scratch: Path, settings: dict[str, str], *, verbose: bool, cores: int | None = None
+        self,
+        scratch: Path,
+        settings: dict[str, str],
+        *,
+        verbose: bool,
+        cores: int | None = None,
+        whole: Path | None = None,
     ) -> None:
         """Start one.
 
@@ -54,12 +60,17 @@ class Child:
             settings: What is added to its environment.
             verbose: Whether TensorFlow's own messages are shown.
             cores: How many TensorFlow may use; left out, all that this process may.
+            whole: The folder that the child removes when this process is gone and has not; left
+                out, ``scratch``.
 
         Raises:
             StorageError: Where the disk is full, or the machine has no room for a process.
         """
         self.verdict: ParedownError | None = None
         self._log = scratch / "worker.log"
+        environment = _environment(scratch, cores, verbose=verbose)
+        # TensorFlow leaves files behind when it is killed.
+        environment["TMPDIR"] = str(whole or scratch)
         try:
             with self._log.open("ab") as stderr:
                 self._process = subprocess.Popen(  # noqa: S603 - this Python, and nothing of the user's
@@ -67,7 +78,7 @@ class Child:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=None if verbose else stderr,
-                    env=_environment(scratch, cores, verbose=verbose) | settings,
+                    env=environment | settings,
                     start_new_session=True,  # Ctrl-C is for the parent to handle
                 )
         except OSError as error:
@@ -153,7 +164,6 @@ def _environment(scratch: Path, cores: int | None, *, verbose: bool) -> dict[str
             "PYTHONHASHSEED": "0",
             "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",
             "TF_USE_LEGACY_KERAS": "1",
-            "TMPDIR": str(scratch),  # TensorFlow leaves files behind when it is killed
-            "KERAS_HOME": str(scratch / "keras"),  # ... and Keras a folder, always
+            "KERAS_HOME": str(scratch / "keras"),  # Keras makes it, always
         }
     )

@@ -58,6 +58,10 @@ class _Death:
 class Children(Protocol):
     """Where children come from."""
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the tasks' scratch folders are to be; None for TMPDIR."""
+
     def child(self, task: Task, settings: dict[str, str]) -> AbstractContextManager[Child]:
         """A child for a task, with this in its environment; what becomes of it then is the
         children's business.
@@ -69,6 +73,7 @@ class OnlyChild:
     """A child of its own for each task, which ends with it."""
 
     verbose: bool
+    folder: Path | None = None
 
     @contextlib.contextmanager
     def child(self, task: Task, settings: dict[str, str]) -> Iterator[Child]:

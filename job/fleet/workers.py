@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from job import machine
 from job.child import Task
 from job.errors import InterruptedRunError, StageError
 from job.process import Child
+from job.store import local
 
 # TensorFlow has half a gigabyte of its own; the other half and more is for a model and its data.
 WORKER_BYTES = 3 << 29
@@ -81,6 +81,8 @@ class Workers:
             verbose: Whether TensorFlow's own messages are shown.
         """
         self.count = count
+        self.folder: Path | None = None
+        """Holds all that the batch has on this disk: whatever ends it, the workers remove it."""
         self.started = 0
         """How many there were, with those that took another's place."""
         self._limits = limits
@@ -95,8 +97,8 @@ class Workers:
 
     def __enter__(self) -> Self:
         self._scratch = contextlib.ExitStack()
-        folder = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="paredown-")))
-        self._seats = [_Seat(folder / str(number)) for number in range(self.count)]
+        self.folder = self._scratch.enter_context(local.scratch())
+        self._seats = [_Seat(self.folder / str(number)) for number in range(self.count)]
         for seat in self._seats:
             seat.folder.mkdir()
             self._free.put(seat)
@@ -124,7 +126,13 @@ class Workers:
                 seat.close()
             if seat.child is None or not seat.child.is_alive:
                 seat.close()
-                seat.child = Child(seat.folder, settings, verbose=self._verbose, cores=self._cores)
+                seat.child = Child(
+                    seat.folder,
+                    settings,
+                    verbose=self._verbose,
+                    cores=self._cores,
+                    whole=self.folder,
+                )
                 self.started += 1
             seat.tasks += 1
             with self._limited(seat.child):

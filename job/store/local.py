@@ -40,19 +40,23 @@ def measure(path: Path, doing: str) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[Path]:
+def scratch(within: Path | None = None) -> Iterator[Path]:
     """A folder of this run's own with the empty folder ``output`` in it, gone when the run is over.
 
     Where TMPDIR can't be used, Python takes another folder without a word: it may be one in memory,
     or a small disk.
+
+    Args:
+        within: The folder that it is made in; left out, TMPDIR.
 
     Raises:
         InputError: Where none may be made.
         StorageError: Where the disk is full.
     """
     asked = os.environ.get("TMPDIR")
+    place = within or (Path(asked).absolute() if asked else None)
     try:
-        folder = tempfile.mkdtemp(prefix="paredown-", dir=Path(asked).absolute() if asked else None)
+        folder = tempfile.mkdtemp(prefix="paredown-", dir=place)
         (Path(folder) / "output").mkdir()
     except OSError as error:
         if asked and not is_disk_full(error):
