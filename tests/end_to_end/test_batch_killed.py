@@ -129,6 +129,7 @@ def test_nothing_is_left_over(ended: dict[str, Ended], name: str) -> None:
     """No worker outlives its parent; nothing is kept of what is done, here or in the store."""
     it = ended[name]
     assert it.left == []
+    assert it.scratch == []
     there = it.buckets.there()
     assert [key for key in there if "/.resume/" in key or key.endswith("failure.json")] == []
     assert it.buckets.store.uploads("results", it.buckets.prefix) == []
