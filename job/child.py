@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 STOP = "stop\n"
 # How often a folder is removed that is still written to: for about a second.
 REMOVAL_TRIES = 100
+# How long the removal of folders may take, in seconds.
+REMOVAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,17 @@ def main() -> None:
             events.write(json.dumps(event) + "\n")
 
     running = _Running(emit)
-    threading.Thread(target=_obey, args=(running, os.environ["TMPDIR"]), daemon=True).start()
-    while True:
-        task = running.tasks.get()
-        _use_scratch(task.scratch)
-        journal = Journal(emit)
-        kept = Kept(Path(task.kept), journal, task.save_every_s)
-        running.keep(kept)
-        last = _work(task, journal, kept)
-        if last is None:
-            running.end()
-        else:
-            emit(last)
-        _let_go()
+    own = os.environ["TMPDIR"]
+    hearing = threading.Thread(target=_obey, args=(running, own), daemon=True)
+    hearing.start()
+    try:
+        while True:
+            _carry_out(running.tasks.get(), running)
+    except BrokenPipeError:
+        # The parent is gone and nobody reads events. The other thread removes the folders, and
+        # then ends this process.
+        hearing.join(REMOVAL_S)
+        raise
 
 
 class _Running:
@@ -131,6 +131,20 @@ class _Running:
         """The work has stopped."""
         self.emit({"event": "stopped", "piece": self._kept and self._kept.last})
         os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
+
+
+def _carry_out(task: Task, running: _Running) -> None:
+    """Do a task, say what came of it, and forget it."""
+    _use_scratch(task.scratch)
+    journal = Journal(running.emit)
+    kept = Kept(Path(task.kept), journal, task.save_every_s)
+    running.keep(kept)
+    last = _work(task, journal, kept)
+    if last is None:
+        running.end()
+    else:
+        running.emit(last)
+    _let_go()
 
 
 def _use_scratch(folder: str) -> None:

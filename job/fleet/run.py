@@ -85,6 +85,8 @@ def _run(
         }
     )
     with Workers(count, limits, verbose=verbose) as workers:
+        if due:
+            workers.begin()
         rows = run_all(Dispatch(base, notes, show, workers), due)
     if shard is None:
         summary = collect(notes, known=rows)

@@ -113,6 +113,15 @@ class Workers:
             seat.close()
         self._scratch.close()
 
+    def begin(self) -> None:
+        """Start the first one before any job fills ``folder``: it would remove that, were this
+        process killed.
+
+        Raises:
+            StorageError: Where the disk is full, or the machine has no room for a process.
+        """
+        self._start(self._seats[0], {})
+
     @contextlib.contextmanager
     def child(self, task: Task, settings: dict[str, str]) -> Iterator[Child]:
         """A worker, once one is free.
@@ -124,19 +133,12 @@ class Workers:
         try:
             if settings or seat.tasks >= MOST_TASKS:
                 seat.close()
-            if seat.child is None or not seat.child.is_alive:
-                seat.close()
-                seat.child = Child(
-                    seat.folder,
-                    settings,
-                    verbose=self._verbose,
-                    cores=self._cores,
-                    whole=self.folder,
-                )
-                self.started += 1
+            child = seat.child
+            if child is None or not child.is_alive:
+                child = self._start(seat, settings)
             seat.tasks += 1
-            with self._limited(seat.child):
-                yield seat.child
+            with self._limited(child):
+                yield child
                 # Where the task has ended it, the next one finds out.
                 is_as_before = not (settings or task.trust)
         finally:
@@ -159,6 +161,18 @@ class Workers:
             deadline.daemon = True
             deadline.start()
         self._free.put(None)
+
+    def _start(self, seat: _Seat, settings: dict[str, str]) -> Child:
+        seat.close()
+        seat.child = Child(
+            seat.folder,
+            settings,
+            verbose=self._verbose,
+            cores=self._cores,
+            whole=self.folder,
+        )
+        self.started += 1
+        return seat.child
 
     def _take(self) -> _Seat:
         seat = self._free.get()

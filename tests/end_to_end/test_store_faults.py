@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.buckets import QUICK, Buckets, environment, run
+from tests.buckets import QUICK, Buckets, run
 from tests.certificates import Certificates
 from tests.conftest import Run
 from tests.faults import Faults, delay, flip, hook, lose_response, reset, status, truncate
 from tests.identities import RESULTS
-from tests.runs import Watched, tmpfs
+from tests.runs import tmpfs
 from tests.seaweed import Seaweed
 
 # Of results, not of what is kept meanwhile.
@@ -178,13 +178,20 @@ def test_a_bucket_that_is_deleted(another: Seaweed, tiny: Path) -> None:
     """While the job runs: exit code 3, with the operation and the bucket."""
     buckets = Buckets(another, "deleted/")
     buckets.put_inputs(tiny)
-    watched = Watched("run", buckets.manifest(**QUICK), env=environment(another))
-    watched.until("stage_started", "load")
     client = another.client()
-    for it in another.listing(RESULTS):
-        client.delete_object(Bucket=RESULTS, Key=it.key)
-    client.delete_bucket(Bucket=RESULTS)
-    ended = watched.finish()
+    deletions = []
+
+    def delete(_: object) -> bool:
+        for it in another.listing(RESULTS):
+            client.delete_object(Bucket=RESULTS, Key=it.key)
+        deletions.append(client.delete_bucket(Bucket=RESULTS))
+        return False
+
+    with Faults(another.url()) as proxy:
+        # The job waits for it, and puts nothing meanwhile: SeaweedFS would make the bucket again.
+        proxy.add(hook(delete), method="GET", match="data.npz", first=1)
+        ended = run(another, "run", buckets.manifest(**QUICK), AWS_ENDPOINT_URL_S3=proxy.url)
+    assert len(deletions) == 1
     assert ended.code == 3, ended.err
     assert f"there is no bucket {RESULTS} (" in ended.error["what"]
 
