@@ -31,8 +31,8 @@ READ_TIMEOUT_S = 60
 MIB = 1 << 20
 # Above this an object goes up in parts, and comes down in ranges.
 PART_BYTES = 8 * MIB
-# Requests at a time.
-THREADS = 8
+# Requests at a time, as of the AWS CLI.
+THREADS = 10
 
 
 class Store:
@@ -77,6 +77,11 @@ def _client(config: StorageConfig, most: int) -> Any:
         profile_name=config.profile, region_name=config.region, botocore_session=inner
     )
     options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
+    addressing: dict[str, Any] = {"addressing_style": config.addressing_style}
+    if config.checksums == "when_supported":
+        # The signature is also of the content's checksum, which says as much as the content, and
+        # need not be computed twice by either side.
+        addressing["payload_signing_enabled"] = False
     try:
         return session.client(
             "s3",
@@ -88,7 +93,7 @@ def _client(config: StorageConfig, most: int) -> Any:
                 connect_timeout=CONNECT_TIMEOUT_S,
                 read_timeout=READ_TIMEOUT_S,
                 max_pool_connections=2 * THREADS,
-                s3={"addressing_style": config.addressing_style},
+                s3=addressing,
                 request_checksum_calculation=config.checksums,
                 response_checksum_validation="when_supported",
                 tcp_keepalive=True,
