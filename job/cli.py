@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,9 +53,14 @@ from job.printable import printable
 from job.progress import Event, Screen, ScreenKind, open_screen
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from job.manifest.batch import BatchConfig
     from job.manifest.job import JobConfig
     from job.store.uri import Place
+
+# Until a thread that is being started has begun.
+STARTED_S = 0.01
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -221,8 +227,13 @@ app.command()(summarize)
 app.command()(kubernetes)
 
 
-def _interrupt(number: int, _: object) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     """Stop the run where it is; a second signal does not disturb the clearing up."""
+    if frame is not None and frame.f_code is threading.Thread.start.__code__:
+        # Python takes the new thread for one that has not begun, and that one then fails: later.
+        signal.signal(signal.SIGALRM, lambda _, later: _interrupt(number, later))
+        signal.setitimer(signal.ITIMER_REAL, STARTED_S)
+        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise InterruptedRunError(number)

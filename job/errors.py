@@ -90,7 +90,15 @@ BY_NAME: dict[str, type[ParedownError]] = {
 GATE_MISSED_EXIT_CODE = 5
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # A path that no retry makes better.
-NEVER = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL)
+NEVER = (
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+    errno.EINVAL,
+)
 ACCESS_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 

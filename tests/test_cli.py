@@ -260,6 +260,29 @@ def test_a_bug_is_told_as_other_errors_are(tmp_path: Path, verbose: bool) -> Non
     assert ("Traceback" in done.err) is verbose
 
 
+def test_a_signal_waits_until_a_thread_that_is_started_has_begun() -> None:
+    """Interrupted in there, Python would print the new thread's failure."""
+    program = """
+import sys, threading, time
+from job import cli
+from job.errors import InterruptedRunError
+begin = threading._start_new_thread
+def start(*given):
+    begin(*given)
+    cli._interrupt(15, sys._getframe(1))
+threading._start_new_thread = start
+try:
+    threading.Thread(target=print, args=["begun"]).start()
+    time.sleep(5)
+except InterruptedRunError as error:
+    print(error.exit_code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.stdout, done.stderr) == ("begun\n143\n", "")
+
+
 def test_text_can_be_had_without_a_terminal_and_json_with_one() -> None:
     """``--log`` says which, for errors too."""
     text = paredown("run", "nowhere.json", "--log", "text")

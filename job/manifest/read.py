@@ -46,11 +46,23 @@ def _checked(document: dict[str, Any]) -> JobConfig | BatchConfig | list[Problem
     kind = document.get("kind", "job")
     if kind == "batch":
         batch = checked(document, BatchConfig)
-        return batch if isinstance(batch, list) else batch_problems(batch) or batch
+        if isinstance(batch, list):
+            return batch + _of_its_jobs(document, batch)
+        return batch_problems(batch) or batch
     if kind not in KINDS:
         return [Problem("kind", not_a_choice(kind, KINDS))]
     job = checked(document, JobConfig)
     return job if isinstance(job, list) else inconsistencies(job) or job
+
+
+def _of_its_jobs(document: dict[str, Any], own: list[Problem]) -> list[Problem]:
+    """Also the jobs' problems, of a batch that has some of its own: as if it had not said that."""
+    wrong = {it.path.partition(".")[0] for it in own}
+    rest = {field: it for field, it in document.items() if field not in wrong}
+    batch = checked({"name": "x"} | rest, BatchConfig)
+    if isinstance(batch, list) or wrong & {"defaults", "jobs"}:
+        return []  # too little is known of the jobs
+    return [it for it in batch_problems(batch) if it.path.startswith(("defaults.", "jobs."))]
 
 
 def _refusal(problems: list[Problem], source: str) -> ManifestError:

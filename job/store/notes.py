@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,9 +76,12 @@ class LocalNotes:
 
     def read(self, name: str) -> bytes | None:
         """The whole file."""
+        path = self.place.local / name
         with _in_words():
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise OSError(errno.EINVAL, "this is no file", str(path))
             try:
-                return (self.place.local / name).read_bytes()
+                return path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -131,4 +135,5 @@ def _in_words(*, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise from_os_error(error, DOING, writing=writing) from None
+        doing = "Writing the results" if writing else DOING
+        raise from_os_error(error, doing, writing=writing) from None

@@ -208,6 +208,16 @@ def test_one_mistake_in_a_batch_is_one_problem(fields: dict[str, Any], said: str
     assert found[0].startswith(said), found
 
 
+def test_a_batchs_own_mistakes_do_not_hide_its_jobs() -> None:
+    """Nor is anything said of jobs that nobody can read."""
+    wrong = BATCH["jobs"] + [{"name": "c", "model": {"url": "c.h5"}}]
+    told = problems(jobs=wrong, workers=0, defaults={"dataset": DATASET, "training": {"epochs": 0}})
+    paths = [line.partition(":")[0] for line in told]
+    assert paths == ["workers", "defaults.training.epochs", "jobs.2.model.uri", "jobs.2.model.url"]
+    assert len(problems(jobs=wrong, defaults="none")) == 1
+    assert len(problems(jobs="none", workers=2)) == 1
+
+
 def test_a_batch_without_jobs_has_its_defaults_looked_at_too() -> None:
     """Both are told at once."""
     said = problems(jobs=[], defaults={"dataset": DATASET, "zebra": 1})

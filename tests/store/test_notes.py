@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from job.errors import ManifestError
+from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
 from job.store.notes import Notes, open_notes
 from job.store.stores import Stores
@@ -69,6 +70,17 @@ def test_files_are_listed_by_ranges_of_folders(at: Open) -> None:
     assert {it.name for it in notes.files(first="a/", last="ab/")} == {"a/1", "a/x/2", "ab/3"}
     assert {it.name for it in notes.files(first="ab/", last="ab/")} == {"ab/3"}
     assert {it.name for it in notes.files(first="aa/", last="aa/")} == set()
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A pipe would be waited for without an end; and what was being done is said."""
+    notes = open_notes(Place("file", str(tmp_path)), Stores(print), StorageConfig())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="Looking at the results failed: this is no file"):
+        notes.read("pipe")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Writing the results failed: File exists"):
+        notes.write("file/x", b"")
 
 
 def test_a_web_server_takes_no_notes() -> None:
