@@ -25,6 +25,8 @@ HARDENED = (
     *("--tmpfs", "/tmp:rw,noexec,nosuid"),  # noqa: S108 - in the container
 )
 NOBODY = "65532:65532"
+# Of a library: a bug that nobody foresees.
+BROKEN = "raise LookupError('it is broken')"
 
 
 def engine() -> str:

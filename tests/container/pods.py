@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tests.conftest import Run, paredown
-from tests.container.engine import IMAGE, call, engine
+from tests.container.engine import BROKEN, IMAGE, call, engine
 
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -55,8 +55,20 @@ def documents(manifest: dict[str, Any], secret: str, variables: dict[str, str]) 
     return list(yaml.safe_load_all(done.out))
 
 
-def play(printed: list[Any], folder: Path, stop_in: str | None = None) -> Ended:
-    """Play the Job's pod to its end; it may be stopped in a stage.
+def with_a_bug(printed: list[Any]) -> list[Any]:
+    """The same, with a library that is broken: beside the manifest, where Python finds it."""
+    config_map, job = printed
+    config_map["data"]["boto3.py"] = BROKEN
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (folder,) = [it["mountPath"] for it in container["volumeMounts"] if it["name"] == "manifest"]
+    container["env"].append({"name": "PYTHONPATH", "value": folder})
+    return printed
+
+
+def play(
+    printed: list[Any], folder: Path, stop_in: str | None = None, by: str = "SIGTERM"
+) -> Ended:
+    """Play the Job's pod to its end; it may be stopped in a stage, by a signal.
 
     Beside the template it has what a cluster adds: a network, and a file for its last word.
     """
@@ -85,7 +97,10 @@ def play(printed: list[Any], folder: Path, stop_in: str | None = None) -> Ended:
         if stop_in is not None:
             _wait_for(inside, stop_in)
             grace_s = str(pod["spec"]["terminationGracePeriodSeconds"])
-            call("stop", "--time", grace_s, inside)
+            if by == "SIGTERM":
+                call("stop", "--time", grace_s, inside)
+            else:
+                call("kill", "--signal", by, inside)
         code = int(call("wait", inside).strip())
         # Each stream is where it was.
         logs = subprocess.run(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run
-from tests.container.engine import run
+from tests.container.engine import BROKEN, call, container, run
 from tests.identities import RESULTS
 from tests.seaweed import Seaweed
 
@@ -33,10 +33,18 @@ def ended(
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
         "AWS_MAX_ATTEMPTS": "2",
     }
+    broken = folder / "broken"
+    broken.mkdir(mode=0o755)
+    (broken / "boto3.py").write_text(BROKEN)
+    bug = where | {
+        "variables": where["variables"] | {"PYTHONPATH": "/broken"},
+        "volumes": [f"{broken}:/broken:ro"],
+    }
     calls: dict[str, tuple[list[str], dict[str, Any]]] = {
         "quickstart": (["run", "quickstart"], {"user": "1234567890:0"}),
         "whole": (["run", job("whole", training={"epochs": 2, "batch_size": 32})], where),
         "any user": (["run", job("any-user", **QUICK)], where | {"user": "1234567890:0"}),
+        "bug": (["run", job("bug", **QUICK)], bug),
         "bad manifest": (["run", job("bad", prune=7)], where),
         "no model": (["run", job("no-model", model={"uri": "nowhere.h5"})], where),
         "never fires": (["run", job("never", prune=never)], where),
@@ -54,6 +62,7 @@ def ended(
         ("quickstart", 0),
         ("whole", 0),
         ("any user", 0),
+        ("bug", 1),
         ("bad manifest", 2),
         ("no model", 3),
         ("never fires", 4),
@@ -74,6 +83,18 @@ def test_every_exit_code_arrives_and_is_told(ended: dict[str, Ended], name: str,
         assert last == "run_failed"
         assert (told["status"], told["exit_code"]) == ("failed", code)
         assert told["what"] == done.error["what"]
+
+
+def test_an_interrupted_run_says_so(
+    job: Callable[..., str], where: dict[str, Any], tmp_path: Path
+) -> None:
+    """Ctrl-C: the signal that a terminal sends is code 130."""
+    with container(tmp_path, "run", job("interrupted", **QUICK), **where) as it:
+        it.until("stage_started", "import")
+        call("kill", "--signal", "SIGINT", it.name)
+        done, told = it.finish(), it.told()
+    assert done.code == 130, done.err
+    assert (told["status"], told["exit_code"]) == ("failed", 130)
 
 
 def test_results_are_in_the_bucket(ended: dict[str, Ended], seaweed: Seaweed) -> None:

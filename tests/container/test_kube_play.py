@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.container.engine import engine_name
-from tests.container.pods import SECRETS, Ended, documents, play, secret
+from tests.container.pods import SECRETS, Ended, documents, play, secret, with_a_bug
 from tests.identities import MODELS, RESULTS
 from tests.required import lacking
 from tests.seaweed import Seaweed
@@ -23,8 +23,11 @@ PODS: dict[str, dict[str, Any]] = {
     "never-fires": {"prune": NEVER},
     "gate": {"prune": None, "compress": None, "gates": [GATE]},
     "store-down": {},
+    "bug": {},
+    "interrupted": {},
     "stopped": {},
 }
+SIGNALS = {"interrupted": "SIGINT", "stopped": "SIGTERM"}
 DOWN = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "2"}
 
 
@@ -57,7 +60,11 @@ def played(
         def start(name: str) -> Ended:
             environment = variables | (DOWN if name == "store-down" else {})
             printed = documents(manifest(name, **PODS[name]), store, environment)
-            return play(printed, folder, stop_in="import" if name == "stopped" else None)
+            if name == "bug":
+                printed = with_a_bug(printed)
+            if name in SIGNALS:
+                return play(printed, folder, stop_in="import", by=SIGNALS[name])
+            return play(printed, folder)
 
         return dict(zip(PODS, pool.map(start, PODS), strict=True))
 
@@ -66,11 +73,13 @@ def played(
     ("name", "code"),
     [
         ("whole", 0),
+        ("bug", 1),
         ("taken", 2),
         ("no-model", 3),
         ("never-fires", 4),
         ("gate", 5),
         ("store-down", 6),
+        ("interrupted", 130),
         ("stopped", 143),
     ],
 )
