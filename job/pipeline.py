@@ -174,9 +174,8 @@ def _do(run: _Run, begun: _Begun, fetched: Mapping[str, Fetched], scratch: Path)
         local.write_json(output / MANIFEST_FILE, result.manifest)
         local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
         published = Published(run.job, begun.run_id, begun.replaced, output)
-        standing = publish(
-            published, run.destination, run.journal
-        )  # where that fails the work is kept
+        # Where this fails the work is kept.
+        standing = publish(published, run.destination, run.journal)
     run.destination.forget()
     theirs = earlier.parse(standing, str(run.destination.place))
     assert theirs is not None  # it is ours, or was found to be as good
