@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ STAGES = (
 CHAINS = {"odd": STAGES[::2], "even": STAGES[1::2]}
 # It takes some seconds to train, and saves often.
 LONG = {"training": {"epochs": 30, "batch_size": 8}, "resume": {"save_every_s": 0.5}}
+# For one run at a time: another's end would be this one's, too.
+SILENCE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,15 @@ def stop(folder: Path, uri: str, stage: str, where: dict[str, Any], seaweed: Sea
     The last stages take so little time that the run might be over when their event is seen: the
     store does not answer until the signal is there.
     """
-    event = "progress" if stage == "prune" else "stage_started"
-    with container(folder, "run", uri, **where) as it:
-        if stage in STAGES[-3:]:
+    if stage in STAGES[-3:]:
+        with SILENCE, container(folder, "run", uri, **where) as it:
             it.until("stage_started", "import")
             with seaweed.silent() as answer:
-                seconds = it.stop_at(event, stage, GRACE_S, answer)
-        else:
-            seconds = it.stop_at(event, stage, GRACE_S)
+                seconds = it.stop_at("stage_started", stage, GRACE_S, answer)
+            return Stopped(it.finish(), it.told(), seconds)
+    with container(folder, "run", uri, **where) as it:
+        event = "progress" if stage == "prune" else "stage_started"
+        seconds = it.stop_at(event, stage, GRACE_S)
         return Stopped(it.finish(), it.told(), seconds)
 
 
