@@ -42,8 +42,9 @@ $(VENV)/developing: $(VENV)/installed tests/requirements.lock
 quickstart: install ## Run the quickstart: an MNIST model, 14 times smaller
 	$(BIN)/paredown run manifests/quickstart/quickstart.json --log text
 
+# Whole files go to one of a few workers: each imports TensorFlow, which takes memory.
 test: $(VENV)/developing ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/developing ## ruff, mypy, import-linter, schema drift
 	$(BIN)/ruff format --check --quiet .
