@@ -27,7 +27,7 @@ BOMBS = {
     "hangs": "__import__('time').sleep(600)",
     "eats": "(__import__('numpy').ones(1 << 28), __import__('time').sleep(600))",
 }
-TIMEOUT_S, MEMORY = 30, 1_800_000_000
+TIMEOUT_S, MEMORY = 60, 1_800_000_000
 # The job: its exit code, and what its reason says.
 BAD = {
     "corrupt": (3, "HDF5"),
