@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from job.command_line import Manifest, read_text, say, warn
+from job.command_line import Manifest, read_text, say_data, warn
 from job.printable import printable
 
 Words = list[str] | None
@@ -126,4 +126,4 @@ def kubernetes(
         warn(warning)
     for note in rendered.notes:
         typer.echo(f"note: {printable(note)}", err=True)
-    say(rendered.text.rstrip("\n"))
+    say_data(rendered.text.rstrip("\n"))
