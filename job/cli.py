@@ -211,7 +211,8 @@ def inspect(
     else:
         say(text(result))
     if result.dangers:
-        raise InputError("The model could run code.", where=model, hint=result.advice)
+        what = "\n  ".join(["The model is not loaded:", *result.dangers])
+        raise InputError(what, where=model, hint=result.advice)
 
 
 def _say_stage(event: Event) -> None:

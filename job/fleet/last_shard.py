@@ -21,15 +21,16 @@ MOST_TIMES = 5
 
 
 def summarize_if_last(
-    notes: Notes, shards: Mapping[str, int], known: Iterable[Row], warn: Callable[[str], None]
+    notes: Notes, others: Mapping[str, int], known: Iterable[Row], warn: Callable[[str], None]
 ) -> bool:
-    """Write ``summary.json`` and ``summary.csv`` where every job of the batch is finished.
+    """Write ``summary.json`` and ``summary.csv`` where every job of the batch is finished, as those
+    of this shard are.
 
     A shard that is not the last one stops looking at the first job that is not finished.
 
     Args:
         notes: The batch's destination.
-        shards: The shard of each job, by its name.
+        others: The jobs of the other shards by their names, with the shard of each.
         known: Rows of the jobs that this shard has just done, which need not be read.
         warn: Is told where a file of somebody else is in the way.
 
@@ -41,7 +42,7 @@ def summarize_if_last(
         StorageError: Where the storage fails.
     """
     rows, written = list(known), False
-    there = _all_finished(notes, shards)
+    there = _all_finished(notes, others)
     for _ in range(MOST_TIMES):
         if there is None:
             break
@@ -53,16 +54,16 @@ def summarize_if_last(
                 return False
         write_summary(notes, collect(notes, known=rows))
         written, before = True, there
-        there = _all_finished(notes, shards)
+        there = _all_finished(notes, others)
         if there == before:
             break
     return written
 
 
-def _all_finished(notes: Notes, shards: Mapping[str, int]) -> dict[str, JobFolder] | None:
+def _all_finished(notes: Notes, others: Mapping[str, int]) -> dict[str, JobFolder] | None:
     """What is in the folders of all jobs; None where one has neither a result nor a failure."""
     names: dict[int, list[str]] = {}
-    for name, shard in shards.items():
+    for name, shard in others.items():
         names.setdefault(shard, []).append(name)
     found: dict[str, JobFolder] = {}
     for number in sorted(names):

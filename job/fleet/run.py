@@ -96,7 +96,8 @@ def _run(
         summary = collect(notes, known=rows)
         write_summary(notes, summary)
     else:
-        summarize_if_last(notes, shards, rows, warn)
+        others = {name: it for name, it in shards.items() if it != number}
+        summarize_if_last(notes, others, rows, warn)
         rows += [row_of_done(job.name, job.model.uri, status) for job, status in done]
         summary = summarize(asked.name, rows)
     show(_finished(summary, str(place), time.monotonic() - started, workers.started))

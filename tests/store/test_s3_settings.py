@@ -123,6 +123,7 @@ def test_what_the_manifest_says_goes_before_and_files_that_are_not_needed_do_not
     seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A real store is read by a profile, whatever variables say that are not used."""
+    seaweed.client().put_object(Bucket=MODELS, Key="settings/m.h5", Body=b"content")
     access, secret, _ = IDENTITIES["job"]
     path = tmp_path / "credentials"
     path.write_text(f"[p]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n")
@@ -130,7 +131,6 @@ def test_what_the_manifest_says_goes_before_and_files_that_are_not_needed_do_not
     named = {"AWS_SHARED_CREDENTIALS_FILE": str(path), "AWS_CONFIG_FILE": "/nowhere"}
     for name, value in (unused | named | {"AWS_PROFILE": "nobody", "NO_PROXY": "127.0.0.1"}).items():
         monkeypatch.setenv(name, value)
-    seaweed.client().put_object(Bucket=MODELS, Key="settings/m.h5", Body=b"content")
     place = parse_s3(f"s3://{MODELS}/settings/m.h5")
     config = StorageConfig(endpoint_url=seaweed.url(), region="us-east-1", profile="p")
     found = source(place).find_model(place, place.folder, Stores(pytest.fail), config)
