@@ -178,12 +178,23 @@ def validate(
     for manifest in manifests:
         try:
             text, _ = read_text(manifest, warn)
-            read_manifest(text, manifest, sets or [])
+            for warning in _suspicions(read_manifest(text, manifest, sets or [])):
+                warn(f"{manifest}: {warning}")
             say(f"{printable(manifest)}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
     raise typer.Exit(worst)
+
+
+def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
+    """What is likely to be refused, as far as a manifest alone tells."""
+    from job.datasets.kinds import warning_of
+    from job.manifest.batch import BatchConfig
+    from job.manifest.expand import expand
+
+    jobs = expand(asked) if isinstance(asked, BatchConfig) else [asked]
+    return [it for it in dict.fromkeys(warning_of(job.dataset.uri) for job in jobs) if it]
 
 
 @app.command()

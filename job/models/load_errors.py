@@ -42,7 +42,9 @@ class _Meaning:
 
 
 NEWER = "If a newer Keras saved the model, save it with {keras} or an older one."
-OWN = "If it is your own, its code is not in the file: use a built-in one, and save the model again."
+OWN = (
+    "If it is your own, its code is not in the file: use a built-in one, and save the model again."
+)
 AGAIN = "Load the model where it was trained, and save it again: model.save('model.keras')."
 REPLACE = (
     "Keras 3 loads the file, so it is not damaged: replace this by something that Keras 2 has too, "
@@ -69,7 +71,9 @@ MEANINGS = (
         f"{NEWER} {OWN}",
     ),
     _Meaning(
-        re.compile(r"Could not interpret (?P<kind>[\w ]+?)(?: identifier| function)?: '?(?P<name>.+)"),
+        re.compile(
+            r"Could not interpret (?P<kind>[\w ]+?)(?: identifier| function)?: '?(?P<name>.+)"
+        ),
         "The model uses the {kind} {name!r}, which {keras} does not know.",
         f"{NEWER} {OWN}",
     ),

@@ -210,6 +210,12 @@ def _judge_keras(archive: Archive) -> Judged:
             hint="Load the model where it was trained, and save it again.",
         ) from None
     config = read_config(archive.read(CONFIG).decode(errors="replace"), where)
+    if WEIGHTS not in archive.sizes:
+        raise InputError(
+            f"The model file holds no weights: there is no {WEIGHTS} in it.",
+            where=where,
+            hint="Load the model where it was trained, and save it again.",
+        )
     with tempfile.TemporaryDirectory() as folder:  # Keras reads weights of other names, too
         contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
     return Judged(

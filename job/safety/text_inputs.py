@@ -27,7 +27,7 @@ def refuse_text(config: dict[str, Any], where: str) -> None:
         return
     kind, name = found
     raise InputError(
-        f"The model takes or gives text: {name} is a {kind} of strings. Pruning, .tflite files and "
+        f"The model takes or gives text: {name} ({kind}) is of strings. Pruning, .tflite files and "
         ".npz data sets are for numbers.",
         where=f"{where}, layer {name}",
         hint="Turn text into numbers before the model: save the part behind this layer, "

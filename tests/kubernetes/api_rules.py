@@ -18,9 +18,7 @@ QUANTITY = re.compile(
 )
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = re.compile(rf"{LABEL.pattern}(\.{LABEL.pattern})*")
-ANNOTATION = re.compile(
-    rf"({SUBDOMAIN.pattern}/)?[a-z0-9]([-a-z0-9_.]{{0,61}}[a-z0-9])?"
-)
+ANNOTATION = re.compile(rf"({SUBDOMAIN.pattern}/)?[a-z0-9]([-a-z0-9_.]{{0,61}}[a-z0-9])?")
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 ACTIONS = ("FailJob", "FailIndex", "Ignore", "Count")
 

@@ -129,7 +129,9 @@ def test_what_the_manifest_says_goes_before_and_files_that_are_not_needed_do_not
     path.write_text(f"[p]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n")
     unused = {"AWS_ENDPOINT_URL_S3": "nonsense", "AWS_REGION": "a b", "AWS_CA_BUNDLE": "/nowhere"}
     named = {"AWS_SHARED_CREDENTIALS_FILE": str(path), "AWS_CONFIG_FILE": "/nowhere"}
-    for name, value in (unused | named | {"AWS_PROFILE": "nobody", "NO_PROXY": "127.0.0.1"}).items():
+    for name, value in (
+        unused | named | {"AWS_PROFILE": "nobody", "NO_PROXY": "127.0.0.1"}
+    ).items():
         monkeypatch.setenv(name, value)
     place = parse_s3(f"s3://{MODELS}/settings/m.h5")
     config = StorageConfig(endpoint_url=seaweed.url(), region="us-east-1", profile="p")
