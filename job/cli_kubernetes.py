@@ -107,7 +107,7 @@ def kubernetes(
         env=parse.environment(env or []),
         image_pull_policy=parse.pull_policy(image_pull_policy),
         priority_class=parse.object_name("--priority-class", priority_class),
-        annotations=parse.annotations(annotation or []),
+        annotations=parse.annotations_of(annotation or []),
         deadline=deadline,
         labels=parse.labels(label or []),
         node_selector=parse.selector("--node-selector", node_selector or []),

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from job import enduring
+from job import output
 from job.enduring import EnduringScreen
 from job.errors import InputError
 from job.progress import JsonLines
@@ -32,7 +32,7 @@ class Full(io.StringIO):
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether standard output was given up; that of the tests is not."""
     done: list[bool] = []
-    monkeypatch.setattr(enduring.output, "forget", lambda: done.append(True))
+    monkeypatch.setattr(output, "forget", lambda: done.append(True))
     return done
 
 

@@ -1,8 +1,9 @@
 """The summary of a batch that is shared out: written by the shard that finds all jobs finished.
 
-No shard knows when the others end, so each looks when it ends itself: a result or a failure of every
-job of every other shard. Whichever ends last finds them all. Two that end at once may both find
-them, and both write the same; where one of them wrote what has changed meanwhile, it writes again.
+No shard knows when the others end, so each looks when it ends itself: for a result or a failure of
+every job of every other shard. Whichever ends last finds them all. Two that end at once may both
+find them, and both write the same; where one of them wrote what has changed meanwhile, it writes
+again.
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ def image_warnings(reference: str) -> list[str]:
     if found is None or found["digest"] or found["tag"] not in (None, LATEST):
         return []
     said = "has no tag" if found["tag"] is None else "has the tag latest"
-    return [
+    warning = (
         f"The image {reference} {said}: which version runs depends on the day, pods of one Job may "
         "run different ones, and another version does finished work again. Give the version's tag "
         "or, better, the digest (@sha256:...)."
-    ]
+    )
+    return [warning]

@@ -140,7 +140,7 @@ def labels(words: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def annotations(words: Iterable[str]) -> dict[str, str]:
+def annotations_of(words: Iterable[str]) -> dict[str, str]:
     """``KEY=VALUE`` each, for the Job, its pods and its ConfigMap; the value is any text."""
     pairs: dict[str, str] = {}
     for word in words:
@@ -149,7 +149,7 @@ def annotations(words: Iterable[str]) -> dict[str, str]:
             _refuse(
                 "--annotation",
                 word,
-                "Write KEY=VALUE: --annotation cluster-autoscaler.kubernetes.io/safe-to-evict=false",
+                "Write KEY=VALUE: --annotation karpenter.sh/do-not-disrupt=true",
             )
         if key in (MANIFEST_DIGEST, APPLIED) or key.startswith(THEIR_PREFIX):
             _refuse("--annotation", key, "It is set by paredown or by Kubernetes; leave it out.")

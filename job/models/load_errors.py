@@ -1,8 +1,8 @@
-"""What Keras raises when it can't make a model of its file -> what is wrong, and with which part.
+"""What Keras raises when it can't make a model of its file -> what is wrong, and where.
 
-"Damaged" is said of files whose bytes are, as HDF5, zip or TensorFlow's checksums find. A class that
-this Keras does not know, weights that do not fit the configuration, or a name that Keras 2 can't
-have, are named as what they are.
+"Damaged" is said of files whose bytes are, as HDF5, zip or TensorFlow's checksums find. A class
+that this Keras does not know, weights that do not fit the configuration, or a name that Keras 2
+can't have, are named as what they are.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ LONGEST = 300
 DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError)
 DAMAGED_CLASSES = ("DataLossError", "LZMAError")
 HDF5_DAMAGED = re.compile(
-    r"inflate\(\) failed|[Cc]an't read|unable to read|truncated|wrong fractal|bad (magic|symbol|local"
-    r"|global|object|heap|version)|incorrect metadata checksum|addr overflow|[Ff]ile signature"
+    r"inflate\(\) failed|[Cc]an't read|unable to read|truncated|wrong fractal|bad (magic|symbol"
+    r"|local|global|object|heap|version)|incorrect metadata checksum|addr overflow"
+    r"|[Ff]ile signature"
 )
 # Keras nests the error of a layer in that of the model around it.
 NESTED = re.compile(r"Exception encountered: |Example error message for object ")
@@ -89,7 +90,7 @@ MEANINGS = (
     _Meaning(
         re.compile(r"was never built|built=False|has not (?:yet )?been built"),
         "A layer was not built: the file does not say which shapes its weights have.",
-        "Build the model before it is saved (call it once, or model.build(...)), and save it again.",
+        "Build the model (call it once, or model.build(...)) before it is saved.",
     ),
     _Meaning(
         re.compile(r"object '(?P<name>[^']+)' doesn't exist"),

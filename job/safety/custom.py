@@ -1,4 +1,4 @@
-"""What a model holds that is nobody's attack and still can't be loaded: custom classes, added losses.
+"""What a model holds that is no attack and still can't be loaded: custom classes, added losses.
 
 What is said of it is what is true: its code is not in the file, so that trusting the file does not
 help; and an added loss is Keras's own, only that training here does not know it.

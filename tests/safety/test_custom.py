@@ -23,7 +23,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
         "(add_metric)",
     ),
 }
-TEXT = {
+TEXT: dict[str, tuple[str, dict[str, str | bool]]] = {
     "TextVectorization": ("TextVectorization", {}),
     "StringLookup": ("StringLookup", {"invert": True, "dtype": "int64"}),
     "an input": ("InputLayer", {"dtype": "string"}),
@@ -53,7 +53,7 @@ def test_a_model_of_text_is_refused_as_one(case: str) -> None:
     """Wherever its layer stands."""
     kind, config = TEXT[case]
     with pytest.raises(InputError, match="takes or gives text") as caught:
-        refuse_text(model({"class_name": kind, "config": config | {"name": "t"}}), "m.keras")
+        refuse_text(model({"class_name": kind, "config": {**config, "name": "t"}}), "m.keras")
     assert caught.value.where == "m.keras, layer t"
     numbers = {"class_name": "Hashing", "config": {"name": "t", "dtype": "int64"}}
     refuse_text(model(numbers), "m.keras")
