@@ -45,7 +45,7 @@ def _text(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(node, dict):
             continue
         kind, inner = node.get("class_name"), node.get("config")
-        is_layer = isinstance(kind, str) and isinstance(inner, dict)
-        if is_layer and (kind in TEXT_LAYERS or inner.get("dtype") == STRING):
-            yield kind, " ".join(str(inner.get("name", kind)).split())[:100]
+        fields = inner if isinstance(inner, dict) else {}
+        if isinstance(kind, str) and (kind in TEXT_LAYERS or fields.get("dtype") == STRING):
+            yield kind, " ".join(str(fields.get("name", kind)).split())[:100]
         pending.extend(reversed(node.values()))
