@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Errors alone: warnings of pip's are about how a machine's own indexes are set up.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 ENGINE ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= paredown
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' job/__init__.py)
@@ -30,13 +32,13 @@ $(VENV)/installed: requirements.lock
 	@echo "Installing into $(VENV); TensorFlow is large, this takes a minute or two"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-build-isolation --editable .
 	@touch $@
 
 # What tests and checks need too.
 $(VENV)/developing: $(VENV)/installed tests/requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/requirements.lock
+	$(PIP) --require-hashes -r tests/requirements.lock
 	@touch $@
 
 quickstart: install ## Run the quickstart: an MNIST model, 14 times smaller

@@ -11,13 +11,13 @@ import signal
 # Until ``main`` handles it, Ctrl-C ends the process without a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import contextlib
 import gc
 import json
 import os
 import sys
 import threading
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 # Starting makes many objects and no garbage: collecting would take a tenth of the time.
@@ -28,18 +28,20 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 
 from job import __version__
+from job import output as output_streams
 from job.cli_fleet import run_batch, summarize
 from job.cli_kubernetes import kubernetes
 from job.command_line import (
     QUICKSTART,
     Manifest,
     absolute,
-    forget_output,
     is_quickstart,
     read_text,
     say,
+    say_data,
     warn,
 )
+from job.enduring import EnduringScreen
 from job.errors import (
     GATE_MISSED_EXIT_CODE,
     BugError,
@@ -113,7 +115,7 @@ def run(
     from job.manifest.read import read_manifest
     from job.run import termination
 
-    screen = open_screen(log)
+    screen = EnduringScreen(open_screen(log))
 
     def warn_of(message: str) -> None:
         screen.show({"event": "warning", "message": message})
@@ -128,7 +130,7 @@ def run(
         asked = read_manifest(text, manifest, changes)
         code = _carry_out(asked, base, screen, shard, verbose=verbose)
     except BrokenPipeError:  # whoever read the log is gone
-        forget_output()
+        output_streams.forget()
         raise typer.Exit(128 + signal.SIGPIPE) from None
     except Exception as error:  # noqa: BLE001 - a bug is told to whoever reads the log, too
         if verbose and not isinstance(error, ParedownError):
@@ -139,7 +141,7 @@ def run(
         raise typer.Exit(told.exit_code) from None
     finally:
         screen.close()
-    raise typer.Exit(code)
+    raise typer.Exit(screen.end(code))
 
 
 def _carry_out(
@@ -176,12 +178,23 @@ def validate(
     for manifest in manifests:
         try:
             text, _ = read_text(manifest, warn)
-            read_manifest(text, manifest, sets or [])
+            for warning in _suspicions(read_manifest(text, manifest, sets or [])):
+                warn(f"{manifest}: {warning}")
             say(f"{printable(manifest)}: valid")
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)
     raise typer.Exit(worst)
+
+
+def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
+    """What is likely to be refused, as far as a manifest alone tells."""
+    from job.datasets.kinds import warning_of
+    from job.manifest.batch import BatchConfig
+    from job.manifest.expand import expand
+
+    jobs = expand(asked) if isinstance(asked, BatchConfig) else [asked]
+    return [it for it in dict.fromkeys(warning_of(job.dataset.uri) for job in jobs) if it]
 
 
 @app.command()
@@ -204,9 +217,13 @@ def inspect(
 
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
-    say(as_ascii(result) if as_json else text(result))
+    if as_json:
+        say_data(as_ascii(result))
+    else:
+        say(text(result))
     if result.dangers:
-        raise InputError("The model could run code.", where=model, hint=result.advice)
+        what = "\n  ".join(["The model is not loaded:", *result.dangers])
+        raise InputError(what, where=model, hint=result.advice)
 
 
 def _say_stage(event: Event) -> None:
@@ -220,7 +237,7 @@ def schema() -> None:
     """Print the manifest's JSON Schema, for editors and CI."""
     from job.manifest.schema import schema_text
 
-    say(schema_text().rstrip("\n"))
+    say_data(schema_text().rstrip("\n"))
 
 
 app.command()(summarize)
@@ -255,18 +272,17 @@ def main() -> None:
     """The entry point: exits with the code that the contract names, never with a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
-    if sys.stdout is None or sys.stderr is None:  # they were closed: >&-
-        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
-        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    output_streams.prepare()
     try:
         app()
     except Exception as error:
         told = _told(error)
         if isinstance(told, BugError) and "--verbose" in sys.argv:
             raise
-        typer.echo(f"error: {told}", err=True)
+        with contextlib.suppress(OSError):  # standard error may be on a full disk, too
+            typer.echo(f"error: {told}", err=True)
         if isinstance(error, OSError):
-            forget_output()
+            output_streams.forget()
         sys.exit(told.exit_code)
     finally:
         gc.freeze()  # Python collects once more at its end, which would take a fifth of the time

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from job.command_line import absolute, say, warn
+from job.command_line import absolute, say_data, warn, writing_output
 from job.errors import ManifestError
 from job.progress import Screen, ScreenKind, open_screen
 
@@ -78,9 +78,10 @@ def summarize(
     if target is not None:
         write_summary(target, summary)
     if as_json:
-        say(summary.model_dump_json(indent=2))
+        say_data(summary.model_dump_json(indent=2))
     else:
-        _table(open_screen(ScreenKind.TEXT), summary)
+        with writing_output():
+            _table(open_screen(ScreenKind.TEXT), summary)
 
 
 def _table(screen: Screen, summary: Summary) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from job.command_line import Manifest, read_text, say, warn
+from job.command_line import Manifest, read_text, say_data, warn
 from job.printable import printable
 
 Words = list[str] | None
@@ -28,9 +28,16 @@ def kubernetes(
     name: Annotated[str | None, _option("The Job's name; left out, the manifest's.")] = None,
     namespace: Annotated[str | None, _option("The namespace; left out, kubectl's.")] = None,
     cpu: Annotated[str, _option("Cores that a pod asks for.")] = "2",
+    cpu_limit: Annotated[
+        str | None, _option("The most cores that a pod may use; left out, no limit.")
+    ] = None,
     memory: Annotated[str, _option("Memory that a pod asks for, and its limit.")] = "4Gi",
-    scratch: Annotated[str, _option("Disk that a pod may use while it works.")] = "10Gi",
+    scratch: Annotated[str, _option("Disk that a pod asks for, and its limit.")] = "10Gi",
     gpus: Annotated[int | None, _option("GPUs of NVIDIA for each pod.", low=1)] = None,
+    image_pull_policy: Annotated[
+        str | None, _option("Always, IfNotPresent or Never; left out, the cluster's choice.")
+    ] = None,
+    priority_class: Annotated[str | None, _option("The PriorityClass of the pods.")] = None,
     secret: Annotated[
         str | None, _option("The Secret whose keys are the pod's environment: credentials.")
     ] = None,
@@ -44,6 +51,9 @@ def kubernetes(
         Words, _option("A variable of the environment; no credentials.", metavar="NAME=VALUE")
     ] = None,
     label: Annotated[Words, _option("A label of Job and pods.", metavar="KEY=VALUE")] = None,
+    annotation: Annotated[
+        Words, _option("An annotation of Job and pods.", metavar="KEY=VALUE")
+    ] = None,
     node_selector: Annotated[
         Words, _option("A label that nodes must have.", metavar="KEY=VALUE")
     ] = None,
@@ -54,6 +64,10 @@ def kubernetes(
         str | None, _option("The LocalQueue of Kueue, which starts the Job when there is room.")
     ] = None,
     ttl: Annotated[int, _option("Seconds that a finished Job is kept.", low=0)] = 86_400,
+    deadline: Annotated[
+        int | None,
+        _option("Seconds that the Job may take, with its retries; left out, any.", low=1),
+    ] = None,
     retries: Annotated[
         int | None, _option("A job's retries, 6 if left out; a disruption is none.", low=0)
     ] = None,
@@ -83,6 +97,7 @@ def kubernetes(
         name=parse.name(name),
         namespace=parse.namespace(namespace),
         cpu=parse.cpu(cpu),
+        cpu_limit=parse.cpu_limit(cpu_limit, cpu),
         memory=parse.size("--memory", memory),
         scratch=parse.size("--scratch", scratch),
         gpus=gpus,
@@ -90,6 +105,10 @@ def kubernetes(
         pull_secret=parse.object_name("--pull-secret", pull_secret),
         service_account=parse.object_name("--service-account", service_account),
         env=parse.environment(env or []),
+        image_pull_policy=parse.pull_policy(image_pull_policy),
+        priority_class=parse.object_name("--priority-class", priority_class),
+        annotations=parse.annotations_of(annotation or []),
+        deadline=deadline,
         labels=parse.labels(label or []),
         node_selector=parse.selector("--node-selector", node_selector or []),
         tolerations=parse.tolerations(toleration or []),
@@ -103,6 +122,8 @@ def kubernetes(
     text, _ = read_text(manifest, warn)
     source = None if manifest == "-" else find_place(manifest, here())
     rendered = render(read_manifest(text, manifest), text, source, options)
+    for warning in rendered.warnings:
+        warn(warning)
     for note in rendered.notes:
         typer.echo(f"note: {printable(note)}", err=True)
-    say(rendered.text.rstrip("\n"))
+    say_data(rendered.text.rstrip("\n"))

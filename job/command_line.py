@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from job import output
 from job.errors import ManifestError
 from job.printable import printable
 from job.store.uri import Place, find_place, here, is_uri
@@ -69,14 +70,34 @@ def absolute(uri: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line; where nobody reads any more, end without a word."""
-    try:
+    """Print a line for people.
+
+    Raises:
+        StorageError: Where standard output can't be written to; see ``writing_output``.
+    """
+    with writing_output():
         print(text, flush=True)  # noqa: T201 - a command's output
+
+
+def say_data(text: str) -> None:
+    """Print what programs read, in UTF-8; raises as ``say`` does."""
+    with writing_output():
+        output.print_data(text, sys.stdout)
+
+
+@contextlib.contextmanager
+def writing_output() -> Iterator[None]:
+    """Where nobody reads any more (``| head``), end without a word.
+
+    Raises:
+        StorageError: Where standard output is on a full disk.
+        InputError: Where it can't be written to for another reason.
+    """
+    try:
+        yield
     except BrokenPipeError:
-        forget_output()
+        output.forget()
         raise typer.Exit(128 + signal.SIGPIPE) from None
-
-
-def forget_output() -> None:
-    """Let what is still buffered go nowhere: writing it would fail again at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        output.forget()
+        raise output.failure(error) from None

@@ -12,6 +12,7 @@ from job.fleet.agree import VARIABLE, agree
 from job.fleet.collect import collect, refuse_foreign, write_summary
 from job.fleet.dispatch import Dispatch, run_all
 from job.fleet.due import sort_out
+from job.fleet.last_shard import summarize_if_last
 from job.fleet.plan import Planned, plan
 from job.fleet.share import Shard, share
 from job.fleet.summary import Summary, row_of_done, summarize
@@ -36,7 +37,8 @@ def run_batch(
         verbose: Whether TensorFlow's own messages are shown.
 
     Returns:
-        What became of each job of it. Of a whole batch it is also beside the results.
+        What became of each job of it. That of a whole batch is also beside the results; of
+        shards the one that ends last puts it there.
 
     Raises:
         ManifestError: Where the batch is wrong.
@@ -68,7 +70,9 @@ def _run(
     # What was planned stays, and is much: collecting would look at it again and again.
     gc.freeze()
     gc.enable()
-    mine = _mine(planned, shard, notes, asked)
+    planned, shards = _shared_out(planned, shard, notes, asked)
+    number = shard.number if shard else 0
+    mine = [it for it in planned if shards[it.job.name] == number]
     there = records.look(notes, [it.job.name for it in mine]) if place.scheme == "s3" else {}
     due, done = sort_out(mine, there, base, stores)
     limits = Limits(asked.timeout_s, asked.memory_limit_bytes)
@@ -92,26 +96,26 @@ def _run(
         summary = collect(notes, known=rows)
         write_summary(notes, summary)
     else:
+        others = {name: it for name, it in shards.items() if it != number}
+        summarize_if_last(notes, others, rows, warn)
         rows += [row_of_done(job.name, job.model.uri, status) for job, status in done]
         summary = summarize(asked.name, rows)
     show(_finished(summary, str(place), time.monotonic() - started, workers.started))
     return summary
 
 
-def _mine(
+def _shared_out(
     planned: list[Planned], shard: Shard | None, notes: Notes, asked: BatchConfig
-) -> list[Planned]:
-    """The jobs of this shard; the batch's are written beside the results."""
+) -> tuple[list[Planned], dict[str, int]]:
+    """The jobs, and the shard of each by its name; they are written beside the results."""
     batch_id = os.environ.get(VARIABLE)
     if shard is not None and batch_id:
         planned = agree(notes, batch_id, asked, planned)
     if shard is None or shard.number == 0:
         jobs = [(it.job, it.bytes) for it in planned]
         records.write_expansion(notes, asked.name, jobs, shard)
-    if shard is None:
-        return planned
-    where = share({it.job.name: it.bytes for it in planned}, shard.count)
-    return [it for it in planned if where[it.job.name] == shard.number]
+    sizes = {it.job.name: it.bytes for it in planned}
+    return planned, share(sizes, shard.count if shard else 1)
 
 
 def _finished(summary: Summary, where: str, seconds: float, started: int) -> Event:

@@ -36,11 +36,13 @@ def job(plan: Plan, options: Options) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": plan.name}
     if options.namespace is not None:
         metadata["namespace"] = options.namespace
-    metadata |= {"labels": plan.labels(options), "annotations": plan.annotations}
+    metadata |= {"labels": plan.labels(options), "annotations": plan.annotations(options)}
     spec: dict[str, Any] = {}
     if options.queue is not None:  # Kueue lets it go when there is room for it
         metadata["labels"][QUEUE_LABEL] = options.queue
         spec["suspend"] = True
+    if options.deadline is not None:
+        spec["activeDeadlineSeconds"] = options.deadline
     spec |= _single(options) if plan.shards is None else _indexed(plan.shards)
     spec |= {
         # Not while the old one is still writing: the new one would find its lock.

@@ -23,17 +23,24 @@ class Options:
     name: str | None = None
     namespace: str | None = None
     cpu: str = "2"
+    cpu_limit: str | None = None
+    """Left out, a pod may use what its node has to spare."""
     memory: str = "4Gi"
     scratch: str = "10Gi"
     gpus: int | None = None
     secret: str | None = None
     pull_secret: str | None = None
     service_account: str | None = None
+    image_pull_policy: str | None = None
+    priority_class: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     queue: str | None = None
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    deadline: int | None = None
+    """Seconds that the Job may take in all, with its retries."""
     ttl: int = 86_400
     """Seconds that a finished Job is kept."""
     retries: int | None = None

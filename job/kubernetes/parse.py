@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from job.errors import ManifestError
+from job.kubernetes.image import is_reference
 from job.kubernetes.names import is_dns_label, is_label_key, is_label_value, is_object_name
 from job.kubernetes.options import Toleration
+from job.kubernetes.plan import MANIFEST_DIGEST
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 # What the pods and the Job are labelled with here, and by Kubernetes.
@@ -17,15 +19,12 @@ OWN_LABELS = tuple(
 )
 THEIR_LABELS = ("job-name", "controller-uid")
 THEIR_PREFIX = "batch.kubernetes.io/"
+APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# The API takes 256 KiB, and kubectl apply needs a part of that.
+MAX_ANNOTATIONS = 100_000
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 OWN_ENVIRONMENT = ("TMPDIR", "PAREDOWN_SHARDS", "PAREDOWN_BATCH_ID", "JOB_COMPLETION_INDEX")
-# https://github.com/distribution/reference: kubelet tries again and again to pull what is none.
-_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
-)
 _CPU = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?|[0-9]{1,12}m")
 _BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -40,7 +39,7 @@ _PLACE = re.compile(r"_(FILE|PATH|URI|ARN|NAME)$", re.IGNORECASE)
 
 def image(text: str) -> str:
     """A reference to a container image: ``registry.example.org/team/paredown:0.1.0``."""
-    if len(text) > 500 or not _REFERENCE.fullmatch(text):
+    if not is_reference(text):
         _refuse("--image", text, "Write registry.example.org/paredown:0.1.0, or end in @sha256:….")
     return text
 
@@ -77,9 +76,26 @@ def queue(text: str | None) -> str | None:
 
 def cpu(text: str) -> str:
     """Cores: ``2``, ``0.5`` or ``500m``."""
-    if not _CPU.fullmatch(text) or float(text.rstrip("m")) == 0:
-        _refuse("--cpu", text, "Write a number of cores: 2, 0.5 or 500m.")
+    return _cores("--cpu", text)
+
+
+def cpu_limit(text: str | None, request: str) -> str | None:
+    """Cores that are at least the request, or none: no limit."""
+    if text is None:
+        return None
+    if _number_of_cores(_cores("--cpu-limit", text)) < _number_of_cores(request):
+        _refuse("--cpu-limit", text, f"It is less than --cpu, which is {request}.")
     return text
+
+
+def _cores(option: str, text: str) -> str:
+    if not _CPU.fullmatch(text) or float(text.rstrip("m")) == 0:
+        _refuse(option, text, "Write a number of cores: 2, 0.5 or 500m.")
+    return text
+
+
+def _number_of_cores(text: str) -> float:
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 def size(option: str, text: str) -> str:
@@ -122,6 +138,38 @@ def labels(words: Iterable[str]) -> dict[str, str]:
         if key in OWN_LABELS + THEIR_LABELS or key.startswith(THEIR_PREFIX):
             _refuse("--label", key, "It is set by paredown or by Kubernetes; use another key.")
     return pairs
+
+
+def annotations_of(words: Iterable[str]) -> dict[str, str]:
+    """``KEY=VALUE`` each, for the Job, its pods and its ConfigMap; the value is any text."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not is_label_key(key):
+            _refuse(
+                "--annotation",
+                word,
+                "Write KEY=VALUE: --annotation karpenter.sh/do-not-disrupt=true",
+            )
+        if key in (MANIFEST_DIGEST, APPLIED) or key.startswith(THEIR_PREFIX):
+            _refuse("--annotation", key, "It is set by paredown or by Kubernetes; leave it out.")
+        if key in pairs:
+            _refuse("--annotation", key, "It is there twice; remove one of them.")
+        if _CREDENTIAL.search(key) or _has_user(value):
+            _refuse("--annotation", key, "It looks like a credential, which anybody could read.")
+        if "\0" in value or not _is_utf8(value):
+            _refuse("--annotation", key, "Its value is no text: it holds a NUL, or is not UTF-8.")
+        pairs[key] = value
+    if sum(len(key) + len(value.encode()) for key, value in pairs.items()) > MAX_ANNOTATIONS:
+        _refuse("--annotation", next(iter(pairs)), "All of them together hold at most 100 kB.")
+    return pairs
+
+
+def pull_policy(text: str | None) -> str | None:
+    """When a node pulls the image."""
+    if text is not None and text not in PULL_POLICIES:
+        _refuse("--image-pull-policy", text, f"It is one of {', '.join(PULL_POLICIES)}.")
+    return text
 
 
 def selector(option: str, words: Iterable[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from job.manifest.batch import BatchConfig
 from job.manifest.expand import discovered, expand
 from job.manifest.job import JobConfig
 
+MANIFEST_DIGEST = "paredown/manifest-sha256"
 MOUNT = "/manifest"
 FILE = "manifest.json"
 DEFAULT_SHARDS = 8
@@ -48,10 +49,9 @@ class Plan:
     shards: Shards | None
     """None for a single job."""
 
-    @property
-    def annotations(self) -> dict[str, str]:
-        """What tells which manifest an object was made from."""
-        return {"paredown/manifest-sha256": self.sha256}
+    def annotations(self, options: Options) -> dict[str, str]:
+        """Which manifest an object was made from, and then those of the command line."""
+        return {MANIFEST_DIGEST: self.sha256} | dict(options.annotations)
 
     def labels(self, options: Options) -> dict[str, str]:
         """The standard labels, and then those of the command line."""

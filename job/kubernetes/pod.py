@@ -32,13 +32,18 @@ def pod_template(plan: Plan, options: Options) -> dict[str, Any]:
     }
     if options.pull_secret is not None:
         spec["imagePullSecrets"] = [{"name": options.pull_secret}]
+    if options.priority_class is not None:
+        spec["priorityClassName"] = options.priority_class
     if options.node_selector:
         spec["nodeSelector"] = dict(options.node_selector)
     if options.tolerations:
         spec["tolerations"] = [_toleration(it) for it in options.tolerations]
     spec["containers"] = [_container(plan, options)]
     spec["volumes"] = _volumes(plan, options)
-    return {"metadata": {"labels": plan.labels(options)}, "spec": spec}
+    metadata: dict[str, Any] = {"labels": plan.labels(options)}
+    if options.annotations:
+        metadata["annotations"] = dict(options.annotations)
+    return {"metadata": metadata, "spec": spec}
 
 
 def _identity(options: Options) -> dict[str, Any]:
@@ -56,19 +61,14 @@ def _container(plan: Plan, options: Options) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": options.image,
+        **({"imagePullPolicy": options.image_pull_policy} if options.image_pull_policy else {}),
         "args": ["run", literally(plan.manifest), "--log", "json"],
         "env": _environment(plan, options),
     }
     if options.secret is not None:
         container["envFrom"] = [{"secretRef": {"name": options.secret}}]
     # The threads follow the CPU limit; without one they would be as many as the node has cores.
-    limits: dict[str, Any] = {"cpu": options.cpu, "memory": options.memory}
-    if options.gpus is not None:
-        limits["nvidia.com/gpu"] = options.gpus
-    container["resources"] = {
-        "requests": {"cpu": options.cpu, "memory": options.memory},
-        "limits": limits,
-    }
+    container["resources"] = _resources(options)
     container["securityContext"] = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -78,6 +78,20 @@ def _container(plan: Plan, options: Options) -> dict[str, Any]:
     container["terminationMessagePath"] = "/dev/termination-log"
     container["terminationMessagePolicy"] = "File"
     return container
+
+
+def _resources(options: Options) -> dict[str, Any]:
+    """Memory and disk that a pod asks for are what it may use: with more it could be evicted
+    whenever its node runs short. A limit of CPU would only slow it down; without one it may use
+    cores that nobody else does.
+    """
+    fixed = {"memory": options.memory, "ephemeral-storage": options.scratch}
+    limits: dict[str, Any] = dict(fixed)
+    if options.cpu_limit is not None:
+        limits["cpu"] = options.cpu_limit
+    if options.gpus is not None:
+        limits["nvidia.com/gpu"] = options.gpus
+    return {"requests": {"cpu": options.cpu} | fixed, "limits": limits}
 
 
 def _environment(plan: Plan, options: Options) -> list[dict[str, Any]]:

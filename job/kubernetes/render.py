@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from job.errors import ManifestError
+from job.kubernetes.image import image_warnings
 from job.kubernetes.job import DEFAULT_RETRIES_PER_INDEX, job
 from job.kubernetes.options import Options
 from job.kubernetes.plan import DEFAULT_SHARDS, FILE, Plan, Shards, make_plan
@@ -32,6 +33,8 @@ class Rendered:
     """YAML."""
     notes: list[str]
     """What whoever applies it should know."""
+    warnings: list[str]
+    """What is likely to go wrong in the cluster."""
 
 
 def render(
@@ -67,7 +70,7 @@ def render(
     if plan.config_map is not None:
         _check_size(text, notes)
         documents.insert(0, _config_map(plan, text, options))
-    return Rendered(yaml_text(documents), notes)
+    return Rendered(yaml_text(documents), notes, image_warnings(options.image))
 
 
 def _refusal(problems: list[Problem], source: Place | None) -> ManifestError:
@@ -84,7 +87,7 @@ def _config_map(plan: Plan, text: str, options: Options) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": plan.config_map}
     if options.namespace is not None:
         metadata["namespace"] = options.namespace
-    metadata |= {"labels": plan.labels(options), "annotations": plan.annotations}
+    metadata |= {"labels": plan.labels(options), "annotations": plan.annotations(options)}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -16,7 +16,7 @@ import numpy as np
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models import h5, precision, saved_model
+from job.models import h5, load_errors, precision, saved_model
 from job.models.budget import refuse_huge_answers, within_limits
 from job.models.compare import TOLERANCE, difference
 from job.models.keras_file import repack, write_judged
@@ -72,7 +72,7 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
         precision.refuse_coarse_weights(original, judged.where)
-        model = _made(lambda: keras3.rebuild(original, judged.where), judged)
+        model = _made(lambda: keras3.rebuild(original, judged.where), judged, is_rebuilding=True)
     else:
         original = _made(lambda: _load_keras2(judged, trust), judged)
         _check_inputs(original, judged.where)
@@ -185,17 +185,12 @@ def _check_inputs(model: tf_keras.Model, where: str) -> None:
         )
 
 
-def _made(make: Callable[[], T], judged: Judged) -> T:
-    """What ``make`` makes of a file, or a refusal in words, whatever Keras stumbles over."""
+def _made(make: Callable[[], T], judged: Judged, *, is_rebuilding: bool = False) -> T:
+    """What ``make`` makes of a file, or a refusal; see ``load_errors``."""
     try:
         with within_limits(judged.weight_bytes, judged.where):
             return make()
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - Keras raises whatever the config makes it stumble over
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(
-            f"Keras can't rebuild the model from its file: {type(error).__name__}: {reason[:300]}",
-            where=judged.where,
-            hint="Check that the Keras that saved it loads and runs it; it may be corrupt.",
-        ) from None
+    except Exception as error:  # noqa: BLE001 - Keras raises whatever a configuration leads to
+        raise load_errors.explain(error, judged, is_rebuilding=is_rebuilding) from None

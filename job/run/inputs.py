@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from job.datasets.kinds import refuse_other_folders, refuse_other_kinds
 from job.errors import InputError, ManifestError, ParedownError
 from job.journal import Journal
 from job.manifest.inputs import ModelConfig, NpzConfig
@@ -80,7 +81,11 @@ def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]
     """
     place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
     model = find_model(job.model, job.storage, base, stores)
+    if place.scheme == "file" and place.local.is_dir():
+        refuse_other_folders(place.local)
     found = source(place).find_data(place, base, stores, config)
+    if place.scheme == "file":
+        refuse_other_kinds(it.place.local for it in found.items)
     inputs = {"model": model, "dataset": Input(job.dataset, found, config)}
     for it in inputs.values():
         it.known(None)  # what is pinned is compared before anything is done
@@ -128,6 +133,8 @@ def fetch(
                 place.mkdir(parents=True)
                 here[key] = _fetch(it, place, stores, advance)
             fetched[name] = here[key]
+            if isinstance(it.asked, NpzConfig) and it.found.place.scheme != "file":
+                _refuse_other_kinds(inputs, {name: fetched[name]})
             if fetched[name].verified:
                 stage.decide(f"{name}: {it.found.bytes:,} bytes, {fetched[name].verified}")
     return fetched
@@ -135,6 +142,15 @@ def fetch(
 
 def _fetch(it: Input, folder: Path, stores: Stores, advance: Callable[[int], None]) -> Fetched:
     return source(it.found.place).fetch(it.found, folder, stores, it.storage, advance)
+
+
+def _refuse_other_kinds(inputs: Mapping[str, Input], fetched: Mapping[str, Fetched]) -> None:
+    """Of a data set that was fetched, which is told by its URI."""
+    for it in fetched.values():
+        try:
+            refuse_other_kinds(it.paths.values())
+        except ParedownError as error:
+            raise in_users_words(error, inputs, fetched) from None
 
 
 def in_users_words(

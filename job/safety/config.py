@@ -14,6 +14,7 @@ from typing import Any
 
 from job.errors import InputError
 from job.safety import allowed
+from job.safety.custom import advice_of, describe
 from job.safety.limits import MAX_CONFIG_BYTES
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
@@ -32,6 +33,8 @@ class Danger:
     """The layer that it is in, with the models around it: ``branch/crop``."""
     is_code: bool = False
     """Whether the code is in the file, so that trusting it is enough to load it."""
+    to_do: str = ""
+    """What to do about it, where that is known."""
 
 
 def read_config(text: str, where: str) -> dict[str, Any]:
@@ -88,7 +91,8 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
         inside = [it for it in found if f"{layer}/".startswith(f"{it}/")]
         for what in _judge(node, where):
             if not inside:  # of a Lambda its code and its module are no news
-                found.setdefault(layer, Danger(what, layer, node.get("class_name") == "Lambda"))
+                is_code = node.get("class_name") == "Lambda"
+                found.setdefault(layer, Danger(what, layer, is_code, advice_of(node)))
     return list(found.values())
 
 
@@ -125,6 +129,9 @@ def _name(node: dict[str, Any], where: str) -> str:
 
 
 def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
+    custom = describe(node)
+    if custom:
+        yield custom
     for key in ("module", "fn_module", "module_name"):
         module = node.get(key)
         if module is not None and not _is_keras(module):

@@ -23,6 +23,7 @@ from job.safety import saved_model
 from job.safety.archive import Archive, is_archive, judge_entries
 from job.safety.config import Danger, find_dangers, read_config
 from job.safety.hdf5 import judge_hdf5
+from job.safety.text_inputs import refuse_text
 
 Format = Literal["h5", "keras", "saved_model"]
 
@@ -88,6 +89,8 @@ def judge(path: Path, where: str = "") -> Judged:
             where=where,
             hint="Load it with TensorFlow 2, and save it again.",
         )
+    if not judged.dangers:
+        refuse_text(judged.config, where)
     return judged
 
 
@@ -125,7 +128,10 @@ def refuse_dangers(judged: Judged) -> None:
     if len(what) == 1:
         what = [judged.dangers[0].what]
     else:
-        what.insert(0, "The model could run code:")
+        title = "The model could run code:"
+        if all(it.to_do for it in judged.dangers):
+            title = "The model holds what can't be loaded:"
+        what.insert(0, title)
     raise InputError(
         "\n  ".join(what), where=f"{judged.where}, layer {layers}", hint=advice(judged)
     )
@@ -139,6 +145,9 @@ def advice(judged: Judged) -> str:
             'if you know who made it: "trust": true with a pinned sha256, under model in the '
             "manifest, lets its code run."
         )
+    known = dict.fromkeys(it.to_do for it in judged.dangers)
+    if all(known):
+        return " ".join(known)
     return (
         "Code of your own is not in the file: build the model of built-in layers with the "
         "functional API, copy the weights, and save it again."
@@ -201,6 +210,12 @@ def _judge_keras(archive: Archive) -> Judged:
             hint="Load the model where it was trained, and save it again.",
         ) from None
     config = read_config(archive.read(CONFIG).decode(errors="replace"), where)
+    if WEIGHTS not in archive.sizes:
+        raise InputError(
+            f"The model file holds no weights: there is no {WEIGHTS} in it.",
+            where=where,
+            hint="Load the model where it was trained, and save it again.",
+        )
     with tempfile.TemporaryDirectory() as folder:  # Keras reads weights of other names, too
         contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
     return Judged(

@@ -7,6 +7,7 @@ time is counted and said.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from botocore.config import Config
 
 from job.errors import InputError, InterruptedRunError
 from job.manifest.storage import StorageConfig
+from job.store import s3_settings
 from job.store.attempts import attempts
-from job.store.s3_errors import NEVER, in_words, line_of
+from job.store.s3_errors import NEVER, in_words
 from job.store.uri import Place
 
 # Sending is under this one, too, so it is no shorter.
@@ -70,12 +72,19 @@ class Store:
 
 
 def _client(config: StorageConfig, most: int) -> Any:
+    s3_settings.check_variables(config)
     inner = botocore.session.Session()
     # Times stay text, as in the AWS CLI: parsing them takes half of the time of a listing.
     inner.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
-    session = boto3.Session(
-        profile_name=config.profile, region_name=config.region, botocore_session=inner
-    )
+    try:
+        session = boto3.Session(
+            profile_name=config.profile,
+            region_name=config.region or s3_settings.region(),
+            botocore_session=inner,
+        )
+    except boto.ProfileNotFound:
+        raise s3_settings.no_profile(config) from None
+    s3_settings.check_credentials(session, config)
     options: dict[str, Any] = {"signature_version": UNSIGNED} if config.anonymous else {}
     addressing: dict[str, Any] = {"addressing_style": config.addressing_style}
     if config.checksums == "when_supported":
@@ -83,7 +92,7 @@ def _client(config: StorageConfig, most: int) -> Any:
         # need not be computed twice by either side.
         addressing["payload_signing_enabled"] = False
     try:
-        return session.client(
+        client = session.client(
             "s3",
             region_name=session.region_name or "us-east-1",
             endpoint_url=config.endpoint_url,
@@ -100,11 +109,20 @@ def _client(config: StorageConfig, most: int) -> Any:
                 **options,
             ),
         )
-    except ValueError as error:  # botocore's word for an address that is none
-        raise InputError(
-            f"Connecting failed: {line_of(error)}.",
-            hint="Check the store's address (AWS_ENDPOINT_URL_S3, or storage.endpoint_url).",
-        ) from None
+    except boto.InvalidRegionError:
+        raise s3_settings.invalid_region(config) from None
+    except ValueError:  # botocore's word for an address that is none
+        raise s3_settings.invalid_endpoint(config) from None
+    s3_settings.check_endpoint(client.meta.endpoint_url, config)
+    if client.meta.endpoint_url.startswith("https:"):
+        s3_settings.check_certificates(_certificates(inner, config), config)
+    return client
+
+
+def _certificates(session: Any, config: StorageConfig) -> object:
+    """The file that botocore will take, as it decides itself."""
+    chosen = config.ca_bundle or session.get_config_variable("ca_bundle")
+    return chosen or os.environ.get("REQUESTS_CA_BUNDLE")
 
 
 def _give_up(caught_exception: Exception | None, **_: object) -> None:

@@ -18,6 +18,7 @@ QUANTITY = re.compile(
 )
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = re.compile(rf"{LABEL.pattern}(\.{LABEL.pattern})*")
+ANNOTATION = re.compile(rf"({SUBDOMAIN.pattern}/)?[a-z0-9]([-a-z0-9_.]{{0,61}}[a-z0-9])?")
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 ACTIONS = ("FailJob", "FailIndex", "Ignore", "Count")
 
@@ -49,6 +50,10 @@ def quantities(job: Job) -> list[object]:
     resources = container(job)["resources"]
     limits = [it["emptyDir"].get("sizeLimit", "1") for it in volumes(job, "emptyDir")]
     return [*resources["requests"].values(), *resources["limits"].values(), *limits]
+
+
+def _cores(quantity: str) -> float:
+    return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
 
 
 def volumes(job: Job, kind: str) -> list[dict[str, Any]]:
@@ -112,8 +117,45 @@ API_RULES = (
         lambda job: (
             container(job)["resources"]["requests"]["memory"]
             == container(job)["resources"]["limits"]["memory"]
+            and container(job)["resources"]["requests"]["ephemeral-storage"]
+            == container(job)["resources"]["limits"]["ephemeral-storage"]
+            and _cores(container(job)["resources"]["requests"]["cpu"])
+            <= _cores(container(job)["resources"]["limits"].get("cpu", "1000"))
         ),
-        (put(*SPEC, "containers", 0, "resources", "limits", "memory", value="1Mi"),),
+        (
+            put(*SPEC, "containers", 0, "resources", "limits", "memory", value="1Mi"),
+            put(*SPEC, "containers", 0, "resources", "limits", "ephemeral-storage", value="1Mi"),
+            put(*SPEC, "containers", 0, "resources", "limits", "cpu", value="1m"),
+        ),
+    ),
+    ApiRule(
+        "the image is pulled by a policy there is",
+        lambda job: (
+            container(job).get("imagePullPolicy") in (None, "Always", "IfNotPresent", "Never")
+        ),
+        (put(*SPEC, "containers", 0, "imagePullPolicy", value="always"),),
+    ),
+    ApiRule(
+        "a priority class is named as an object is",
+        lambda job: SUBDOMAIN.fullmatch(pod(job).get("priorityClassName", "a")) is not None,
+        (put(*SPEC, "priorityClassName", value="High"),),
+    ),
+    ApiRule(
+        "a deadline is not negative",
+        lambda job: job["spec"].get("activeDeadlineSeconds", 0) >= 0,
+        (put("spec", "activeDeadlineSeconds", value=-1),),
+    ),
+    ApiRule(
+        "annotations: keys as of labels, values of text, 256 KiB in all",
+        lambda job: all(
+            ANNOTATION.fullmatch(key.lower()) and isinstance(value, str) and len(value) < 262_144
+            for part in (job, job["spec"]["template"])
+            for key, value in part["metadata"].get("annotations", {}).items()
+        ),
+        (
+            put("spec", "template", "metadata", "annotations", value={"a b": "c"}),
+            put("metadata", "annotations", "x", value=1),
+        ),
     ),
     ApiRule(
         "actions of the pod failure policy",

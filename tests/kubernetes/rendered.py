@@ -31,11 +31,14 @@ EVERYTHING: dict[str, Any] = {
     "name": "my-job",
     "namespace": "models",
     "cpu": "500m",
+    "cpu_limit": "1.5",
     "memory": "1.5Gi",
     "scratch": "20G",
     "gpus": 1,
     "secret": "store",
     "pull_secret": "registry",
+    "image_pull_policy": "Always",
+    "priority_class": "batch-low",
     "service_account": "reader",
     "env": {"AWS_REGION": "eu-central-1", "PRICE": "$(HOME) is $$5"},
     "queue": "nightly",
@@ -46,6 +49,8 @@ EVERYTHING: dict[str, Any] = {
         Toleration("team", "", "NoExecute"),
     ),
     "labels": {"team": "y", "example.org/cost": "0x10"},
+    "annotations": {"example.org/note": "safe: {to} evict\n", "y": ""},
+    "deadline": 3600,
     "ttl": 0,
 }
 

@@ -27,6 +27,9 @@ def test_yaml_goes_to_standard_output_and_nothing_else(manifest: Path) -> None:
     """Every option arrives; from standard input it is the same."""
     arguments = [
         *("--image", IMAGE, "--name", "my-job", "--namespace", "models", "--cpu", "500m"),
+        *("--cpu-limit", "1.5", "--priority-class", "batch-low", "--image-pull-policy", "Always"),
+        *("--annotation", "example.org/note=safe: {to} evict\n", "--annotation", "y="),
+        *("--deadline", "3600"),
         *("--memory", "1.5Gi", "--scratch", "20G", "--gpus", "1", "--secret", "store"),
         *("--pull-secret", "registry"),
         *("--service-account", "reader", "--env", "AWS_REGION=eu-central-1"),
@@ -66,6 +69,11 @@ def test_a_batch_has_shards_and_notes_go_to_standard_error() -> None:
         (JOB, ["--env", "AWS_SECRET_ACCESS_KEY=hush"], "put it in the Secret"),
         (JOB, ["--shards", "2"], "--shards is for a batch"),
         (JOB, ["--gpus", "0"], "--gpus"),
+        (JOB, ["--deadline", "0"], "--deadline"),
+        (JOB, ["--cpu-limit", "1"], "less than --cpu, which is 2"),
+        (JOB, ["--image-pull-policy", "always"], "Always, IfNotPresent, Never"),
+        (JOB, ["--priority-class", "High"], "--priority-class can't be"),
+        (JOB, ["--annotation", "a b=c"], "--annotation can't be"),
         (JOB, ["--retries", "-1"], "--retries"),
         (BATCH, ["--shards", "100001"], "--shards"),
         (JOB, ["--retries", "2147483648"], "--retries"),
@@ -109,6 +117,14 @@ def test_a_manifest_in_a_bucket_is_read_there_now_and_by_the_pod(
     assert container["args"] == ["run", uri, "--log", "json"]
     client.put_object(Bucket=MODELS, Key=key, Body=b"{}")
     assert paredown("kubernetes", uri, "--image", IMAGE, env=environment).code == 2
+
+
+def test_an_image_that_changes_is_warned_of(manifest: Path) -> None:
+    """On standard error; the YAML is the same but for the image's name."""
+    done = paredown("kubernetes", manifest, "--image", "registry.example.org:5000/paredown")
+    assert done.code == 0
+    assert done.err.startswith("warning: The image registry.example.org:5000/paredown has no tag")
+    assert len(list(yaml.safe_load_all(done.out))) == 2
 
 
 def test_an_image_must_be_given(manifest: Path) -> None:

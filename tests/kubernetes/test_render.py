@@ -217,9 +217,20 @@ def test_every_option_is_in_the_job() -> None:
     assert made["metadata"]["name"] == "my-job"
     assert made["metadata"]["namespace"] == config_map["metadata"]["namespace"] == "models"
     assert only["resources"] == {
-        "requests": {"cpu": "500m", "memory": "1.5Gi"},
-        "limits": {"cpu": "500m", "memory": "1.5Gi", "nvidia.com/gpu": 1},
+        "requests": {"cpu": "500m", "memory": "1.5Gi", "ephemeral-storage": "20G"},
+        "limits": {
+            "cpu": "1.5",
+            "memory": "1.5Gi",
+            "ephemeral-storage": "20G",
+            "nvidia.com/gpu": 1,
+        },
     }
+    assert only["imagePullPolicy"] == "Always"
+    assert pod["priorityClassName"] == "batch-low"
+    assert made["spec"]["activeDeadlineSeconds"] == 3600
+    asked = {"example.org/note": "safe: {to} evict\n", "y": ""}
+    assert made["spec"]["template"]["metadata"]["annotations"] == asked
+    assert asked.items() <= made["metadata"]["annotations"].items()
     assert pod["volumes"][0]["emptyDir"] == {"sizeLimit": "20G"}
     assert only["envFrom"] == [{"secretRef": {"name": "store"}}]
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
@@ -251,13 +262,19 @@ def test_what_is_not_asked_for_is_left_to_the_cluster() -> None:
     assert "suspend" not in made["spec"]
     assert made["spec"]["ttlSecondsAfterFinished"] == 24 * 60 * 60
     assert pod.keys().isdisjoint(
-        {"nodeSelector", "tolerations", "serviceAccountName", "imagePullSecrets"}
+        {
+            *("nodeSelector", "tolerations", "serviceAccountName", "imagePullSecrets"),
+            "priorityClassName",
+        }
     )
+    assert "activeDeadlineSeconds" not in made["spec"]
+    assert "annotations" not in made["spec"]["template"]["metadata"]
+    assert "imagePullPolicy" not in container()
     assert "envFrom" not in container()
     assert container()["image"] == IMAGE
     assert container()["resources"] == {
-        "requests": {"cpu": "2", "memory": "4Gi"},
-        "limits": {"cpu": "2", "memory": "4Gi"},
+        "requests": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "10Gi"},
+        "limits": {"memory": "4Gi", "ephemeral-storage": "10Gi"},
     }
 
 

@@ -139,7 +139,7 @@ def test_a_configuration_that_does_not_fit_its_weights_is_refused(tmp_path: Path
     with h5py.File(path, "r+") as file:
         config = file.attrs["model_config"]
         file.attrs["model_config"] = config.replace('"units": 3', '"units": 8')
-    with pytest.raises(InputError, match="can't rebuild the model") as caught:
+    with pytest.raises(InputError, match="weights do not fit the model's configuration") as caught:
         load.read(path)
     assert caught.value.where == str(path)
     assert "\n" not in caught.value.what

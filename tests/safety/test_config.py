@@ -53,7 +53,7 @@ def refused(path: Path) -> InputError:
     with pytest.raises(InputError) as caught:
         read(path)
     assert str(path) in caught.value.where
-    assert "Keras can't rebuild" not in caught.value.what
+    assert "Keras can't make" not in caught.value.what
     return caught.value
 
 

@@ -21,14 +21,16 @@ JOB = IDENTITIES["job"]
 PLACE = Place("s3", "a/model.h5", MODELS)
 
 
-def refused(behind: Behind, place: Place = PLACE, **config: object) -> ParedownError:
+def refused(
+    behind: Behind, place: Place = PLACE, where: str | None = None, **config: object
+) -> ParedownError:
     """How looking for an object is refused; at once, with the usual number of retries."""
     os.environ.pop("AWS_MAX_ATTEMPTS", None)
     started = time.monotonic()
     with pytest.raises(ParedownError) as caught:
         s3_read.look(behind.store(**config), place, "Reading the model")
     assert time.monotonic() - started < 10
-    assert caught.value.where in (str(place), "s3:///", "")
+    assert caught.value.where in ((str(place), "s3:///", "") if where is None else (where,))
     assert caught.value.hint
     return caught.value
 
@@ -60,7 +62,8 @@ def test_wrong_credentials(
             monkeypatch.setenv(name, key)
         else:
             monkeypatch.delenv(name)
-    error = refused(near)
+    file = os.environ["AWS_SHARED_CREDENTIALS_FILE"]  # the reason why there are none
+    error = refused(near, where=None if any(keys) else file)
     assert isinstance(error, InputError)
     assert any(it in str(error) for it in says.split("|"))
     assert not any(key and key in str(error) for key in keys)
@@ -68,7 +71,7 @@ def test_wrong_credentials(
 
 def test_a_profile_that_is_not_there(near: Behind) -> None:
     """Its name is told."""
-    error = refused(near, profile="nobody")
+    error = refused(near, profile="nobody", where="storage.profile")
     assert isinstance(error, InputError)
     assert "nobody" in error.what
 

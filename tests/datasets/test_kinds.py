@@ -1,0 +1,104 @@
+"""What is no .npz archive is told before anything else, by its bytes and then by its name."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from job.datasets.kinds import refuse_other_folders, refuse_other_kinds, warning_of
+from job.errors import InputError
+
+BYTES = {
+    "a.csv": (b"x,y\n1,2\n", "a text table (CSV)"),
+    "b": (b"1;2\n3;4\n", "a text table (CSV)"),
+    "c.csv": ("größe\n1\n".encode() * 2000, "a text table (CSV)"),
+    "d.json": (b'{"x": 1}', "JSON"),
+    "e.parquet": (b"PAR1....PAR1", "a Parquet table"),
+    "f.png": (b"\x89PNG\r\n\x1a\n", "an image"),
+    "g.jpg": (b"\xff\xd8\xff\xe0", "an image"),
+    "h.pkl": (pickle.dumps([1]), "a Python pickle, which can run code"),
+    "i.tfrecord": (b"\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22", "TFRecords"),
+    "j.npz": (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    "k.csv.gz": (b"\x1f\x8b\x08", "a gzip file"),
+    "l-ubyte": (b"\0\0\x08\x03\0\0", "an IDX file"),
+    "m.npz": (b"", "empty"),
+    "n.npz": (b"PK\x03\x04...", "truncated"),
+    "o.tflite": (b"\x1c\0\0\0TFL3", "a .tflite model"),
+    "p.npz": (b"\xff\xfe\x01", "no .npz archive."),
+    "q.txt": (b"hello", "text"),
+}
+IN_ZIP = {
+    "images": (["a/1.png"], "a zip archive without arrays"),
+    "workbook": (["xl/workbook.xml"], "an Excel workbook"),
+    "model": (["config.json", "model.weights.h5"], "a Keras model"),
+    "torch": (["archive/data.pkl"], "a file of PyTorch's"),
+}
+
+
+def refused(path: Path) -> str:
+    """What is said of a file."""
+    with pytest.raises(InputError) as caught:
+        refuse_other_kinds([path])
+    assert caught.value.where == str(path)
+    assert "numpy.savez_compressed" in caught.value.hint
+    return caught.value.what
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_a_file_is_told_by_its_bytes(name: str, tmp_path: Path) -> None:
+    """Its name helps where they do not tell."""
+    content, said = BYTES[name]
+    (tmp_path / name).write_bytes(content)
+    what = refused(tmp_path / name)
+    assert what.startswith("The data set is no .npz archive")
+    assert said in what
+
+
+@pytest.mark.parametrize("name", IN_ZIP)
+def test_an_archive_is_told_by_its_names(name: str, tmp_path: Path) -> None:
+    """Nothing is unpacked."""
+    members, said = IN_ZIP[name]
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for member in members:
+            archive.writestr(member, b"")
+    assert said in refused(tmp_path / "a.npz")
+
+
+def test_arrays_pass_whatever_the_file_is_called(tmp_path: Path) -> None:
+    """A name is no evidence; and what is damaged inside is another's to say."""
+    for name in ("a.npz", "a.csv", "a"):
+        with (tmp_path / name).open("wb") as file:
+            np.savez(file, x_train=np.zeros(3))
+    refuse_other_kinds(tmp_path.iterdir())
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    assert "one NumPy array" in refused(tmp_path / "a.npy")
+
+
+def test_a_folder_of_images_is_told(tmp_path: Path) -> None:
+    """One with an archive beside them is not, nor an empty one: that is told by its reader."""
+    refuse_other_folders(tmp_path)
+    for number in range(3):
+        (tmp_path / f"class{number}").mkdir()
+        (tmp_path / f"class{number}" / "1.PNG").write_bytes(b"")
+    with pytest.raises(InputError, match=r"it has 3 \.png files") as caught:
+        refuse_other_folders(tmp_path)
+    assert "Image.open" in caught.value.hint
+    (tmp_path / "d.npz").write_bytes(b"")
+    refuse_other_folders(tmp_path)
+
+
+def test_a_name_is_a_suspicion() -> None:
+    """``validate`` reads nothing but the manifest."""
+    assert "a text table (CSV)" in warning_of("s3://bucket/data.CSV")
+    for uri in (
+        "data.npz",
+        "data/*.npz",
+        "s3://bucket/data",
+        "data.zip",
+        "https://h/d.npz?v=1.csv",
+    ):
+        assert warning_of(uri) == ""

@@ -1,0 +1,89 @@
+"""The shard that ends last writes the summary; the others write none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from job.errors import InputError
+from job.fleet import last_shard, records
+from job.fleet.last_shard import summarize_if_last
+from job.fleet.summary import Summary, failure_of
+from job.store.notes import LocalNotes
+from job.store.uri import Place
+
+SHARDS = {"a": 0, "b": 0, "c": 1}
+
+
+class Watched(LocalNotes):
+    """Notes that count the writes of a summary, and let something happen before one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Place("file", str(folder)))
+        self.written = 0
+        self.before: list[Callable[[], None]] = []
+
+    def write(self, name: str, content: bytes) -> None:
+        if name == "summary.json":
+            self.written += 1
+            if self.before:
+                self.before.pop()()
+        super().write(name, content)
+
+
+def fail(notes: LocalNotes, name: str, what: str = "broken") -> None:
+    """A job ends."""
+    records.mark_failed(notes, failure_of(name, InputError(what), 1.0))
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """What the summary says."""
+    summary = Summary.model_validate(json.loads((folder / "summary.json").read_text()))
+    return {row.name: row.reason or row.status for row in summary.jobs}
+
+
+def test_only_the_last_shard_writes_it(tmp_path: Path) -> None:
+    """A job that failed is finished; one of which nothing is there is not."""
+    notes = Watched(tmp_path)
+    fail(notes, "a")
+    fail(notes, "b")
+    assert not summarize_if_last(notes, SHARDS, [], pytest.fail)
+    assert not (tmp_path / "summary.json").exists()
+    fail(notes, "c")
+    assert summarize_if_last(notes, SHARDS, [], pytest.fail)
+    assert statuses(tmp_path) == dict.fromkeys("abc", "broken")
+    assert (tmp_path / "summary.csv").exists()
+    assert notes.written == 1
+    assert summarize_if_last(notes, SHARDS, [], pytest.fail)  # tried again, it is its own
+
+
+def test_what_ends_while_it_is_written_is_in_it(tmp_path: Path) -> None:
+    """Two shards that end at once: whichever writes last has seen what the other did."""
+    notes = Watched(tmp_path)
+    for name in SHARDS:
+        fail(notes, name)
+
+    def change() -> None:
+        (tmp_path / "c" / "result.json").write_text("{}")
+
+    notes.before = [change]
+    assert summarize_if_last(notes, SHARDS, [], pytest.fail)
+    assert notes.written == 2
+    notes.before = [change] * 9  # the same again changes nothing
+    assert summarize_if_last(notes, SHARDS, [], pytest.fail)
+    assert notes.written == 3
+    assert last_shard.MOST_TIMES < 9
+
+
+def test_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
+    """The jobs are done all the same, so that is a warning."""
+    notes, said = Watched(tmp_path), list[str]()
+    (tmp_path / "summary.json").write_text("mine")
+    for name in SHARDS:
+        fail(notes, name)
+    assert not summarize_if_last(notes, SHARDS, [], said.append)
+    assert (tmp_path / "summary.json").read_text() == "mine"
+    assert "No summary of the batch is written" in said[0]
