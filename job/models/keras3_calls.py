@@ -12,8 +12,10 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 from tf_keras.src.backend import RandomGenerator
 
 from job.models import precision
@@ -39,6 +41,9 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         # A function: of a layer, tf_keras would collect the variables.
         self._keras3 = partial(_itself, layer)
         self._twins = {str(index): self._twin(it) for index, it in enumerate(layer.weights)}
+        known = {id(it) for it in layer.weights}
+        seeds = [it for it in layer.non_trainable_variables if id(it) not in known]
+        self._seeds = partial(_itself, [(it, it.numpy()) for it in seeds])
         self._random_generator = RandomGenerator(rng_type="legacy_stateful")
 
     def _twin(self, variable: Any) -> tf.Variable:
@@ -56,7 +61,7 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         """The layer's variables, in Keras 3 and in Keras 2."""
         yield from zip(self._keras3().weights, self._twins.values(), strict=True)
 
-    def kernels(self) -> list[tf.Variable]:
+    def prunable_kernels(self) -> list[tf.Variable]:
         """The variables that can be pruned."""
         if type(self._keras3()).__name__ in DENSE:
             return []
@@ -75,13 +80,14 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         layer = self._keras3()
         accepted = layer.call_signature_parameters
         if "training" in accepted:
-            options["training"] = training
+            options["training"] = bool(training)  # its own default may be True
         if "mask" in accepted and mask is not None:
             options["mask"] = mask
         states = {id(it): (it, own) for it, own in self.pairs()}
-        seeds = [it for it in layer.non_trainable_variables if id(it) not in states]
-        mapping = [*states.values(), *((it, self._seed(it, training)) for it in seeds)]
-        with precision.computing_in_float32(layer), keras.StatelessScope(mapping) as scope:
+        seeds = [(its, self._seed(start, training)) for its, start in self._seeds()]
+        with precision.computing_in_float32(layer), keras.StatelessScope(
+            [*states.values(), *seeds]
+        ) as scope:
             outputs = layer(inputs, *others, **options)
         if training:
             for its, own in states.values():
@@ -89,13 +95,13 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
                     own.assign(scope.get_current_value(its))
         return outputs
 
-    def _seed(self, variable: Any, training: bool | None) -> tf.Tensor:
+    def _seed(self, start: NDArray[np.generic], training: bool | None) -> tf.Tensor:
         """The state of a layer's random numbers."""
         if not training:
-            return tf.constant(variable.numpy())
+            return tf.constant(start)
         top = tf.int32.max
-        drawn = self._random_generator.random_uniform(variable.shape, 0, top, dtype=tf.int32)
-        return tf.cast(drawn, variable.dtype)
+        drawn = self._random_generator.random_uniform(start.shape, 0, top, dtype=tf.int32)
+        return tf.cast(drawn, start.dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The Keras 3 layer's own."""

@@ -14,7 +14,7 @@ import keras
 import tf_keras
 
 from job.errors import InputError
-from job.models.keras3_calls import Keras3Layer, of_layer
+from job.models.keras3_calls import of_layer
 from job.models.keras3_settings import keras2_settings
 
 Make = Callable[[keras.Layer], Any]
@@ -92,7 +92,7 @@ def _has_known_parts(layer: keras.Layer) -> bool:
     """Whether the layers that Keras 2 has to look into are its own."""
     if isinstance(layer, keras.layers.Bidirectional):
         parts = [layer.forward_layer, layer.backward_layer]
-    elif isinstance(layer, keras.layers.RNN):
+    elif type(layer) is keras.layers.RNN:
         cell = layer.cell
         parts = cell.cells if isinstance(cell, keras.layers.StackedRNNCells) else [cell]
     elif isinstance(layer, keras.layers.SpectralNormalization):
@@ -104,11 +104,7 @@ def _has_known_parts(layer: keras.Layer) -> bool:
 
 def _is_own(layer: keras.Layer) -> bool:
     kind = getattr(tf_keras.layers, type(layer).__name__, None)
-    if isinstance(layer, keras.layers.RNN) and not hasattr(keras.layers, type(layer.cell).__name__):
-        known = True  # the cell of a ConvLSTM, which is made with it
-    else:
-        known = _has_known_parts(layer)
-    if kind is None or not _is_keras(layer) or not known:
+    if kind is None or not _is_keras(layer) or not _has_known_parts(layer):
         return False
     return not isinstance(keras2_settings(layer, kind, lambda it: it), str)
 
@@ -132,6 +128,3 @@ def _refuse(layer: keras.Layer, where: str) -> None:
             where=where,
             hint="Leave it out, or put it on a layer of the model itself.",
         )
-
-
-__all__ = ["Keras3Layer", "make"]
