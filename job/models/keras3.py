@@ -155,7 +155,7 @@ class _Rebuilding:
             raise InputError(
                 f"The model calls keras.ops.{kind}, which is not known here.",
                 where=f"{self._where}, layer {operation.name}",
-                hint=f"Replace it with a layer. These are known: {', '.join(OPS)}.",
+                hint="Replace it with a layer; what calls functions can't be carried over.",
             )
         return OPS[kind]
 

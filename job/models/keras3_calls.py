@@ -85,9 +85,10 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
             options["mask"] = mask
         states = {id(it): (it, own) for it, own in self.pairs()}
         seeds = [(its, self._seed(start, training)) for its, start in self._seeds()]
-        with precision.computing_in_float32(layer), keras.StatelessScope(
-            [*states.values(), *seeds]
-        ) as scope:
+        with (
+            precision.computing_in_float32(layer),
+            keras.StatelessScope([*states.values(), *seeds]) as scope,
+        ):
             outputs = layer(inputs, *others, **options)
         if training:
             for its, own in states.values():
@@ -152,7 +153,7 @@ class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
         """What the operation answers for the tensors of a call."""
         return self._keras3(inputs)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:  # noqa: ARG002 - Keras's signature
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None."""
 
 

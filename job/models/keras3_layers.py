@@ -26,6 +26,9 @@ REFUSED = {
     "TextVectorization": "takes texts, and numbers are supported; do this outside of the model",
 }
 
+# Keras 2 has them, and answers otherwise: a RandomCrop of Keras 3 crops in training alone.
+DIFFERENT = ("RandomCrop",)
+
 
 def make(layer: keras.Layer, inner: Make, where: str) -> tf_keras.layers.Layer:
     """Make a Keras 2 layer without its weights.
@@ -41,6 +44,8 @@ def make(layer: keras.Layer, inner: Make, where: str) -> tf_keras.layers.Layer:
     _refuse(layer, where)
     kind = getattr(tf_keras.layers, type(layer).__name__, None)
     if kind is None or not _is_keras(layer) or not _has_known_parts(layer):
+        return of_layer(layer)
+    if type(layer).__name__ in DIFFERENT:
         return of_layer(layer)
     settings = keras2_settings(layer, kind, inner)
     if isinstance(settings, str):
@@ -114,6 +119,8 @@ def _refuse(layer: keras.Layer, where: str) -> None:
     reason = REFUSED.get(name, "") if _is_keras(layer) else ""
     if getattr(layer, "lora_rank", None) or getattr(layer, "lora_enabled", False):
         reason = "has LoRA weights (lora_rank), beside a kernel that is frozen; merge them first"
+    if name.startswith("Conv") and getattr(layer, "data_format", "") == "channels_first":
+        reason = "has its channels first, which TensorFlow can't compute on a CPU"
     mode = getattr(layer, "quantization_mode", None)
     if mode is not None:
         reason = f"is quantized ({mode}), and such weights can't be trained; use the float model"

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tf_keras
 
+from job.errors import InputError
 from job.models.keras3_functions import activation, constraint, regularizer
 
 # Keras 3's name -> that of Keras 2, by layer.
@@ -98,7 +99,14 @@ def _translated(
     layer: keras.Layer, key: str, value: Any, make: Callable[[keras.Layer], Any]
 ) -> Any:
     if key.endswith("activation"):
-        return activation(getattr(layer, key), make)
+        found = getattr(layer, key)
+        if isinstance(found, keras.layers.PReLU):
+            raise InputError(
+                f"The {key} of {layer.name} is the layer {found.name} (PReLU); Keras 3 does not "
+                "keep the weights of such an activation in the file.",
+                hint="Put it after the layer, as a layer of its own.",
+            )
+        return activation(found, make)
     if key.endswith("constraint"):
         return constraint(value)
     if key.endswith("regularizer"):

@@ -1,7 +1,7 @@
 """Weights between a Keras 3 model and its twin in Keras 2: by what they are, not by their order.
 
 The order of a layer's weights differs between the two: Keras 2 lists what is trainable first, in a
-wrapper too. So layers are paired by name, the layers inside them by their part, and weights by name.
+wrapper too. So layers are paired by name, layers inside of them by their part, weights by name.
 """
 
 from __future__ import annotations
@@ -97,9 +97,18 @@ def copy_to_keras2(its: keras.Model, own: tf_keras.Model) -> None:
     """Give the Keras 2 twin a model's weights."""
     for variable, twin in pairs(its, own):
         twin.assign(variable.numpy())
+    _finalize(own)
 
 
 def copy_to_keras3(own: tf_keras.Model, its: keras.Model) -> None:
     """Give a model the weights of its Keras 2 twin."""
     for variable, twin in pairs(its, own):
         variable.assign(twin.numpy())
+    _finalize(its)
+
+
+def _finalize(model: Any) -> None:
+    """A Normalization computes with constants that it makes of its weights."""
+    for layer in model._flatten_layers():  # noqa: SLF001 - public API has no walk
+        if isinstance(layer, keras.layers.Normalization | tf_keras.layers.Normalization):
+            layer.finalize_state()

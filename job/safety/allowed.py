@@ -15,6 +15,10 @@ CARRY_CODE = frozenset(
 )
 # They can name a file that is read while they are built.
 READ_FILES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
+# How a layer of Keras 3 computes whose weights are quantized: refused, since they can't be trained.
+QUANTIZED = frozenset(
+    {"QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy", "AWQDTypePolicy"}
+)
 # Calls of TensorFlow functions, by their names in the configuration.
 CALL_FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
