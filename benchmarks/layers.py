@@ -61,7 +61,8 @@ def cell(kit: Any, sample: every.Sample, folder: Path, convert: bool) -> tuple[s
     except Exception as error:  # noqa: BLE001 - whatever Keras can't do is not ours
         return f"not made by Keras: {_first(error)}", True
     try:
-        kit.models.load_model(path, compile=False)
+        if is_keras3:
+            kit.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - as above
         return f"not read by Keras itself: {_first(error)}", True
     try:

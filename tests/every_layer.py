@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,9 @@ def attention(make: Make) -> Sample:
     return Sample(make, (STEPS, STEPS), call=lambda layer, given: layer(*given))
 
 
-def _by_rank(name: str, shapes: tuple[Shape, ...], make: Callable[[Any, str, int], Any]) -> Any:
+def _by_rank(name: str, shapes: tuple[Shape, ...], make: Callable[..., Any]) -> Any:
     return {
-        f"{name}{rank}D": on(shape, lambda k, rank=rank: make(k, f"{name}{rank}D", rank))
+        f"{name}{rank}D": on(shape, partial(make, name=f"{name}{rank}D", rank=rank))
         for rank, shape in enumerate(shapes, 1)
     }
 
@@ -163,27 +164,26 @@ SAMPLES: dict[str, Sample] = {
         "AdaptiveAveragePooling", THREE, lambda k, name, rank: getattr(k, name)((2,) * rank)
     ),
     **_by_rank("AdaptiveMaxPooling", THREE, lambda k, name, rank: getattr(k, name)((2,) * rank)),
-    **_by_rank("AveragePooling", THREE, lambda k, name, _: getattr(k, name)(2, padding="same")),
-    **_by_rank("MaxPooling", THREE, lambda k, name, _: getattr(k, name)(2)),
-    **_by_rank("GlobalAveragePooling", THREE, lambda k, name, _: getattr(k, name)()),
-    **_by_rank("GlobalMaxPooling", THREE, lambda k, name, _: getattr(k, name)()),
-    **_by_rank("Conv", THREE, lambda k, name, _: getattr(k, name)(3, 2)),
-    **{
-        f"Conv{rank}DTranspose": on(
-            THREE[rank - 1], lambda k, rank=rank: getattr(k, f"Conv{rank}DTranspose")(3, 2, 2)
-        )
-        for rank in (1, 2, 3)
-    },
-    **_by_rank("SeparableConv", TWO, lambda k, name, _: getattr(k, name)(3, 2)),
-    **_by_rank("DepthwiseConv", TWO, lambda k, name, _: getattr(k, name)(2, depth_multiplier=2)),
-    **_by_rank("LocallyConnected", TWO, lambda k, name, _: getattr(k, name)(3, 2)),
+    **_by_rank("AveragePooling", THREE, lambda k, name, **_: getattr(k, name)(2, padding="same")),
+    **_by_rank("MaxPooling", THREE, lambda k, name, **_: getattr(k, name)(2)),
+    **_by_rank("GlobalAveragePooling", THREE, lambda k, name, **_: getattr(k, name)()),
+    **_by_rank("GlobalMaxPooling", THREE, lambda k, name, **_: getattr(k, name)()),
+    **_by_rank("Conv", THREE, lambda k, name, **_: getattr(k, name)(3, 2)),
+    "Conv1DTranspose": on(STEPS, lambda k: k.Conv1DTranspose(3, 2, 2)),
+    "Conv2DTranspose": on(IMAGE, lambda k: k.Conv2DTranspose(3, 2, 2)),
+    "Conv3DTranspose": on(VOLUME, lambda k: k.Conv3DTranspose(3, 2, 2)),
+    **_by_rank("SeparableConv", TWO, lambda k, name, **_: getattr(k, name)(3, 2)),
+    **_by_rank("DepthwiseConv", TWO, lambda k, name, **_: getattr(k, name)(2, depth_multiplier=2)),
+    **_by_rank("LocallyConnected", TWO, lambda k, name, **_: getattr(k, name)(3, 2)),
     **_by_rank(
-        "ConvLSTM", ((3, 6, 2), FRAMES, (2, 4, 4, 4, 2)), lambda k, name, _: getattr(k, name)(2, 2)
+        "ConvLSTM",
+        ((3, 6, 2), FRAMES, (2, 4, 4, 4, 2)),
+        lambda k, name, **_: getattr(k, name)(2, 2),
     ),
-    **_by_rank("Cropping", THREE, lambda k, name, _: getattr(k, name)(1)),
-    **_by_rank("ZeroPadding", THREE, lambda k, name, _: getattr(k, name)(1)),
-    **_by_rank("UpSampling", THREE, lambda k, name, _: getattr(k, name)(2)),
-    **_by_rank("SpatialDropout", THREE, lambda k, name, _: getattr(k, name)(0.2)),
+    **_by_rank("Cropping", THREE, lambda k, name, **_: getattr(k, name)(1)),
+    **_by_rank("ZeroPadding", THREE, lambda k, name, **_: getattr(k, name)(1)),
+    **_by_rank("UpSampling", THREE, lambda k, name, **_: getattr(k, name)(2)),
+    **_by_rank("SpatialDropout", THREE, lambda k, name, **_: getattr(k, name)(0.2)),
 }
 
 

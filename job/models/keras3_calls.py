@@ -44,7 +44,8 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         known = {id(it) for it in layer.weights}
         seeds = [it for it in layer.non_trainable_variables if id(it) not in known]
         self._seeds = partial(_itself, [(it, it.numpy()) for it in seeds])
-        self._random_generator = RandomGenerator(rng_type="legacy_stateful")
+        if seeds:  # under the name by which a training finds what draws
+            self._random_generator = RandomGenerator(rng_type="legacy_stateful")
 
     def _twin(self, variable: Any) -> tf.Variable:
         return self.add_weight(

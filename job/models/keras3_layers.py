@@ -79,7 +79,7 @@ class _Bidirectional(tf_keras.layers.Bidirectional):  # type: ignore[misc]  # tf
     """Keras's own, of two layers that are made already; it would make them from their settings."""
 
     def __init__(self, forward: Any, backward: Any, settings: dict[str, Any]) -> None:
-        self._both = lambda: (forward, backward)
+        self._both: Callable[[], tuple[Any, Any]] = lambda: (forward, backward)
         super().__init__(forward, **settings)
 
     def _recreate_layer_from_config(self, layer: Any, go_backwards: bool = False) -> Any:  # noqa: ARG002 - Keras's

@@ -153,6 +153,8 @@ def test_settings_and_wrappers_of_keras_3_answer_as_they_did(tmp_path: Path) -> 
         it for _, it in layers_of(file.model) if isinstance(it, Keras3Layer) and it.weights
     )
     assert first.trainable_weights
+    drawn = [file.model(x, training=True)[-1].numpy() for _ in range(2)]
+    assert not np.array_equal(*drawn)
     assert [it.shape for it in kernels(file.model.get_layer(IMAGES[6].name))] == [(1, 1, 8, 3)]
     assert_same(model, file, x, tmp_path)
 
