@@ -28,12 +28,12 @@ from job.models.compare import (
     graph_of,
     on_random_inputs,
 )
+from job.models.keras3_layers import make
 from job.models.keras3_ops import OPS
+from job.models.keras3_weights import copy_to_keras2, copy_to_keras3
 from job.models.keras_file import write_judged
 from job.safety.judge import Judged
 
-# What only decides how a layer was made; the weights are copied anyway.
-NOT_NEEDED = ("initializer", "regularizer", "constraint", "dtype", "build_config")
 # The ops that a mask is worked out with; tf_keras does that by itself.
 MASKING = ("NotEqual", "Any")
 
@@ -57,7 +57,7 @@ def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
         pruned: The same model in ``tf_keras``, pruned.
         path: Where the file goes.
     """
-    _copy(pruned, original)
+    copy_to_keras3(pruned, original)
     original.save(path)
 
 
@@ -74,7 +74,7 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
     """
     rebuilding = _Rebuilding(where)
     rebuilt = rebuilding.model(model)
-    _copy(model, rebuilt)
+    copy_to_keras2(model, rebuilt)
     refuse_huge_answers(rebuilt, where)
     with precision.computing_in_float32(model):
         found = difference(model, rebuilt)
@@ -155,38 +155,16 @@ class _Rebuilding:
             raise InputError(
                 f"The model calls keras.ops.{kind}, which is not known here.",
                 where=f"{self._where}, layer {operation.name}",
-                hint=f"Replace it with a layer. These are known: {', '.join(OPS)}.",
+                hint="Replace it with a layer; what calls functions can't be carried over.",
             )
         return OPS[kind]
 
     def _layer(self, layer: keras.Layer) -> tf_keras.layers.Layer:
         if id(layer) not in self._made:
-            self._made[id(layer)] = self._make(layer)
+            is_model = isinstance(layer, keras.Model)
+            made = self.model(layer) if is_model else make(layer, self._layer, self._where)
+            self._made[id(layer)] = made
         return self._made[id(layer)]
-
-    def _make(self, layer: keras.Layer) -> tf_keras.layers.Layer:
-        if isinstance(layer, keras.Model):
-            return self.model(layer)
-        kind = getattr(tf_keras.layers, type(layer).__name__, None)
-        if kind is None:
-            raise InputError(
-                f"{layer.name} is a {type(layer).__name__}, which Keras 2 has no layer for.",
-                where=self._where,
-                hint="Replace it with a layer that both have; tfmot works with Keras 2 alone.",
-            )
-        config = _config(layer, kind)
-        if isinstance(layer, keras.layers.Lambda):  # it was let in by model.trust
-            return kind(**config | {"function": layer.function})
-        if isinstance(layer, keras.layers.Bidirectional):
-            config["backward_layer"] = self._make(layer.backward_layer)
-            return kind(self._make(layer.forward_layer), **config)
-        if isinstance(layer, keras.layers.StackedRNNCells):
-            return kind([self._make(cell) for cell in layer.cells], name=layer.name)
-        if "cell" in config:
-            config["cell"] = self._make(layer.cell)
-        if isinstance(layer, keras.layers.Wrapper):
-            return kind(self._make(layer.layer), **config)
-        return kind(**config)
 
 
 def _is_said(layer: keras.Layer, key: str, value: Any) -> bool:
@@ -212,29 +190,3 @@ def _nodes(graph: keras.Model) -> Iterator[Any]:
         for node in graph._nodes_by_depth[depth]:  # noqa: SLF001 - as above
             if not isinstance(node.operation, keras.layers.InputLayer):
                 yield node
-
-
-def _config(layer: keras.Layer, kind: type) -> dict[str, Any]:
-    """The part of a layer's configuration that its Keras 2 class knows."""
-    known = {"name", "trainable"}
-    for ancestor in kind.__mro__:
-        if ancestor is tf_keras.layers.Layer:
-            break
-        known |= set(inspect.signature(ancestor.__init__).parameters)  # type: ignore[misc]  # of a class
-    return {
-        key: value
-        for key, value in layer.get_config().items()
-        if key in known and key != "layer" and not key.endswith(NOT_NEEDED)
-    }
-
-
-def _copy(source: Any, target: Any) -> None:
-    """Copy the weights layer by layer; the two models have the same layers by name."""
-    for layer in source.layers:
-        if not layer.weights:
-            continue
-        twin = target.get_layer(layer.name)
-        if isinstance(layer, keras.Model | tf_keras.Model):
-            _copy(layer, twin)
-        else:
-            twin.set_weights(layer.get_weights())

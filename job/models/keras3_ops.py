@@ -1,7 +1,8 @@
 """Functions of ``keras.ops`` that a Keras 3 model calls as layers, in TensorFlow.
 
 ``x + 1.0`` in a functional Keras 3 model is a call of the operation ``Add``. On the input of a
-``tf_keras`` model the same TensorFlow function becomes a ``TFOpLambda`` layer.
+``tf_keras`` model the same TensorFlow function becomes a ``TFOpLambda`` layer. Where there is no
+such function, or Keras 3 converts dtypes first, a Keras 2 layer calls the operation itself.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 import tf_keras
+
+from job.models.keras3_calls import of_operation
+from job.safety.allowed import KERAS3_OPS
 
 # An operation's own settings are attributes of it; its arguments are those of its call.
 Operation = Any
@@ -23,7 +28,7 @@ def _getitem(_: Operation, x: Any, key: Any) -> Any:
 
 def _einsum(op: Operation, *operands: Any) -> Any:
     if len(operands) > 1:  # Keras 2 can't write such a call into a configuration
-        raise ValueError("keras.ops.einsum of several operands; use keras.ops.matmul")
+        return of_operation(op, *operands)
     return tf.einsum(op.subscripts, *operands)
 
 
@@ -34,13 +39,13 @@ def _pad(op: Operation, x: Any, constant_values: Any = None) -> Any:
 
 def _resize(op: Operation, x: Any) -> Any:
     if op.crop_to_aspect_ratio or op.pad_to_aspect_ratio or op.data_format != "channels_last":
-        raise ValueError("keras.ops.image.resize with an aspect ratio, or channels first")
+        return of_operation(op, x)
     return tf.image.resize(x, op.size, method=op.interpolation, antialias=op.antialias)
 
 
 def _split(op: Operation, x: Any) -> Any:
     if not isinstance(op.indices_or_sections, int):
-        raise ValueError("keras.ops.split at indices; give it a number of sections")  # noqa: TRY004 - of a file
+        return of_operation(op, x)
     return tf.split(x, op.indices_or_sections, axis=op.axis)
 
 
@@ -53,7 +58,28 @@ def _on(function: Call) -> Call:
     return lambda _, *tensors: function(*tensors)
 
 
-OPS: dict[str, Call] = {
+def _in_floats(function: Call) -> Call:
+    """The function where all tensors are float32; Keras 3 converts other dtypes as it sees fit."""
+
+    def call(op: Operation, *arguments: Any, **options: Any) -> Any:
+        tensors = [it for it in keras.tree.flatten((arguments, options)) if hasattr(it, "dtype")]
+        if all(it.dtype == tf.float32 for it in tensors):
+            try:
+                return function(op, *arguments, **options)
+            except (TypeError, ValueError):
+                pass
+        return of_operation(op, *arguments, **options)
+
+    return call
+
+
+# Operations that call functions: these are code, which a file can't be trusted with.
+CALL_FUNCTIONS = (
+    *("AssociativeScan", "Cond", "ForiLoop", "Function", "JVP", "Map", "Scan", "Switch"),
+    *("VectorizedMap", "WhileLoop"),
+)
+
+IN_TENSORFLOW: dict[str, Call] = {
     "Absolute": _on(tf.abs),
     "Add": _on(tf.add),
     "Cast": lambda op, x: tf.cast(x, op.dtype),
@@ -118,4 +144,10 @@ OPS: dict[str, Call] = {
     "TrueDivide": _on(tf.truediv),
     "Var": _along(tf.math.reduce_variance),
     "Where": _on(tf.where),
+}
+
+# Each operation that a file may name.
+OPS: dict[str, Call] = {
+    name: _in_floats(IN_TENSORFLOW[name]) if name in IN_TENSORFLOW else of_operation
+    for name in KERAS3_OPS.split()
 }

@@ -35,6 +35,8 @@ def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
     if inner is not None:
         found = {id(it): it for part in inner for it in kernels(part)}
         return list(found.values())
+    if hasattr(layer, "prunable_kernels"):  # a layer that calls one of Keras 3
+        return list(layer.prunable_kernels())
     if type(layer) in MORE_KERNELS:
         owner = getattr(layer, "cell", layer)
         return [getattr(owner, name) for name in MORE_KERNELS[type(layer)]]

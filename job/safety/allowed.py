@@ -15,6 +15,10 @@ CARRY_CODE = frozenset(
 )
 # They can name a file that is read while they are built.
 READ_FILES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
+# How a layer of Keras 3 computes whose weights are quantized: refused, since they can't be trained.
+QUANTIZED = frozenset(
+    {"QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy", "AWQDTypePolicy"}
+)
 # Calls of TensorFlow functions, by their names in the configuration.
 CALL_FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
@@ -25,7 +29,7 @@ MODULES = re.compile(
     r"|optimizers|optimizers\.schedules|losses|metrics|dtype_policies|saving|mixed_precision))?"
     r"|(keras|tf_keras)(\.src)?\.(engine|models)\.(functional|sequential|training)"
     r"|(keras|tf_keras)(\.src)?\.layers\.core\.tf_op_layer"
-    r"|keras\.src\.ops\.(numpy|nn|math|core|linalg|image)"
+    r"|keras\.src\.ops\.(numpy|nn|math|core|linalg|image|einops)"
 )
 
 # Layers of Keras 2; those of Keras 3 alone are named so that the refusal can say that Keras 2 has
@@ -91,14 +95,39 @@ STRUCTURES = """
     __ellipsis__ TensorShape
     TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
 """
-# Functions of Keras 3 (keras.ops) that are called as layers are: those that ``keras3_ops`` makes,
-# and those that only make masks.
+# Functions of Keras 3 (keras.ops) that are called as layers are: all that call no
+# function themselves, and those that only make masks.
 KERAS3_OPS = """
-    Absolute Add Cast Ceil Clip Concatenate Cos Divide Einsum Elu Equal Erf Exp ExpandDims Floor
-    Gelu GetItem Greater GreaterEqual LeakyRelu Less LessEqual Log LogSoftmax Logsumexp Matmul Max
-    Maximum Mean Min Minimum Multiply Negative Pad Power Prod Relu Relu6 Reshape Resize Round Rsqrt
-    Selu Sigmoid Sign Silu Sin Softmax Softplus Split Sqrt Square Squeeze Stack Std Subtract Sum
-    Take Tanh Tile Transpose TrueDivide Var Where
+    Abs Absolute AdaptiveAveragePool AdaptiveMaxPool Add AffineTransform All AllClose Amax Amin
+    Angle Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin
+    Argpartition Argsort Array ArraySplit Average AveragePool BatchNorm BinaryCrossentropy Bincount
+    BitwiseAnd BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor
+    BroadcastTo CDist CTCDecode CTCLoss Cast CategoricalCrossentropy Cbrt Ceil Celu Cholesky
+    CholeskyInverse Clip Concatenate Conj Conjugate Conv ConvTranspose ConvertToTensor Copy Corrcoef
+    Correlate Cos Cosh CountNonzero CropImages Cross Cumprod Cumsum Deg2rad DepthToSpace
+    DepthwiseConv Det Diag Diagflat Diagonal Diff Digitize Divide DivideNoNan Dot
+    DotProductAttention Dsplit Dstack Eig Eigh Einsum ElasticTransform Elu EmptyLike Equal Erf Erfc
+    Erfinv Exp Exp2 ExpandDims Expm1 ExtractPatches ExtractSequences FFT FFT2 Fabs Flip Fliplr
+    Flipud Floor FloorDivide Fmax Fmin Fmod Fold Full FullLike GaussianBlur Gcd Gelu Geomspace
+    GetItem Glu Greater GreaterEqual HSVToRGB HardShrink HardSigmoid HardSilu HardTanh Heaviside
+    Histogram Hsplit Hstack Hypot I0 IFFT2 IRFFT ISTFT Imag InTopK Inner Inv IsIn Isclose Isfinite
+    Isinf Isnan Isneginf Isposinf Isreal Kron LayerNorm Lcm Ldexp LeakyRelu LeftShift Less LessEqual
+    Linspace Log Log10 Log1p Log2 LogSigmoid LogSoftmax Logaddexp Logaddexp2 Logdet LogicalAnd
+    LogicalNot LogicalOr LogicalXor Logspace Logsumexp Lstsq LuFactor MapCoordinates Matmul
+    MatrixRank Max MaxPool Maximum Mean Median Meshgrid Min Minimum Mod Moments Moveaxis MultiHot
+    Multiply NanToNum Nanargmax Nanargmin Nancumprod Nancumsum Nanmax Nanmean Nanmedian Nanmin
+    Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative Nextafter Nonzero Norm
+    Normalize OneHot OnesLike Outer PSNR Pad PadImages Percentile PerspectiveTransform Pinv Polar
+    Power Prod Ptp Qr Quantile RFFT RGBToGrayscale RGBToHSV RMSNorm Rad2deg Ravel Real Rearrange
+    Reciprocal Relu Relu6 Repeat Reshape Resize RightShift Roll Rot90 Round Rsqrt SSIM STFT SVD
+    SaturateCast ScaleAndTranslate Scatter ScatterUpdate SearchSorted SegmentMax SegmentMin
+    SegmentProd SegmentReduction SegmentSum Select Selu SeparableConv Sigmoid Sign Signbit Silu Sin
+    Sinc Sinh Size Slice SliceUpdate Slogdet SobelEdges SoftShrink Softmax Softplus Softsign Solve
+    SolveTriangular Sort SpaceToDepth SparseCategoricalCrossentropy SparsePlus SparseSigmoid
+    Sparsemax Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract Sum Swapaxes Take
+    TakeAlongAxis Tan Tanh TanhShrink Tensordot Threshold Tile TopK Trace Transpose Trapezoid Tril
+    Triu TrueDivide Trunc Unfold Unique UnravelIndex Unstack Vander Var Vdot View ViewAsComplex
+    ViewAsReal Vsplit Vstack Where ZerosLike
 """
 MASK_OPS = "Any NotEqual"
 

@@ -88,12 +88,23 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
     found: dict[str, Danger] = {}
     for place, node in _objects(config, where):
         layer = place.strip("/") or "(the model)"
+        _refuse_quantized(node, layer, where)
         inside = [it for it in found if f"{layer}/".startswith(f"{it}/")]
         for what in _judge(node, where):
             if not inside:  # of a Lambda its code and its module are no news
                 is_code = node.get("class_name") == "Lambda"
                 found.setdefault(layer, Danger(what, layer, is_code, advice_of(node)))
     return list(found.values())
+
+
+def _refuse_quantized(node: dict[str, Any], layer: str, where: str) -> None:
+    if node.get("class_name") in allowed.QUANTIZED:
+        raise InputError(
+            f"The layer {layer.rpartition('/')[0]} is quantized ({layer.rpartition('/')[2]}): such "
+            "weights can't be trained.",
+            where=where,
+            hint="Give the float model; paredown quantizes it.",
+        )
 
 
 def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -150,7 +161,7 @@ def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
         raise InputError(
             f"The model calls keras.ops.{name:.60}, which is not known here.",
             where=f"{where}, layer {_name(node, where)}",
-            hint=f"Replace it with a layer. Known are: {' '.join(allowed.KERAS3_OPS.split())}.",
+            hint="Replace it with a layer. Operations that call functions can't be carried over.",
         )
     yield from _judge_class(name, node.get("config"))
 

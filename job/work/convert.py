@@ -29,6 +29,8 @@ CERTAIN = frozenset(
     ReLU Softmax Add Concatenate ZeroPadding2D Rescaling
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
+# So do these activations of such layers.
+CERTAIN_ACTIVATIONS = frozenset({"linear", "relu", "sigmoid", "softmax", "tanh"})
 
 
 @dataclass(frozen=True)
@@ -109,5 +111,15 @@ def attempt(
 
 def is_certain(model: tf_keras.Model) -> bool:
     """Whether every variant is known to convert the model."""
-    kinds = {type(layer).__name__ for _, layer in layers_of(model)}
-    return kinds <= CERTAIN and all(None not in tuple(it.shape[1:]) for it in model.inputs)
+    return all(_is_certain(layer) for _, layer in layers_of(model)) and all(
+        None not in tuple(it.shape[1:]) for it in model.inputs
+    )
+
+
+def _is_certain(layer: tf_keras.layers.Layer) -> bool:
+    kind = type(layer).__name__
+    # A layer that calls one of Keras 3 is named as that is.
+    is_known = kind in CERTAIN and type(layer) is getattr(tf_keras.layers, kind)
+    function = getattr(layer, "activation", None)
+    name = "linear" if function is None else getattr(function, "__name__", "")
+    return is_known and name in CERTAIN_ACTIVATIONS

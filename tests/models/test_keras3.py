@@ -155,17 +155,6 @@ def test_dropout_and_augmentation_are_on_in_training_alone(tmp_path: Path) -> No
         assert (np.abs(answers[2] - answers[0]).max() > 0.1) == changes, name
 
 
-def test_a_layer_that_keras_2_lacks_is_refused_by_name(tmp_path: Path) -> None:
-    """With what to do."""
-    keras.Sequential([keras.Input((4,)), layers.RMSNormalization(name="rms")]).save(
-        tmp_path / "m.keras"
-    )
-    with pytest.raises(InputError) as caught:
-        read(tmp_path / "m.keras")
-    assert "RMSNormalization" in str(caught.value)
-    assert caught.value.hint
-
-
 def test_a_lambda_in_a_keras_3_file_does_not_run(tmp_path: Path) -> None:
     """It is refused by its configuration; a canary proves that nothing ran."""
     canary = tmp_path / "canary"

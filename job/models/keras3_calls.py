@@ -1,0 +1,179 @@
+"""Keras 2 layers that compute by calling a Keras 3 layer, activation or operation.
+
+Both Keras run TensorFlow's operators here. Where Keras 2 has no layer that behaves as one of
+Keras 3, the Keras 3 layer itself is called inside a Keras 2 layer, on that layer's variables: the
+answers are equal by construction, it can be trained, and it can be converted to ``.tflite``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from numpy.typing import NDArray
+from tf_keras.src.backend import RandomGenerator
+
+from job.models import precision
+from job.models.keras3_functions import constraint, regularizer
+
+# What Keras 3 calls the weights that are worth pruning.
+KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
+# tfmot leaves depthwise kernels dense.
+DENSE = ("DepthwiseConv1D", "DepthwiseConv2D")
+
+
+class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+    """A built Keras 3 layer, called with variables of Keras 2; the layer's own are never changed.
+
+    Args:
+        layer: The Keras 3 layer. What it draws in training is seeded as in layers of Keras 2.
+    """
+
+    def __init__(self, layer: keras.Layer) -> None:
+        super().__init__(name=layer.name, trainable=layer.trainable)
+        self.supports_masking = layer.supports_masking
+        self.activity_regularizer = regularizer(layer.activity_regularizer)
+        # A function: of a layer, tf_keras would collect the variables.
+        self._keras3 = partial(_itself, layer)
+        self._twins = {str(index): self._twin(it) for index, it in enumerate(layer.weights)}
+        known = {id(it) for it in layer.weights}
+        seeds = [it for it in layer.non_trainable_variables if id(it) not in known]
+        self._seeds = partial(_itself, [(it, it.numpy()) for it in seeds])
+        if seeds:  # under the name by which a training finds what draws
+            self._random_generator = RandomGenerator(rng_type="legacy_stateful")
+
+    def _twin(self, variable: Any) -> tf.Variable:
+        return self.add_weight(
+            name=variable.name,
+            shape=variable.shape,
+            dtype=precision.FLOAT32 if variable.dtype in precision.OTHERS else variable.dtype,
+            initializer="zeros",
+            trainable=variable.trainable,
+            regularizer=regularizer(getattr(variable, "regularizer", None)),
+            constraint=constraint(getattr(variable, "constraint", None)),
+        )
+
+    def pairs(self) -> Iterator[tuple[Any, tf.Variable]]:
+        """The layer's variables, in Keras 3 and in Keras 2."""
+        yield from zip(self._keras3().weights, self._twins.values(), strict=True)
+
+    def prunable_kernels(self) -> list[tf.Variable]:
+        """The variables that can be pruned."""
+        if type(self._keras3()).__name__ in DENSE:
+            return []
+        found = [own for its, own in self.pairs() if its.name in KERNELS]
+        return [it for it in found if it.trainable and len(it.shape) > 1]
+
+    def call(
+        self,
+        inputs: Any,
+        *others: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        **options: Any,
+    ) -> Any:
+        """What the Keras 3 layer answers."""
+        layer = self._keras3()
+        accepted = layer.call_signature_parameters
+        if "training" in accepted:
+            options["training"] = bool(training)  # its own default may be True
+        if "mask" in accepted and mask is not None:
+            options["mask"] = mask
+        states = {id(it): (it, own) for it, own in self.pairs()}
+        seeds = [(its, self._seed(start, training)) for its, start in self._seeds()]
+        with (
+            precision.computing_in_float32(layer),
+            keras.StatelessScope([*states.values(), *seeds]) as scope,
+        ):
+            outputs = layer(inputs, *others, **options)
+        if training:
+            for its, own in states.values():
+                if not its.trainable:
+                    own.assign(scope.get_current_value(its))
+        return outputs
+
+    def _seed(self, start: NDArray[np.generic], training: bool | None) -> tf.Tensor:
+        """The state of a layer's random numbers."""
+        if not training:
+            return tf.constant(start)
+        top = tf.int32.max
+        drawn = self._random_generator.random_uniform(start.shape, 0, top, dtype=tf.int32)
+        return tf.cast(drawn, start.dtype)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The Keras 3 layer's own."""
+        return self._keras3().compute_mask(inputs, mask) if self.supports_masking else None
+
+
+def of_layer(layer: keras.Layer) -> Keras3Layer:
+    """A Keras 2 layer that calls a Keras 3 layer; its class is named as that layer's."""
+    return type(type(layer).__name__, (Keras3Layer,), {})(layer)
+
+
+class _Place:
+    """Where a tensor stands among the arguments of an operation."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
+    """An operation of ``keras.ops``; as in Keras 3, no mask goes through it.
+
+    Args:
+        operation: The operation.
+        arguments: The positional and the named arguments of its call, with tensors of Keras 2.
+    """
+
+    def __init__(self, operation: keras.Operation, arguments: Any) -> None:
+        super().__init__(name=operation.name, autocast=False)
+        self.supports_masking = True
+        self.tensors: tuple[Any, ...] = ()
+        tensors: list[Any] = []
+
+        def placed(value: Any) -> Any:
+            if not _is_symbolic(value):
+                return value
+            tensors.append(value)
+            return _Place(len(tensors) - 1)
+
+        # A function: lists and dicts would become objects of tf_keras.
+        self._keras3 = partial(_computed, operation, keras.tree.map_structure(placed, arguments))
+        self._given = partial(_itself, tensors)
+
+    def on_its_tensors(self) -> Any:
+        """The outputs for the tensors among the arguments."""
+        return self(self._given())
+
+    def call(self, inputs: Any) -> Any:
+        """What the operation answers for the tensors of a call."""
+        return self._keras3(inputs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None."""
+
+
+def of_operation(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
+    """Call an operation of Keras 3 on tensors of a Keras 2 model."""
+    return Keras3Operation(operation, (arguments, options)).on_its_tensors()
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _computed(operation: keras.Operation, arguments: Any, tensors: Any) -> Any:
+    def filled(value: Any) -> Any:
+        return tensors[value.index] if isinstance(value, _Place) else value
+
+    positional, named = keras.tree.map_structure(filled, arguments)
+    return operation.call(*positional, **named)
+
+
+def _is_symbolic(value: Any) -> bool:
+    return tf.is_tensor(value) and tf_keras.backend.is_keras_tensor(value)
