@@ -92,7 +92,7 @@ STRUCTURES = """
     TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
 """
 # Functions of Keras 3 (keras.ops) that are called as layers are: those that ``keras3_ops`` makes,
-# and those that only make masks.
+# and those that ``keras3_masks`` does, with which masks are computed.
 KERAS3_OPS = """
     Absolute Add Cast Ceil Clip Concatenate Cos Divide Einsum Elu Equal Erf Exp ExpandDims Floor
     Gelu GetItem Greater GreaterEqual LeakyRelu Less LessEqual Log LogSoftmax Logsumexp Matmul Max
@@ -100,7 +100,9 @@ KERAS3_OPS = """
     Selu Sigmoid Sign Silu Sin Softmax Softplus Split Sqrt Square Squeeze Stack Std Subtract Sum
     Take Tanh Tile Transpose TrueDivide Var Where
 """
-MASK_OPS = "Any NotEqual"
+MASK_OPS = """
+    All Any ConvertToTensor LogicalAnd LogicalNot LogicalOr LogicalXor NotEqual OnesLike ZerosLike
+"""
 
 # Functions of TensorFlow that only compute. They are matched whole.
 HARMLESS_FUNCTIONS = frozenset(
