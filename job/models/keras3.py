@@ -20,27 +20,9 @@ import tf_keras
 from job.errors import InputError
 from job.models import precision
 from job.models.budget import refuse_huge_answers
-from job.models.compare import (
-    TOLERANCE,
-    answers,
-    difference,
-    first_different,
-    graph_of,
-    on_random_inputs,
-)
-from job.models.keras3_masks import (
-    MASK_OPS,
-    MERGES,
-    Call,
-    Scope,
-    Softmax,
-    all_true,
-    attend,
-    bind,
-    hand_on,
-    mask_option,
-    mergeable,
-)
+from job.models.compare import TOLERANCE, Rows, difference, first_different, graph_of
+from job.models.keras3_masked import MERGES, Softmax, all_true, attend, mask_option, mergeable
+from job.models.keras3_masks import MASK_OPS, Call, Scope, bind, hand_on
 from job.models.keras3_ops import OPS
 from job.models.keras_file import write_judged
 from job.safety.judge import Judged
@@ -86,18 +68,41 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
     rebuilding, rebuilt = _walk(model, where)
     _copy(model, rebuilt)
     refuse_huge_answers(rebuilt, where)
-    with precision.computing_in_float32(model):
-        found = difference(model, rebuilt)
-    if not found <= TOLERANCE:
-        with precision.computing_in_float32(model):
-            first = rebuilding.first_different(model, rebuilt)
-        raise InputError(
-            f"The model answers differently when it is rebuilt for Keras 2: by {found:.2g}. The "
-            f"first layer that differs is {first}.",
-            where=where,
-            hint="Replace that layer; it can't be pruned by tfmot, which needs Keras 2.",
-        )
+    _refuse_different(model, rebuilt, where, rebuilding)
     return rebuilt
+
+
+def compare(model: keras.Model, rebuilt: tf_keras.Model, where: str, rows: Rows) -> None:
+    """Compare a model with the rebuilt one, of the same weights, on rows of data.
+
+    Raises:
+        InputError: Where the outputs differ.
+    """
+    _refuse_different(model, rebuilt, where, None, rows)
+
+
+def _refuse_different(
+    model: keras.Model,
+    rebuilt: tf_keras.Model,
+    where: str,
+    rebuilding: _Rebuilding | None,
+    rows: Rows | None = None,
+) -> None:
+    with precision.computing_in_float32(model):
+        found = difference(model, rebuilt, rows)
+        if found <= TOLERANCE:
+            return
+        if rebuilding is None:  # the walk is over: it is done again
+            rebuilding, rebuilt = _walk(model, where)
+            _copy(model, rebuilt)
+        first = rebuilding.first_different(model, rebuilt, rows) or "not to be told"
+    on = "random rows" if rows is None else "rows of the data set"
+    raise InputError(
+        f"The model answers differently when it is rebuilt for Keras 2: by {found:.2g}, on {on}. "
+        f"The first layer that differs is {first}.",
+        where=where,
+        hint="Replace that layer; it can't be pruned by tfmot, which needs Keras 2.",
+    )
 
 
 def _walk(model: keras.Model, where: str) -> tuple[_Rebuilding, tf_keras.Model]:
@@ -125,7 +130,9 @@ class _Rebuilding:
         # By the ``id`` of a nested model: its inputs that a call has a mask for -> the mask's rank.
         self._masked = masked
 
-    def first_different(self, model: keras.Model, rebuilt: tf_keras.Model) -> str:
+    def first_different(
+        self, model: keras.Model, rebuilt: tf_keras.Model, rows: Rows | None
+    ) -> str:
         """The first layer of the model, in the order of its calls, that answers differently."""
         graph = graph_of(model)
         tensors = self._scopes[id(model)].tensors
@@ -133,9 +140,7 @@ class _Rebuilding:
         names = [node.operation.name for node in calls]
         before = keras.Model(graph.input, [node.outputs[0] for node in calls])
         after = tf_keras.Model(rebuilt.input, [tensors[id(node.outputs[0])] for node in calls])
-        return on_random_inputs(
-            model, lambda it: first_different(names, answers(before, it), answers(after, it))
-        )
+        return first_different(names, before, after, rows)
 
     def model(self, model: keras.Model, *, nested: bool = False) -> tf_keras.Model:
         """The same model. Masks of a nested one's inputs are inputs, too, and those of its outputs
