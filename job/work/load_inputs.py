@@ -24,8 +24,7 @@ from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import layers
 from job.models.compare import SEED
-from job.models.load import SUFFIXES, ModelFile, optimizer_bytes, reference_bytes
-from job.models.load import compare
+from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.result import TensorSpec
 from job.safety import folder
