@@ -146,8 +146,8 @@ def _refuse_loops(content: bytes, model: tf_keras.Model) -> None:
     codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
     if any(code.builtinCode == schema.BuiltinOperator.WHILE for code in codes):
         raise ValueError(
-            f"{why_loops(model)}: such layers are loops in the file, which requires calibration "
-            "that can't be done; an LSTM without a mask, and any layer with unroll=True, is none"
+            f"{why_loops(model)}: such layers are loops in the file, which can't be calibrated; an "
+            "LSTM without a mask, and any layer with unroll=True, is none"
         )
 
 
