@@ -86,7 +86,7 @@ class OutputDrift(Record):
     largest: float | None = None
     """The largest absolute value in the stage before."""
     moved_rows: int | None = None
-    """The rows that moved by more than a hundredth of the spread."""
+    """The rows that moved by more than a thousandth of the spread."""
 
 
 class DriftResult(OutputDrift):

@@ -12,7 +12,7 @@ from job.result import OutputDrift
 Output = NDArray[np.floating]
 
 # A row counts as moved from here on, in shares of the spread.
-MOVED = 1e-2
+MOVED = 1e-3
 # The same for outputs that hardly differ from row to row: in shares of their size.
 RELATIVE = 1e-5
 ABSOLUTE = 1e-6

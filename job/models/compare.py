@@ -24,7 +24,8 @@ SEED = 20240628
 SIZES = (32, 128, 320)
 # How many rows are tried, and with how many numbers in all: the first rows tell the most.
 ROWS = 7
-MAX_NUMBERS = 1 << 21
+WIDE_ROWS = 3
+MAX_NUMBERS = 1 << 19
 # Large inputs are so large; images that are not scaled go to 255.
 WIDE = 100.0
 # Numbers up to this are summed as exactly as the tolerance wants.
@@ -173,7 +174,8 @@ def _draw(model: Any, size: int, kind: str) -> list[Array]:
     categories = _categories(model)
     shapes = [[known or size for known in tensor.shape[1:]] for tensor in model.inputs]
     numbers = sum(math.prod(shape) for shape in shapes)
-    rows = max(2, min(ROWS, MAX_NUMBERS // max(1, numbers)))
+    most = WIDE_ROWS if kind == "wide" else ROWS
+    rows = max(2, min(most, MAX_NUMBERS // max(1, numbers)))
     inputs = []
     for tensor, shape in zip(model.inputs, shapes, strict=True):
         dtype = tf.as_dtype(tensor.dtype).as_numpy_dtype
@@ -201,7 +203,7 @@ def _values(
     if kind == "wide":
         return drawn * WIDE
     drawn[0] = random.random(shape[1:])
-    drawn[-1] *= 1e-3
+    drawn[6:] *= 1e-3  # the rows before it are padded
     return drawn
 
 
