@@ -77,6 +77,8 @@ def answered(model: Any, rows: Rows | None = None) -> Iterator[tuple[Rows, list[
         return
     usual, size = _first_taken(model)
     yield usual
+    if not any(tf.as_dtype(it.dtype).is_floating for it in model.inputs):
+        return  # integers have their whole range already
     drawn = _draw(model, size, "wide")
     wide = Rows(drawn, _scale(drawn))
     try:
