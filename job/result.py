@@ -75,18 +75,29 @@ class OutputDrift(Record):
 
     max_abs: float
     mean_abs: float
+    rms: float | None = None
+    """The root mean square."""
+    spread: float | None = None
+    """How much the stage before differs from row to row: a standard deviation."""
+    spread_after: float | None = None
+    """The same of this file; of a constant output it is 0."""
+    correlation: float | None = None
+    """Of the two, from -1 to 1; null where one is constant."""
+    largest: float | None = None
+    """The largest absolute value in the stage before."""
+    moved_rows: int | None = None
+    """The rows that moved by more than a thousandth of the spread."""
 
 
-class DriftResult(Record):
+class DriftResult(OutputDrift):
     """How far a file's outputs are from those of the stage before, on the same test rows: the
-    largest difference of all, and the mean of the outputs' means.
+    largest difference of all, and the mean of the outputs' means. The other figures are there where
+    the model has one output.
     """
 
     against: str
     """The artifact that it is compared with."""
     rows: int
-    max_abs: float
-    mean_abs: float
     outputs: dict[str, OutputDrift] = {}
     """By output, where there are several."""
 

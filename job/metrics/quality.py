@@ -16,8 +16,9 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import StageError
+from job.metrics.drift import output_drift
 from job.metrics.objective import Objective, Objectives
-from job.result import DriftResult, OutputDrift, metric_key
+from job.result import DriftResult, metric_key
 
 Array = NDArray[np.generic]
 Output = NDArray[np.floating]
@@ -171,18 +172,17 @@ def drift(against: str, before: Mapping[str, Output], after: Outputs) -> DriftRe
         after: The same rows' outputs now.
     """
     each = {
-        name: _output_drift(was, now)
-        for (name, was), now in zip(before.items(), after, strict=True)
+        name: output_drift(was, now) for (name, was), now in zip(before.items(), after, strict=True)
     }
+    several = len(each) > 1
+    one = {} if several else next(iter(each.values())).model_dump()
     return DriftResult(
-        against=against,
-        rows=len(after[0]),
-        max_abs=max(it.max_abs for it in each.values()),
-        mean_abs=sum(it.mean_abs for it in each.values()) / len(each),
-        outputs=each if len(each) > 1 else {},
+        **one
+        | {
+            "against": against,
+            "rows": len(after[0]),
+            "max_abs": max(it.max_abs for it in each.values()),
+            "mean_abs": sum(it.mean_abs for it in each.values()) / len(each),
+            "outputs": each if several else {},
+        }
     )
-
-
-def _output_drift(before: Output, after: Output) -> OutputDrift:
-    difference = np.abs(after.astype(np.float64) - before.astype(np.float64))
-    return OutputDrift(max_abs=float(difference.max()), mean_abs=float(difference.mean()))

@@ -1,54 +1,119 @@
-"""Whether two models answer the same, of Keras 2 or 3, on seeded random inputs."""
+"""Whether two models answer the same, of Keras 2 or 3: on seeded random rows, and on given ones.
+
+The random rows are such as make mistakes show: sequences that are padded on either side and to
+several lengths, rows of zeros, negative values, small and large ones, and the whole range of
+integers where the model takes it. What a model does not take, it refuses; then narrower values are
+tried.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-# Answers may differ by this much, for sums in another order.
+# Answers may differ by this much, for sums in another order; by more where values are large.
 TOLERANCE = 1e-5
 SEED = 20240628
-ROWS = 2
 # What a None dimension is; a model that is too deep for the first is tried with the next.
 SIZES = (32, 128, 320)
+# How many rows are tried, and with how many numbers in all: the first rows tell the most.
+ROWS = 7
+WIDE_ROWS = 3
+MAX_NUMBERS = 1 << 19
+# Large inputs are so large; images that are not scaled go to 255.
+WIDE = 100.0
+# Numbers up to this are summed as exactly as the tolerance wants.
+USUAL = 10.0
+# The largest integer that is tried of 16 bits and more.
+LARGEST = 1000
 
 Array = NDArray[np.generic]
 T = TypeVar("T")
+REFUSALS = (ValueError, TypeError, tf.errors.OpError)
 
 
-def difference(first: Any, second: Any) -> float:
+@dataclass(frozen=True)
+class Rows:
+    """Inputs of a model, in its order, each (rows, ...)."""
+
+    inputs: Sequence[Array]
+    scale: float = 1.0
+    """How large values are, at least 1: a sum of large numbers is off by more."""
+
+
+def difference(first: Any, second: Any, rows: Rows | None = None) -> float:
     """The largest difference between the answers of two models with the same inputs.
 
+    Args:
+        first: A model; random rows are such as it takes.
+        second: The other one.
+        rows: What they are given; by default seeded random rows.
+
     Returns:
-        In the outputs' own unit; NaN where one answers NaN and the other does not.
+        In the outputs' own unit; in proportion where inputs or outputs are larger than 1. NaN where
+        one answers NaN and the other does not.
 
     Raises:
         Exception: What Keras or TensorFlow raises, where a model can't be called.
     """
-    before, after = on_random_inputs(first, lambda it: (answers(first, it), answers(second, it)))
-    return max((_distance(a, b) for a, b in zip(before, after, strict=True)), default=0.0)
+    found = 0.0
+    for asked, before in answered(first, rows):
+        after = answers(second, asked.inputs)
+        for a, b in zip(before, after, strict=True):
+            found = max(found, _distance(a, b) / asked.scale, key=_nan_last)
+    return found
 
 
-def first_different(names: Sequence[str], before: Sequence[Array], after: Sequence[Array]) -> str:
-    """The first of several results, in order, that differs; empty where none does."""
-    for name, a, b in zip(names, before, after, strict=True):
-        if not _distance(a, b) <= TOLERANCE:
-            return name
+def answered(model: Any, rows: Rows | None = None) -> Iterator[tuple[Rows, list[Array]]]:
+    """What a model answers to ``rows``, or to each of several sets of random rows."""
+    if rows is not None:
+        yield rows, answers(model, rows.inputs)
+        return
+    usual, size = _first_taken(model)
+    yield usual
+    if not any(tf.as_dtype(it.dtype).is_floating for it in model.inputs):
+        return  # integers have their whole range already
+    drawn = _draw(model, size, "wide")
+    wide = Rows(drawn, _scale(drawn))
+    try:
+        answer = answers(model, wide.inputs)
+    except REFUSALS:
+        return  # it takes no such values
+    yield wide, answer
+
+
+def first_different(names: Sequence[str], before: Any, after: Any, rows: Rows | None = None) -> str:
+    """The first of several outputs of two models, in order, that differs; empty where none does."""
+    for asked, first in answered(before, rows):
+        second = answers(after, asked.inputs)
+        for name, a, b in zip(names, first, second, strict=True):
+            if not _distance(a, b) / asked.scale <= TOLERANCE:
+                return name
     return ""
 
 
+def rows_of(inputs: Sequence[Array]) -> Rows:
+    """Rows of a data set; integers of 16 bits and more are taken for indices."""
+    values = [it for it in inputs if it.size and (it.dtype.kind == "f" or it.dtype.itemsize == 1)]
+    return Rows(inputs, _scale(values))
+
+
 def on_random_inputs(model: Any, use: Callable[[list[Array]], T]) -> T:
-    """Call ``use`` with seeded random inputs for a model, in its order."""
+    """Call ``use`` with two seeded random rows of inputs for a model, in its order."""
     for size in SIZES:
-        try:
-            return use(_random_inputs(model, size))
-        except (ValueError, tf.errors.InvalidArgumentError):
-            if size == SIZES[-1] or not _has_open_dimensions(model):
-                raise
+        for kind in ("usual", "narrow"):
+            try:
+                return use([array[:2] for array in _draw(model, size, kind)])
+            except (ValueError, tf.errors.InvalidArgumentError):
+                last = size == SIZES[-1] or not _has_open_dimensions(model)
+                if last and kind == "narrow":
+                    raise
     raise AssertionError("the last size returns or raises")
 
 
@@ -63,29 +128,105 @@ def graph_of(model: Any) -> Any:
     return getattr(model, "_functional", None) or model
 
 
+def _first_taken(model: Any) -> tuple[tuple[Rows, list[Array]], int]:
+    """The first random rows that the model takes, what it answers, and their size."""
+    for size in SIZES:
+        for kind in ("usual", "narrow"):
+            drawn = _draw(model, size, kind)
+            rows = Rows(drawn, 1.0 if _categories(model) else _scale(drawn))
+            try:
+                return (rows, answers(model, rows.inputs)), size
+            except REFUSALS:
+                last = size == SIZES[-1] or not _has_open_dimensions(model)
+                if last and kind == "narrow":
+                    raise
+    raise AssertionError("the last size returns or raises")
+
+
+def _scale(inputs: Sequence[Array]) -> float:
+    """How large values are; normal ones and probabilities count as 1."""
+    largest = [float(np.abs(it.astype(np.float64)).max()) for it in inputs if it.size]
+    return max([1.0, *(value / USUAL for value in largest)])
+
+
 def _distance(before: Array, after: Array) -> float:
+    """The largest difference; of outputs larger than 1 in proportion to the largest of the row."""
+    if not before.size:
+        return 0.0
     a, b = before.astype(np.float64), after.astype(np.float64)
-    return float(np.where(np.isnan(a) & np.isnan(b), 0, np.abs(a - b)).max()) if a.size else 0.0
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0.0, np.abs(a - b))
+    axes = tuple(range(1, a.ndim))
+    size = np.abs(np.where(np.isfinite(a), a, 0.0)).max(axis=axes, keepdims=True)
+    return float((apart / np.maximum(1.0, size)).max())
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 def _has_open_dimensions(model: Any) -> bool:
     return any(None in tuple(it.shape[1:]) for it in model.inputs)
 
 
-def _random_inputs(model: Any, size: int) -> list[Array]:
+def _draw(model: Any, size: int, kind: str) -> list[Array]:
+    """Random inputs: ``usual``, ``wide`` or ``narrow`` ones."""
     random = np.random.default_rng(SEED)
-    vocabulary = min((it.input_dim for it in _embeddings(model)), default=None)
+    categories = _categories(model)
+    shapes = [[known or size for known in tensor.shape[1:]] for tensor in model.inputs]
+    numbers = sum(math.prod(shape) for shape in shapes)
+    most = WIDE_ROWS if kind == "wide" else ROWS
+    rows = max(2, min(most, MAX_NUMBERS // max(1, numbers)))
     inputs = []
-    for tensor in model.inputs:
-        shape = [ROWS, *(known or size for known in tensor.shape[1:])]
-        drawn = random.integers(0, vocabulary, shape) if vocabulary else random.random(shape)
-        inputs.append(drawn.astype(tf.as_dtype(tensor.dtype).as_numpy_dtype))
+    for tensor, shape in zip(model.inputs, shapes, strict=True):
+        dtype = tf.as_dtype(tensor.dtype).as_numpy_dtype
+        drawn = _values(random, [rows, *shape], np.dtype(dtype), categories, kind)
+        inputs.append(_padded(drawn).astype(dtype))
     return inputs
 
 
-def _embeddings(model: Any) -> list[Any]:
-    return [
-        it
-        for it in model._flatten_layers()  # noqa: SLF001 - public API has no walk
-        if type(it).__name__ == "Embedding"
-    ]
+def _values(
+    random: np.random.Generator, shape: list[int], dtype: np.dtype[Any], categories: int, kind: str
+) -> Array:
+    if dtype.kind == "b":
+        return random.integers(0, 2, shape)
+    if dtype.kind in "iu" or (categories and kind != "wide"):
+        # Zero is for padding.
+        if categories:
+            return random.integers(min(1, categories - 1), categories, shape)
+        if kind == "narrow":
+            return random.integers(0, 2, shape)
+        limits = np.iinfo(dtype)
+        return random.integers(max(limits.min, -LARGEST), min(limits.max, LARGEST) + 1, shape)
+    drawn = random.normal(size=shape)
+    if kind == "narrow":
+        return random.random(shape)
+    if kind == "wide":
+        return drawn * WIDE
+    drawn[0] = random.random(shape[1:])
+    drawn[6:] *= 1e-3  # the rows before it are padded
+    return drawn
+
+
+def _padded(drawn: Array) -> Array:
+    """Rows of zeros behind and before, as padding is: the second to the fifth."""
+    steps = drawn.shape[1] if drawn.ndim > 1 else 1
+    half = (steps + 1) // 2
+    for row, part in ((1, slice(half, None)), (2, slice(None, steps - half)), (4, slice(1, None))):
+        if row < len(drawn):
+            drawn[row, part] = 0
+    if len(drawn) > 3:
+        drawn[3] = 0
+    return drawn
+
+
+def _categories(model: Any) -> int:
+    """How many different integers every table of the model has a row for; 0 without a table."""
+    sizes = []
+    for layer in model._flatten_layers():  # noqa: SLF001 - public API has no walk
+        if type(layer).__name__ == "Embedding":
+            sizes.append(int(layer.input_dim))
+        elif type(layer).__name__ == "CategoryEncoding":
+            sizes.append(int(layer.num_tokens))
+    return min(sizes, default=0)

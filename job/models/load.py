@@ -7,7 +7,7 @@ version of Keras that wrote it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ import tf_keras
 from job.errors import InputError, StageError
 from job.models import h5, load_errors, precision, saved_model
 from job.models.budget import refuse_huge_answers, within_limits
-from job.models.compare import TOLERANCE, difference
+from job.models.compare import REFUSALS, TOLERANCE, Array, difference, rows_of
 from job.models.keras_file import repack, write_judged
 from job.safety.judge import Format, Judged, judge, refuse_dangers
 
@@ -80,6 +80,31 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
         precision.refuse_coarse_weights(original, judged.where)
         model = precision.in_float32(original)
     return ModelFile(judged.format, judged.keras_version, model, original, trust)
+
+
+def compare(file: ModelFile, inputs: Sequence[Array], where: str) -> bool:
+    """Compare a Keras 3 model with the one that was rebuilt of it, on given rows.
+
+    Args:
+        file: The two models; one of Keras 2 is what was read.
+        inputs: Rows of each input, in the model's order, of its dtypes.
+        where: The file, for messages.
+
+    Returns:
+        Whether there are two models that take the rows.
+
+    Raises:
+        InputError: Where they answer differently.
+    """
+    if not file.is_keras3:
+        return False
+    from job.models import keras3
+
+    try:
+        keras3.compare(file.original, file.model, where, rows_of(inputs))
+    except REFUSALS:
+        return False  # such rows are reported where the baseline is measured
+    return True
 
 
 def optimizer_bytes(judged: Judged) -> int:

@@ -52,6 +52,12 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
     return twin
 
 
+def computes_otherwise(model: Any) -> bool:
+    """Whether a layer of the model, of Keras 2 or 3, computes in another precision."""
+    layers = [model, *model._flatten_layers()]  # noqa: SLF001 - public API has no walk
+    return any(it.dtype_policy.name in OTHERS for it in layers)
+
+
 def _in_float32(config: Any, key: str = "") -> Any:
     """A configuration, with float32 for every other ``dtype`` that is a float's."""
     if key == "dtype" and _policy(config) in OTHERS:

@@ -129,7 +129,9 @@ KERAS3_OPS = """
     Triu TrueDivide Trunc Unfold Unique UnravelIndex Unstack Vander Var Vdot View ViewAsComplex
     ViewAsReal Vsplit Vstack Where ZerosLike
 """
-MASK_OPS = "Any NotEqual"
+MASK_OPS = """
+    All Any ConvertToTensor LogicalAnd LogicalNot LogicalOr LogicalXor NotEqual OnesLike ZerosLike
+"""
 
 # Functions of TensorFlow that only compute. They are matched whole.
 HARMLESS_FUNCTIONS = frozenset(

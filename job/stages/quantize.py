@@ -99,7 +99,7 @@ def quantize(
     """
     try:
         if isinstance(config, Int8Config | Int16x8Config) and is_recurrent(model):
-            _refuse_loops(_converter(model).convert())
+            _refuse_loops(_converter(model).convert(), model)
         converter = _converter(model)
         _configure(converter, model, config, calibration)
         content = converter.convert()
@@ -136,8 +136,8 @@ def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
     return tf.lite.TFLiteConverter.from_concrete_functions([one], owner)
 
 
-def _refuse_loops(content: bytes) -> None:
-    """Check a converted file. An LSTM is one operator in it; a GRU, a SimpleRNN are loops.
+def _refuse_loops(content: bytes, model: tf_keras.Model) -> None:
+    """Check a converted file. An LSTM without a mask is one operator in it; others are loops.
 
     Raises:
         ValueError: Where it has loops: TFLite's calibrator would end the process by a segmentation
@@ -146,9 +146,33 @@ def _refuse_loops(content: bytes) -> None:
     codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
     if any(code.builtinCode == schema.BuiltinOperator.WHILE for code in codes):
         raise ValueError(
-            "its recurrent layers are loops in the file, which can't be calibrated; an LSTM, and "
-            "any layer with unroll=True, is none"
+            f"{why_loops(model)}: such layers are loops in the file, which can't be calibrated; an "
+            "LSTM without a mask, and any layer with unroll=True, is none"
         )
+
+
+def why_loops(model: tf_keras.Model) -> str:
+    """The recurrent layers that become loops, each with the reason."""
+    found = {}
+    for layer in model._flatten_layers():  # noqa: SLF001 - submodules fails for recurrent dropout
+        inner = getattr(layer, "forward_layer", layer)
+        if not isinstance(layer, RECURRENT) or getattr(inner, "unroll", False):
+            continue
+        if _is_masked(layer):
+            found[layer.name] = "skips padded steps, by a mask"
+        elif not isinstance(inner, tf_keras.layers.LSTM):
+            found.setdefault(layer.name, f"is a {type(inner).__name__}")
+    return "; ".join(f"{name} {why}" for name, why in found.items()) or "it has recurrent layers"
+
+
+def _is_masked(layer: tf_keras.layers.Layer) -> bool:
+    """Whether any call of the layer has a mask: of its own, or of its input."""
+    return any(
+        node.call_kwargs["mask"] is not None
+        if "mask" in node.call_kwargs
+        else any(getattr(it, "_keras_mask", None) is not None for it in node.keras_inputs)
+        for node in layer.inbound_nodes
+    )
 
 
 def _configure(

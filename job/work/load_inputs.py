@@ -13,7 +13,7 @@ from pathlib import Path
 
 from job import machine
 from job.datasets.checks import check_inputs, check_targets
-from job.datasets.data import Dataset
+from job.datasets.data import Dataset, calibration_rows
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
 from job.journal import Journal, Stage
@@ -23,11 +23,16 @@ from job.metrics.choose import choose
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import layers
-from job.models.load import SUFFIXES, ModelFile, optimizer_bytes, reference_bytes
+from job.models.compare import SEED
+from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
+
+# On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
+COMPARED_ROWS = 32
+COMPARED_BYTES = 1 << 23
 
 # How an archive of a SavedModel begins -> the end of its name.
 PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
@@ -84,6 +89,8 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     for text in decided:
         stage.decide(text)
+    if compare_on_rows(found, dataset, job.model.uri):
+        stage.decide("rebuilt for Keras 2, it answers the same to rows of the data set")
     objectives = choose(job.training, job.gates, found.model, outputs, dataset.train.targets)
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
@@ -104,6 +111,24 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
     )
     return Loaded(found, predict, baseline, fixed, dataset, ruler)
+
+
+def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
+    """Compare a Keras 3 model with the one that was rebuilt of it, on rows of both splits.
+
+    Returns:
+        Whether there were two models to compare.
+
+    Raises:
+        InputError: Where they answer differently.
+    """
+    done = False
+    for split in (dataset.train, dataset.test):
+        row_bytes = sum(it.nbytes for it in split.model_inputs(slice(0, 1)))
+        most = max(1, min(COMPARED_ROWS, COMPARED_BYTES // max(1, row_bytes)))
+        inputs = split.model_inputs(calibration_rows(len(split), most, SEED))
+        done = compare(file, inputs, where)
+    return done
 
 
 def _copy(model: Judged, output: Path) -> Path:

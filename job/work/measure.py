@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from job.manifest.outputs import SUFFIXES, CodecConfig
-from job.metrics import promises
+from job.metrics import collapse, promises
 from job.metrics.artifact import (
     Advance,
     Measured,
@@ -21,7 +21,7 @@ from job.metrics.artifact import (
 )
 from job.metrics.gates import losses_of_quality
 from job.metrics.quality import keras_predictor
-from job.models import load
+from job.models import load, precision
 from job.result import ArtifactResult, EncodingResult
 from job.stages.compress import compress
 from job.work.arrays import read_arrays, write_arrays
@@ -65,6 +65,7 @@ def measure_made(
             made.append(before.artifact)
             for warning in losses_of_quality(baseline.artifact, before.artifact):
                 work.journal.warn(f"{warning} Train for more steps, or prune less.")
+            _warn_of_collapse(work, before.artifact, baseline.artifact)
         for name, path in variants.items():
             artifact = work.kept.piece(
                 f"evaluate {name}",
@@ -75,8 +76,25 @@ def measure_made(
             )
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
             stage.decisions.extend(f"{name}: {text}" for text in found)
+            if work.job.variants[name].type == "float32" and _is_exact(loaded):
+                collapse.refuse_drift(name, artifact)
+            _warn_of_collapse(work, artifact, before.artifact)
             made.append(artifact)
     return made
+
+
+def _warn_of_collapse(work: Work, artifact: ArtifactResult, before: ArtifactResult) -> None:
+    for text in collapse.warnings(artifact, before):
+        work.journal.warn(text)
+
+
+def _is_exact(loaded: Loaded) -> bool:
+    """Whether the model computes in float32, and answers the same when it is asked twice."""
+    if precision.computes_otherwise(loaded.file.original):
+        return False
+    rows = loaded.ruler.read(0, min(8, loaded.ruler.rows))[0]
+    asked = [loaded.predict(rows) for _ in range(2)]
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*asked, strict=True))
 
 
 def _measure_pruned(

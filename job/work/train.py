@@ -25,7 +25,7 @@ from job.stages.training_state import Saved
 from job.work.arrays import read_arrays, write_arrays
 from job.work.context import Work
 from job.work.kept import Form, Kept, StoppedError, digest, place
-from job.work.load_inputs import Loaded
+from job.work.load_inputs import Loaded, compare_on_rows
 
 # The piece that holds the training's last state, until the pruned model is there.
 TRAINING = "training"
@@ -99,6 +99,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
     with work.journal.stage("strip") as stage:
         file = work.output / f"prune{SUFFIXES[loaded.file.format]}"
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
+        compare_on_rows(reloaded, loaded.dataset, file.name)
         found = layers.results(plans, reloaded.model)
         for warning in check_reached(found):
             work.journal.warn(warning)

@@ -47,6 +47,18 @@ def test_loops_are_refused_before_they_are_calibrated(kind: str, tmp_path: Path)
     assert path.exists()
 
 
+def test_a_masked_lstm_is_named_with_its_mask(tmp_path: Path) -> None:
+    """It is the mask that makes a loop of it; the one that gets none is not named."""
+    given = tf_keras.Input((4,), dtype="int32")
+    x = layers.Embedding(9, 8, mask_zero=True)(given)
+    x = layers.LSTM(4, return_sequences=True, name="first")(x)
+    x = layers.Bidirectional(layers.LSTM(4, return_sequences=True), name="given_none")(x, mask=None)
+    model = tf_keras.Model(given, layers.LSTM(3, name="last")(x, mask=None))
+    with pytest.raises(StageError, match="first skips padded steps, by a mask: ") as caught:
+        convert(model, variant("int8"), [np.ones((2, 4), "int32")], tmp_path / "m.tflite")
+    assert "last" not in str(caught.value)
+
+
 def test_an_integer_lstm_answers_as_the_model_does(tmp_path: Path) -> None:
     """In integers throughout."""
     tf_keras.utils.set_random_seed(4)

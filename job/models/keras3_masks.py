@@ -1,0 +1,178 @@
+"""Masks of Keras 3 models: which one each call gets, and how a ``tf_keras`` model computes it.
+
+In Keras 3 a mask goes with a tensor (``_keras_mask``) from layer to layer while the model runs, and
+a layer takes the mask of its inputs where the call gives none. Keras 2 does so too, by rules that
+differ (merging layers, attention, encoders and decoders, nested models). So nothing is left to
+Keras 2's rules: the walk over the graph works out the mask of each tensor by Keras 3's own methods
+(``compute_mask``), and each layer of the rebuilt model is given its mask as an argument of the
+call. Such an argument is a part of the graph, so it survives cloning, wrapping, and converting.
+
+Sources: ``Layer.__call__`` in keras/src/layers/layer.py, steps 6 and 7, of Keras 3.15.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# A tensor of a Keras 3 graph, or of a ``tf_keras`` graph; nested in lists, tuples and dicts.
+Tensor = Any
+
+# The operators that masks are computed with, beside those of keras3_ops.
+MASK_OPS: dict[str, Callable[..., Any]] = {
+    "All": lambda op, x: tf.reduce_all(truth(x), axis=op.axis, keepdims=op.keepdims),
+    "Any": lambda op, x: tf.reduce_any(truth(x), axis=op.axis, keepdims=op.keepdims),
+    "ConvertToTensor": lambda op, x: tf.cast(x, op.dtype) if op.dtype else x,
+    "LogicalAnd": lambda _, x, y: tf.logical_and(truth(x), truth(y)),
+    "LogicalNot": lambda _, x: tf.logical_not(truth(x)),
+    "LogicalOr": lambda _, x, y: tf.logical_or(truth(x), truth(y)),
+    "LogicalXor": lambda _, x, y: tf.math.logical_xor(truth(x), truth(y)),
+    "NotEqual": lambda _, x, y: tf.not_equal(x, y),
+    "OnesLike": lambda op, x: tf.ones_like(x, op.dtype),
+    "ZerosLike": lambda op, x: tf.zeros_like(x, op.dtype),
+}
+
+# What arguments that are masks are called.
+_MASKS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
+# Layers that look at the masks of their inputs while they run, which those of Keras 2 do not.
+MERGING = (keras.layers.Multiply, keras.layers.Maximum, keras.layers.Minimum)
+# The inputs of attention layers, whose masks Keras 3 takes off the tensors while it runs.
+ATTENTION_INPUTS = ("query", "value", "key")
+
+
+@dataclass
+class Scope:
+    """What is known of the tensors of one graph while it is rebuilt, by ``id``."""
+
+    tensors: dict[int, Tensor] = field(default_factory=dict)
+    """Of Keras 3 -> their counterparts in ``tf_keras``."""
+    masks: dict[int, Tensor] = field(default_factory=dict)
+    """Of Keras 3 -> the mask that goes with it, a tensor of Keras 3."""
+    handed_on: list[int] = field(default_factory=list)
+    """The outputs of the graph whose masks are outputs, too; of a nested model."""
+    alive: list[Tensor] = field(default_factory=list)
+    """Tensors that nothing else holds, so that no other gets their ``id``."""
+
+    def mask_of(self, nested: Tensor) -> Tensor:
+        """The masks that go with tensors, in the same structure; None where there is none."""
+        return keras.tree.map_structure(lambda one: self.masks.get(id(one)), nested)
+
+    def set_mask(self, tensor: Tensor, mask: Tensor | None) -> None:
+        """Let a mask go with a tensor from now on; with None it goes without."""
+        if mask is None:
+            self.masks.pop(id(tensor), None)
+        else:
+            self.masks[id(tensor)] = mask
+            self.alive.append(mask)
+
+    def adopt(self, tensor: Tensor) -> Tensor:
+        """A tensor of Keras 3 that stands for one of ``tf_keras``."""
+        stand_in = keras.KerasTensor(tuple(tensor.shape), tensor.dtype.name)
+        self.tensors[id(stand_in)] = tensor
+        self.alive.append(stand_in)
+        return stand_in
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a Keras 3 layer, with the masks that it gets when the model runs."""
+
+    first: str
+    """The name of the first argument."""
+    arguments: Mapping[str, Any]
+    """All of them, defaults too: tensors of Keras 3, nested, or a setting."""
+    options: Mapping[str, Any]
+    """Those that the graph gives, but for the first one and for masks."""
+    masks: Mapping[str, Tensor]
+    """Those that are masks, and not all None."""
+    previous: Tensor
+    """The masks that the layer hands on, by its rules; nested."""
+
+    @property
+    def inputs(self) -> Tensor:
+        """The first argument."""
+        return self.arguments[self.first]
+
+
+def bind(layer: keras.Layer, node: Any, scope: Scope) -> Call:
+    """What a layer is called with: the graph's arguments, and the masks of its inputs.
+
+    A mask that the graph names goes before those of the inputs. Keras looks for a mask of the
+    inputs under the name ``mask`` where one argument holds tensors, and under ``<argument>_mask``
+    where several do: an LSTM that is given an initial state gets none.
+    """
+    signature = inspect.signature(layer.call)
+    given = {
+        name: value
+        for name, value in node.arguments.kwargs.items()
+        if name in signature.parameters or name != "training"
+    }
+    bound = signature.bind(*node.arguments.args, **given)
+    in_graph = set(bound.arguments)
+    bound.apply_defaults()
+    arguments = {
+        name: value
+        for name, value in bound.arguments.items()
+        if signature.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    first, *_ = arguments
+    holding = [name for name, value in arguments.items() if _holds_tensors(value)]
+    found: dict[str, Tensor] = {}
+    if len(holding) == 1 and "mask" in arguments and arguments["mask"] is None:
+        found["mask"] = scope.mask_of(arguments[holding[0]])
+    elif len(holding) > 1:
+        for name in holding:
+            mask = f"{name}_mask"
+            if mask in arguments and arguments[mask] is None:
+                found[mask] = scope.mask_of(arguments[name])
+    if isinstance(layer, keras.layers.MultiHeadAttention):  # it asks the tensor in any case
+        found["query_mask"] = scope.mask_of(arguments["query"])
+    arguments |= found
+    named = given.get("mask") if given.get("mask") is not None else found.get("mask")
+    previous = scope.mask_of(arguments[first]) if named is None else named
+    names = [name for name in arguments if name in _MASKS and name != first]
+    masks = {name: arguments[name] for name in names if _some(arguments[name])}
+    if type(layer) in MERGING and _some(previous):  # they ask the tensors, too
+        masks["mask"] = previous
+    options = {name: arguments[name] for name in arguments if name in in_graph - {first, *names}}
+    return Call(first, arguments, options, masks, previous)
+
+
+def hand_on(layer: keras.Layer, call: Call, outputs: Sequence[Tensor], scope: Scope) -> None:
+    """Note the masks that go with the outputs of a layer, by the layer's own method."""
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        for name in ATTENTION_INPUTS:
+            if name in call.arguments:
+                scope.set_mask(call.arguments[name], None)
+    if not layer.supports_masking:
+        return
+    computed = layer.compute_mask(call.inputs, call.previous)
+    if computed is None:
+        return
+    for output, mask in zip(outputs, keras.tree.flatten(computed), strict=False):
+        scope.set_mask(output, mask)
+
+
+def truth(x: Tensor) -> Tensor:
+    """A mask as truth values; zero is false."""
+    return x if getattr(x, "dtype", None) == tf.bool else tf.cast(x, tf.bool)
+
+
+def _holds_tensors(value: Any) -> bool:
+    flat = keras.tree.flatten(value)
+    tensors = [one for one in flat if one is not None]
+    nested = keras.tree.is_nested(value)
+    return (bool(tensors) or nested) and bool(flat) and all(_is_tensor(one) for one in tensors)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, keras.KerasTensor | tf.Tensor)
+
+
+def _some(value: Tensor) -> bool:
+    return any(one is not None for one in keras.tree.flatten(value))

@@ -1,0 +1,91 @@
+"""Two models are told apart by what they do with padding, signs, sizes and integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from job.models.compare import TOLERANCE, Rows, difference, on_random_inputs, rows_of
+
+layers = tf_keras.layers
+
+
+def model(call: Callable[[tf.Tensor], tf.Tensor], dtype: str = "float32") -> tf_keras.Model:
+    given = tf_keras.Input((6,), dtype=dtype)
+    return tf_keras.Model(given, call(given))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "one", "other"),
+    [
+        ("float32", tf.nn.relu, tf.identity),  # negative values
+        ("float32", tf.nn.relu6, tf.nn.relu),  # large ones
+        ("float32", lambda x: tf.cast(tf.equal(x, 0), tf.int32), lambda x: tf.cast(x * 0, "int32")),
+        (
+            "uint8",
+            lambda x: tf.cast(x, tf.float32),
+            lambda x: tf.cast(tf.cast(x, "int8"), "float32"),
+        ),
+        ("int8", lambda x: tf.cast(x, tf.int32), lambda x: tf.abs(tf.cast(x, tf.int32))),
+        ("int32", tf.abs, tf.identity),
+        ("bool", lambda x: tf.cast(x, tf.int32), lambda x: tf.ones_like(x, tf.int32)),
+    ],
+)
+def test_what_two_models_do_differently_shows(
+    dtype: str, one: Callable[..., tf.Tensor], other: Callable[..., tf.Tensor]
+) -> None:
+    """Each pair is the same on values from 0 to 1, or on integers that are zero."""
+    assert difference(model(one, dtype), model(other, dtype)) > TOLERANCE
+    assert difference(model(one, dtype), model(one, dtype)) == 0
+
+
+@pytest.mark.parametrize("side", [slice(0, 2), slice(-2, None)])
+def test_padding_on_either_side_shows_among_tokens(side: slice) -> None:
+    """A table whose row of zeros is seen only where a row is padded on that side."""
+    table = layers.Embedding(50, 3)
+
+    def padded(x: tf.Tensor) -> tf.Tensor:
+        none = tf.reduce_all(tf.equal(x[:, side], 0), axis=1)
+        some = tf.reduce_any(tf.not_equal(x, 0), axis=1)
+        alone = tf.cast(tf.logical_and(none, some), tf.float32)
+        return table(x) * (1 + alone[:, None, None])
+
+    assert difference(model(table, "int32"), model(padded, "int32")) > 1e-3
+
+
+def test_integers_are_such_as_the_model_takes() -> None:
+    """A table of four rows without an Embedding: larger integers are refused, and not tried."""
+    table = tf.constant([[1.0], [2.0], [3.0], [4.0]])
+    one = model(lambda x: tf.gather(table, x), "int32")
+    two = model(lambda x: tf.gather(table * 2, x), "int32")
+    assert difference(one, one) == 0
+    assert difference(one, two) > 0.5
+    assert [it.shape for it in on_random_inputs(one, lambda it: (one(it), it)[1])] == [(2, 6)]
+
+
+def test_the_same_nan_and_the_same_infinity_are_no_difference() -> None:
+    """And NaN against a number is one, wherever it stands."""
+    one = model(lambda x: tf.math.log(x) / x)
+    assert difference(one, one) == 0
+    other = model(lambda x: tf.where(x > 0, tf.math.log(x) / x, tf.zeros_like(x)))
+    assert not difference(one, other) <= TOLERANCE
+
+
+def test_large_answers_are_compared_in_proportion() -> None:
+    """A sum of large numbers in another order is no other model; half a percent is one."""
+    one = model(lambda x: x * 1e6)
+    assert difference(one, model(lambda x: x * 1e6 * (1 + 1e-6))) <= TOLERANCE
+    assert difference(one, model(lambda x: x * 1e6 * 1.005)) > 1e-3
+
+
+def test_given_rows_are_what_is_compared() -> None:
+    """Models that differ there alone."""
+    one, other = model(tf.identity), model(lambda x: tf.where(x > 5000, 0.0, x))
+    assert difference(one, other) == 0
+    rows = rows_of([np.full((1, 6), 6000, "float32")])
+    assert rows == Rows(rows.inputs, 600.0)
+    assert difference(one, other, rows) * rows.scale == pytest.approx(1)
