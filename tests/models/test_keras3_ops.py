@@ -142,7 +142,6 @@ CALLED: list[Callable[[Any, Any], Any]] = [
     lambda x, _: (
         ops.logaddexp(x, 1 - x) + ops.heaviside(x, 0.5) + ops.trunc(x * 3) + ops.mod(x, 0.3)
     ),
-    lambda x, _: ops.select([x > 0.7, x > 0.3], [x, -x], 0.0),
     lambda _, n: n + 0.5,
     lambda _, n: n / 2,
     lambda _, n: n // 2 + n % 3 - ops.abs(n - 2),
