@@ -139,9 +139,7 @@ CALLED: list[Callable[[Any, Any], Any]] = [
     lambda x, _: ops.hstack([x, x])[:, :6],
     lambda x, _: ops.image.rgb_to_grayscale(ops.stack([x, x, x], axis=-1)),
     lambda x, _: ops.unstack(x, axis=1)[2],
-    lambda x, _: (
-        ops.logaddexp(x, 1 - x) + ops.heaviside(x, 0.5) + ops.trunc(x * 3) + ops.mod(x, 0.3)
-    ),
+    lambda x, _: ops.logaddexp(x, 1 - x) + ops.heaviside(x, x) + ops.trunc(x * 3) + ops.mod(x, 0.3),
     lambda _, n: n + 0.5,
     lambda _, n: n / 2,
     lambda _, n: n // 2 + n % 3 - ops.abs(n - 2),
