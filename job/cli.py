@@ -39,6 +39,7 @@ from job.command_line import (
     read_text,
     say,
     say_data,
+    unnameable,
     warn,
 )
 from job.enduring import EnduringScreen
@@ -215,6 +216,7 @@ def inspect(
     from job.report.inspection import as_ascii, text
     from job.store.uri import here
 
+    model.encode()  # an argument may be bytes that are no text
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
     if as_json:
@@ -262,6 +264,8 @@ def _told(error: Exception) -> ParedownError:
         return error
     if isinstance(error, OSError):
         return from_os_error(error, "Running the command", writing=True)
+    if isinstance(error, UnicodeEncodeError):
+        return unnameable(error)
     return BugError(
         f"{type(error).__name__}: {error}",
         hint="This is a bug in paredown: please report it with the output of --verbose.",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from job import output
-from job.errors import ManifestError
+from job.errors import InputError, ManifestError
 from job.printable import printable
 from job.store.uri import Place, find_place, here, is_uri
 
@@ -67,6 +67,15 @@ def absolute(uri: str) -> str:
     if not uri:
         raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
     return uri if is_uri(uri) else str(Path.cwd() / uri)
+
+
+def unnameable(error: UnicodeEncodeError) -> InputError:
+    """The refusal of a file's name that is no text in this locale."""
+    return InputError(
+        "A file's name has characters that the encoding of this locale lacks.",
+        where=str(error.object)[:200],
+        hint="Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run again.",
+    )
 
 
 def say(text: str) -> None:

@@ -43,6 +43,16 @@ def test_what_an_encoding_lacks_is_escaped(encoding: str, tmp_path: Path) -> Non
     assert b"dataset.uri looks like a text table" in ended.stderr
 
 
+def test_a_name_that_a_locale_can_not_write_is_told(tmp_path: Path) -> None:
+    """A file of that name can't even be asked for; it is no bug."""
+    path = tmp_path / "m.json"
+    path.write_text('{"name": "a", "model": {"uri": "größe.h5"}, "dataset": {"uri": "d.npz"}}')
+    ended = command("run", str(path), "--log", "text", **POSIX)
+    assert ended.returncode == 3
+    assert b"this locale lacks" in ended.stderr
+    assert b"PYTHONUTF8=1" in ended.stderr
+
+
 def test_what_programs_read_is_utf_8_everywhere(tmp_path: Path) -> None:
     """A manifest in a ConfigMap keeps its characters, so that the pod reads what was written."""
     path = tmp_path / "m.json"

@@ -6,6 +6,7 @@ then said at once, and not after TensorFlow was imported. Nothing of it is unpac
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
@@ -148,9 +149,9 @@ def refuse_other_folders(folder: Path) -> None:
     Raises:
         InputError: With what is most of it.
     """
-    files = [it for it, _ in zip(folder.rglob("*"), range(MOST_NAMES), strict=False)]
-    if not files or any(it.suffix == ".npz" for it in folder.glob("*")):
+    if any(folder.glob("*.npz")):
         return
+    files = itertools.islice(folder.rglob("*"), MOST_NAMES)
     count = Counter(it.suffix.lower() for it in files if it.suffix.lower() in SUFFIXES)
     if not count:
         return

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 from tf_keras.src.backend import RandomGenerator
+from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from job.models import precision
 from job.models.keras3_functions import constraint, regularizer
@@ -137,7 +138,7 @@ class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
         tensors: list[Any] = []
 
         def placed(value: Any) -> Any:
-            if not _is_symbolic(value):
+            if not isinstance(value, KerasTensor):
                 return value
             tensors.append(value)
             return _Place(len(tensors) - 1)
@@ -173,7 +174,3 @@ def _computed(operation: keras.Operation, arguments: Any, tensors: Any) -> Any:
 
     positional, named = keras.tree.map_structure(filled, arguments)
     return operation.call(*positional, **named)
-
-
-def _is_symbolic(value: Any) -> bool:
-    return tf.is_tensor(value) and tf_keras.backend.is_keras_tensor(value)

@@ -82,7 +82,8 @@ def assert_same(model: keras.Model, file: ModelFile, x: Floats, folder: Path) ->
     for before, after in zip(model(x, training=False), file.model(x, training=False), strict=True):
         np.testing.assert_allclose(after, before, atol=TOLERANCE, rtol=0)
     for weight in file.model.weights:
-        weight.assign(weight * 0.5 + 0.1)
+        if weight.dtype.is_floating:  # the count of a Normalization is none
+            weight.assign(weight * 0.5 + 0.1)
     for layer in file.model.layers:
         if isinstance(layer, tf_keras.layers.Normalization):
             layer.finalize_state()
