@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from job.manifest.fields import Config, Count, Name, OutputName, Positive, Uri
 from job.manifest.storage import StorageConfig
-from job.manifest.training import MetricName
+from job.manifest.keras_names import MetricName
 
 CodecName = Literal["zip", "gzip", "zopfli", "zstd", "brotli", "xz"]
 
