@@ -130,8 +130,8 @@ class TrainingConfig(Config):
     metrics: MetricList | dict[OutputName, MetricList] | None = None
     """A list for every output, or output name to list. Left out: inferred with the loss."""
     loss_weights: dict[OutputName, Positive] = Field(default={})
-    """Output name to the weight of its loss in the total; left out, that which the file was compiled
-    with, if its losses are used; else 1."""
+    """Output name to the weight of its loss in the total; left out, the one that the file was
+    compiled with, if its loss is used; else 1."""
 
     def loss_of(self, output: str) -> LossConfig | None:
         """The loss of an output in its long form; None where it is left out."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,16 +41,18 @@ NEED_POSITIVE = ("poisson", "kl_divergence")
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """How a file was compiled, as far as it is data."""
+class Known:
+    """What is known of a model besides its graph: its outputs on rows, and how it was compiled."""
 
-    losses: Mapping[str, LossConfig | str]
-    """By output; a text is the reason why a loss can't be used."""
-    weights: Mapping[str, float]
-    """By output."""
+    seen: Sequence[Evidence | None] = ()
+    """For each output; none where no rows were tried."""
+    losses: Mapping[str, LossConfig | str] = field(default_factory=dict)
+    """Those that the file was compiled with, by output; a text is why one can't be used."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Those that the file was compiled with, by output."""
 
 
-NOT_COMPILED = Compiled({}, {})
+GRAPH_ALONE = Known()
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ def choose(
     model: tf_keras.Model,
     outputs: Sequence[TensorSpec],
     targets: Sequence[NDArray[np.generic]],
-    seen: Sequence[Evidence | None] = (),
-    compiled: Compiled = NOT_COMPILED,
+    known: Known = GRAPH_ALONE,
 ) -> Objectives:
     """Take the loss and the metrics of each output from the manifest or the file, or infer them.
 
@@ -84,8 +85,7 @@ def choose(
         outputs: The model's outputs, in its order.
         targets: For each output (rows, ...), for their kind: class indices, one-hot rows, 0 and 1,
             or numbers.
-        seen: What each output is on rows of the data; left out, the graph alone tells.
-        compiled: How the file was compiled.
+        known: What is known besides; left out, the graph alone tells.
 
     Raises:
         InputError: Where the manifest's metrics do not go with the loss, it names an output that
@@ -106,13 +106,13 @@ def choose(
     for place, given in named.items():
         _check_names(given, names, place)
     chosen = {}
-    looked = seen or [None] * len(names)
+    looked = known.seen or [None] * len(names)
     for spec, tensor, wanted, rows in zip(outputs, model.outputs, targets, looked, strict=True):
         gated = [gate.metric for _, gate in asked if len(names) == 1 or gate.output == spec.name]
         of = f" ({spec.name})" if len(names) > 1 else ""
-        made = compiled.losses.get(spec.name)
+        made = known.losses.get(spec.name)
         output = _Output(spec, ending(tensor), describe(spec, wanted), rows, made, of)
-        chosen[spec.name] = _choose_one(config, output, gated, compiled.weights)
+        chosen[spec.name] = _choose_one(config, output, gated, known.weights)
     for place, gate in asked:
         anywhere = gate.output is None and gate.metric != "loss"
         if anywhere and not any(gate.metric in it.metric_names for it in chosen.values()):

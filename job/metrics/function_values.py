@@ -115,8 +115,8 @@ def _clip(call: Call) -> Values:
     before = call.first
     if before.is_known and before.low >= low and before.high <= high:
         return before
-    ends = [min(max(end, low), high) for end in (before.low, before.high)]
-    return Values(*map(float, ends), names=(*before.names, "clip"))
+    ends = [float(min(max(end, low), high)) for end in (before.low, before.high)]
+    return Values(ends[0], ends[1], names=(*before.names, "clip"))
 
 
 def _choose(call: Call) -> Values:
@@ -222,6 +222,23 @@ def _leaky(_: Call) -> Values:
     return linear()
 
 
+def _positive(found: Values) -> Values:
+    if not found.is_known or found.low >= 0:
+        return replace(found, is_log=False) if found.is_log else found
+    return Values(0, max(-found.low, found.high), names=found.names)
+
+
+def _unbounded_if_any(call: Call) -> Values:
+    """Of weights that are constants or unbounded tensors, products are any number."""
+    given = call.given
+    open_ended = [it for it in given if it.is_known and it.low == -INF and it.high == INF]
+    return linear() if open_ended and len(given) > 1 else UNKNOWN
+
+
+# They answer with parts of what they are given, or repeat it.
+PARTS = "getitem gather slice strided_slice tile split unstack reverse broadcast_to".split()
+COMPARISONS = "greater greater_equal less less_equal equal not_equal logical_and logical_or logical_not".split()
+
 RULES: dict[str, Rule] = {
     "add": _add,
     "subtract": _subtract,
@@ -251,14 +268,23 @@ RULES: dict[str, Rule] = {
     "swish": _activation("silu"),
     "leaky_relu": _leaky,
     "bias_add": _leaky,
-    "matmul": lambda call: _unbounded_if_any(call),
+    "matmul": _unbounded_if_any,
     **dict.fromkeys(("identity", "stop_gradient"), lambda call: call.first),
     "reshape": _reshape,
     "transpose": _transpose,
-    **dict.fromkeys(("squeeze",), _reshape),
+    "squeeze": _reshape,
     **dict.fromkeys(
-        ("getitem", "gather", "slice", "strided_slice", "tile", "split", "unstack", "reverse")
-        + ("broadcast_to",),
+        (
+            "getitem",
+            "gather",
+            "slice",
+            "strided_slice",
+            "tile",
+            "split",
+            "unstack",
+            "reverse",
+            "broadcast_to",
+        ),
         _where_size_is_kept,
     ),
     "resize": _resize,
@@ -271,24 +297,10 @@ RULES: dict[str, Rule] = {
     "reduce_sum": _sum,
     "one_hot": lambda _: Values(0, 1, names=("one_hot",)),
     **dict.fromkeys(
-        ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal", "logical_and")
-        + ("logical_or", "logical_not"),
+        COMPARISONS,
         lambda _: Values(0, 1, names=("bool",)),
     ),
 }
-
-
-def _positive(found: Values) -> Values:
-    if not found.is_known or found.low >= 0:
-        return replace(found, is_log=False) if found.is_log else found
-    return Values(0, max(-found.low, found.high), names=found.names)
-
-
-def _unbounded_if_any(call: Call) -> Values:
-    """Of weights that are constants or unbounded tensors, products are any number."""
-    given = call.given
-    open_ended = [it for it in given if it.is_known and it.low == -INF and it.high == INF]
-    return linear() if open_ended and len(given) > 1 else UNKNOWN
 
 
 def of_function(name: str, call: Call) -> Values:

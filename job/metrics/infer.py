@@ -88,7 +88,8 @@ def _of_signs(ending: Ending, seen: Evidence | None, where: str) -> tuple[str, s
         )
     why = "the targets are -1 and 1"
     if seen is not None:
-        right = float(np.mean((seen.answers > 0) == (seen.targets.reshape(seen.answers.shape) > 0)))
+        signs = seen.targets.reshape(seen.answers.shape)
+        right = float(np.mean((seen.answers > 0) == (signs.astype(np.float64) > 0)))
         why += f"; {right:.1%} of the outputs for {seen.rows} rows have the sign of their target"
     return "hinge", why
 

@@ -12,8 +12,6 @@ import tf_keras
 from job.manifest.keras_names import BINARY, ONE_HOT
 from job.result import ObjectiveResult
 
-Metric = tf_keras.metrics.Metric
-
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
     "sparse_categorical_crossentropy": tf_keras.losses.SparseCategoricalCrossentropy,
     "categorical_crossentropy": tf_keras.losses.CategoricalCrossentropy,
@@ -45,7 +43,7 @@ def _same_side(targets: Any, outputs: Any, border: float, threshold: float) -> t
     return tf.cast(same, tf.float32)
 
 
-def _by_side(name: str, border: float, threshold: float) -> Metric:
+def _by_side(name: str, border: float, threshold: float) -> tf_keras.metrics.Metric:
     return tf_keras.metrics.MeanMetricWrapper(
         _same_side, name=name, border=border, threshold=threshold
     )
@@ -70,7 +68,7 @@ ACCURACIES: dict[str, Labels] = {
     "sparse_categorical_accuracy": "indices",
 }
 
-METRICS: dict[str, type[Metric]] = {
+METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
     "sparse_top_k_categorical_accuracy": tf_keras.metrics.SparseTopKCategoricalAccuracy,
     "top_k_categorical_accuracy": tf_keras.metrics.TopKCategoricalAccuracy,
     "auc": tf_keras.metrics.AUC,
@@ -151,11 +149,11 @@ class Objective:
             options["apply_class_balancing"] = True
         return LOSSES[self.loss_name](**options)
 
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[tf_keras.metrics.Metric]:
         """New Keras metrics, in order, each under its name in the manifest."""
         return [self._metric(name) for name in self.metric_names]
 
-    def _metric(self, name: str) -> Metric:
+    def _metric(self, name: str) -> tf_keras.metrics.Metric:
         logits = self.from_logits is True
         options: dict[str, Any] = {}
         if name == "accuracy" or name in ACCURACIES:
@@ -168,7 +166,7 @@ class Objective:
         return METRICS[name](name=name, **options)
 
 
-def _accuracy(name: str, labels: Labels, *, logits: bool) -> Metric:
+def _accuracy(name: str, labels: Labels, *, logits: bool) -> tf_keras.metrics.Metric:
     match labels:
         case "indices":
             return tf_keras.metrics.SparseCategoricalAccuracy(name=name)

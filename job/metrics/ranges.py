@@ -191,9 +191,12 @@ def reshaped(axis: int | None, before: Shape, after: Shape) -> int | None:
     rest = before[axis + 1 :]
     for place in range(len(after) - 1, 0, -1):
         behind = after[place + 1 :]
-        if after[place] == before[axis] and None not in behind and None not in rest:
-            if math.prod(it or 0 for it in behind) == math.prod(it or 0 for it in rest):
-                return place
-        if behind == rest and after[place] == before[axis]:
+        if after[place] == before[axis] and (behind == rest or _same_size(behind, rest)):
             return place
     return None
+
+
+def _same_size(one: Shape, other: Shape) -> bool:
+    if None in one or None in other:
+        return False
+    return math.prod(it or 0 for it in one) == math.prod(it or 0 for it in other)

@@ -86,7 +86,8 @@ def _by_output(given: object, outputs: Sequence[str], *, is_for_all: bool = True
 
 
 def _loss(given: object) -> LossConfig | str:
-    name, settings = given, {}
+    name: object = given
+    settings: object = {}
     if isinstance(given, dict):
         name, settings = given.get("class_name"), given.get("config")
         if name == "function":

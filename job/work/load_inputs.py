@@ -19,7 +19,7 @@ from job.datasets.shapes import fix_shapes
 from job.journal import Journal, Stage
 from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
-from job.metrics.choose import Compiled, choose
+from job.metrics.choose import Known, choose
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import compiled, layers
@@ -93,9 +93,10 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         found.model,
         outputs,
         dataset.train.targets,
-        seen=sample.look(measured, dataset.train, names),
-        compiled=Compiled(
-            compiled.losses(files.model, names), compiled.weights(files.model, names)
+        Known(
+            sample.look(measured, dataset.train, names),
+            compiled.losses(files.model, names),
+            compiled.weights(files.model, names),
         ),
     )
     for name, it in objectives.items():

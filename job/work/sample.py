@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.datasets.data import Split
-from job.metrics.evidence import Evidence, look as look_at
+from job.metrics.evidence import Evidence
+from job.metrics.evidence import look as look_at
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict
 
