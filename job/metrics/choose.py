@@ -156,7 +156,7 @@ def _choose_one(
     metrics = tuple(dict.fromkeys(metric for metric in asked if metric != "loss"))
     _check_metrics(metrics, gated, loss.type, labels, output)
     if listed is None:
-        why += f"; {', '.join(metrics)} goes with that loss"
+        why += f"; measured with that loss: {', '.join(metrics)}"
     options = {
         option: value
         for option in OPTIONS
@@ -174,6 +174,8 @@ def _loss(given: LossConfig | None, output: _Output) -> tuple[LossConfig, str, b
         against = misfit(compiled.type, output.targets, output.ending)
         if not against:
             why = f"the file was compiled with it, and the targets fit: {output.targets.text}"
+            if compiled.type == "huber" and compiled.delta is None:
+                why += "; the file has no delta, so it is 1"
             return compiled, why, True
         besides = f"the file was compiled with {compiled.type}, which does not fit: {against}"
     else:
@@ -195,7 +197,8 @@ def _logits(given: LossConfig | None, loss: LossConfig, output: _Output) -> tupl
         seen=output.seen,
         compiled=compiled.from_logits if same and isinstance(compiled, LossConfig) else None,
         where=f"training.loss{output.of}",
-        hint=f'Say it under training: {told} for logits, "from_logits": false for probabilities.',
+        hint=f'Say it under training: {told} for logits, "from_logits": false for '
+        "probabilities; or name another loss there.",
     )
     if given is not None and given.from_logits is not None:
         return given.from_logits, logits.asked(reading, from_logits=given.from_logits)

@@ -236,8 +236,14 @@ def _unbounded_if_any(call: Call) -> Values:
 
 
 # They answer with parts of what they are given, or repeat it.
-PARTS = "getitem gather slice strided_slice tile split unstack reverse broadcast_to".split()
-COMPARISONS = "greater greater_equal less less_equal equal not_equal logical_and logical_or logical_not".split()
+PARTS = (
+    *("getitem", "gather", "slice", "strided_slice", "tile", "split"),
+    *("unstack", "reverse", "broadcast_to"),
+)
+COMPARISONS = (
+    *("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
+    *("logical_and", "logical_or", "logical_not"),
+)
 
 RULES: dict[str, Rule] = {
     "add": _add,

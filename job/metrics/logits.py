@@ -42,9 +42,9 @@ class Reading:
         """What graph and outputs say."""
         return f"{self.ending.text}; {self.seen.text}" if self.seen else self.ending.text
 
-    def refused(self, why: str) -> InputError:
+    def refused(self, why: str, hint: str = "") -> InputError:
         """The choice to make."""
-        return InputError(f"{why} ({self.facts}).", where=self.where, hint=self.hint)
+        return InputError(f"{why} ({self.facts}).", where=self.where, hint=hint or self.hint)
 
 
 def asked(reading: Reading, *, from_logits: bool) -> str:
@@ -99,12 +99,16 @@ def _by_graph(reading: Reading) -> bool | None:
             return False
         case "other_axis":
             raise reading.refused(
-                "Classes must be the last axis, along which Keras's losses and metrics work"
+                "Classes must be the last axis, along which Keras's losses and metrics work",
+                hint="End the model in a Permute that puts the classes last, and give targets so.",
             )
         case "log_distribution" if not reading.is_binary:
             return True  # the softmax of log-probabilities gives the probabilities back
         case "log_distribution" | "log_probabilities":
-            raise reading.refused("Log-probabilities are neither logits nor probabilities")
+            raise reading.refused(
+                "Log-probabilities are neither logits nor probabilities",
+                hint="End the model in a sigmoid or in logits.",
+            )
         case "unbounded":
             return True
     return None
@@ -115,8 +119,10 @@ def _by_rows(reading: Reading) -> bool | None:
     if seen is None:
         return None
     if not seen.in_unit:
-        is_log = seen.high <= 0 and reading.is_binary and reading.ending.kind == "unknown"
-        return None if is_log else True
+        # They may be log-probabilities, or a tanh or cosines, which are no logits.
+        is_other = seen.high <= 0 or (seen.low >= -1 and seen.high <= 1)
+        is_open = reading.is_binary and reading.ending.kind == "unknown" and is_other
+        return None if is_open else True
     return False if seen.sums_to_one and not reading.is_binary else None
 
 
