@@ -84,9 +84,7 @@ def test_targets_are_called_what_they_are(
         ("tanh", 1, FRACTIONS[:, 0] * 9, "the model ends in tanh, from -1 to 1"),
     ],
 )
-def test_a_choice_is_asked_for(
-    activation: str | None, units: int, targets: Any, says: str
-) -> None:
+def test_a_choice_is_asked_for(activation: str | None, units: int, targets: Any, says: str) -> None:
     """With what targets and model are, where they are, and what to write."""
     with pytest.raises(InputError, match=says) as caught:
         chosen(activation, units, targets)
