@@ -56,6 +56,18 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
     return warnings
 
 
+def check_target_numbers(dataset: Dataset, outputs: Sequence[TensorSpec]) -> None:
+    """Check that the targets of all splits are finite numbers, before their kind is looked for.
+
+    Raises:
+        InputError: With the place, and the offending value or dtype.
+    """
+    for which, split, first_row in _splits(dataset):
+        for output, targets in zip(outputs, split.targets, strict=True):
+            of = f" ({output.name})" if len(outputs) > 1 else ""
+            _check_numbers(targets, f"dataset.{which}.targets{of}", first_row)
+
+
 def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Sequence[str]) -> None:
     """Check the targets of all splits against the model's outputs and their losses.
 

@@ -137,6 +137,8 @@ def _doubt(reading: Reading, from_logits: bool) -> None:
     seen = reading.seen
     if not (from_logits and reading.is_binary and seen is not None):
         return
+    if seen.targets.size != seen.answers.size:  # they are refused for their shape
+        return
     targets = seen.targets.reshape(seen.answers.shape).astype(np.float64) > 0.5
     at_zero, at_half = (float(np.mean((seen.answers > at) == targets)) for at in (0.0, 0.5))
     if at_half - at_zero > DOUBT:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job import machine
-from job.datasets.checks import check_inputs, check_targets
+from job.datasets.checks import check_inputs, check_target_numbers, check_targets
 from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
@@ -84,6 +84,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     for text in decided:
         stage.decide(text)
+    check_target_numbers(dataset, outputs)
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
     names = [spec.name for spec in outputs]
