@@ -55,7 +55,7 @@ def test_probabilities_behind_a_reshape_are_none_the_less(segmented: Path) -> No
         which: {"inputs": f"x_{which}", "targets": f"signs_{which}"} for which in ("train", "test")
     }
     sections: dict[str, Any] = {"quantize": [{"type": "float32"}], "compress": None}
-    jobs = {
+    jobs: dict[str, Any] = {
         "masks": {"model": {"uri": str(segmented / "plain.h5")}, "dataset": data},
         "signs": {"model": {"uri": str(segmented / "model.h5")}, "dataset": data | signs},
     }
