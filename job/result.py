@@ -195,6 +195,8 @@ class ObjectiveResult(Record):
     from_logits: bool | None = None
     weight: float = 1.0
     """The loss's weight in the total."""
+    options: dict[str, float] = {}
+    """The loss's other settings, by their names in Keras: ``label_smoothing``, ``delta``."""
     metrics: list[str]
     reason: str
 

@@ -8,12 +8,21 @@ import numpy as np
 
 from job.datasets.data import Array, Dataset, Split
 from job.errors import InputError
+from job.manifest.keras_names import BINARY, ONE_HOT
 from job.result import TensorSpec, fits
 
 # Arrays are looked through in parts of this many bytes.
 PART_BYTES = 1 << 26
 # float64 and int64; TensorFlow has nothing longer.
 MAX_ITEM_BYTES = 8
+# Losses of one-hot rows, or of rows of soft classes.
+OF_DISTRIBUTIONS = (*ONE_HOT, "kl_divergence", "categorical_hinge")
+# Loss -> the targets that it has a meaning for.
+RANGES = {
+    **dict.fromkeys(BINARY, (0, 1)),
+    **dict.fromkeys(("hinge", "squared_hinge"), (-1, 1)),
+    **dict.fromkeys(("poisson", "mean_squared_logarithmic_error"), (0, np.inf)),
+}
 
 
 def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> list[str]:
@@ -47,6 +56,18 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
     return warnings
 
 
+def check_target_numbers(dataset: Dataset, outputs: Sequence[TensorSpec]) -> None:
+    """Check that the targets of all splits are finite numbers, before their kind is looked for.
+
+    Raises:
+        InputError: With the place, and the offending value or dtype.
+    """
+    for which, split, first_row in _splits(dataset):
+        for output, targets in zip(outputs, split.targets, strict=True):
+            of = f" ({output.name})" if len(outputs) > 1 else ""
+            _check_numbers(targets, f"dataset.{which}.targets{of}", first_row)
+
+
 def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Sequence[str]) -> None:
     """Check the targets of all splits against the model's outputs and their losses.
 
@@ -68,8 +89,10 @@ def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Seque
                 _check_labels(targets, output, where)
                 continue
             _check_target_shape(targets, output, where)
-            if loss == "categorical_crossentropy":
-                _check_one_hot(targets, output, where)
+            if loss in OF_DISTRIBUTIONS:
+                _check_one_hot(targets, output, loss, where)
+            elif loss in RANGES:
+                _check_range(targets, loss, where)
 
 
 def _splits(dataset: Dataset) -> list[tuple[str, Split, int]]:
@@ -138,17 +161,41 @@ def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
             f"The labels go from {low} to {high}, the model has {classes} classes: "
             f"0 to {classes - 1}.",
             where=where,
-            hint="Number the classes from 0, or give the model that was trained on them.",
+            hint=_hint_of_labels(low, high, classes),
         )
 
 
-def _check_one_hot(targets: Array, output: TensorSpec, where: str) -> None:
+def _hint_of_labels(low: int, high: int, classes: int) -> str:
+    if low == 1 and high == classes:
+        return "They are numbered from 1: subtract 1."
+    if low == -1 or (high == 255 and classes < 255):
+        return (
+            "Labels that mean none (-1, or 255 in pictures) are not ignored: leave those rows out, "
+            "or give them a class of their own."
+        )
+    return "Number the classes from 0, or give the model that was trained on them."
+
+
+def _check_range(targets: Array, loss: str, where: str) -> None:
+    low, high = RANGES[loss]
+    lowest, highest = float(targets.min()), float(targets.max())
+    if lowest >= low and highest <= high:
+        return
+    wanted = f"from {low:g} to {high:g}" if high < np.inf else f"of at least {low:g}"
+    raise InputError(
+        f"The targets go from {lowest:g} to {highest:g}; {loss} needs targets {wanted}.",
+        where=where,
+        hint="Write two classes as 0 and 1 (hinge: -1 and 1), scale numbers, or name another loss.",
+    )
+
+
+def _check_one_hot(targets: Array, output: TensorSpec, loss: str, where: str) -> None:
     values = targets.astype(np.float64)
     sums = values.sum(axis=-1)
     if output.shape[-1] == 1 or (values < 0).any() or not np.allclose(sums, 1, atol=1e-3):
         raise InputError(
-            "categorical_crossentropy needs rows that are one class each: several outputs, and "
-            "targets that sum to 1 in each row.",
+            f"{loss} needs rows that are one class each: several outputs, and targets that sum to "
+            "1 in each row.",
             where=where,
             hint="For 0 and 1 (one output, or several at a time) take binary_crossentropy.",
         )

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from job.errors import ParedownError
+from job.manifest.keras_names import lower_is_better
 from job.manifest.outputs import GateConfig
-from job.manifest.training import lower_is_better
 from job.metrics.gates import keeps_all
 from job.result import Record, Result, metric_key, ratio
 

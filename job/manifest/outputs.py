@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from job.manifest.fields import Config, Count, Name, OutputName, Positive, Uri
+from job.manifest.keras_names import MetricName
 from job.manifest.storage import StorageConfig
-from job.manifest.training import MetricName
 
 CodecName = Literal["zip", "gzip", "zopfli", "zstd", "brotli", "xz"]
 

@@ -1,51 +1,21 @@
-"""How the model is fine-tuned while it is pruned; losses, metrics, optimizers by Keras name."""
+"""How the model is fine-tuned while it is pruned; its optimizer."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from job.manifest.fields import Config, Count, Fraction, OutputName, Positive
+from job.manifest.keras_names import BINARY, CROSSENTROPIES, ONE_HOT, LossName, MetricName
 
-LossName = Literal[
-    "sparse_categorical_crossentropy",
-    "categorical_crossentropy",
-    "binary_crossentropy",
-    "mean_squared_error",
-    "mean_absolute_error",
-    "huber",
-    "log_cosh",
-    "mean_squared_logarithmic_error",
-    "poisson",
-    "hinge",
-]
-
-CROSSENTROPIES = (
-    "sparse_categorical_crossentropy",
-    "categorical_crossentropy",
-    "binary_crossentropy",
-)
-
-# The metrics that fall when a model gets better. Every other one rises.
-LOWER_IS_BETTER = ("loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a metric falls when a model gets better; it may begin with an output's name."""
-    return any(metric == name or metric.endswith(f"_{name}") for name in LOWER_IS_BETTER)
-
-
-MetricName = Literal[
-    "accuracy",
-    "sparse_top_k_categorical_accuracy",
-    "top_k_categorical_accuracy",
-    "auc",
-    "precision",
-    "recall",
-    "mean_squared_error",
-    "mean_absolute_error",
-    "root_mean_squared_error",
-    "cosine_similarity",
-]
+FOCAL = ("binary_focal_crossentropy", "categorical_focal_crossentropy")
+# An option of a loss -> the losses that have it.
+OPTIONS = {
+    "from_logits": CROSSENTROPIES,
+    "label_smoothing": (*ONE_HOT, *BINARY),
+    "delta": ("huber",),
+    "alpha": FOCAL,
+    "gamma": FOCAL,
+}
 
 
 class CosineDecayConfig(Config):
@@ -71,16 +41,27 @@ class ExponentialDecayConfig(Config):
 
 
 class LossConfig(Config):
-    """A loss with its options."""
+    """A loss with its options, which are those of the class in ``tf_keras.losses``."""
 
     type: LossName
     from_logits: bool | None = None
-    """For crossentropies: whether the model ends in logits. Left out: looked up in the model."""
+    """For crossentropies: whether the model ends in logits. Left out: found in the model's graph,
+    and checked on its outputs for rows of the data."""
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
+    """For crossentropies of one-hot rows, and of 0 and 1; left out, 0."""
+    delta: Positive | None = None
+    """For ``huber``: where the loss becomes linear; left out, 1."""
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    """For focal crossentropies; left out, 0.25. (``binary_focal_crossentropy`` uses it only with
+    class balancing, which it switches on.)"""
+    gamma: float | None = Field(default=None, ge=0, le=100)
+    """For focal crossentropies; left out, 2."""
 
     @model_validator(mode="after")
-    def _logits_have_a_meaning(self) -> Self:
-        if self.from_logits is not None and self.type not in CROSSENTROPIES:
-            raise ValueError(f"from_logits has no meaning for the loss {self.type}")
+    def _options_have_a_meaning(self) -> Self:
+        for option, losses in OPTIONS.items():
+            if getattr(self, option) is not None and self.type not in losses:
+                raise ValueError(f"{option} has no meaning for the loss {self.type}")
         return self
 
 
@@ -143,12 +124,14 @@ class TrainingConfig(Config):
     """Decides shuffling, dropout and calibration rows."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     loss: Loss | None = None
-    """One for every output, or output name to loss. Left out: inferred from the layer that the
-    output comes from and the targets, with the reason said."""
+    """One for every output, or output name to loss. Left out: the one that the file was compiled
+    with, where it fits the targets; else inferred from the targets and the model's last layers,
+    checked on its outputs. The result has the reason."""
     metrics: MetricList | dict[OutputName, MetricList] | None = None
     """A list for every output, or output name to list. Left out: inferred with the loss."""
     loss_weights: dict[OutputName, Positive] = Field(default={})
-    """Output name to the weight of its loss in the total; left out, 1."""
+    """Output name to the weight of its loss in the total; left out, the one that the file was
+    compiled with, if its loss is used; else 1."""
 
     def loss_of(self, output: str) -> LossConfig | None:
         """The loss of an output in its long form; None where it is left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from job.manifest.keras_names import lower_is_better
 from job.manifest.outputs import (
     GateConfig,
     MaxBytesGate,
@@ -11,7 +12,6 @@ from job.manifest.outputs import (
     MinRatioGate,
     MinValueGate,
 )
-from job.manifest.training import lower_is_better
 from job.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.

@@ -124,6 +124,15 @@ def read(archive: Archive) -> Contents:
     )
 
 
+def training_config(archive: Archive) -> object:
+    """How a judged SavedModel was compiled, as data; None where it was not."""
+    folder = root(archive) or ""
+    graphs: Any = ()
+    if folder + METADATA not in archive.sizes:
+        graphs = _parse("SavedModel", archive.read(folder + GRAPH), archive.where).meta_graphs
+    return _root_metadata(archive, folder, graphs).get("training_config")
+
+
 def _root_metadata(archive: Archive, folder: str, graphs: Any) -> dict[str, Any]:
     """What Keras wrote about the model itself."""
     if folder + METADATA in archive.sizes:

@@ -12,23 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job import machine
-from job.datasets.checks import check_inputs, check_targets
+from job.datasets.checks import check_inputs, check_target_numbers, check_targets
 from job.datasets.data import Dataset, calibration_rows
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
 from job.journal import Journal, Stage
 from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
-from job.metrics.choose import choose
+from job.metrics.choose import Known, choose
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
-from job.models import layers
+from job.models import compiled, layers
 from job.models.compare import SEED
 from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
+from job.work import sample
 
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32
@@ -84,18 +85,37 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     inputs, outputs = layers.signature(found.model, job.model.uri)
     split = job.training.validation_split
     dataset = open_npz(files.dataset, job.dataset, inputs, outputs, split)
-    for warning in check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model)):
-        journal.warn(warning)
+    doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     for text in decided:
         stage.decide(text)
     if compare_on_rows(found, dataset, job.model.uri):
         stage.decide("rebuilt for Keras 2, it answers the same to rows of the data set")
-    objectives = choose(job.training, job.gates, found.model, outputs, dataset.train.targets)
+    check_target_numbers(dataset, outputs)
+    predict = keras_predictor(found.model)
+    measured = predict if found.original is found.model else keras_predictor(found.original)
+    names = [spec.name for spec in outputs]
+    objectives = choose(
+        job.training,
+        job.gates,
+        found.model,
+        outputs,
+        dataset.train.targets,
+        Known(
+            sample.look(measured, dataset.train, names),
+            compiled.losses(files.model, names),
+            compiled.weights(files.model, names),
+        ),
+    )
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
     dataset = _with_checked_targets(dataset, outputs, objectives)
+    scale = sample.check_scale(measured, dataset.train, objectives)
+    if scale.is_right:
+        stage.decide(scale.text)
+    for warning in [*sample.masked(found.model, names), *scale.warnings(doubts)]:
+        journal.warn(warning)
     ruler = Ruler(
         read=dataset.test.read,
         rows=len(dataset.test),
@@ -104,8 +124,6 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         threads=machine.cores(),
     )
     copy = _copy(files.model, files.output)
-    predict = keras_predictor(found.model)
-    measured = predict if found.original is found.model else keras_predictor(found.original)
     reference = reference_bytes(files.model, found)
     baseline = KerasFile(
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)

@@ -217,7 +217,11 @@ def test_metrics_are_for_every_output_or_mapped_from_it() -> None:
         ({"loss": {}}, "training.loss", ""),
         ({"loss": 3}, "training.loss", "3 is none of"),
         ({"metrics": {"a": []}}, "training.metrics.a", ""),
-        ({"metrics": {"a": ["acc"]}}, "training.metrics.a.0", 'did you mean "accuracy"?'),
+        (
+            {"metrics": {"a": ["rmse"]}},
+            "training.metrics.a.0",
+            'did you mean "root_mean_squared_error"?',
+        ),
         ({"metrics": "auc"}, "training.metrics", "this must be a list or an object"),
         ({"loss_weights": {"a": 0}}, "training.loss_weights.a", "greater than 0"),
         ({"loss_weights": [1]}, "training.loss_weights", ""),

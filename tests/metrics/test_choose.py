@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from job.errors import InputError
 from job.manifest.outputs import MaxDropGate
 from job.manifest.training import TrainingConfig
-from job.metrics.choose import choose, last_activation
+from job.metrics.choose import choose
 from job.metrics.objective import LOSSES, METRICS, Objective
 from job.result import TensorSpec
 
@@ -98,6 +98,7 @@ def test_loss_and_metric_are_inferred(
         "loss": loss,
         "from_logits": from_logits,
         "weight": 1.0,
+        "options": {},
         "metrics": [metric],
         "reason": found.reason,
     }
@@ -108,29 +109,6 @@ def test_a_class_for_each_place_is_seen() -> None:
     model = tf_keras.Sequential([layers.InputLayer((6, 4)), layers.Dense(3)])
     found = choose_one(TrainingConfig(), model, RANDOM.integers(0, 3, (40, 6)), [])
     assert (found.loss_name, found.from_logits) == (SPARSE, True)
-
-
-ENDS: list[tuple[Sequence[tf_keras.layers.Layer], str]] = [
-    ([layers.Dense(5, activation="softmax")], "softmax"),
-    ([layers.Dense(5), layers.Softmax()], "softmax"),
-    ([layers.Dense(5), layers.Activation("softmax")], "softmax"),
-    ([layers.Dense(5), layers.Activation("sigmoid")], "sigmoid"),
-    ([layers.Dense(5, activation="softmax"), layers.Dense(5)], "linear"),
-    ([layers.Dense(5), layers.BatchNormalization()], "linear"),
-]
-
-
-@pytest.mark.parametrize(("last", "activation"), ENDS)
-def test_the_last_activation_is_found(
-    last: Sequence[tf_keras.layers.Layer], activation: str
-) -> None:
-    """In a layer, after it, and in nested models of both kinds."""
-    model = model_of(*last)
-    assert last_activation(model.outputs[0]) == activation
-    given = tf_keras.Input((4,))
-    nested = tf_keras.Model(given, model(given))
-    assert last_activation(nested.outputs[0]) == activation
-    assert last_activation(model_of(layers.Dense(4), nested).outputs[0]) == activation
 
 
 def test_the_manifest_comes_before_what_is_inferred() -> None:
@@ -170,7 +148,12 @@ def test_what_gates_ask_for_is_measured_too() -> None:
     assert caught.value.where == "gates"
 
 
-LABELS_OF = {SPARSE: INDICES, ONE_OF: ONE_HOT, BINARY: MANY_HOT}
+LABELS_OF = {
+    SPARSE: INDICES,
+    **dict.fromkeys([ONE_OF, "categorical_focal_crossentropy", "kl_divergence"], ONE_HOT),
+    "categorical_hinge": ONE_HOT,
+    **dict.fromkeys([BINARY, "binary_focal_crossentropy", "hinge", "squared_hinge"], MANY_HOT),
+}
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))

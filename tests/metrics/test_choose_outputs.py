@@ -11,7 +11,8 @@ import tf_keras
 from job.errors import InputError
 from job.manifest.outputs import GateConfig, MinValueGate
 from job.manifest.training import TrainingConfig
-from job.metrics.choose import choose, last_activation
+from job.metrics.choose import choose
+from job.metrics.endings import ending
 from job.metrics.objective import Objectives
 from tests.metrics.test_choose import FRACTIONS, INDICES, SPARSE, SQUARES, specs
 
@@ -57,17 +58,17 @@ def test_the_outputs_of_a_nested_model_are_told_apart() -> None:
     """The second output of an inner model ends in what that output ends in."""
     given = tf_keras.Input((4,))
     outer = tf_keras.Model(given, two_outputs()(given))
-    assert [last_activation(it) for it in outer.outputs] == ["softmax", "linear"]
+    assert [ending(it).kind for it in outer.outputs] == ["distribution", "unbounded"]
 
 
 def test_what_the_manifest_maps_is_taken_and_the_rest_inferred() -> None:
     """Losses, metrics and weights, each for the output that it is given for."""
     found = choose_two(
-        loss={"angle": "huber", "digit": {"type": SPARSE, "from_logits": True}},
+        loss={"angle": "huber", "digit": {"type": SPARSE, "from_logits": False}},
         metrics={"angle": ["root_mean_squared_error"]},
         loss_weights={"angle": 0.25},
     )
-    assert (found["digit"].loss_name, found["digit"].from_logits) == (SPARSE, True)
+    assert (found["digit"].loss_name, found["digit"].from_logits) == (SPARSE, False)
     assert found["digit"].metric_names == ("accuracy",)
     assert (found["angle"].loss_name, found["angle"].weight) == ("huber", 0.25)
     assert found["angle"].metric_names == ("root_mean_squared_error",)

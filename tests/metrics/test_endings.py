@@ -1,0 +1,138 @@
+"""endings: what the graph says of an output, checked on what the model answers."""
+
+# ruff: noqa: PLW0108 - a layer is made in its test, after the seed is set
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from job.metrics.endings import ending
+
+L = tf_keras.layers
+Make = Callable[[Any], Any]
+
+
+def soft(x: Any) -> Any:
+    return L.Dense(5, activation="softmax")(x)
+
+
+def sig(x: Any) -> Any:
+    return L.Dense(5, activation="sigmoid")(x)
+
+
+def lin(x: Any) -> Any:
+    return L.Dense(5)(x)
+
+
+def nested(*last: Any, shape: tuple[int, ...] = (4, 6)) -> tf_keras.Model:
+    return tf_keras.Sequential([L.InputLayer(shape), *last])
+
+
+DISTRIBUTIONS: dict[str, Make] = {
+    "softmax": soft,
+    "Softmax": lambda x: L.Softmax()(lin(x)),
+    "Activation": lambda x: L.Activation("softmax")(lin(x)),
+    "a layer as an activation": lambda x: L.Dense(5, activation=L.Softmax())(x),
+    "tf.nn.softmax": lambda x: tf.nn.softmax(lin(x)),
+    "TimeDistributed": lambda x: L.TimeDistributed(L.Dense(5, activation="softmax"))(x),
+    "TimeDistributed model": lambda x: L.TimeDistributed(
+        nested(L.Dense(5), L.Softmax(), shape=(6,))
+    )(x),
+    "Reshape": lambda x: L.Reshape((2, 2, 5))(soft(x)),
+    "Cropping": lambda x: L.Cropping1D(1)(soft(x)),
+    "Dropout": lambda x: L.Dropout(0.5)(soft(x)),
+    "pooling": lambda x: L.GlobalAveragePooling1D()(soft(x)),
+    "Average": lambda x: L.Average()([soft(x), soft(x)]),
+    "a weighted mean": lambda x: 0.25 * soft(x) + 0.75 * soft(x),
+    "Concatenate of steps": lambda x: L.Concatenate(axis=1)([soft(x), soft(x)]),
+    "Permute": lambda x: L.Permute((2, 1))(tf.nn.softmax(L.Permute((2, 1))(lin(x)), axis=1)),
+    "transpose": lambda x: tf.transpose(
+        tf.nn.softmax(tf.transpose(lin(x), [0, 2, 1]), 1), [0, 2, 1]
+    ),
+    "an index": lambda x: soft(x)[:, -1],
+    "reduce_mean": lambda x: tf.reduce_mean(tf.stack([soft(x), soft(x)], 1), axis=1),
+    "exp": lambda x: tf.exp(tf.nn.log_softmax(lin(x))),
+    "nested twice": lambda x: nested(nested(L.Dense(5), L.Softmax()), L.Dropout(0.1))(x),
+    "a nested model that keeps it": lambda x: nested(
+        L.Reshape((2, 2, 5)), L.Dropout(0.1), shape=(4, 5)
+    )(soft(x)),
+    "a softmax RNN": lambda x: L.SimpleRNN(3, activation="softmax")(x),
+    "RepeatVector": lambda x: L.RepeatVector(3)(soft(x)[:, 0]),
+    "Attention": lambda x: L.Attention()([soft(x), soft(x)]),
+}
+PROBABILITIES: dict[str, Make] = {
+    "sigmoid": sig,
+    "hard_sigmoid": lambda x: L.Dense(5, activation="hard_sigmoid")(x),
+    "tf.sigmoid": lambda x: tf.sigmoid(lin(x)),
+    "Flatten": lambda x: L.Flatten()(sig(x)),
+    "Flatten of a softmax": lambda x: L.Flatten()(soft(x)),
+    "Multiply": lambda x: L.Multiply()([soft(x), sig(x)]),
+    "Concatenate": lambda x: L.Concatenate()([soft(x), sig(x)]),
+    "Maximum": lambda x: L.Maximum()([soft(x), soft(x)]),
+    "max pooling": lambda x: L.GlobalMaxPooling1D()(soft(x)),
+    "padding": lambda x: L.ZeroPadding1D(1)(sig(x)),
+    "1 - x": lambda x: 1 - sig(x),
+    "tanh in 0..1": lambda x: tf.tanh(lin(x)) * 0.5 + 0.5,
+    "clip": lambda x: tf.clip_by_value(lin(x), 0, 1),
+    "a part of the classes": lambda x: soft(x)[..., 1:],
+    "ReLU(max_value=1)": lambda x: L.ReLU(max_value=1)(lin(x)),
+    "a sigmoid RNN": lambda x: L.SimpleRNN(3, activation="sigmoid")(x),
+    "a sigmoid LSTM": lambda x: L.LSTM(3, activation="sigmoid", return_sequences=True)(x),
+    "Bidirectional": lambda x: L.Bidirectional(L.GRU(3, activation="sigmoid"))(x),
+    "upsampling": lambda x: L.UpSampling1D(2)(sig(x)),
+}
+OTHERS: dict[str, tuple[Make, str]] = {
+    "linear": (lin, "unbounded"),
+    "a layer after it": (lambda x: L.BatchNormalization()(soft(x)), "unbounded"),
+    "Dense after it": (lambda x: lin(soft(x)), "unbounded"),
+    "Add": (lambda x: L.Add()([lin(x), sig(x)]), "unbounded"),
+    "tanh": (lambda x: L.Dense(5, activation="tanh")(x), "bounded"),
+    "a sum of sigmoids": (lambda x: L.Add()([sig(x), sig(x)]), "bounded"),
+    "another axis": (lambda x: L.Softmax(axis=1)(lin(x)), "other_axis"),
+    "Permute of it": (lambda x: L.Permute((2, 1))(soft(x)), "other_axis"),
+    "log_softmax": (lambda x: tf.nn.log_softmax(lin(x)), "log_distribution"),
+    "log": (lambda x: tf.math.log(sig(x)), "log_probabilities"),
+    "dropout that stays on": (lambda x: L.Dropout(0.5)(sig(x), training=True), "unknown"),
+    "a quotient": (lambda x: sig(x) / tf.reduce_sum(sig(x), -1, keepdims=True), "unknown"),
+    "bicubic": (
+        lambda x: L.UpSampling2D(2, interpolation="bicubic")(L.Reshape((2, 2, 5))(sig(x))),
+        "unknown",
+    ),
+}
+TABLE = [
+    *((make, "distribution", name) for name, make in DISTRIBUTIONS.items()),
+    *((make, "probabilities", name) for name, make in PROBABILITIES.items()),
+    *((make, kind, name) for name, (make, kind) in OTHERS.items()),
+]
+ROWS = np.random.default_rng(0).normal(0, 3, (8, 4, 6)).astype("float32")
+
+
+@pytest.mark.parametrize(("make", "kind"), [it[:2] for it in TABLE], ids=[it[2] for it in TABLE])
+def test_what_the_graph_says_is_what_the_model_answers(make: Make, kind: str) -> None:
+    """A distribution sums up to one along the last axis; bounds hold for every value."""
+    tf_keras.utils.set_random_seed(1)
+    given = tf_keras.Input((4, 6))
+    model = tf_keras.Model(given, make(given))
+    found = ending(model.outputs[0])
+    assert found.kind == kind, found
+    values = np.asarray(model(ROWS, training=False), np.float64)
+    assert values.min() >= found.low - 1e-6
+    assert values.max() <= found.high + 1e-6
+    if kind in ("distribution", "log_distribution"):
+        sums = (np.exp(values) if kind.startswith("log") else values).sum(axis=-1)
+        assert sums == pytest.approx(1, abs=1e-5)
+    elif kind == "probabilities" and values.shape[-1] > 1:
+        assert np.abs(values.sum(axis=-1) - 1).max() > 1e-3
+
+
+def test_what_comes_between_is_named() -> None:
+    """The activation, and the layer that keeps what it answers."""
+    given = tf_keras.Input((4, 6))
+    model = tf_keras.Model(given, L.Flatten(name="flat")(soft(given)))
+    assert ending(model.outputs[0]).text == "the model ends in softmax, kept by Flatten flat"
