@@ -86,9 +86,10 @@ class _Judge:
     mean_loss: tf_keras.metrics.Mean
     metrics: Sequence[tf_keras.metrics.Metric]
 
-    def add(self, targets: Array, outputs: Output) -> None:
-        """Judge a batch."""
-        self.mean_loss.update_state(self.loss(targets, outputs), sample_weight=len(targets))
+    def add(self, targets: Array, outputs: Output, weights: Array | None) -> None:
+        """Judge a batch; ``weights`` say how much its rows count in the loss."""
+        loss = self.loss(targets, outputs, sample_weight=weights)
+        self.mean_loss.update_state(loss, sample_weight=len(targets))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
 
@@ -116,6 +117,7 @@ def evaluate(
     rows: int,
     objectives: Objectives,
     advance: Callable[[int, int], None],
+    weights: Sequence[Array | None] = (),
 ) -> Quality:
     """Predict all rows in batches and judge them.
 
@@ -125,6 +127,7 @@ def evaluate(
         rows: How many there are.
         objectives: Loss and metrics of each output.
         advance: Is told how many rows are done, of how many.
+        weights: Of each output, how much the rows count in its loss; empty where all count 1.
 
     Returns:
         ``loss`` and the manifest's metrics, and the outputs that the drift is measured on.
@@ -146,8 +149,10 @@ def evaluate(
                 where=f"test rows {start} to {start + len(outputs[0]) - 1}",
                 hint="The weights are broken, or the inputs are of another scale than they know.",
             )
-        for judge, wanted, given in zip(judges, targets, outputs, strict=True):
-            judge.add(wanted, given)
+        for judge, wanted, given, counts in zip(
+            judges, targets, outputs, weights or [None] * len(judges), strict=True
+        ):
+            judge.add(wanted, given, None if counts is None else counts[start : start + step])
         if kept_bytes < MAX_KEPT_BYTES:
             kept.append(outputs)
             kept_bytes += sum(it.nbytes for it in outputs)

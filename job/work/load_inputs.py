@@ -7,15 +7,18 @@ shape, labels out of range, a metric that has no meaning for the loss.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from job import machine
 from job.datasets.checks import check_inputs, check_targets
+from job.datasets.classes import Labels, missing_classes
 from job.datasets.data import Dataset
+from job.datasets.hold_out import hold_out
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
+from job.datasets.weights import check_sample_weights, with_weights
 from job.journal import Journal, Stage
 from job.manifest.job import JobConfig
 from job.metrics.artifact import KerasFile, Ruler
@@ -28,6 +31,7 @@ from job.models.load import load as load_model
 from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
+from job.stages.training_plan import TrainingPlan, plan_training
 
 # How an archive of a SavedModel begins -> the end of its name.
 PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
@@ -57,6 +61,11 @@ class Loaded:
     """The model's inputs, without open dimensions."""
     dataset: Dataset
     ruler: Ruler
+    plan: TrainingPlan | None = None
+    """How the model is trained; None where it is not."""
+    class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By output and class, where classes are weighted."""
+    has_sample_weights: bool = False
 
 
 def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded:
@@ -77,8 +86,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    split = job.training.validation_split
-    dataset = open_npz(files.dataset, job.dataset, inputs, outputs, split)
+    dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
     for warning in check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model)):
         journal.warn(warning)
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
@@ -88,7 +96,8 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
-    dataset = _with_checked_targets(dataset, outputs, objectives)
+    weighs = bool(dataset.train.weights) and job.prune is not None
+    dataset, plan, used = _split(job, dataset, outputs, objectives, journal)
     ruler = Ruler(
         read=dataset.test.read,
         rows=len(dataset.test),
@@ -103,7 +112,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     baseline = KerasFile(
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
     )
-    return Loaded(found, predict, baseline, fixed, dataset, ruler)
+    return Loaded(found, predict, baseline, fixed, dataset, ruler, plan, used, weighs)
 
 
 def _copy(model: Judged, output: Path) -> Path:
@@ -122,14 +131,39 @@ def _copy(model: Judged, output: Path) -> Path:
     return path
 
 
-def _with_checked_targets(
-    dataset: Dataset, outputs: Sequence[TensorSpec], objectives: Objectives
-) -> Dataset:
-    """The data set, its targets with as many axes as the outputs; class indices have one less."""
+def _split(
+    job: JobConfig,
+    dataset: Dataset,
+    outputs: Sequence[TensorSpec],
+    objectives: Objectives,
+    journal: Journal,
+) -> tuple[Dataset, TrainingPlan | None, dict[str, dict[str, float]]]:
+    """Check the targets, hold rows out, and weigh the rows that are left.
+
+    Targets get as many axes as the outputs; class indices have one less.
+    """
     losses = [it.loss_name for it in objectives.values()]
     check_targets(dataset, outputs, losses)
+    check_sample_weights(dataset.train)
+    labels = [
+        Labels.of(loss, (spec.shape[-1] or 0) if spec.shape else 1)
+        for spec, loss in zip(outputs, losses, strict=True)
+    ]
+    plan = None
+    if job.prune is not None:
+        plan = plan_training(job.training, job.prune, len(dataset.train))
+        dataset = hold_out(dataset, plan.held_out, labels, job.training.seed)
+    names = [spec.name for spec in outputs]
+    for warning in missing_classes(dataset, labels, names):
+        journal.warn(warning)
     ranks = [
         0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
         for spec, loss in zip(outputs, losses, strict=True)
     ]
-    return dataset.with_target_ranks(ranks)
+    dataset = dataset.with_target_ranks(ranks)
+    asked = [job.training.class_weights_of(name) for name in names]
+    axes = [max(1, len(spec.shape)) for spec in outputs]
+    if job.prune is None:
+        return replace(dataset, train=replace(dataset.train, weights=())), plan, {}
+    weighted, used = with_weights(dataset, names, labels, asked, axes)
+    return weighted, plan, used
