@@ -37,5 +37,5 @@ class InOrder:
         targets = self.y if isinstance(self.y, tuple) else (self.y,)
         return inputs, tuple(tf.gather(array, rows) for array in targets)
 
-    def weights(self, order: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def weights(self, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return ()

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from job.datasets.classes import Labels
 from job.datasets.data import Array, Dataset
 from job.errors import InputError
 
@@ -20,7 +19,7 @@ from job.errors import InputError
 PART_BYTES = 1 << 26
 
 
-def hold_out(dataset: Dataset, rows: int, labels: Sequence[Labels], seed: int) -> Dataset:
+def hold_out(dataset: Dataset, rows: int, keys: Sequence[NDArray[np.int64]], seed: int) -> Dataset:
     """Hold out a sample of the training rows.
 
     The arrays are changed in place: the held-out rows are moved to the end, in their order, and the
@@ -29,7 +28,8 @@ def hold_out(dataset: Dataset, rows: int, labels: Sequence[Labels], seed: int) -
     Args:
         dataset: All rows; nothing is held out yet. Arrays that share memory are the same ones.
         rows: How many to hold out; fewer where a class would lose its last row.
-        labels: Of each output, how its targets name classes.
+        keys: Each (rows,): what the sample should have the shares of, such as the classes of an
+            output.
         seed: Decides the sample.
 
     Raises:
@@ -42,11 +42,6 @@ def hold_out(dataset: Dataset, rows: int, labels: Sequence[Labels], seed: int) -
             where="training.validation_split",
             hint="Give it rows, or lower training.validation_split.",
         )
-    keys = [
-        key
-        for label, targets in zip(labels, whole.targets, strict=True)
-        for key in label.strata(targets)
-    ]
     held = sample(len(whole), rows, keys, seed)
     if not held.size:
         return dataset

@@ -152,7 +152,8 @@ class MinValueGate(_MetricGate):
 
 class BeatsConstantGate(_Gate):
     """Better than the best constant answer (the most common class, the mean or the median of the
-    training targets), the model that came in as well as the file that was made of it."""
+    training targets), the model that came in as well as the file that was made of it.
+    """
 
     type: Literal["beats_constant"]
     metric: Metric | None = None
@@ -164,7 +165,7 @@ class BeatsConstantGate(_Gate):
 
 
 class MinClassRecallGate(_Gate):
-    """Of each class's test rows at least this fraction is recognized."""
+    """At least this fraction of each class's test rows is recognized."""
 
     type: Literal["min_class_recall"]
     value: float = Field(ge=0, le=1)

@@ -210,6 +210,14 @@ class TrainingConfig(Config):
         given = self.loss.get(output) if isinstance(self.loss, dict) else self.loss
         return LossConfig(type=given) if isinstance(given, str) else given
 
+    @property
+    def class_weighted_outputs(self) -> list[str]:
+        """The outputs that ``class_weights`` names; none where they are for every output."""
+        given = self.class_weights
+        if isinstance(given, dict) and _class_weights_shape(given) == "mapping":
+            return list(given)
+        return []
+
     def class_weights_of(self, output: str) -> Balanced | dict[str, float] | None:
         """The class weights of an output; None where they are left out."""
         given = self.class_weights

@@ -10,7 +10,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError
-from job.manifest.outputs import GateConfig, MaxDropGate, MinValueGate
+from job.manifest.outputs import BeatsConstantGate, GateConfig, MaxDropGate, MinValueGate
 from job.manifest.training import CROSSENTROPIES, TrainingConfig
 from job.metrics.objective import ACCURACY, LOSSES, MEANINGFUL, METRICS, Objective, Objectives
 from job.result import TensorSpec, fits
@@ -40,7 +40,7 @@ def choose(
     asked = [
         (f"gates.{index}", gate)
         for index, gate in enumerate(gates)
-        if isinstance(gate, MaxDropGate | MinValueGate)
+        if isinstance(gate, MaxDropGate | MinValueGate | BeatsConstantGate)
     ]
     named = {f"{place}.output": [gate.output] for place, gate in asked if gate.output is not None}
     named |= {
@@ -53,11 +53,15 @@ def choose(
         _check_names(given, names, place)
     chosen = {}
     for spec, tensor, wanted in zip(outputs, model.outputs, targets, strict=True):
-        gated = [gate.metric for _, gate in asked if len(names) == 1 or gate.output == spec.name]
+        gated = [
+            gate.metric
+            for _, gate in asked
+            if gate.metric is not None and (len(names) == 1 or gate.output == spec.name)
+        ]
         of = f" ({spec.name})" if len(names) > 1 else ""
         chosen[spec.name] = _choose_one(config, spec, last_activation(tensor), wanted, gated, of)
     for place, gate in asked:
-        anywhere = gate.output is None and gate.metric != "loss"
+        anywhere = gate.output is None and gate.metric not in ("loss", None)
         if anywhere and not any(gate.metric in it.metric_names for it in chosen.values()):
             raise InputError(
                 f"The metric {gate.metric} is measured for none of the outputs {', '.join(names)}.",

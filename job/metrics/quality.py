@@ -7,7 +7,7 @@ outputs for a batch of inputs, and Keras's own losses and metrics judge them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from job.errors import StageError
 from job.metrics.objective import Objective, Objectives
+from job.metrics.per_class import ClassCounts
 from job.result import DriftResult, OutputDrift, metric_key
 
 Array = NDArray[np.generic]
@@ -43,6 +44,8 @@ class Quality:
 
     metrics: dict[str, float]
     outputs: Outputs
+    classes: Mapping[str, ClassCounts] = field(default_factory=dict)
+    """By output."""
 
 
 def answer(model: Any, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -140,6 +143,7 @@ def evaluate(
     step = batch_rows(sum(array.nbytes for array in first_inputs))
     kept: list[Outputs] = []
     kept_bytes = 0
+    counts: dict[str, ClassCounts] = {}
     for start in range(0, rows, step):
         inputs, targets = read(start, min(start + step, rows))
         outputs = predict(inputs)
@@ -149,10 +153,13 @@ def evaluate(
                 where=f"test rows {start} to {start + len(outputs[0]) - 1}",
                 hint="The weights are broken, or the inputs are of another scale than they know.",
             )
-        for judge, wanted, given, counts in zip(
+        for judge, wanted, given, weigh in zip(
             judges, targets, outputs, weights or [None] * len(judges), strict=True
         ):
-            judge.add(wanted, given, None if counts is None else counts[start : start + step])
+            judge.add(wanted, given, None if weigh is None else weigh[start : start + step])
+            if judge.name not in counts:
+                counts[judge.name] = ClassCounts(objectives[judge.name], _units(given))
+            counts[judge.name].add(wanted, given)
         if kept_bytes < MAX_KEPT_BYTES:
             kept.append(outputs)
             kept_bytes += sum(it.nbytes for it in outputs)
@@ -164,7 +171,12 @@ def evaluate(
             f"The metric {broken[0]} is {values[broken[0]]}: the outputs are out of all bounds.",
             hint="Check the weights, the scale of the inputs, and training.loss.",
         )
-    return Quality(values, tuple(np.concatenate(parts) for parts in zip(*kept, strict=True)))
+    first = tuple(np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return Quality(values, first, counts)
+
+
+def _units(output: Output) -> int:
+    return output.shape[-1] if output.ndim > 1 else 1
 
 
 def drift(against: str, before: Mapping[str, Output], after: Outputs) -> DriftResult:

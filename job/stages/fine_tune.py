@@ -74,11 +74,13 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """How long a training is, and what its random layers draw."""
+    """How long a training is, what its random layers draw, and which epoch it ends with."""
 
     steps_per_epoch: int
     epochs: int
     seed: int = 0
+    best: BestEpoch | None = None
+    """Which epoch's weights the model has at the end; None: the last one's."""
 
     @property
     def steps(self) -> int:
@@ -93,7 +95,6 @@ def fine_tune(
     end_epoch: Callable[[Callable[[], None]], dict[str, float]],
     stage: Stage,
     saves: Saves = NOT_SAVED,
-    best: BestEpoch | None = None,
 ) -> list[EpochResult]:
     """Train a compiled model, or go on with its training.
 
@@ -105,12 +106,11 @@ def fine_tune(
             should call now and then, where nothing of the training's state is being changed.
         stage: Is told how far it is.
         saves: Where the training's states are.
-        best: Which epoch's weights the model has at the end; None: the last one's.
 
     Raises:
         StageError: Where the loss is no number any more.
     """
-    best = best or BestEpoch([], course.epochs + 1)
+    best = course.best or BestEpoch([], course.epochs + 1)
     with drawn_from_variables(model, course.seed):
         train = _train_function(model, batches)
         # What there is to restore is known when the graph is: metrics are made while it is traced.

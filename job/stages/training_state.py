@@ -90,9 +90,7 @@ class Variables:
         captured = (by_handle.get(id(handle)) for handle, _ in graph.captures)
         self._all = [it for it in captured if it is not None]
 
-    def saved(
-        self, step: int, history: Sequence[EpochResult], best: Sequence[Array] = ()
-    ) -> Saved:
+    def saved(self, step: int, history: Sequence[EpochResult], best: Sequence[Array] = ()) -> Saved:
         """Their values now, and the best epoch's weights."""
         names = [it.name for it in self._all]
         return Saved(step, list(history), names, [it.numpy() for it in self._all], list(best))

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from job import machine
-from job.datasets.checks import check_inputs, check_targets
-from job.datasets.classes import Labels, missing_classes
+from job.datasets.checks import check_inputs
 from job.datasets.data import Dataset
-from job.datasets.hold_out import hold_out
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
-from job.datasets.weights import check_sample_weights, with_weights
 from job.journal import Journal, Stage
 from job.manifest.job import JobConfig
+from job.manifest.outputs import MinClassRecallGate
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import choose
-from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import layers
 from job.models.load import SUFFIXES, ModelFile, optimizer_bytes, reference_bytes
@@ -31,7 +28,8 @@ from job.models.load import load as load_model
 from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
-from job.stages.training_plan import TrainingPlan, plan_training
+from job.work.split import split
+from job.work.training_plan import TrainingPlan
 
 # How an archive of a SavedModel begins -> the end of its name.
 PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
@@ -97,13 +95,18 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
     weighs = bool(dataset.train.weights) and job.prune is not None
-    dataset, plan, used = _split(job, dataset, outputs, objectives, journal)
+    dataset, plan, used = split(job, dataset, outputs, objectives, journal)
     ruler = Ruler(
         read=dataset.test.read,
         rows=len(dataset.test),
         objectives=objectives,
         input_names=[spec.name for spec in inputs],
         threads=machine.cores(),
+        named_classes=frozenset(
+            gate.class_index
+            for gate in job.gates
+            if isinstance(gate, MinClassRecallGate) and gate.class_index is not None
+        ),
     )
     copy = _copy(files.model, files.output)
     predict = keras_predictor(found.model)
@@ -129,41 +132,3 @@ def _copy(model: Judged, output: Path) -> Path:
         path = path.with_suffix(f".{packed}")
     shutil.copyfile(model.path, path)
     return path
-
-
-def _split(
-    job: JobConfig,
-    dataset: Dataset,
-    outputs: Sequence[TensorSpec],
-    objectives: Objectives,
-    journal: Journal,
-) -> tuple[Dataset, TrainingPlan | None, dict[str, dict[str, float]]]:
-    """Check the targets, hold rows out, and weigh the rows that are left.
-
-    Targets get as many axes as the outputs; class indices have one less.
-    """
-    losses = [it.loss_name for it in objectives.values()]
-    check_targets(dataset, outputs, losses)
-    check_sample_weights(dataset.train)
-    labels = [
-        Labels.of(loss, (spec.shape[-1] or 0) if spec.shape else 1)
-        for spec, loss in zip(outputs, losses, strict=True)
-    ]
-    plan = None
-    if job.prune is not None:
-        plan = plan_training(job.training, job.prune, len(dataset.train))
-        dataset = hold_out(dataset, plan.held_out, labels, job.training.seed)
-    names = [spec.name for spec in outputs]
-    for warning in missing_classes(dataset, labels, names):
-        journal.warn(warning)
-    ranks = [
-        0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
-        for spec, loss in zip(outputs, losses, strict=True)
-    ]
-    dataset = dataset.with_target_ranks(ranks)
-    asked = [job.training.class_weights_of(name) for name in names]
-    axes = [max(1, len(spec.shape)) for spec in outputs]
-    if job.prune is None:
-        return replace(dataset, train=replace(dataset.train, weights=())), plan, {}
-    weighted, used = with_weights(dataset, names, labels, asked, axes)
-    return weighted, plan, used

@@ -22,12 +22,12 @@ from job.stages.best_epoch import BestEpoch, told
 from job.stages.fine_tune import Course, fine_tune, make_optimizer
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
-from job.stages.training_plan import TrainingPlan
 from job.stages.training_state import Saved
 from job.work.arrays import read_arrays, write_arrays
 from job.work.context import Work
 from job.work.kept import Form, Kept, StoppedError, digest, place
 from job.work.load_inputs import Loaded
+from job.work.training_plan import TrainingPlan
 
 # The piece that holds the training's last state, until the pruned model is there.
 TRAINING = "training"
@@ -176,11 +176,11 @@ def _fine_tune(
         ).metrics
 
     batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
-    course = Course(plan.steps_per_epoch, plan.epochs, training.seed)
     stopping = training.early_stopping
     patience = None if stopping is None else stopping.patience
     best = BestEpoch(loaded.file.model.weights, plan.first_epoch, patience)
-    return fine_tune(wrapped, batches, course, end_epoch, saves.stage, saves, best)
+    course = Course(plan.steps_per_epoch, plan.epochs, training.seed, best)
+    return fine_tune(wrapped, batches, course, end_epoch, saves.stage, saves)
 
 
 class _KeptTraining:

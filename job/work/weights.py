@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from job.datasets.classes import Labels
-from job.datasets.data import Array, Dataset, Split
+from job.datasets.data import Dataset, Split
 from job.errors import InputError
+from job.metrics.labels import Labels
 
+Array = NDArray[Any]
 # Class index -> weight, or "balanced"; None for an output whose classes all count 1.
 ClassWeights = Mapping[str, float] | str | None
 WHERE = "training.class_weights"
+
+
+def check_class_weights(asked: Sequence[str], outputs: Sequence[str]) -> None:
+    """Check the outputs that class weights are given for.
+
+    Raises:
+        InputError: Where the model has no such output.
+    """
+    unknown = [name for name in asked if name not in outputs]
+    if unknown:
+        raise InputError(
+            f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(outputs)}.",
+            where=WHERE,
+            hint="Name one of these.",
+        )
 
 
 def check_sample_weights(split: Split) -> None:
@@ -23,9 +41,8 @@ def check_sample_weights(split: Split) -> None:
         InputError: Where they are not one number for each row, negative, NaN or infinite, or all
             zero.
     """
-    for array in split.weights:
-        if array is None:
-            continue
+    given: list[Array] = [array for array in split.weights if array is not None]
+    for array in given:
         why = ""
         if array.shape not in ((len(split),), (len(split), 1)) or array.dtype.kind not in "biuf":
             why = f"The array is {array.dtype} of shape {array.shape}, not a number for each row."

@@ -86,6 +86,11 @@ def _plan(
         reached = 1
     elif prune.schedule.type == "constant":
         reached = window.begin_step or window.frequency
+    steps_text = (
+        f"{total} steps: {epochs} epochs ({reason}) of {trained:,} rows in batches of "
+        f"{training.batch_size}; masks are updated every {window.frequency} steps from "
+        f"{window.begin_step} to {window.end_step}"
+    )
     return TrainingPlan(
         rows=trained,
         held_out=held_out,
@@ -93,12 +98,7 @@ def _plan(
         steps_per_epoch=steps,
         window=window,
         first_epoch=min(epochs, -(-reached // steps)),
-        decisions=(
-            f"{total} steps: {epochs} epochs ({reason}) of {trained:,} rows in batches of "
-            f"{training.batch_size}; masks are updated every {window.frequency} steps from "
-            f"{window.begin_step} to {window.end_step}",
-            f"{held_out:,} rows are held out: {why}",
-        ),
+        decisions=(steps_text, f"{held_out:,} rows are held out: {why}"),
     )
 
 
