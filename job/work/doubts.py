@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from job.manifest.training import lower_is_better
 from job.metrics.artifact import Measured
 from job.metrics.constant import first_metric, useless_outputs
 from job.metrics.labels import Labels
@@ -20,7 +21,8 @@ from job.work.load_inputs import Loaded
 # Factors on the inputs that are tried, on so many test rows.
 SCALES = (1 / 255, 255.0)
 TRIED_ROWS = 1000
-# A cause is named where it would make at least this much of a difference.
+# A cause is named where it would make this much of a difference: of an accuracy, or of an error's
+# share.
 CLEARLY = 0.1
 MOST_CLASSES = 1000
 SHOWN = 5
@@ -58,10 +60,8 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
         return []
     ruler = loaded.ruler
     rows = min(ruler.rows, TRIED_ROWS)
-    objective = ruler.objectives[output]
-    metric = first_metric(objective.metric_names)
-    if metric != "accuracy":
-        return []
+    constants = baseline.artifact.constant_metrics[output]
+    metric = first_metric(list(constants))
     key = metric_key(metric, output, list(ruler.objectives))
     now = baseline.artifact.metrics[key]
     for factor in SCALES:
@@ -74,7 +74,9 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             return loaded.baseline.predict(tuple(given))
 
         value = evaluate(scaled, ruler.read, rows, ruler.objectives, _silent).metrics[key]
-        if value > now + CLEARLY:
+        lower = lower_is_better(metric)
+        best = min(now, constants[metric]) if lower else max(now, constants[metric])
+        if (value < best * (1 - CLEARLY)) if lower else (value > best + CLEARLY):
             scale = loaded.dataset.test.scale * factor
             text = (
                 f"It is most likely the scale: with dataset.scale {scale:.6g} its {metric} is "
