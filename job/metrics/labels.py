@@ -12,6 +12,8 @@ Array = NDArray[Any]
 INDICES = "sparse_categorical_crossentropy"
 # The losses whose targets are a row of one number for each class.
 ROWS_OF_CLASSES = ("categorical_crossentropy", "kullback_leibler_divergence", "kl_divergence")
+# Targets are counted so many at a time.
+PART = 1 << 22
 BINARY = "binary_crossentropy"
 
 
@@ -44,11 +46,15 @@ class Labels:
 
     def counts(self, targets: Array) -> NDArray[np.int64]:
         """How often each class is there: (classes,)."""
-        if self.kind == "several":
-            positive = (targets > 0.5).reshape(-1, self.classes)
-            return np.asarray(positive.sum(axis=0), np.int64)
-        flat = self.indices(targets).ravel()
-        return np.bincount(flat, minlength=self.classes).astype(np.int64)
+        found = np.zeros(self.classes, np.int64)
+        rows = max(1, PART // max(1, targets[:1].size))
+        for start in range(0, len(targets), rows):  # whole, indices of 64 bits would fill memory
+            part = targets[start : start + rows]
+            if self.kind == "several":
+                found += (part > 0.5).reshape(-1, self.classes).sum(axis=0)
+            else:
+                found += np.bincount(self.indices(part).ravel(), minlength=self.classes)
+        return found
 
     def strata(self, targets: Array) -> list[NDArray[np.int64]]:
         """The keys, each (rows,), that a sample should have in the shares of the whole; none where
@@ -62,5 +68,6 @@ class Labels:
             positive = (targets > 0.5).astype(np.int64)
             rare_first = np.argsort(positive.sum(axis=0), kind="stable")
             return [positive[:, column] for column in rare_first]
-        indices = self.indices(targets)
-        return [indices.ravel()] if indices.size == len(targets) else []
+        one_for_each = self.classes if self.kind == "rows" else 1
+        is_alone = targets.size == len(targets) * one_for_each
+        return [self.indices(targets).ravel()] if is_alone else []

@@ -46,7 +46,7 @@ def test_sorted_classes_are_held_out_by_their_shares(
     assert (kept >= 1).all()
     held = np.array(counts) - kept
     assert held.sum() == min(rows, len(labels) - len(counts))
-    if rows <= len(labels) - len(counts):
+    if 0 < rows <= len(labels) - len(counts):
         eligible = np.array(counts) - 1
         np.testing.assert_array_less(abs(held - rows * eligible / eligible.sum()), 1.0 + 1e-9)
 

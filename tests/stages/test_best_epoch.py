@@ -73,7 +73,9 @@ class StopAt(NoSaves):
 def train(saves: StopAt, patience: int | None = None) -> tuple[Any, dict[int, Any], list[int]]:
     """Train a tiny model; its weights at the end, those after each epoch, and which there were."""
     tf_keras.utils.set_random_seed(0)
-    model = tf_keras.Sequential([tf_keras.layers.InputLayer((3,)), tf_keras.layers.Dense(2)])
+    model = tf_keras.Sequential(
+        [tf_keras.layers.InputLayer((3,)), tf_keras.layers.Dense(2, name="out")]
+    )
     model.compile(tf_keras.optimizers.Adam(0.1), "mse")
     x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
     after: dict[int, Any] = {}
@@ -131,7 +133,9 @@ def test_weights_of_rows_are_those_of_fit() -> None:
     models = []
     for _ in range(2):
         tf_keras.utils.set_random_seed(0)
-        model = tf_keras.Sequential([tf_keras.layers.InputLayer((3,)), tf_keras.layers.Dense(2)])
+        model = tf_keras.Sequential(
+            [tf_keras.layers.InputLayer((3,)), tf_keras.layers.Dense(2, name="out")]
+        )
         loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(tf_keras.optimizers.Adam(0.1), loss, ["accuracy"])
         models.append(model)
