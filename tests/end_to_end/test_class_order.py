@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -22,13 +23,13 @@ def test_sorted_rows_lose_no_class(tiny: Path, tmp_path: Path) -> None:
     moved = {name: (arrays[name] + 1) % 4 for name in ("y_train", "y_test")}
     np.savez(tmp_path / "moved.npz", **arrays | moved)
     gates = [{"type": "beats_constant"}, {"type": "min_class_recall", "value": 0.5}]
-    common = {"compress": None, "gates": gates}
+    common: dict[str, Any] = {"compress": None, "gates": gates}
 
-    def data(name: str) -> dict[str, object]:
+    def data(name: str) -> dict[str, Any]:
         return {"type": "npz", "uri": str(tmp_path / f"{name}.npz"), "scale": 1 / 255}
 
-    training = {"class_weights": {"3": 2.0}, "early_stopping": {"patience": 40}}
-    jobs = {
+    training: dict[str, Any] = {"class_weights": {"3": 2.0}, "early_stopping": {"patience": 40}}
+    jobs: dict[str, dict[str, Any]] = {
         "sorted": {"dataset": data("sorted"), "training": training} | common,
         "moved": {"dataset": data("moved"), "training": {"epochs": 1}} | common,
     }

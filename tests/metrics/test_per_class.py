@@ -95,12 +95,12 @@ def test_the_constant_answer_is_what_numpy_says() -> None:
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["auc"] == pytest.approx(0.5)
     numbers = objective("mean_squared_error", "mean_absolute_error")
-    train, test = [[0.0], [1], [10]], np.array([[0.0], [1], [2]])
-    found = constants(numbers, train, test, (1,))
-    both = [np.mean(train), np.median(train)]
-    assert found["loss"] == pytest.approx(min(np.mean((test - it) ** 2) for it in both))
+    known, asked = np.array([[0.0], [1], [10]]), np.array([[0.0], [1], [2]])
+    found = constants(numbers, known, asked, (1,))
+    both = [np.mean(known), np.median(known)]
+    assert found["loss"] == pytest.approx(min(np.mean((asked - it) ** 2) for it in both))
     assert found["mean_absolute_error"] == pytest.approx(
-        min(np.mean(abs(test - it)) for it in both)
+        min(np.mean(abs(asked - it)) for it in both)
     )
 
 

@@ -112,6 +112,7 @@ def test_the_best_weights_are_there_at_the_end_stopped_or_not() -> None:
         again, _, epochs = train(StopAt(state=saves.state), patience)
         assert epochs[-1] == last
         assert same(again, after[3])
+    assert saves.state is not None
     damaged = Saved(8, saves.state.history, saves.state.names, saves.state.arrays, [])
     refusing = StopAt(state=damaged)
     with contextlib.suppress(IndexError):  # it begins anew, with the losses of later epochs
