@@ -37,7 +37,7 @@ def test_sorted_rows_lose_no_class(tiny: Path, tmp_path: Path) -> None:
     found = done["sorted"]
     result = found.result
     assert found.run.code == 0, found.run.err
-    assert result["warnings"] == []
+    assert not any("CONSTANT" in it or "rows have none" in it for it in result["warnings"])
     trained = result["training"]
     assert (trained["rows"], trained["held_out"]) == (360, 40)
     assert trained["steps"] >= 400 > trained["pruned_at"]
