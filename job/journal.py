@@ -111,6 +111,11 @@ class Journal:
         self.warnings.append(text)
         self.emit({"event": "warning", "message": text})
 
+    def warn_first(self, text: str) -> None:
+        """Record it before all other warnings; not while anything is heard."""
+        self.warnings.insert(0, text)
+        self.emit({"event": "warning", "message": text})
+
     def results(self, first: int = 0) -> list[StageResult]:
         """The stages from the ``first`` on, as they are in the result."""
         return [

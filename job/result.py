@@ -137,6 +137,14 @@ class ArtifactResult(Record):
     metrics: dict[str, float] = {}
     """On the test split, the same rows for every artifact. Of several outputs: ``loss`` is the
     weighted total, ``digit_loss`` and ``digit_accuracy`` are those of the output ``digit``."""
+    per_class: dict[str, dict[str, ClassResult]] = {}
+    """By output and class, on the test split. Where there are more classes than can be listed,
+    those with the lowest recall; ``classes_cut`` says so."""
+    classes_cut: dict[str, int] = {}
+    """By output, how many classes are not listed in ``per_class``."""
+    constant_metrics: dict[str, dict[str, float]] = {}
+    """Of the baseline: by output and metric, what the best constant answer gets on the test split
+    (of classes their shares in the training rows, of numbers the mean or the median)."""
     drift: DriftResult | None = None
     latency_ms: dict[str, LatencyResult] = {}
     """``one_thread`` and ``all_threads``."""
@@ -186,6 +194,40 @@ class EpochResult(Record):
 
     epoch: int
     metrics: dict[str, float]
+
+
+class TrainingResult(Record):
+    """The fine-tuning as it was, with what the manifest left out."""
+
+    epochs: int
+    """How many were planned; ``epochs`` of the result has those that were trained."""
+    steps: int
+    """Of all planned epochs."""
+    rows: int
+    """Rows that were trained on."""
+    held_out: int
+    """Training rows that were held out, drawn with the seed."""
+    pruned_at: int
+    """The step at which the pruning schedule ends."""
+    published_epoch: int
+    """The epoch whose weights are published, from 1 on."""
+    reason: str
+    """Why that one."""
+    class_weights: dict[str, dict[str, float]] = {}
+    """By output and class, where classes were weighted."""
+    sample_weights: bool = False
+    """Whether rows were weighted by an array of the data set."""
+
+
+class ClassResult(Record):
+    """A class in the test rows."""
+
+    recall: float | None
+    """Of its rows, the fraction that was recognized; null where it has none."""
+    precision: float | None
+    """Of the rows that were taken for it, the fraction that are of it; null where none was."""
+    support: int
+    """Its rows."""
 
 
 class ObjectiveResult(Record):
@@ -239,6 +281,8 @@ class WorkResult(Record):
     artifacts: list[ArtifactResult]
     gates: list[GateResult]
     warnings: list[str]
+    training: TrainingResult | None = None
+    """Null where nothing was trained."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
 
@@ -267,6 +311,8 @@ class Result(Record):
     artifacts: list[ArtifactResult]
     gates: list[GateResult]
     warnings: list[str] = Field(default=[])
+    training: TrainingResult | None = None
+    """Null where nothing was trained."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
     retries: dict[str, int] = {}
@@ -276,6 +322,11 @@ class Result(Record):
     def baseline(self) -> ArtifactResult:
         """The model that came in."""
         return self.artifacts[0]
+
+    @property
+    def constant_metrics(self) -> dict[str, dict[str, float]]:
+        """What the best constant answer gets: output -> metric -> value."""
+        return self.baseline.constant_metrics
 
 
 def metric_key(metric: str, output: str, outputs: Collection[str]) -> str:

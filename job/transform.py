@@ -81,6 +81,7 @@ def transform(
         artifacts=artifacts,
         gates=gates.judge(job.gates, artifacts),
         warnings=journal.warnings,
+        training=pruned.training,
         resumed=sorted(kept.taken),
     )
 

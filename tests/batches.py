@@ -36,3 +36,6 @@ class InOrder:
         inputs = tf.nest.map_structure(lambda array: tf.gather(array, rows), self.x)
         targets = self.y if isinstance(self.y, tuple) else (self.y,)
         return inputs, tuple(tf.gather(array, rows) for array in targets)
+
+    def weights(self, _: tf.Tensor, __: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return ()

@@ -26,6 +26,9 @@ class Split:
     scale: float
     dtypes: tuple[str, ...]
     """What the model takes: integer inputs are indices and not scaled."""
+    weights: tuple[Array | None, ...] = ()
+    """How much rows count in the loss of each output, float32 and of a shape that broadcasts with
+    (rows, ...) losses; None for 1. Empty where no output has any."""
 
     def __len__(self) -> int:
         return len(self.targets[0])
@@ -37,6 +40,7 @@ class Split:
             tuple(array[start:stop] for array in self.targets),
             self.scale,
             self.dtypes,
+            tuple(None if array is None else array[start:stop] for array in self.weights),
         )
 
     def read(self, start: int, stop: int) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -71,7 +75,7 @@ class Dataset:
 
     train: Split
     validation: Split | None
-    """The last part of the training rows, held out; None where none was asked for."""
+    """A sample of the training rows, held out; None where none is."""
     test: Split
 
     def with_target_ranks(self, ranks: Sequence[int]) -> Dataset:
@@ -108,6 +112,8 @@ class Batches:
     dtypes: tuple[str, ...]
     batch_size: int
     seed: int
+    row_weights: tuple[tf.Tensor, ...] = ()
+    """Of each output; empty where no row has any."""
 
     def order(self, epoch: int) -> tf.Tensor:
         """The rows in the order of this epoch: (rows,) int32, a permutation."""
@@ -121,8 +127,7 @@ class Batches:
             Inputs and targets, in the model's order. Inputs are a tensor, or a tuple of several, of
             the model's dtypes and scaled; targets are a tuple.
         """
-        first = step * self.batch_size
-        rows = order[first : tf.minimum(first + self.batch_size, tf.size(order))]
+        rows = self._rows(order, step)
         batch = []
         for array, dtype in zip(self.inputs, self.dtypes, strict=True):
             cast = tf.cast(tf.gather(array, rows), dtype)
@@ -130,6 +135,15 @@ class Batches:
             batch.append(cast * tf.cast(self.scale, dtype) if is_scaled else cast)
         targets = tuple(tf.gather(array, rows) for array in self.targets)
         return (batch[0] if len(batch) == 1 else tuple(batch)), targets
+
+    def weights(self, order: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """How much the rows of that batch count in the loss of each output; empty for 1."""
+        rows = self._rows(order, step)
+        return tuple(tf.gather(array, rows) for array in self.row_weights)
+
+    def _rows(self, order: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        first = step * self.batch_size
+        return order[first : tf.minimum(first + self.batch_size, tf.size(order))]
 
 
 def shuffled_batches(split: Split, batch_size: int, seed: int) -> Batches:
@@ -141,4 +155,8 @@ def shuffled_batches(split: Split, batch_size: int, seed: int) -> Batches:
         dtypes=split.dtypes,
         batch_size=min(batch_size, len(split)),
         seed=seed,
+        row_weights=tuple(
+            tf.constant(np.ones(len(split), np.float32) if array is None else array)
+            for array in split.weights
+        ),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from job.datasets.data import Array, Dataset, Split
 from job.datasets.npz_file import Header, opened
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig, SplitConfig
+from job.manifest.inputs import NpzConfig, SplitConfig, TrainSplitConfig
 from job.result import TensorSpec
 
 Names = str | list[str] | dict[str, str]
@@ -23,7 +23,6 @@ def open_npz(
     config: NpzConfig,
     inputs: list[TensorSpec],
     outputs: list[TensorSpec],
-    validation_split: float,
 ) -> Dataset:
     """Read the arrays that the manifest names, and join those of several files in their order.
 
@@ -37,10 +36,10 @@ def open_npz(
         config: Which arrays are what.
         inputs: The model's inputs, in its order.
         outputs: The model's outputs, in its order.
-        validation_split: The last fraction of the training rows, which is held out.
 
     Returns:
-        The arrays, each (rows, ...), in this machine's byte order; booleans as uint8.
+        The arrays, each (rows, ...), in this machine's byte order; booleans as uint8. Nothing is
+        held out.
 
     Raises:
         InputError: Where an archive is corrupt, an array is missing or pickled, the arrays of a
@@ -54,19 +53,13 @@ def open_npz(
     train_rows, test_rows = (
         _read(parts[names.which], names, inputs, config.scale) for names in (train, test)
     )
-    held_out = int(len(train_rows) * validation_split)
-    if held_out == len(train_rows) or not len(test_rows):
+    if not len(train_rows) or not len(test_rows):
         raise InputError(
             "The data set has no rows to train or to test on.",
             where=_place(paths),
-            hint="Give it rows, or lower training.validation_split.",
+            hint="Give it rows.",
         )
-    border = len(train_rows) - held_out
-    return Dataset(
-        train=train_rows.rows(0, border),
-        validation=train_rows.rows(border, len(train_rows)) if held_out else None,
-        test=test_rows,
-    )
+    return Dataset(train=train_rows, validation=None, test=test_rows)
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,8 @@ class _Names:
     """In the model's order."""
     targets: list[str]
     """In the model's order."""
+    weights: list[str | None]
+    """Of each output; empty where none has any."""
 
     @classmethod
     def of(
@@ -85,11 +80,12 @@ class _Names:
     ) -> _Names:
         given = _ordered(names.inputs, inputs, "input", f"dataset.{which}.inputs")
         wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
-        return cls(which, given, wanted)
+        return cls(which, given, wanted, _weights(names, outputs))
 
     @property
     def all(self) -> list[str]:
-        return [*self.inputs, *self.targets]
+        weights = [name for name in self.weights if name is not None]
+        return [*self.inputs, *self.targets, *weights]
 
 
 @dataclass(frozen=True)
@@ -163,6 +159,7 @@ def _read(parts: Sequence[_Part], names: _Names, inputs: list[TensorSpec], scale
         tuple(arrays[name] for name in names.targets),
         scale,
         tuple(spec.dtype for spec in inputs),
+        tuple(None if name is None else arrays[name] for name in names.weights),
     )
 
 
@@ -217,6 +214,24 @@ def _half_a_split(missing: str, names: _Names, path: Path, there: Sequence[str])
         hint=f"It has: {', '.join(there)}. Put all arrays of a split into the same files, or name "
         "others under dataset in the manifest.",
     )
+
+
+def _weights(names: SplitConfig, outputs: list[TensorSpec]) -> list[str | None]:
+    """The arrays of the rows' weights, of each output; none for a split that has no such field."""
+    given = names.weights if isinstance(names, TrainSplitConfig) else None
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [given for _ in outputs]
+    unknown = sorted(set(given) - {spec.name for spec in outputs})
+    if unknown:
+        raise InputError(
+            f"The model has no output {', '.join(unknown)}; its outputs: "
+            f"{', '.join(spec.name for spec in outputs)}.",
+            where="dataset.train.weights",
+            hint="Name one of these.",
+        )
+    return [given.get(spec.name) for spec in outputs]
 
 
 def _ordered(names: Names, specs: list[TensorSpec], kind: str, where: str) -> list[str]:

@@ -45,7 +45,7 @@ def _gates(job: JobConfig) -> Iterator[Problem]:
                 f"{gate.artifact!r} is not made by this job, which makes {', '.join(made)}",
             )
         measured = _measured(job, getattr(gate, "output", None))
-        metric = getattr(gate, "metric", "loss")
+        metric = getattr(gate, "metric", None) or "loss"
         if measured is not None and metric not in measured:
             yield Problem(
                 f"gates.{index}.metric",

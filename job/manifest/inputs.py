@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from job.manifest.fields import Config, Count, Positive, Sha256, Uri
+from job.manifest.fields import Config, Count, OutputName, Positive, Sha256, Uri
 from job.manifest.storage import StorageConfig
 
 ArrayName = Annotated[str, Field(min_length=1)]
@@ -47,6 +47,14 @@ class SplitConfig(Config):
     """The array, or arrays, that the model should answer."""
 
 
+class TrainSplitConfig(SplitConfig):
+    """The arrays that the model is fine-tuned on."""
+
+    weights: ArrayName | dict[OutputName, ArrayName] | None = None
+    """The array, of one number for each row, that says how much the row counts in the loss: of
+    every output, or output name to array. Left out, 1. Metrics are not weighted."""
+
+
 class NpzConfig(Config):
     """NumPy arrays in ``.npz`` archives. Pickled objects in them are never loaded."""
 
@@ -65,8 +73,8 @@ class NpzConfig(Config):
     ``cd data; LC_ALL=C; sha256sum shard-*.npz | sha256sum``."""
     scale: Positive = 1.0
     """The inputs are multiplied with this: 1/255 makes pixels 0 to 1."""
-    train: SplitConfig = Field(
-        default_factory=lambda: SplitConfig(inputs="x_train", targets="y_train")
+    train: TrainSplitConfig = Field(
+        default_factory=lambda: TrainSplitConfig(inputs="x_train", targets="y_train")
     )
     """What the pruned model is fine-tuned and calibrated on."""
     test: SplitConfig = Field(

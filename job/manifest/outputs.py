@@ -150,6 +150,31 @@ class MinValueGate(_MetricGate):
     value: float
 
 
+class BeatsConstantGate(_Gate):
+    """Better than the best constant answer (the most common class, the mean or the median of the
+    training targets), the model that came in as well as the file that was made of it.
+    """
+
+    type: Literal["beats_constant"]
+    metric: Metric | None = None
+    """Left out: the first metric of each output."""
+    output: OutputName | None = None
+    """For a model of several outputs, whose metric it is; left out, each that has the metric."""
+    margin: float = Field(default=0.0, ge=0)
+    """Better by more than this, in the metric's own unit."""
+
+
+class MinClassRecallGate(_Gate):
+    """At least this fraction of each class's test rows is recognized."""
+
+    type: Literal["min_class_recall"]
+    value: float = Field(ge=0, le=1)
+    class_index: int | None = Field(default=None, ge=0)
+    """The class; left out, every class that has test rows."""
+    output: OutputName | None = None
+    """For a model of several outputs, whose classes; left out, each that has classes."""
+
+
 class _SizeGate(_Gate):
     of: Literal["smallest_encoding", "file"] = "smallest_encoding"
     """Which bytes count: those of the smallest encoding, or of the plain file."""
@@ -171,7 +196,13 @@ class MinRatioGate(_SizeGate):
 
 
 GateConfig = Annotated[
-    MaxDropGate | MinValueGate | MaxBytesGate | MinRatioGate, Field(discriminator="type")
+    MaxDropGate
+    | MinValueGate
+    | BeatsConstantGate
+    | MinClassRecallGate
+    | MaxBytesGate
+    | MinRatioGate,
+    Field(discriminator="type"),
 ]
 
 

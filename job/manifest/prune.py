@@ -2,9 +2,28 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from job.manifest.fields import Config, Count, Fraction, Step
+
+
+def _end_shape(value: object) -> str:
+    """Which kind of end is meant: so that only that kind's mistakes are reported."""
+    return "share" if isinstance(value, float) else "step"
+
+
+EndStep = Annotated[
+    Annotated[Step, Tag("step")] | Annotated[float, Field(gt=0, le=1), Tag("share")],
+    Discriminator(_end_shape),
+    WithJsonSchema(  # pydantic's own says that a 1 is one of both, and so none
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
 
 
 class _Window(Config):
@@ -12,14 +31,16 @@ class _Window(Config):
 
     begin_step: Step = 0
     """The first step of the schedule."""
-    end_step: Step | None = None
-    """The last step of the schedule; left out, the last step of the training."""
+    end_step: EndStep | None = None
+    """The last step of the schedule, or a fraction of the training's steps with a decimal point
+    (0.75, 1.0). Left out: the last step of a training of one or two epochs, as in the tutorial; of
+    a longer one three quarters, so that what was cut heals."""
     frequency: Count | None = None
     """Steps between two updates. Left out: 100, or a quarter of the schedule where it is short."""
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
-        if self.end_step is not None and self.end_step <= self.begin_step:
+        if isinstance(self.end_step, int) and self.end_step <= self.begin_step:
             raise ValueError(
                 f"end_step ({self.end_step}) must be larger than begin_step ({self.begin_step})"
             )

@@ -89,6 +89,36 @@ Loss = Annotated[
 MetricList = Annotated[list[MetricName], Field(min_length=1)]
 
 
+Balanced = Literal["balanced"]
+ClassIndex = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+Weight = Annotated[float, Field(ge=0, le=3e38)]
+PerClass = Annotated[dict[ClassIndex, Weight], Field(min_length=1)]
+
+
+def _one_class_weights_shape(value: object) -> str:
+    return "classes" if isinstance(value, dict) else "balanced"
+
+
+def _class_weights_shape(value: object) -> str:
+    """An object whose values are weights again is of outputs, whatever these are called."""
+    is_mapping = isinstance(value, dict) and any(
+        isinstance(it, str | dict) for it in value.values()
+    )
+    return "mapping" if is_mapping else _one_class_weights_shape(value)
+
+
+OneClassWeights = Annotated[
+    Annotated[Balanced, Tag("balanced")] | Annotated[PerClass, Tag("classes")],
+    Discriminator(_one_class_weights_shape),
+]
+ClassWeights = Annotated[
+    Annotated[Balanced, Tag("balanced")]
+    | Annotated[PerClass, Tag("classes")]
+    | Annotated[dict[OutputName, OneClassWeights], Field(min_length=1), Tag("mapping")],
+    Discriminator(_class_weights_shape),
+]
+
+
 class OptimizerConfig(Config):
     """The optimizer of the fine-tuning."""
 
@@ -111,15 +141,27 @@ class OptimizerConfig(Config):
         return self
 
 
+class EarlyStoppingConfig(Config):
+    """The training ends where the loss on held-out rows gets no better."""
+
+    patience: Count = 3
+    """Epochs without a better loss, counted from the best one after the pruning schedule's end."""
+
+
 class TrainingConfig(Config):
     """The fine-tuning."""
 
-    epochs: Count = 2
-    """Passes over the training rows."""
+    epochs: Count | None = None
+    """Passes over the training rows. Left out: the tutorial's 2 where these are enough steps to
+    prune and to heal; more for small data, and the result says how many and why."""
     batch_size: Count = 128
     """Rows in a training step."""
-    validation_split: Fraction = 0.1
-    """The last part of the training rows that is held out and measured after each epoch."""
+    validation_split: Fraction | None = None
+    """The part of the training rows that is held out, a sample of all classes drawn with the seed.
+    Of the epochs after the pruning schedule's end, the one with the lowest loss on them is
+    published. Left out: 0.1 where there is an epoch to choose, or else 0."""
+    early_stopping: EarlyStoppingConfig | None = None
+    """When to end the training before its last epoch; null: never."""
     seed: int = Field(default=7, ge=0, lt=2**31)
     """Decides shuffling, dropout and calibration rows."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
@@ -132,11 +174,41 @@ class TrainingConfig(Config):
     loss_weights: dict[OutputName, Positive] = Field(default={})
     """Output name to the weight of its loss in the total; left out, the one that the file was
     compiled with, if its loss is used; else 1."""
+    class_weights: ClassWeights | None = None
+    """How much each class's rows count in the loss: ``balanced`` (rows / (classes * rows of the
+    class)) or class index to weight, where a class left out counts 1: ``{"9": 2.5}``. Of several
+    outputs: output name to one of these. Metrics are not weighted."""
+
+    @model_validator(mode="after")
+    def _stops_early_by_held_out_rows(self) -> Self:
+        if self.early_stopping is not None and self.validation_split == 0:
+            raise ValueError(
+                "early_stopping needs held-out rows, and validation_split is 0; "
+                "leave validation_split out, or set it to 0.1"
+            )
+        return self
 
     def loss_of(self, output: str) -> LossConfig | None:
         """The loss of an output in its long form; None where it is left out."""
         given = self.loss.get(output) if isinstance(self.loss, dict) else self.loss
         return LossConfig(type=given) if isinstance(given, str) else given
+
+    @property
+    def class_weighted_outputs(self) -> list[str]:
+        """The outputs that ``class_weights`` names; none where they are for every output."""
+        given = self.class_weights
+        if isinstance(given, dict) and _class_weights_shape(given) == "mapping":
+            return list(given)
+        return []
+
+    def class_weights_of(self, output: str) -> Balanced | dict[str, float] | None:
+        """The class weights of an output; None where they are left out."""
+        given = self.class_weights
+        if isinstance(given, dict) and _class_weights_shape(given) == "mapping":
+            found = given.get(output)
+            assert not isinstance(found, float)
+            return found
+        return given  # type: ignore[return-value]  # of every output
 
     def metrics_of(self, output: str) -> list[MetricName] | None:
         """The metrics of an output; None where they are left out."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from job.metrics import latency, litert
 from job.metrics.objective import Objectives
+from job.metrics.per_class import listed
 from job.metrics.quality import Inputs, Output, Predict, ReadRows, drift, evaluate
 from job.metrics.size import measure_size
 from job.metrics.sparsity import model_sparsity, zero_fraction
@@ -29,6 +30,8 @@ class Ruler:
     input_names: Sequence[str]
     """The model's inputs, in the order of what ``read`` gives."""
     threads: int
+    named_classes: frozenset[int] = frozenset()
+    """Classes that gates are for; their figures are listed in any case."""
 
     def sample(self) -> Inputs:
         """The first test row, as a batch of one."""
@@ -73,6 +76,7 @@ def measure_model(
         advance: Is told how many rows are done.
     """
     found = evaluate(file.predict, ruler.read, ruler.rows, ruler.objectives, advance)
+    classes, cut = listed(found.classes, ruler.named_classes)
     size, digest = measure_size(file.path)
     artifact = ArtifactResult(
         stage="prune" if before else "baseline",
@@ -86,6 +90,8 @@ def measure_model(
         outputs=_describe(file.outputs),
         sparsity=model_sparsity(file.model),
         metrics=found.metrics,
+        per_class=classes,
+        classes_cut=cut,
         drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
     )
     return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))
@@ -97,6 +103,7 @@ def measure_tflite(
     """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
     predict = litert.predictor(path, ruler.input_names, list(ruler.objectives), ruler.threads)
     found = evaluate(predict, ruler.read, ruler.rows, ruler.objectives, advance)
+    classes, cut = listed(found.classes, ruler.named_classes)
     size, digest = measure_size(path)
     inputs, outputs = litert.describe_file(path)
     artifact = ArtifactResult(
@@ -110,6 +117,8 @@ def measure_tflite(
         outputs=outputs,
         sparsity=zero_fraction(litert.kernels(path)),
         metrics=found.metrics,
+        per_class=classes,
+        classes_cut=cut,
         drift=drift(before.artifact.name, before.outputs, found.outputs),
     )
     return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))

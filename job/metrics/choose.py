@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from job.errors import InputError
 from job.manifest.keras_names import CROSSENTROPIES
-from job.manifest.outputs import GateConfig, MaxDropGate, MinValueGate
+from job.manifest.outputs import BeatsConstantGate, GateConfig, MaxDropGate, MinValueGate
 from job.manifest.training import OPTIONS, LossConfig, TrainingConfig
 from job.metrics import logits
 from job.metrics.endings import Ending, ending
@@ -94,7 +94,7 @@ def choose(
     asked = [
         (f"gates.{index}", gate)
         for index, gate in enumerate(gates)
-        if isinstance(gate, MaxDropGate | MinValueGate)
+        if isinstance(gate, MaxDropGate | MinValueGate | BeatsConstantGate)
     ]
     named = {f"{place}.output": [gate.output] for place, gate in asked if gate.output is not None}
     named |= {
@@ -108,13 +108,17 @@ def choose(
     chosen = {}
     looked = known.seen or [None] * len(names)
     for spec, tensor, wanted, rows in zip(outputs, model.outputs, targets, looked, strict=True):
-        gated = [gate.metric for _, gate in asked if len(names) == 1 or gate.output == spec.name]
+        gated = [
+            gate.metric
+            for _, gate in asked
+            if gate.metric is not None and (len(names) == 1 or gate.output == spec.name)
+        ]
         of = f" ({spec.name})" if len(names) > 1 else ""
         made = known.losses.get(spec.name)
         output = _Output(spec, ending(tensor), describe(spec, wanted), rows, made, of)
         chosen[spec.name] = _choose_one(config, output, gated, known.weights)
     for place, gate in asked:
-        anywhere = gate.output is None and gate.metric != "loss"
+        anywhere = gate.output is None and gate.metric not in ("loss", None)
         if anywhere and not any(gate.metric in it.metric_names for it in chosen.values()):
             raise InputError(
                 f"The metric {gate.metric} is measured for none of the outputs {', '.join(names)}.",

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 from job.manifest.keras_names import lower_is_better
 from job.manifest.outputs import (
+    BeatsConstantGate,
     GateConfig,
     MaxBytesGate,
     MaxDropGate,
+    MinClassRecallGate,
     MinRatioGate,
     MinValueGate,
 )
+from job.metrics.constant import advantage
+from job.metrics.per_class import lowest_recall
 from job.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.
@@ -107,6 +111,14 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
             value, lower = artifact.metrics[metric], lower_is_better(metric)
             passed = value <= gate.value + TOLERANCE if lower else value >= gate.value - TOLERANCE
             what = f"{metric} {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
+        case BeatsConstantGate():
+            value, text = advantage(gate, baseline, artifact)
+            passed = value > gate.margin + TOLERANCE
+            what = f"{text}; better by more than {gate.margin:g}"
+        case MinClassRecallGate():
+            value, text = lowest_recall(gate, artifact)
+            passed = value >= gate.value - TOLERANCE
+            what = f"{text} {value:.4g}, at least {gate.value:g}"
         case MaxBytesGate():
             value = _bytes(gate, artifact)
             passed = value <= gate.value
@@ -119,7 +131,7 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
         gate=gate.model_dump(mode="json"),
         artifact=artifact.name,
         value=value,
-        limit=gate.value,
+        limit=gate.margin if isinstance(gate, BeatsConstantGate) else gate.value,
         passed=passed,
         explanation=f"{artifact.name}: {what}",
     )

@@ -7,7 +7,7 @@ outputs for a batch of inputs, and Keras's own losses and metrics judge them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from job.errors import StageError
 from job.metrics.drift import output_drift
 from job.metrics.objective import Objective, Objectives
+from job.metrics.per_class import ClassCounts
 from job.result import DriftResult, metric_key
 
 Array = NDArray[np.generic]
@@ -44,6 +45,8 @@ class Quality:
 
     metrics: dict[str, float]
     outputs: Outputs
+    classes: Mapping[str, ClassCounts] = field(default_factory=dict)
+    """By output."""
 
 
 def answer(model: Any, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -87,9 +90,10 @@ class _Judge:
     mean_loss: tf_keras.metrics.Mean
     metrics: Sequence[tf_keras.metrics.Metric]
 
-    def add(self, targets: Array, outputs: Output) -> None:
-        """Judge a batch."""
-        self.mean_loss.update_state(self.loss(targets, outputs), sample_weight=len(targets))
+    def add(self, targets: Array, outputs: Output, weights: Array | None) -> None:
+        """Judge a batch; ``weights`` say how much its rows count in the loss."""
+        loss = self.loss(targets, outputs, sample_weight=weights)
+        self.mean_loss.update_state(loss, sample_weight=len(targets))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
 
@@ -117,6 +121,7 @@ def evaluate(
     rows: int,
     objectives: Objectives,
     advance: Callable[[int, int], None],
+    weights: Sequence[Array | None] = (),
 ) -> Quality:
     """Predict all rows in batches and judge them.
 
@@ -126,6 +131,7 @@ def evaluate(
         rows: How many there are.
         objectives: Loss and metrics of each output.
         advance: Is told how many rows are done, of how many.
+        weights: Of each output, how much the rows count in its loss; empty where all count 1.
 
     Returns:
         ``loss`` and the manifest's metrics, and the outputs that the drift is measured on.
@@ -138,6 +144,7 @@ def evaluate(
     step = batch_rows(sum(array.nbytes for array in first_inputs))
     kept: list[Outputs] = []
     kept_bytes = 0
+    counts: dict[str, ClassCounts] = {}
     for start in range(0, rows, step):
         inputs, targets = read(start, min(start + step, rows))
         outputs = predict(inputs)
@@ -147,8 +154,13 @@ def evaluate(
                 where=f"test rows {start} to {start + len(outputs[0]) - 1}",
                 hint="The weights are broken, or the inputs are of another scale than they know.",
             )
-        for judge, wanted, given in zip(judges, targets, outputs, strict=True):
-            judge.add(wanted, given)
+        for judge, wanted, given, weigh in zip(
+            judges, targets, outputs, weights or [None] * len(judges), strict=True
+        ):
+            judge.add(wanted, given, None if weigh is None else weigh[start : start + step])
+            if judge.name not in counts:
+                counts[judge.name] = ClassCounts(objectives[judge.name], _units(given))
+            counts[judge.name].add(wanted, given)
         if kept_bytes < MAX_KEPT_BYTES:
             kept.append(outputs)
             kept_bytes += sum(it.nbytes for it in outputs)
@@ -160,7 +172,12 @@ def evaluate(
             f"The metric {broken[0]} is {values[broken[0]]}: the outputs are out of all bounds.",
             hint="Check the weights, the scale of the inputs, and training.loss.",
         )
-    return Quality(values, tuple(np.concatenate(parts) for parts in zip(*kept, strict=True)))
+    first = tuple(np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return Quality(values, first, counts)
+
+
+def _units(output: Output) -> int:
+    return output.shape[-1] if output.ndim > 1 else 1
 
 
 def drift(against: str, before: Mapping[str, Output], after: Outputs) -> DriftResult:

@@ -24,6 +24,7 @@ from job.errors import StageError
 from job.journal import Stage
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.result import EpochResult
+from job.stages.best_epoch import BestEpoch
 from job.stages.randomness import drawn_from_variables, unsaved_sources
 from job.stages.training_state import NoSaves, Saved, Saves, Variables
 
@@ -59,7 +60,7 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf_keras.optimi
 
 
 class Batches(Protocol):
-    """Where the batches come from; both methods are called inside a graph or outside."""
+    """Where the batches come from; all methods are called inside a graph or outside."""
 
     def order(self, epoch: int) -> tf.Tensor:
         """The order of the rows in an epoch: (rows,) int32."""
@@ -67,14 +68,19 @@ class Batches(Protocol):
     def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[object, tuple[tf.Tensor, ...]]:
         """The batch of a step, counted from 0: inputs, and the targets of each output."""
 
+    def weights(self, order: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """How much that batch's rows count in the loss of each output; empty where all count 1."""
+
 
 @dataclass(frozen=True)
 class Course:
-    """How long a training is, and what its random layers draw."""
+    """How long a training is, what its random layers draw, and which epoch it ends with."""
 
     steps_per_epoch: int
     epochs: int
     seed: int = 0
+    best: BestEpoch | None = None
+    """Which epoch's weights the model has at the end; None: the last one's."""
 
     @property
     def steps(self) -> int:
@@ -104,18 +110,22 @@ def fine_tune(
     Raises:
         StageError: Where the loss is no number any more.
     """
+    best = course.best or BestEpoch([], course.epochs + 1)
     with drawn_from_variables(model, course.seed):
         train = _train_function(model, batches)
         # What there is to restore is known when the graph is: metrics are made while it is traced.
         variables = Variables(train.graph)
-    step, history = _restored(train.graph, variables, course, stage, saves)
+    step, history = _restored(train.graph, variables, course, stage, saves, best)
 
     def save_if_due() -> None:
         if saves.is_due():
-            saves.save(variables.saved(step, history))
+            saves.save(variables.saved(step, history, best.arrays))
 
     with saves.running():
         for epoch in range(len(history), course.epochs):
+            if best.is_over(history):
+                stage.advance(step, step)
+                break
             begin = epoch * course.steps_per_epoch
             if step == begin:
                 model.reset_metrics()
@@ -129,12 +139,19 @@ def fine_tune(
             metrics = _metrics(model)  # of an epoch that was over when it was saved, too
             held_out = {f"val_{name}": value for name, value in end_epoch(save_if_due).items()}
             history.append(EpochResult(epoch=epoch + 1, metrics=metrics | held_out))
-        saves.save(variables.saved(step, history))
+            best.saw(history)
+        saves.save(variables.saved(step, history, best.arrays))
+    best.publish()
     return history
 
 
 def _restored(
-    graph: tf.Graph, variables: Variables, course: Course, stage: Stage, saves: Saves
+    graph: tf.Graph,
+    variables: Variables,
+    course: Course,
+    stage: Stage,
+    saves: Saves,
+    best: BestEpoch,
 ) -> tuple[int, list[EpochResult]]:
     """Steps done, and the epochs that are over: 0 and none where nothing was saved."""
     state = saves.latest()
@@ -142,10 +159,12 @@ def _restored(
         return 0, []
     try:
         _check_place(state, course)
+        best.check(state.history, state.best)
         variables.restore(state)
     except ValueError as error:
         saves.refuse(str(error))
         return 0, []
+    best.arrays = list(state.best)
     stage.resumed(
         f"goes on from step {state.step} of {course.steps}, which an earlier run had saved"
     )
@@ -184,8 +203,10 @@ def _train_function(model: tf_keras.Model, batches: Batches) -> Any:
     def train(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
         for step in tf.range(first, last):
             inputs, targets = batches.take(order, step)
+            weights = batches.weights(order, step)
             # Keras wants targets in a list or dict where the outputs are in one.
-            model.train_step((inputs, tf.nest.pack_sequence_as(model.output, targets)))
+            packed = [tf.nest.pack_sequence_as(model.output, it) for it in (targets, weights) if it]
+            model.train_step((inputs, *packed))
 
     # The sum over one device is nothing, and tf.custom_gradient, which it is written with, keeps
     # this graph, and with it masks and moments, for as long as the process lives.

@@ -11,6 +11,7 @@ It updates its masks where (t - begin_step) is a multiple of ``frequency`` in be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,13 +49,19 @@ class Window:
         first = self.begin_step or self.frequency
         return max(0, (self.end_step - first) // self.frequency + 1)
 
+    @property
+    def reached_step(self) -> int:
+        """The last update's step: from then on the sparsity is the schedule's final one."""
+        return (self.begin_step or self.frequency) + (self.updates - 1) * self.frequency
 
-def plan_window(config: PruneConfig, total_steps: int) -> Window:
+
+def plan_window(config: PruneConfig, total_steps: int, ends_at: float = 1.0) -> Window:
     """Work out the schedule's steps.
 
     Args:
         config: What the manifest asks.
         total_steps: Batches in all epochs.
+        ends_at: Where the schedule ends if the manifest does not say: a share of all steps.
 
     Raises:
         StageError: Where no update would ever happen. (tfmot would say nothing.)
@@ -62,7 +69,12 @@ def plan_window(config: PruneConfig, total_steps: int) -> Window:
     if config.structure.type == "m_by_n":  # tfmot sets these masks at the first step
         return Window(0, total_steps, 1)
     schedule = config.schedule
-    end = schedule.end_step if schedule.end_step is not None else total_steps
+    end = schedule.end_step
+    if end is None:  # of what is left after begin_step
+        begin = min(schedule.begin_step, total_steps)
+        end = begin + math.ceil((total_steps - begin) * ends_at)
+    elif isinstance(end, float):
+        end = math.ceil(total_steps * end)
     frequency = schedule.frequency or max(
         1, min(TFMOT_FREQUENCY, (min(end, total_steps) - schedule.begin_step) // MIN_UPDATES)
     )

@@ -31,6 +31,8 @@ class Saved:
     """The epochs that are over, with what was measured at their end."""
     names: Sequence[str]
     arrays: Sequence[Array]
+    best: Sequence[Array] = ()
+    """The weights of the best epoch so far; empty where none counts yet."""
 
 
 class Saves(Protocol):
@@ -88,10 +90,10 @@ class Variables:
         captured = (by_handle.get(id(handle)) for handle, _ in graph.captures)
         self._all = [it for it in captured if it is not None]
 
-    def saved(self, step: int, history: Sequence[EpochResult]) -> Saved:
-        """Their values now."""
+    def saved(self, step: int, history: Sequence[EpochResult], best: Sequence[Array] = ()) -> Saved:
+        """Their values now, and the best epoch's weights."""
         names = [it.name for it in self._all]
-        return Saved(step, list(history), names, [it.numpy() for it in self._all])
+        return Saved(step, list(history), names, [it.numpy() for it in self._all], list(best))
 
     def restore(self, state: Saved) -> None:
         """Give them saved values.

@@ -7,20 +7,20 @@ shape, labels out of range, a metric that has no meaning for the loss.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from job import machine
-from job.datasets.checks import check_inputs, check_target_numbers, check_targets
+from job.datasets.checks import check_inputs, check_target_numbers
 from job.datasets.data import Dataset, calibration_rows
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
 from job.journal import Journal, Stage
 from job.manifest.job import JobConfig
+from job.manifest.outputs import MinClassRecallGate
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import Known, choose
-from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
 from job.models import compiled, layers
 from job.models.compare import SEED
@@ -30,6 +30,8 @@ from job.result import TensorSpec
 from job.safety import folder
 from job.safety.judge import Judged
 from job.work import sample
+from job.work.split import split
+from job.work.training_plan import TrainingPlan
 
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32
@@ -63,6 +65,11 @@ class Loaded:
     """The model's inputs, without open dimensions."""
     dataset: Dataset
     ruler: Ruler
+    plan: TrainingPlan | None = None
+    """How the model is trained; None where it is not."""
+    class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By output and class, where classes are weighted."""
+    has_sample_weights: bool = False
 
 
 def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded:
@@ -83,8 +90,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    split = job.training.validation_split
-    dataset = open_npz(files.dataset, job.dataset, inputs, outputs, split)
+    dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     for text in decided:
@@ -110,7 +116,8 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
-    dataset = _with_checked_targets(dataset, outputs, objectives)
+    weighs = bool(dataset.train.weights) and job.prune is not None
+    dataset, plan, used = split(job, dataset, outputs, objectives, journal)
     scale = sample.check_scale(measured, dataset.train, objectives)
     if scale.is_right:
         stage.decide(scale.text)
@@ -122,13 +129,18 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         objectives=objectives,
         input_names=[spec.name for spec in inputs],
         threads=machine.cores(),
+        named_classes=frozenset(
+            gate.class_index
+            for gate in job.gates
+            if isinstance(gate, MinClassRecallGate) and gate.class_index is not None
+        ),
     )
     copy = _copy(files.model, files.output)
     reference = reference_bytes(files.model, found)
     baseline = KerasFile(
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
     )
-    return Loaded(found, predict, baseline, fixed, dataset, ruler)
+    return Loaded(found, predict, baseline, fixed, dataset, ruler, plan, used, weighs)
 
 
 def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
@@ -141,10 +153,10 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
         InputError: Where they answer differently.
     """
     done = False
-    for split in (dataset.train, dataset.test):
-        row_bytes = sum(it.nbytes for it in split.model_inputs(slice(0, 1)))
+    for rows in (dataset.train, dataset.test):
+        row_bytes = sum(it.nbytes for it in rows.model_inputs(slice(0, 1)))
         most = max(1, min(COMPARED_ROWS, COMPARED_BYTES // max(1, row_bytes)))
-        inputs = split.model_inputs(calibration_rows(len(split), most, SEED))
+        inputs = rows.model_inputs(calibration_rows(len(rows), most, SEED))
         done = compare(file, inputs, where)
     return done
 
@@ -163,16 +175,3 @@ def _copy(model: Judged, output: Path) -> Path:
         path = path.with_suffix(f".{packed}")
     shutil.copyfile(model.path, path)
     return path
-
-
-def _with_checked_targets(
-    dataset: Dataset, outputs: Sequence[TensorSpec], objectives: Objectives
-) -> Dataset:
-    """The data set, its targets with as many axes as the outputs; class indices have one less."""
-    losses = [it.loss_name for it in objectives.values()]
-    check_targets(dataset, outputs, losses)
-    ranks = [
-        0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
-        for spec, loss in zip(outputs, losses, strict=True)
-    ]
-    return dataset.with_target_ranks(ranks)

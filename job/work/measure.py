@@ -19,13 +19,16 @@ from job.metrics.artifact import (
     measure_model,
     measure_tflite,
 )
+from job.metrics.constant import constant_metrics
 from job.metrics.gates import losses_of_quality
+from job.metrics.per_class import check_gates
 from job.metrics.quality import keras_predictor
 from job.models import load, precision
 from job.result import ArtifactResult, EncodingResult
 from job.stages.compress import compress
 from job.work.arrays import read_arrays, write_arrays
 from job.work.context import Work
+from job.work.doubts import warn_of_useless
 from job.work.kept import TAKEN, Form, Kept, digest, place
 from job.work.load_inputs import Loaded
 from job.work.train import Pruned
@@ -37,13 +40,25 @@ ENCODE = "encode "
 def measure_baseline(work: Work, loaded: Loaded) -> Measured:
     """Before pruning, which changes this model's weights."""
     with work.journal.stage("baseline") as stage:
-        return work.kept.piece(
+        measured = work.kept.piece(
             "baseline",
             digest(loaded.baseline.path),
             _measured_form(work, "baseline", loaded.ruler),
-            lambda: measure_model(loaded.baseline, loaded.ruler, None, stage.advance),
+            lambda: _measure_baseline(loaded, stage.advance),
             stage,
         )
+        check_gates(work.job.gates, measured.artifact, list(loaded.ruler.objectives))
+        warn_of_useless(work, loaded, measured)
+        return measured
+
+
+def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
+    """The baseline, and what a constant answer would get in its place."""
+    measured = measure_model(loaded.baseline, loaded.ruler, None, advance)
+    targets = loaded.dataset.train.targets
+    constants = constant_metrics(targets, loaded.baseline.outputs, loaded.ruler)
+    artifact = measured.artifact.model_copy(update={"constant_metrics": constants})
+    return replace(measured, artifact=artifact)
 
 
 def measure_made(

@@ -10,22 +10,24 @@ from pathlib import Path
 
 import tf_keras
 
-from job.datasets.data import shuffled_batches, steps_per_epoch
+from job.datasets.data import shuffled_batches
 from job.journal import Stage
 from job.manifest.prune import PruneConfig
 from job.metrics.objective import compile_options
 from job.metrics.quality import evaluate
 from job.models import layers, load
 from job.models.load import SUFFIXES, ModelFile
-from job.result import EpochResult, LayerResult, Record
+from job.result import EpochResult, LayerResult, Record, TrainingResult
+from job.stages.best_epoch import BestEpoch, told
 from job.stages.fine_tune import Course, fine_tune, make_optimizer
-from job.stages.prune import check_reached, mask_weights, plan_window, wrap
+from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
 from job.stages.training_state import Saved
 from job.work.arrays import read_arrays, write_arrays
 from job.work.context import Work
 from job.work.kept import Form, Kept, StoppedError, digest, place
 from job.work.load_inputs import Loaded, compare_on_rows
+from job.work.training_plan import TrainingPlan
 
 # The piece that holds the training's last state, until the pruned model is there.
 TRAINING = "training"
@@ -40,12 +42,14 @@ class Pruned:
     """Its file; of a job that does not prune, the baseline's."""
     epochs: Sequence[EpochResult] = ()
     layers: Sequence[LayerResult] = ()
+    training: TrainingResult | None = None
     is_baseline: bool = False
 
 
 class _PrunedRecord(Record):
     epochs: list[EpochResult]
     layers: list[LayerResult]
+    training: TrainingResult | None
 
 
 class _TrainingRecord(Record):
@@ -53,6 +57,8 @@ class _TrainingRecord(Record):
     step: int
     history: list[EpochResult]
     names: list[str]
+    best: int = 0
+    """How many of the arrays, at the end, are the best epoch's weights."""
 
 
 def prune(work: Work, loaded: Loaded) -> Pruned:
@@ -76,26 +82,32 @@ def prune(work: Work, loaded: Loaded) -> Pruned:
 
 def _form(work: Work) -> Form[Pruned, _PrunedRecord]:
     def write(pruned: Pruned) -> tuple[_PrunedRecord, Sequence[Path]]:
-        record = _PrunedRecord(epochs=list(pruned.epochs), layers=list(pruned.layers))
+        record = _PrunedRecord(
+            epochs=list(pruned.epochs), layers=list(pruned.layers), training=pruned.training
+        )
         return record, [pruned.path]
 
     def read(record: _PrunedRecord, files: Mapping[str, Path]) -> Pruned:
         ((name, file),) = files.items()
         path = place(file, work.output / name)
         found = load.read(path, trust=work.job.model.trust)
-        return Pruned(found, path, record.epochs, record.layers)
+        return Pruned(found, path, record.epochs, record.layers, record.training)
 
     return Form(_PrunedRecord, write, read)
 
 
 def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
+    plan = loaded.plan
+    assert plan is not None  # of a job that prunes there is one
     with work.journal.stage("prune") as stage:
         plans = layers.plan_layers(loaded.file.model, config)
         targets = layers.targets(plans, work.job.model.uri)
         for rule in layers.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
-        wrapped = _wrapped(work, loaded, targets, config, stage)
-        epochs = _fine_tune(work, loaded, wrapped, _KeptTraining(work, stage, of))
+        wrapped = _wrapped(work, loaded, targets, plan, stage)
+        epochs = _fine_tune(work, loaded, wrapped, plan, _KeptTraining(work, stage, of))
+        training = _training(loaded, plan, epochs)
+        stage.decide(f"epoch {training.published_epoch} is published: {training.reason}")
     with work.journal.stage("strip") as stage:
         file = work.output / f"prune{SUFFIXES[loaded.file.format]}"
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
@@ -104,41 +116,48 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         for warning in check_reached(found):
             work.journal.warn(warning)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
-        return Pruned(reloaded, file, epochs, found)
+        return Pruned(reloaded, file, epochs, found, training)
 
 
-def _course(work: Work, loaded: Loaded) -> Course:
-    training = work.job.training
-    steps = steps_per_epoch(len(loaded.dataset.train), training.batch_size)
-    return Course(steps, training.epochs, training.seed)
+def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult]) -> TrainingResult:
+    published, reason = told(epochs, plan.first_epoch, plan.epochs)
+    dataset = loaded.dataset
+    return TrainingResult(
+        epochs=plan.epochs,
+        steps=plan.steps,
+        rows=len(dataset.train),
+        held_out=len(dataset.validation) if dataset.validation else 0,
+        pruned_at=plan.window.end_step,
+        published_epoch=published,
+        reason=reason,
+        class_weights={name: dict(it) for name, it in loaded.class_weights.items()},
+        sample_weights=loaded.has_sample_weights,
+    )
 
 
 def _wrapped(
-    work: Work, loaded: Loaded, targets: dict[str, float], config: PruneConfig, stage: Stage
+    work: Work, loaded: Loaded, targets: dict[str, float], plan: TrainingPlan, stage: Stage
 ) -> tf_keras.Model:
     """The model with wrappers, compiled."""
-    training, objectives = work.job.training, loaded.ruler.objectives
-    total = _course(work, loaded).steps
-    window = plan_window(config, total)
-    stage.decide(
-        f"{total} steps: {training.epochs} epochs of {len(loaded.dataset.train):,} rows in batches "
-        f"of {training.batch_size}; masks are updated every {window.frequency} steps from "
-        f"{window.begin_step} to {window.end_step}"
-    )
-    if window.end_step > total:
+    objectives, config = loaded.ruler.objectives, work.job.prune
+    assert config is not None
+    total = plan.steps
+    for text in plan.decisions:
+        stage.decide(text)
+    if plan.window.end_step > total:
         work.journal.warn(
-            f"The pruning schedule ends at step {window.end_step}, after the training's last "
+            f"The pruning schedule ends at step {plan.window.end_step}, after the training's last "
             f"({total}): the sparsity asked for is not reached."
         )
-    wrapped = wrap(loaded.file.model, targets, config, window)
+    wrapped = wrap(loaded.file.model, targets, config, plan.window)
     wrapped.output_names = list(objectives)  # Keras calls metrics by them
-    optimizer = make_optimizer(training.optimizer, total)
+    optimizer = make_optimizer(work.job.training.optimizer, total)
     wrapped.compile(optimizer, **compile_options(wrapped, objectives))
     return wrapped
 
 
 def _fine_tune(
-    work: Work, loaded: Loaded, wrapped: tf_keras.Model, saves: _KeptTraining
+    work: Work, loaded: Loaded, wrapped: tf_keras.Model, plan: TrainingPlan, saves: _KeptTraining
 ) -> list[EpochResult]:
     training, dataset, objectives = work.job.training, loaded.dataset, loaded.ruler.objectives
 
@@ -152,10 +171,16 @@ def _fine_tune(
             save_if_due()
 
         # The wrapped model shares its weights with the loaded one.
-        return evaluate(loaded.predict, held_out.read, len(held_out), objectives, advance).metrics
+        return evaluate(
+            *(loaded.predict, held_out.read, len(held_out), objectives, advance),
+            weights=held_out.weights,
+        ).metrics
 
     batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
-    course = _course(work, loaded)
+    stopping = training.early_stopping
+    patience = None if stopping is None else stopping.patience
+    best = BestEpoch(loaded.file.model.weights, plan.first_epoch, patience)
+    course = Course(plan.steps_per_epoch, plan.epochs, training.seed, best)
     return fine_tune(wrapped, batches, course, end_epoch, saves.stage, saves)
 
 
@@ -217,19 +242,22 @@ class _KeptTraining:
     def _write(self, state: Saved) -> tuple[_TrainingRecord, Sequence[Path]]:
         step, epochs = _place(state)
         path = self._kept.folder / f"training-{step}-{epochs}.npz"
-        write_arrays(path, state.arrays)
+        write_arrays(path, [*state.arrays, *state.best])
         record = _TrainingRecord(
             seconds=self.stage.elapsed(),
             step=state.step,
             history=list(state.history),
             names=list(state.names),
+            best=len(state.best),
         )
         return record, [path]
 
     def _read(self, record: _TrainingRecord, files: Mapping[str, Path]) -> Saved:
         (path,) = files.values()
         self.stage.earlier_s = record.seconds
-        return Saved(record.step, record.history, record.names, read_arrays(path))
+        arrays = read_arrays(path)
+        own = len(arrays) - record.best
+        return Saved(record.step, record.history, record.names, arrays[:own], arrays[own:])
 
 
 def _place(state: Saved) -> tuple[int, int]:

@@ -190,9 +190,7 @@ def named(
 ) -> Dataset:
     split = {"inputs": inputs, "targets": targets}
     config = NpzConfig.model_validate({"uri": "two.npz", "train": split, "test": split})
-    return open_npz(
-        [path], config, [ZETA, ALPHA], outputs or [TensorSpec("out", (5,), "float32")], 0.0
-    )
+    return open_npz([path], config, [ZETA, ALPHA], outputs or [TensorSpec("out", (5,), "float32")])
 
 
 @pytest.mark.parametrize("inputs", [["z", "a"], {"zeta": "z", "alpha": "a"}])

@@ -24,9 +24,9 @@ Files = list[Path]
 CUTS = (0, 8, 9, 20)
 
 
-def read(paths: Files, *specs: TensorSpec, validation_split: float = 0.0, **fields: Any) -> Dataset:
+def read(paths: Files, *specs: TensorSpec, **fields: Any) -> Dataset:
     config = NpzConfig.model_validate({"uri": "data/", **fields})
-    return open_npz(paths, config, list(specs) or [X], [Y], validation_split)
+    return open_npz(paths, config, list(specs) or [X], [Y])
 
 
 def refused(paths: Files, **fields: Any) -> InputError:
@@ -59,17 +59,11 @@ def change(path: Path, **arrays: Any) -> None:
 
 
 def test_several_files_are_what_one_would_be(files: Files, tmp_path: Path) -> None:
-    """The same numbers, dtypes and order; the rows that are held out are the last of all."""
+    """The same numbers, dtypes and order."""
     whole = tmp_path / "whole.npz"
     np.savez(whole, **ARRAYS)
-    one, several = (read(it, validation_split=0.6) for it in ([whole], files))
-    assert one.validation is not None
-    assert several.validation is not None
-    for wanted, found in (
-        (one.train, several.train),
-        (one.validation, several.validation),
-        (one.test, several.test),
-    ):
+    one, several = (read(it) for it in ([whole], files))
+    for wanted, found in ((one.train, several.train), (one.test, several.test)):
         for a, b in zip(
             [*wanted.inputs, *wanted.targets], [*found.inputs, *found.targets], strict=True
         ):

@@ -243,7 +243,7 @@ def test_set_changes_the_batch_its_defaults_and_its_jobs() -> None:
     first, second = expand(batch)
     assert first.prune is not None
     assert first.prune.schedule.model_dump()["final_sparsity"] == 0.9
-    assert (first.training.epochs, second.training.epochs) == (2, 5)
+    assert (first.training.epochs, second.training.epochs) == (None, 5)
     assert (second.destination.uri, batch.workers) == ("there/b", 2)
 
 

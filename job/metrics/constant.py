@@ -1,0 +1,163 @@
+"""What a constant answer gets: a model that is no better does not work, whatever its gates say.
+
+The constant answer is the best one that the training targets give: of classes their shares (whose
+largest is the most common class), of numbers the mean or, where that is better, the median. It goes
+through the same losses and metrics on the same test rows as every file does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.manifest.keras_names import lower_is_better
+from job.manifest.outputs import BeatsConstantGate
+from job.metrics.artifact import Ruler
+from job.metrics.labels import Labels
+from job.metrics.objective import Objective
+from job.metrics.quality import Inputs, Output, Outputs, evaluate
+from job.result import ArtifactResult, TensorSpec, metric_key
+
+Array = NDArray[Any]
+# Shares of classes are kept this far off 0 and 1, where logits are infinite.
+SMALLEST_SHARE = 1e-6
+# The metrics that tell best whether a model works, before the losses.
+TELLING = (
+    "accuracy",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "auc",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+)
+# An accuracy counts as above the constant's where it is by more than chance on so few test rows
+# would give: two standard deviations, and never more than this.
+MOST_CHANCE = 0.05
+# Mean and median are those of every n-th row where all the targets are larger.
+MOST_BYTES = 1 << 26
+
+
+def constant_metrics(
+    targets: Sequence[Array], outputs: Sequence[TensorSpec], ruler: Ruler
+) -> dict[str, dict[str, float]]:
+    """What the best constant answer gets on the test rows: output -> metric -> value.
+
+    Args:
+        targets: The training rows' targets of each output, (rows, ...).
+        outputs: The model's outputs, in its order.
+        ruler: The test rows, and each output's losses and metrics.
+    """
+    objectives = list(ruler.objectives.values())
+    answers = [
+        _answers(it, wanted, spec)
+        for it, wanted, spec in zip(objectives, targets, outputs, strict=True)
+    ]
+    found: dict[str, dict[str, float]] = {name: {} for name in ruler.objectives}
+    names = list(ruler.objectives)
+    for choice in range(max(len(it) for it in answers)):
+        chosen = [it[min(choice, len(it) - 1)] for it in answers]
+        always = _Constant(chosen)
+        values = evaluate(always, ruler.read, ruler.rows, ruler.objectives, _silent).metrics
+        for name, objective in ruler.objectives.items():
+            for metric in ("loss", *objective.metric_names):
+                value = values[metric_key(metric, name, names)]
+                before = found[name].get(metric, value)
+                better = min if lower_is_better(metric) else max
+                found[name][metric] = better(before, value)
+    return found
+
+
+def _silent(_: int, __: int) -> None:
+    """Nobody waits for it."""
+
+
+class _Constant:
+    """A ``Predict`` that always answers the same; each answer is of one row."""
+
+    def __init__(self, answers: Sequence[Output]) -> None:
+        self._answers = answers
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        rows = len(inputs[0])
+        return tuple(np.broadcast_to(it, (rows, *it.shape)) for it in self._answers)
+
+
+def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[Output]:
+    """The constant answers that may be the best one of an output, each of one row's shape."""
+    units = (output.shape[-1] or 0) if output.shape else 1
+    labels = Labels.of(objective.loss_name, units)
+    if labels.kind == "none":
+        step = -(-targets.nbytes // MOST_BYTES)  # the median makes a copy
+        some = targets[:: max(1, step)]
+        both = np.mean(some, axis=0, dtype=np.float64), np.median(some, axis=0)
+        return [np.asarray(it, np.float32) for it in both]
+    if labels.kind in ("binary", "several"):
+        share = np.mean(targets, axis=0, dtype=np.float64)
+    else:
+        counts = labels.counts(targets)
+        sizes = targets.shape[1:] if labels.kind == "indices" else targets.shape[1:-1]
+        if len(sizes) == len(output.shape):  # class indices with a last axis of one
+            sizes = sizes[:-1]
+        share = np.broadcast_to(counts / counts.sum(), (*sizes, counts.size))
+    share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+    if objective.from_logits:
+        is_rows = labels.kind in ("indices", "rows")
+        share = np.log(share) if is_rows else np.log(share / (1 - share))
+    return [np.asarray(share, np.float32)]
+
+
+def useless_outputs(
+    baseline: ArtifactResult, objectives: Mapping[str, Objective], rows: int
+) -> dict[str, str]:
+    """The outputs that answer no better than a constant: output -> in what.
+
+    Args:
+        baseline: The model that came in, with what a constant gets.
+        objectives: By output.
+        rows: The test rows.
+    """
+    found = {}
+    names = list(objectives)
+    for name, constants in baseline.constant_metrics.items():
+        metric = first_metric(list(constants))
+        value = baseline.metrics[metric_key(metric, name, names)]
+        constant = constants[metric]
+        if metric == "accuracy":
+            chance = 2 * math.sqrt(max(0.0, constant * (1 - constant)) / max(1, rows))
+            useless = value <= constant + min(MOST_CHANCE, chance)
+        else:
+            useless = value >= constant if lower_is_better(metric) else value <= constant
+        if useless:
+            found[name] = f"{metric} {value:.4g}, where a constant answer gets {constant:.4g}"
+    return found
+
+
+def first_metric(metrics: Sequence[str]) -> str:
+    """The metric that tells best whether a model works."""
+    return next((it for it in TELLING if it in metrics), metrics[0])
+
+
+def advantage(
+    gate: BeatsConstantGate, baseline: ArtifactResult, artifact: ArtifactResult
+) -> tuple[float, str]:
+    """By how much baseline and artifact are better than the constant answer, the worse of both and
+    of all outputs that the gate is for; and in what.
+    """
+    names = list(baseline.constant_metrics)
+    found = []
+    for name, constants in baseline.constant_metrics.items():
+        metric = gate.metric or first_metric(list(constants))
+        if gate.output not in (None, name) or metric not in constants:
+            continue
+        key, constant = metric_key(metric, name, names), constants[metric]
+        for one in (baseline, artifact):
+            value = one.metrics[key]
+            better = constant - value if lower_is_better(metric) else value - constant
+            text = f"{key} of {one.name} {value:.4g}, of a constant answer {constant:.4g}"
+            found.append((better, text))
+    return min(found)

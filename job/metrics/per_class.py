@@ -1,0 +1,145 @@
+"""Recall, precision and rows of each class: what a mean over all rows hides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.errors import InputError
+from job.manifest.outputs import GateConfig, MinClassRecallGate
+from job.metrics.labels import Labels
+from job.metrics.objective import Objective
+from job.result import ArtifactResult, ClassResult
+
+Array = NDArray[Any]
+# So many classes of an output are listed, those with the lowest recall.
+LISTED = 1000
+
+
+class ClassCounts:
+    """Counts for one output, batch by batch.
+
+    Args:
+        objective: The output's; its loss says how targets name classes.
+        units: The size of the output's last axis.
+    """
+
+    def __init__(self, objective: Objective, units: int) -> None:
+        self.labels = Labels.of(objective.loss_name, units)
+        self._threshold = 0.0 if objective.from_logits else 0.5
+        size = self.labels.classes
+        self.rows, self.taken, self.right = (np.zeros(size, np.int64) for _ in range(3))
+
+    def add(self, targets: Array, outputs: NDArray[np.floating]) -> None:
+        """Count a batch: targets (rows, ...), outputs (rows, ..., units)."""
+        labels, size = self.labels, self.labels.classes
+        if labels.kind == "none":
+            return
+        if labels.kind == "several":
+            positive = (targets > 0.5).reshape(-1, size)
+            found = (outputs > self._threshold).reshape(-1, size)
+            self.rows += positive.sum(axis=0)
+            self.taken += found.sum(axis=0)
+            self.right += (positive & found).sum(axis=0)
+            return
+        wanted = labels.indices(targets).ravel()
+        chosen = outputs > self._threshold if labels.kind == "binary" else outputs.argmax(axis=-1)
+        given = np.asarray(chosen).ravel().astype(np.int64)
+        self.rows += np.bincount(wanted, minlength=size)
+        self.taken += np.bincount(given, minlength=size)
+        self.right += np.bincount(wanted[wanted == given], minlength=size)
+
+
+def listed(
+    counts: Mapping[str, ClassCounts], named: Collection[int] = ()
+) -> tuple[dict[str, dict[str, ClassResult]], dict[str, int]]:
+    """What the result says: output -> class -> its figures, and how many are not listed.
+
+    Args:
+        counts: By output.
+        named: Classes that are listed in any case.
+    """
+    found: dict[str, dict[str, ClassResult]] = {}
+    cut: dict[str, int] = {}
+    for output, count in counts.items():
+        size = count.labels.classes
+        if not size:
+            continue
+        recall = np.where(count.rows > 0, count.right / np.maximum(count.rows, 1), 2.0)
+        worst = np.argsort(recall, kind="stable")[:LISTED].tolist()
+        shown = sorted({*worst, *(it for it in named if it < size)})
+        found[output] = {str(it): _figures(count, it) for it in shown}
+        if len(shown) < size:
+            cut[output] = size - len(shown)
+    return found, cut
+
+
+def _figures(count: ClassCounts, index: int) -> ClassResult:
+    rows, taken, right = (int(it[index]) for it in (count.rows, count.taken, count.right))
+    return ClassResult(
+        recall=right / rows if rows else None,
+        precision=right / taken if taken else None,
+        support=rows,
+    )
+
+
+def check_gates(
+    gates: Sequence[GateConfig], baseline: ArtifactResult, outputs: Sequence[str]
+) -> None:
+    """Check that the gates on classes can be judged, before anything is trained.
+
+    Raises:
+        InputError: Where a gate is for an output without classes, or a class without test rows.
+    """
+    for index, gate in enumerate(gates):
+        if not isinstance(gate, MinClassRecallGate):
+            continue
+        where = f"gates.{index}"
+        if gate.output is not None and gate.output not in outputs:
+            raise InputError(
+                f"The model has no output {gate.output}; its outputs: {', '.join(outputs)}.",
+                where=f"{where}.output",
+                hint="Name one of these.",
+            )
+        classes = _classes(gate, baseline)
+        if not classes:
+            raise InputError(
+                f"{gate.output or 'The model'} has no classes, so there is no recall of one.",
+                where=where,
+                hint="Take a gate on a metric: max_drop or min_value.",
+            )
+        if gate.class_index is not None and not any(
+            name.rpartition("/")[2] == str(gate.class_index) and it.support
+            for name, it in classes.items()
+        ):
+            raise InputError(
+                f"The class {gate.class_index} has no test rows, so it has no recall.",
+                where=f"{where}.class_index",
+                hint="Name a class that the test rows have, or add rows of it.",
+            )
+
+
+def lowest_recall(gate: MinClassRecallGate, artifact: ArtifactResult) -> tuple[float, str]:
+    """The lowest recall of the classes that a gate is for, and whose it is."""
+    asked = {
+        name: it.recall
+        for name, it in _classes(gate, artifact).items()
+        if it.recall is not None and gate.class_index in (None, int(name.rpartition("/")[2]))
+    }
+    name = min(asked, key=lambda one: asked[one])
+    output, _, index = name.rpartition("/")
+    of = f" of {output}" if len(artifact.per_class) > 1 else ""
+    return asked[name], f"the recall of the class {index}{of}"
+
+
+def _classes(gate: MinClassRecallGate, artifact: ArtifactResult) -> dict[str, ClassResult]:
+    """``output/class`` -> its figures, of the outputs that a gate is for."""
+    return {
+        f"{output}/{index}": it
+        for output, classes in artifact.per_class.items()
+        if gate.output in (None, output)
+        for index, it in classes.items()
+    }

@@ -1,0 +1,155 @@
+"""How much rows count in the loss: weights of samples and of classes, multiplied, as in Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.datasets.data import Dataset, Split
+from job.errors import InputError
+from job.metrics.labels import Labels
+
+Array = NDArray[Any]
+# Class index -> weight, or "balanced"; None for an output whose classes all count 1.
+ClassWeights = Mapping[str, float] | str | None
+WHERE = "training.class_weights"
+
+
+def check_class_weights(asked: Sequence[str], outputs: Sequence[str]) -> None:
+    """Check the outputs that class weights are given for.
+
+    Raises:
+        InputError: Where the model has no such output.
+    """
+    unknown = [name for name in asked if name not in outputs]
+    if unknown:
+        raise InputError(
+            f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(outputs)}.",
+            where=WHERE,
+            hint="Name one of these.",
+        )
+
+
+def check_sample_weights(split: Split) -> None:
+    """Check the rows' weights, before they are sorted or used.
+
+    Raises:
+        InputError: Where they are not one number for each row, negative, NaN or infinite, or all
+            zero.
+    """
+    given: list[Array] = [array for array in split.weights if array is not None]
+    for array in given:
+        why = ""
+        if array.shape not in ((len(split),), (len(split), 1)) or array.dtype.kind not in "biuf":
+            why = f"The array is {array.dtype} of shape {array.shape}, not a number for each row."
+        elif not np.isfinite(array).all() or (array < 0).any():
+            row = int(np.argmax(~np.isfinite(array) | (array < 0)))
+            why = f"The weight of row {row} is {array.ravel()[row]}."
+        elif not array.any():
+            why = "All weights are 0: no row would count."
+        if why:
+            raise InputError(
+                why,
+                where="dataset.train.weights",
+                hint="A weight is a finite number, 0 or larger, for each training row.",
+            )
+
+
+def with_weights(
+    dataset: Dataset,
+    names: Sequence[str],
+    labels: Sequence[Labels],
+    asked: Sequence[ClassWeights],
+    ranks: Sequence[int],
+) -> tuple[Dataset, dict[str, dict[str, float]]]:
+    """The data set with the weights of its rows, where any are asked for.
+
+    Args:
+        dataset: Training and held-out rows, and the weights of samples.
+        names: The model's outputs.
+        labels: Of each output, how its targets name classes.
+        asked: Of each output, the class weights.
+        ranks: Of each output, the axes of its loss, the rows' one counted.
+
+    Returns:
+        The same rows with weights (held-out ones too, since the best epoch is chosen by their
+        loss), and the class weights that are used, by output.
+
+    Raises:
+        InputError: Where class weights are for classes that an output has not, or leave nothing.
+    """
+    used: dict[str, dict[str, float]] = {}
+    tables: list[Array | None] = []
+    for index, (name, label, given) in enumerate(zip(names, labels, asked, strict=True)):
+        table = None
+        if given is not None:
+            of = f" ({name})" if len(names) > 1 else ""
+            table = _table(given, label, dataset.train.targets[index], WHERE + of)
+            used[name] = {str(it): float(weight) for it, weight in enumerate(table)}
+        tables.append(table)
+    if not dataset.train.weights and not used:
+        return dataset, used
+
+    def weighted(split: Split) -> Split:
+        samples = split.weights or (None,) * len(names)
+        parts = zip(samples, tables, labels, split.targets, ranks, strict=True)
+        return replace(split, weights=tuple(_of_rows(*part) for part in parts))
+
+    held_out = dataset.validation
+    return (
+        replace(dataset, train=weighted(dataset.train), validation=held_out and weighted(held_out)),
+        used,
+    )
+
+
+def _table(given: Mapping[str, float] | str, label: Labels, targets: Array, where: str) -> Array:
+    """Class -> weight: (classes,) float32."""
+    if label.kind in ("none", "several"):
+        what = "no classes" if label.kind == "none" else "several classes in a row"
+        raise InputError(
+            f"The output has {what}, so class weights have no meaning for it.",
+            where=where,
+            hint="Weigh rows by an array: dataset.train.weights.",
+        )
+    counts = label.counts(targets)
+    if isinstance(given, str):
+        there = counts > 0
+        balanced = counts.sum() / (there.sum() * np.maximum(counts, 1))
+        return np.where(there, balanced, 1.0).astype(np.float32)
+    unknown = [it for it in given if int(it) >= label.classes]
+    if unknown:
+        raise InputError(
+            f"There is no class {', '.join(unknown)}; the model has {label.classes} classes: "
+            f"0 to {label.classes - 1}.",
+            where=where,
+            hint="Number the classes as the targets do.",
+        )
+    table = np.ones(label.classes, np.float32)
+    for name, weight in given.items():
+        table[int(name)] = weight
+    if not table[counts > 0].any():
+        raise InputError(
+            "Every class of the training rows weighs 0: no row would count.",
+            where=where,
+            hint="Give one of them a weight.",
+        )
+    return table
+
+
+def _of_rows(
+    samples: Array | None, table: Array | None, label: Labels, targets: Array, rank: int
+) -> Array | None:
+    """(rows, ...) float32 that broadcasts with the loss of ``rank`` axes; None where all are 1."""
+    weights: Array | None = None
+    if table is not None:
+        indices = label.indices(targets)
+        sizes = indices.shape[:rank] if indices.ndim >= rank else indices.shape
+        weights = table[indices].reshape(sizes + (1,) * (rank - len(sizes)))
+    if samples is not None:
+        rows = samples.astype(np.float32).reshape(-1, *(1 for _ in range(rank - 1)))
+        weights = rows if weights is None else np.asarray(weights * rows)
+    return weights

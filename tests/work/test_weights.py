@@ -1,0 +1,85 @@
+"""Weights of samples and classes: those of Keras, or a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job.datasets.data import Dataset, Split
+from job.errors import InputError
+from job.metrics.labels import Labels
+from job.work.weights import check_sample_weights, with_weights
+
+INDICES = Labels.of("sparse_categorical_crossentropy", 3)
+
+
+def dataset(targets: Any, *weights: Any) -> Dataset:
+    targets = np.asarray(targets)
+    split = Split((targets,), (targets,), 1.0, ("float32",), weights)
+    return Dataset(split, split.rows(0, 1), split)
+
+
+def weigh(given: Any, targets: Any, labels: Labels, rank: int, *weights: Any) -> Any:
+    data = dataset(targets, *weights)
+    found, used = with_weights(data, ["out"], [labels], [given], [rank])
+    assert found.validation is not None
+    (held_out,) = found.validation.weights
+    np.testing.assert_array_equal(held_out, found.train.weights[0][:1])  # type: ignore[index]
+    return found.train.weights[0], used
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    """rows / (classes * rows of the class); a class without rows counts in nothing."""
+    weights, used = weigh("balanced", [0, 0, 0, 2], INDICES, 1)
+    np.testing.assert_allclose(weights, [4 / 6, 4 / 6, 4 / 6, 2])
+    assert used == {"out": {"0": pytest.approx(4 / 6), "1": 1.0, "2": 2.0}}
+
+
+def test_every_layout_of_targets_is_weighted_by_its_class() -> None:
+    """One-hot rows, 0 and 1, a class for each pixel; samples multiply."""
+    rows = Labels.of("categorical_crossentropy", 3)
+    binary = Labels.of("binary_crossentropy", 1)
+    given = {"1": 5.0}
+    np.testing.assert_array_equal(weigh(given, np.eye(3), rows, 1)[0], [1, 5, 1])
+    np.testing.assert_array_equal(weigh(given, [[1], [0]], binary, 1)[0], [5, 1])
+    pixels = np.array([[[0, 1], [1, 2]]])
+    np.testing.assert_array_equal(weigh(given, pixels, INDICES, 3)[0], [[[1, 5], [5, 1]]])
+    samples = np.array([2.0, 0.5])
+    np.testing.assert_array_equal(weigh(given, [1, 2], INDICES, 1, samples)[0], [10, 0.5])
+    shape = weigh(given, np.zeros((2, 4, 4), int), INDICES, 3, samples)[0].shape
+    assert shape == (2, 4, 4)
+    assert weigh(None, np.zeros((2, 4)), Labels.of("huber", 4), 1, samples)[0].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("given", "labels", "what"),
+    [
+        ({"3": 1.0}, INDICES, "no class 3; the model has 3 classes"),
+        ({"0": 0.0, "1": 0.0, "2": 0.0}, INDICES, "no row would count"),
+        ("balanced", Labels.of("huber", 3), "no classes"),
+        ({"0": 1.0}, Labels.of("binary_crossentropy", 3), "several classes in a row"),
+    ],
+)
+def test_class_weights_without_a_meaning_are_refused(given: Any, labels: Labels, what: str) -> None:
+    """With the field that says so."""
+    with pytest.raises(InputError, match=what) as caught:
+        weigh(given, [0, 1, 2], labels, 1)
+    assert caught.value.where == "training.class_weights"
+
+
+@pytest.mark.parametrize(
+    ("weights", "what"),
+    [
+        (np.array([1.0, -1.0]), "row 1 is -1.0"),
+        (np.array([np.nan, 1.0]), "row 0 is nan"),
+        (np.array([1.0, np.inf]), "row 1 is inf"),
+        (np.zeros(2), "All weights are 0"),
+        (np.ones((2, 3)), r"float64 of shape \(2, 3\)"),
+    ],
+)
+def test_sample_weights_that_can_not_be_are_refused(weights: Any, what: str) -> None:
+    """Negative, NaN, infinite, all zero, of another shape."""
+    with pytest.raises(InputError, match=what):
+        check_sample_weights(dataset([0, 1], weights).train)
