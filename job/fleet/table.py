@@ -24,14 +24,14 @@ def rows(summary: Summary) -> list[list[str]]:
 def _row(it: Row) -> list[str]:
     return [
         it.name,
-        MARKS[it.status],
+        MARKS[it.status] + (" (!)" if it.note else ""),
         _number(it.bytes, ","),
         _number(it.smallest_bytes, ","),
         _number(it.ratio, ".1f"),
         it.artifact or "",
         it.metric or "",
         _number(it.quality, ".4f"),
-        _number(it.drop, "+.4f"),
+        _number(it.drop, "+z.4f"),
         _number(it.seconds, ".1f"),
     ]
 
@@ -59,5 +59,6 @@ def messages(summary: Summary) -> list[str]:
         )
     if totals.others:
         lines.append(f"{totals.others} more folders there are of none of these jobs")
+    lines += [f"(!) {it.name}: {it.note}" for it in summary.jobs if it.note][:MOST_ROWS]
     not_ready = [it for it in summary.jobs if it.reason][:MOST_ROWS]
     return lines + [f"{it.name} (exit code {it.exit_code}): {it.reason}" for it in not_ready]

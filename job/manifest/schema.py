@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
 
-# What the jobs of a batch say in whole, each for itself.
-OF_EACH_JOB = ("name", "model")
+# What each job of a batch says for itself.
+OF_EACH_JOB = ("name",)
 TAGS = ("schema_version", "kind")
 
 
