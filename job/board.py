@@ -1,4 +1,4 @@
-"""What a terminal shows: the bars of a run's stages, the live view of a batch, the closing table."""
+"""What a terminal shows: bars of a run's stages, the live view of a batch, the closing table."""
 
 from __future__ import annotations
 

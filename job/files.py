@@ -18,6 +18,9 @@ ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
 EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
 
 
+Decoder = Literal["zip", "gzip", "zstd", "brotli", "xz"]
+
+
 class Record(BaseModel):
     """Frozen; unknown fields are refused, so that a result of another version is noticed."""
 
@@ -30,7 +33,7 @@ class EncodingResult(Record):
     path: EncodingName
     bytes: int
     sha256: str
-    decoder: Literal["zip", "gzip", "zstd", "brotli", "xz"] | None = None
+    decoder: Decoder | None = None
     """What opens it. A zip has one member, which has the artifact's name."""
 
 
@@ -56,6 +59,4 @@ class UsageResult(Record):
     loader: Literal["ai_edge_litert", "keras", "tf_keras"]
     """The Python package that reads it: LiteRT, Keras 3 or Keras 2."""
     has_state: bool = False
-    """Whether it keeps a state from call to call: ``reset_all_variables()`` before each call."""
-    steps: list[str]
-    """What to do with it, in order, as sentences."""
+    """Whether it keeps a state from call to call: call ``reset_all_variables()`` first."""

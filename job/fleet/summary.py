@@ -91,7 +91,7 @@ class Row(Record):
     waited_s: float | None = None
     """Seconds that it waited for a worker."""
     run_id: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     """What of its manifest differs from the defaults, by JSON path; names and places left out."""
 
 

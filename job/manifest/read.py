@@ -59,8 +59,8 @@ def _with_its_place(problem: Problem) -> Problem:
     """A job's section at the top of a batch: where it belongs."""
     section = problem.path
     if section in JobConfig.model_fields and problem.message.startswith("unknown field"):
-        where = f"unknown field of a batch; for all of its jobs write it in defaults: defaults.{section}"
-        return Problem(section, where)
+        text = f"unknown field of a batch; for all of its jobs it is defaults.{section}"
+        return Problem(section, text)
     return problem
 
 

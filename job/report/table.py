@@ -109,8 +109,7 @@ def gate_lines(result: Result) -> list[str]:
     sizes = {it.name: it.smallest[1] for it in result.artifacts}
     lines = []
     for verdict in result.gates:
-        decides = chosen is None or verdict.artifact == chosen.name or is_binding(verdict)
-        if decides:
+        if chosen is None or verdict.artifact == chosen.name or is_binding(verdict):
             state = "passed" if verdict.passed else "MISSED"
             lines.append(f"gate {state}: {verdict.explanation}")
         elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:

@@ -180,7 +180,10 @@ def test_every_problem_of_every_job_is_told_at_once() -> None:
             "jobs.1.dataset: this field is required",
         ),
         ({"defaults": {"dataset": DATASET, "name": "x"}}, "defaults.name: each job has its own"),
-        ({"defaults": {"dataset": DATASET, "model": {}}}, "defaults.model: each job has its own"),
+        (
+            {"defaults": {"dataset": DATASET, "model": {"url": "m"}}},
+            "defaults.model.url: unknown field",
+        ),
         ({"jobs": [JOB, JOB]}, "jobs.1.name: 'a' is the name of jobs.0 too"),
         ({"jobs": [JOB, JOB | {"name": "A"}]}, "jobs.1.name: 'A' is the name of jobs.0 too"),
         ({"jobs": [3]}, "jobs.0: this must be an object, not 3"),
