@@ -123,7 +123,7 @@ def settings(result: Result) -> dict[str, Any]:
 
 def _leaves(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
     for name, value in node.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             yield from _leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value

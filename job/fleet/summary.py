@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from job.errors import ParedownError
 from job.fleet.figures import constant_note, figures, missed, settings
+from job.printable import printable
 from job.result import Record, Result
 
 Status = Literal["succeeded", "gate_missed", "failed", "pending"]
@@ -273,7 +274,8 @@ def _cell(value: object) -> object:
     # Blanks and control characters before it do not hide it.
     bare = value.lstrip("".join(map(chr, range(33))) + "\ufeff\u00a0")
     is_formula = bare.startswith(FORMULA) or value.startswith(("\t", "\r", "\n"))
-    return f"'{value}" if is_formula else value
+    plain = printable(value)  # a carriage return would end the row
+    return f"'{plain}" if is_formula else plain
 
 
 def _now() -> str:

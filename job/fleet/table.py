@@ -53,6 +53,10 @@ def messages(summary: Summary) -> list[str]:
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     lines.append(f"{totals.jobs} jobs: {told}")
+    if totals.waited_s >= 1:
+        lines.append(
+            f"{totals.seconds:,.0f} seconds of work; {totals.waited_s:,.0f} waited for a worker"
+        )
     if totals.ratio is not None:
         lines.append(
             f"{totals.bytes:,} bytes became {totals.smallest_bytes:,}: {totals.ratio} times smaller"
