@@ -75,11 +75,18 @@ class _Watched:
         self.kept = False
         self.waited_s = 0.0
         """For another run that wrote to the same destination."""
+        self.earlier_s = 0.0
+        """That earlier runs spent on what was taken from them."""
+        self._waits_since: float | None = None
 
     def show(self, event: Event) -> None:
         match event["event"]:
             case "stage_started":
                 self.stage = event["stage"]
+            case "stage_finished":
+                self.earlier_s += event.get("earlier_s", 0.0)
+            case "child_died":  # the stages start again, and nothing is taken over
+                self.earlier_s = 0.0
             case "kept":
                 self.kept |= bool(event["piece"])
         self._show(event)
@@ -88,7 +95,13 @@ class _Watched:
         self.show({"event": "warning", "message": message})
 
     def wait(self) -> None:
+        self._waits_since = time.monotonic()
         self.warn("Another run is writing to this destination; this one waits for its end.")
+
+    def go_on(self) -> None:
+        """The destination is this run's."""
+        if self._waits_since is not None:
+            self.waited_s = time.monotonic() - self._waits_since
 
 
 @dataclass(frozen=True)
@@ -129,9 +142,8 @@ def _begin(job: JobConfig, base: Place, watched: _Watched, children: worker.Chil
 
 def _result(run: _Run) -> Result:
     """Do what is not done already."""
-    asked = time.monotonic()
     with run.destination.claimed(run.watched.wait):
-        run.watched.waited_s = time.monotonic() - asked
+        run.watched.go_on()
         content = run.destination.read(RESULT_FILE)
         there = earlier.parse(content, str(run.destination.place))
         known = _known(run, there)
@@ -256,8 +268,9 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
         status="gate_missed" if gates.is_missed(chosen, work.gates) else "succeeded",
         run_id=begun.run_id,
         started_at=dt.datetime.fromtimestamp(run.started, dt.UTC).isoformat(),
-        seconds=round(max(0.0, time.time() - run.started - waited_s) + work.earlier_s, 3),
+        seconds=round(max(0.0, time.time() - run.started - waited_s) + run.watched.earlier_s, 3),
         waited_s=round(waited_s, 3),
+        earlier_s=round(run.watched.earlier_s, 3),
         chosen=None if chosen is None else _chosen(chosen),
         manifest=run.job.model_dump(mode="json"),
         inputs=dict(begun.inputs),

@@ -220,8 +220,6 @@ class WorkResult(Record):
     warnings: list[str]
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
-    earlier_s: float = 0.0
-    """Seconds that earlier runs of the same job, which were stopped, spent on that."""
 
 
 class Result(Record):

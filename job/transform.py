@@ -90,7 +90,6 @@ def transform(
         gates=gates.judge(job.gates, artifacts),
         warnings=journal.warnings,
         resumed=sorted(kept.taken),
-        earlier_s=round(sum(it.earlier_s for it in journal.stages), 3),
     )
 
 

@@ -60,7 +60,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any],
     size = keras.layers.Dense(1, name="size")(x)
     keras.Model([picture, kind], [side, size]).save(folder / "model.keras")
     names = {"inputs": ["picture", "kind"], "targets": ["side", "size"]}
-    split = {
+    splits = {
         split: {
             "inputs": {it: f"{it}_{split}" for it in names["inputs"]},
             "targets": {it: f"{it}_{split}" for it in names["targets"]},
@@ -70,7 +70,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any],
     out, result = publish(
         folder,
         model={"uri": "model.keras"},
-        dataset={"uri": "data.npz", "scale": 1 / 255, **split},
+        dataset={"uri": "data.npz", "scale": 1 / 255, **splits},
         training={"epochs": 4, "batch_size": 16},
         quantize=VARIANTS,
     )
@@ -130,7 +130,7 @@ def test_a_file_with_a_state_is_called_row_by_row(tmp_path: Path) -> None:
     rows = {
         split: random.normal(size=(count, 5, 3)) for split, count in (("train", 64), ("test", 12))
     }
-    data = {f"x_{split}": it.astype(np.float32) for split, it in rows.items()}
+    data: dict[str, Any] = {f"x_{split}": it.astype(np.float32) for split, it in rows.items()}
     data |= {f"y_{split}": it.sum((1, 2)).astype(np.float32) for split, it in rows.items()}
     np.savez(tmp_path / "data.npz", **data)
     tf_keras.utils.set_random_seed(5)
