@@ -160,7 +160,13 @@ def _carry_out(
         raise ManifestError("--shard is for batches, and this is a job.", where=asked.name)
     gc.enable()
     result = run_job(asked, base, screen.show, OnlyChild(verbose))
-    screen.table(result.name, table.columns(result), table.rows(result), table.messages(result))
+    screen.table(
+        result.name,
+        table.columns(result, wide=True),
+        table.rows(result, wide=True),
+        table.messages(result),
+        table.OPTIONAL,
+    )
     return GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0
 
 

@@ -39,9 +39,10 @@ class EnduringScreen:
         columns: Sequence[str],
         rows: Sequence[Sequence[str]],
         notes: Sequence[str],
+        optional: Sequence[str] = (),
     ) -> None:
-        """Show the closing table, and the notes under it."""
-        self._try(lambda: self._screen.table(title, columns, rows, notes))
+        """Show the closing table, and the notes under it; ``optional`` ones where they fit."""
+        self._try(lambda: self._screen.table(title, columns, rows, notes, optional))
 
     def error(self, error: ParedownError) -> None:
         """Show the error; where standard output is lost, on standard error alone."""

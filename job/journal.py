@@ -70,11 +70,13 @@ class Stage:
     def finish(self) -> None:
         """Take the time, and emit what was decided."""
         self.seconds = self.elapsed()
+        taken_over = {"earlier_s": round(self.earlier_s, 3)} if self.earlier_s else {}
         self.emit(
             {
                 "event": "stage_finished",
                 "stage": self.name,
                 "seconds": round(self.seconds, 3),
+                **taken_over,
                 "decisions": self.decisions,
             }
         )

@@ -20,9 +20,18 @@ from job.errors import InputError, InterruptedRunError, ParedownError
 from job.journal import Journal
 from job.manifest.job import JobConfig
 from job.manifest.storage import ResumeConfig
+from job.metrics import gates
 from job.progress import Emit, Event
 from job.report.table import finished_event
-from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result, WorkResult
+from job.result import (
+    MANIFEST_FILE,
+    RESULT_FILE,
+    ArtifactResult,
+    ChosenResult,
+    InputResult,
+    Result,
+    WorkResult,
+)
 from job.run import earlier, termination
 from job.run.inputs import Input, fetch, find_inputs, in_users_words, refuse_own_inputs
 from job.run.keeper import Keeper
@@ -64,11 +73,20 @@ class _Watched:
         self._show = show
         self.stage = "fetch"
         self.kept = False
+        self.waited_s = 0.0
+        """For another run that wrote to the same destination."""
+        self.earlier_s = 0.0
+        """That earlier runs spent on what was taken from them."""
+        self._waits_since: float | None = None
 
     def show(self, event: Event) -> None:
         match event["event"]:
             case "stage_started":
                 self.stage = event["stage"]
+            case "stage_finished":
+                self.earlier_s += event.get("earlier_s", 0.0)
+            case "child_died":  # the stages start again, and nothing is taken over
+                self.earlier_s = 0.0
             case "kept":
                 self.kept |= bool(event["piece"])
         self._show(event)
@@ -77,7 +95,13 @@ class _Watched:
         self.show({"event": "warning", "message": message})
 
     def wait(self) -> None:
+        self._waits_since = time.monotonic()
         self.warn("Another run is writing to this destination; this one waits for its end.")
+
+    def go_on(self) -> None:
+        """The destination is this run's."""
+        if self._waits_since is not None:
+            self.waited_s = time.monotonic() - self._waits_since
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,7 @@ def _begin(job: JobConfig, base: Place, watched: _Watched, children: worker.Chil
 def _result(run: _Run) -> Result:
     """Do what is not done already."""
     with run.destination.claimed(run.watched.wait):
+        run.watched.go_on()
         content = run.destination.read(RESULT_FILE)
         there = earlier.parse(content, str(run.destination.place))
         known = _known(run, there)
@@ -236,12 +261,17 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
     if work.artifacts[0].sha256 != begun.inputs["model"].sha256:
         raise InputError("The model file changed while the job ran.", where=run.job.model.uri)
     fields = {name: getattr(work, name) for name in WorkResult.model_fields}
+    chosen = gates.choose(work.artifacts, work.gates)
+    waited_s = run.watched.waited_s + run.children.waited_s
     return Result(
         name=run.job.name,
-        status="succeeded" if all(gate.passed for gate in work.gates) else "gate_missed",
+        status="gate_missed" if gates.is_missed(chosen, work.gates) else "succeeded",
         run_id=begun.run_id,
         started_at=dt.datetime.fromtimestamp(run.started, dt.UTC).isoformat(),
-        seconds=round(time.time() - run.started, 3),
+        seconds=round(max(0.0, time.time() - run.started - waited_s) + run.watched.earlier_s, 3),
+        waited_s=round(waited_s, 3),
+        earlier_s=round(run.watched.earlier_s, 3),
+        chosen=None if chosen is None else _chosen(chosen),
         manifest=run.job.model_dump(mode="json"),
         inputs=dict(begun.inputs),
         versions=machine.versions(),
@@ -252,6 +282,13 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
             "stages": [*run.journal.results(), *work.stages],
             "warnings": [*run.journal.warnings, *work.warnings],
         },
+    )
+
+
+def _chosen(artifact: ArtifactResult) -> ChosenResult:
+    encoding, size = artifact.smallest
+    return ChosenResult(
+        artifact=artifact.name, path=artifact.smallest_path, encoding=encoding, bytes=size
     )
 
 

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from job.printable import printable
 
@@ -55,8 +55,11 @@ class Screen(Protocol):
         columns: Sequence[str],
         rows: Sequence[Sequence[str]],
         notes: Sequence[str],
+        optional: Sequence[str] = (),
     ) -> None:
-        """Show the closing table, and the notes under it."""
+        """Show the closing table, and the notes under it; ``optional`` names columns that are left
+        out where there is no room, the last one first.
+        """
 
     def error(self, error: ParedownError) -> None:
         """Show the one error that the run ends with."""
@@ -90,6 +93,7 @@ class JsonLines:
         columns: Sequence[str],
         rows: Sequence[Sequence[str]],
         notes: Sequence[str],
+        optional: Sequence[str] = (),
     ) -> None:
         """Print nothing: the event run_finished says the same to a machine."""
 
@@ -114,29 +118,11 @@ class Terminal:
     """For people: a bar for each stage with its time left and the current metrics."""
 
     def __init__(self) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
         from job import board
 
         self._console = board.Terminal(highlight=False)
         self._errors = board.Terminal(stderr=True, highlight=False)
-        self._bars = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self._console,
-        )
+        self._bars = board.stage_bars(self._console)
         self._tasks: dict[str, Any] = {}
         self._last_words = ""
         self._board: Board | None = None
@@ -170,9 +156,12 @@ class Terminal:
                 self._say(event)
 
     def _move(self, event: Event) -> None:
-        metrics = [(key, value) for key, value in event.items() if isinstance(value, float)]
-        # A line has no more room.
-        note = "  ".join(f"{_plain(key)} {value:.4f}" for key, value in metrics[:2])
+        from job import board
+
+        metrics = {
+            printable(key): value for key, value in event.items() if isinstance(value, float)
+        }
+        note = board.metrics_note(metrics, self._console.width)
         task = self._tasks[event["stage"]]
         self._bars.update(task, completed=event["done"], total=event["total"], note=note)
 
@@ -203,25 +192,17 @@ class Terminal:
         columns: Sequence[str],
         rows: Sequence[Sequence[str]],
         notes: Sequence[str],
+        optional: Sequence[str] = (),
     ) -> None:
         """Print a table, whose first two columns are words and the others numbers."""
         self.close()
-        from rich.box import SIMPLE
-        from rich.measure import Measurement
-        from rich.table import Table
-
         from job import board
 
-        table = Table(title=_plain(title), box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-        for index, column in enumerate(columns):
-            side: Literal["left", "right"] = "left" if index < 2 else "right"
-            table.add_column(_plain(column), justify=side, no_wrap=True)
-        for row in rows:
-            table.add_row(*map(_plain, row))
+        plain = [[_plain(cell) for cell in row] for row in [columns, *rows]]
+        made, width = board.fitting_table(self._console, _plain(title), plain, optional)
         # A narrow window wraps the lines; nothing is cut off.
-        width = Measurement.get(self._console, self._console.options.update(width=1000), table)
-        board.Terminal(width=width.maximum, highlight=False).print(table)
-        for note in [*notes, self._last_words]:
+        board.Terminal(width=width, highlight=False).print(made)
+        for note in [*notes, *self._repeated(), self._last_words]:
             self._console.print(_plain(note), soft_wrap=True)
 
     def error(self, error: ParedownError) -> None:
@@ -234,6 +215,10 @@ class Terminal:
         self._bars.stop()
         if self._board is not None:
             self._board.stop()
+
+    def _repeated(self) -> list[str]:
+        """The warnings that several jobs of a batch had, each once."""
+        return self._board.repeated() if self._board is not None else []
 
 
 def _plain(text: str) -> str:

@@ -8,31 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from job.files import EncodingName as EncodingName
+from job.files import EncodingResult as EncodingResult
+from job.files import FileName as FileName
+from job.files import ModelName as ModelName
+from job.files import Record as Record
+from job.files import TensorResult as TensorResult
+from job.files import UsageResult as UsageResult
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.json"
-
-
-# A plain file name, never of a file outside its own folder.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-# A result names files of the kinds that a run writes, and no others:
-# whoever may replace a run removes what its result names.
-_MODEL = (
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*"
-    r"\.(h5|keras|tflite|savedmodel\.(tar|tar\.gz|tar\.bz2|tar\.xz|zip))"
-)
-ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
-EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
-
-
-class Record(BaseModel):
-    """Frozen; unknown fields are refused, so that a result of another version is noticed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -49,25 +39,6 @@ def fits(shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> bool:
     return len(shape) == len(sizes) and all(
         want is None or want == have for want, have in zip(shape, sizes, strict=True)
     )
-
-
-class EncodingResult(Record):
-    """One lossless encoding of a file, decoded and compared before it counts."""
-
-    path: EncodingName
-    bytes: int
-    sha256: str
-
-
-class TensorResult(Record):
-    """An input or output of a file."""
-
-    name: str
-    dtype: str
-    shape: list[int | None]
-    scale: float | None = None
-    """For quantized ones: real = scale * (value - zero_point)."""
-    zero_point: int | None = None
 
 
 class OutputDrift(Record):
@@ -148,6 +119,8 @@ class ArtifactResult(Record):
     drift: DriftResult | None = None
     latency_ms: dict[str, LatencyResult] = {}
     """``one_thread`` and ``all_threads``."""
+    usage: UsageResult | None = None
+    """What a program needs to know to run the file, beside its inputs, outputs and encodings."""
 
     @property
     def name(self) -> str:
@@ -164,6 +137,12 @@ class ArtifactResult(Record):
         """The smallest form's codec and bytes; codec ``file`` where no encoding is smaller."""
         forms = {"file": self.bytes} | {codec: it.bytes for codec, it in self.encoded.items()}
         return min(forms.items(), key=lambda form: form[1])
+
+    @property
+    def smallest_path(self) -> str:
+        """The file of the smallest form, relative to the destination."""
+        codec, _ = self.smallest
+        return self.path if codec == "file" else self.encoded[codec].path
 
 
 class LayerResult(Record):
@@ -255,6 +234,19 @@ class GateResult(Record):
     explanation: str
 
 
+class ChosenResult(Record):
+    """The run's answer: the smallest artifact that passes every gate that applies to it."""
+
+    artifact: str
+    """Its variant, or its stage: what gates and tables call it."""
+    path: str
+    """Its smallest form's file, relative to the destination."""
+    encoding: str
+    """The codec of that form; ``file`` where no encoding is smaller than the plain file."""
+    bytes: int
+    """Of that form."""
+
+
 class InputResult(Record):
     """An input as it was found: a file, or several, whose bytes are added up."""
 
@@ -298,6 +290,10 @@ class Result(Record):
     started_at: str
     """UTC, ISO 8601."""
     seconds: float
+    """Of work, until this was written: without ``waited_s``, with ``earlier_s``."""
+    waited_s: float = 0.0
+    """Seconds that this run waited: for a worker of its batch, or for another run that wrote to the
+    same destination."""
     manifest: dict[str, Any]
     """With the defaults filled in; URIs as they were written."""
     inputs: dict[str, InputResult]
@@ -310,11 +306,16 @@ class Result(Record):
     layers: list[LayerResult]
     artifacts: list[ArtifactResult]
     gates: list[GateResult]
+    """Every verdict: each gate on each artifact that it applies to."""
+    chosen: ChosenResult | None = None
+    """Null where no artifact passes every gate that applies to it."""
     warnings: list[str] = Field(default=[])
     training: TrainingResult | None = None
     """Null where nothing was trained."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
+    earlier_s: float = 0.0
+    """Seconds that earlier runs of the same job, which were stopped, spent on that."""
     retries: dict[str, int] = {}
     """By operation, the requests to storage that were sent again, until this was written."""
 
@@ -327,6 +328,12 @@ class Result(Record):
     def constant_metrics(self) -> dict[str, dict[str, float]]:
         """What the best constant answer gets: output -> metric -> value."""
         return self.baseline.constant_metrics
+
+    @property
+    def chosen_artifact(self) -> ArtifactResult | None:
+        """The artifact that ``chosen`` names."""
+        name = self.chosen.artifact if self.chosen else None
+        return next((it for it in self.artifacts[1:] if it.name == name), None)
 
 
 def metric_key(metric: str, output: str, outputs: Collection[str]) -> str:

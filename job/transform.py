@@ -37,6 +37,7 @@ from job.work.measure import (
     wait_for_encodings,
 )
 from job.work.train import Pruned, prune
+from job.work.usage import with_usage
 
 
 def transform(
@@ -72,7 +73,14 @@ def transform(
         variants = _quantize(work, loaded, pruned, conversion)
         made = measure_made(work, loaded, pruned, baseline, variants)
         encoded = wait_for_encodings(work, [baseline.artifact, *made])
-        artifacts = measure_latencies(work, loaded.ruler, encoded)
+        timed = measure_latencies(work, loaded.ruler, encoded)
+        artifacts = with_usage(
+            timed,
+            files.output,
+            loaded.baseline.inputs,
+            job.dataset.scale,
+            is_keras3=loaded.file.is_keras3,
+        )
     return WorkResult(
         stages=journal.results(),
         objective={name: it.result() for name, it in loaded.ruler.objectives.items()},

@@ -62,6 +62,10 @@ class Children(Protocol):
     def folder(self) -> Path | None:
         """Where the tasks' scratch folders are to be; None for TMPDIR."""
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds that tasks have waited until a child was free."""
+
     def child(self, task: Task, settings: dict[str, str]) -> AbstractContextManager[Child]:
         """A child for a task, with this in its environment; what becomes of it then is the
         children's business.
@@ -74,6 +78,7 @@ class OnlyChild:
 
     verbose: bool
     folder: Path | None = None
+    waited_s: float = 0.0
 
     @contextlib.contextmanager
     def child(self, task: Task, settings: dict[str, str]) -> Iterator[Child]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,35 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
             job, Place("file", str(tmp_path)), Recorder().show, OnlyChild(verbose=False)
         )
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_waiting_and_what_was_taken_over_are_told_apart_from_work() -> None:
+    """Of a child that died nothing is taken over; who does not wait has waited for no time."""
+    watched = pipeline._Watched(lambda _: None)
+    watched.go_on()
+    assert watched.waited_s == 0
+    watched.wait()
+    time.sleep(0.02)
+    watched.go_on()
+    assert 0.02 <= watched.waited_s < 5
+    finished = {"event": "stage_finished", "stage": "prune", "seconds": 3.0, "decisions": []}
+    watched.show({**finished, "earlier_s": 9.0})
+    watched.show({"event": "child_died", "stage": "prune", "message": "it died"})
+    watched.show(finished)
+    watched.show({**finished, "earlier_s": 2.0})
+    watched.show({**finished, "earlier_s": 0.5})
+    assert watched.earlier_s == 2.5
+
+
+def test_a_result_of_before_is_still_read() -> None:
+    """Without what was added later: the chosen artifact, waiting, what a reader needs to know."""
+    document = make_result().model_dump(mode="json")
+    for name in ("chosen", "waited_s", "earlier_s"):
+        del document[name]
+    for artifact in document["artifacts"]:
+        del artifact["usage"]
+        for form in artifact["encoded"].values():
+            del form["decoder"]
+    read = earlier.parse(json.dumps(document).encode(), "here")
+    assert read is not None
+    assert (read.chosen, read.chosen_artifact, read.waited_s) == (None, None, 0.0)

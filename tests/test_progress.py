@@ -12,7 +12,7 @@ import pytest
 
 from job import journal, progress
 from job.errors import InputError
-from job.journal import Journal
+from job.journal import Journal, Told
 from job.progress import Event, JsonLines, ScreenKind, Terminal, open_screen
 
 
@@ -31,6 +31,16 @@ def test_a_stage_is_announced_timed_and_ends_with_its_decisions() -> None:
     assert events[1]["decisions"] == ["24 steps"]
     assert events[1]["seconds"] >= 0
     assert journal.stages == [stage]
+
+
+def test_what_an_earlier_run_spent_on_a_stage_is_told() -> None:
+    """It is a part of the stage's seconds."""
+    events: list[Event] = []
+    journal = Journal(events.append)
+    with journal.stage("prune") as stage:
+        journal.tell_again(Told(seconds=7.5), stage, "taken")
+    assert events[-1]["earlier_s"] == 7.5
+    assert events[-1]["seconds"] >= 7.5
 
 
 def test_a_stage_that_fails_is_never_said_to_be_finished() -> None:

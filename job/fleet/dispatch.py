@@ -128,18 +128,19 @@ def _grace_s(due: Due) -> float:
 
 
 def _run_one(it: Dispatch, due: Due) -> Row:
-    job, started = due.job, time.monotonic()
+    job, started, workers = due.job, time.monotonic(), it.workers.of_a_job()
 
     def show(event: Event) -> None:
         it.show({**event, "job": job.name})
 
     try:
-        result = run_job(job, it.base, show, it.workers)
+        result = run_job(job, it.base, show, workers)
         row = row_of(result, job.name)
     except InterruptedRunError:
         raise
     except Exception as error:  # noqa: BLE001 - one job's bug hurts no other
-        failure = failure_of(job.name, _told(error), time.monotonic() - started)
+        seconds = time.monotonic() - started - workers.waited_s
+        failure = failure_of(job.name, _told(error), seconds, workers.waited_s)
         _keep(show, lambda: records.mark_failed(it.notes, failure))
         show(_failed(failure))
         return row_of_failure(failure, job.model.uri)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from job.errors import ParedownError
-from job.manifest.keras_names import lower_is_better
-from job.manifest.outputs import GateConfig
-from job.metrics.gates import keeps_all
-from job.result import Record, Result, metric_key, ratio
+from job.fleet.figures import constant_note, figures, missed, settings
+from job.printable import printable
+from job.result import Record, Result
 
 Status = Literal["succeeded", "gate_missed", "failed", "pending"]
 # How bad an outcome is: what a retry may mend before what it will not, and a bug before both.
 WORST = (6, 1, 4, 3, 5)
 GATE_MISSED = 5
-GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
 
 
 class Failure(Record):
@@ -38,6 +37,9 @@ class Failure(Record):
     at: str
     """UTC, ISO 8601."""
     seconds: float
+    """Of work, without ``waited_s``."""
+    waited_s: float = 0.0
+    """Seconds that it waited for a worker."""
 
     @property
     def reason(self) -> str:
@@ -57,10 +59,15 @@ class Row(Record):
     reason: str = ""
     """Why it failed, or which gates were missed."""
     to_do: str = ""
+    note: str = ""
+    """What to know of it first: that the baseline is no better than a constant answer."""
     bytes: int | None = None
     """Of the model that came in, alone and plain."""
     artifact: str | None = None
-    """The smallest one that passes every gate: its variant, or its stage."""
+    """The best one, its variant or its stage: the smallest that passes every gate that applies to
+    it; where none does, the smallest of those that miss the fewest."""
+    passes: bool | None = None
+    """Whether that artifact passes them all."""
     path: str | None = None
     """Its smallest form's file, relative to the batch's destination."""
     encoding: str | None = None
@@ -74,8 +81,19 @@ class Row(Record):
     quality: float | None = None
     drop: float | None = None
     """How much worse the metric got; negative where it got better."""
+    sparsity: float | None = None
+    """The artifact's: the fraction of zeros in its kernels."""
+    latency_ms: float | None = None
+    """The artifact's median for one sample on one thread, in ``runtime``, beside other jobs."""
+    runtime: str | None = None
+    """``litert`` or ``tensorflow``, whose latencies do not compare."""
     seconds: float | None = None
+    """Of work, that of earlier runs which was taken over among it; without ``waited_s``."""
+    waited_s: float | None = None
+    """Seconds that it waited for a worker."""
     run_id: str | None = None
+    settings: dict[str, Any] = Field(default={})
+    """What of its manifest differs from the defaults, by JSON path; names and places left out."""
 
 
 class Totals(Record):
@@ -87,13 +105,15 @@ class Totals(Record):
     failed: int
     pending: int
     bytes: int
-    """Of the models of the jobs that have an artifact to ship."""
+    """Of the models of the jobs that have an artifact to ship: one that passes its gates."""
     smallest_bytes: int
     """Of those artifacts."""
     ratio: float | None
     """The one by the other."""
     seconds: float
-    """Of all jobs, one after another."""
+    """Of work, of all jobs, one after another."""
+    waited_s: float = 0.0
+    """Of all jobs, for a worker."""
     others: int = 0
     """Folders with results there that are of none of these jobs."""
 
@@ -115,51 +135,24 @@ class Summary(Record):
 
 def row_of(result: Result, name: str) -> Row:
     """The row of a job that has a result, in the folder of its name."""
-    missed = [gate for gate in result.gates if not gate.passed]
-    base = result.baseline
-    metric = _metric(result)
-    row = Row(
+    is_missed = result.status == "gate_missed"
+    return Row(
         name=name,
         model=result.inputs["model"].uri,
-        status="gate_missed" if result.status == "gate_missed" else "succeeded",
-        exit_code=GATE_MISSED if result.status == "gate_missed" else 0,
-        reason="; ".join(f"gate missed: {gate.explanation}" for gate in missed),
-        bytes=base.reference,
-        metric=metric,
-        baseline_quality=base.metrics.get(metric) if metric else None,
+        status="gate_missed" if is_missed else "succeeded",
+        exit_code=GATE_MISSED if is_missed else 0,
+        reason="; ".join(f"gate missed: {it.explanation}" for it in missed(result)),
+        note=constant_note(result),
         seconds=result.seconds,
+        waited_s=result.waited_s,
         run_id=result.run_id,
+        settings=settings(result),
+        **figures(result, name),
     )
-    gates = GATES.validate_python(result.manifest.get("gates", []))
-    passing = [it for it in result.artifacts[1:] if keeps_all(gates, base, it)]
-    if not passing:
-        return row
-    best = min(passing, key=lambda it: it.smallest[1])
-    codec, size = best.smallest
-    path = best.path if codec == "file" else best.encoded[codec].path
-    found: dict[str, Any] = {
-        "artifact": best.name,
-        "path": f"{name}/{path}",
-        "encoding": codec,
-        "smallest_bytes": size,
-        "ratio": round(ratio(base, best), 2),
-    }
-    if metric in base.metrics and metric in best.metrics:
-        before, after = base.metrics[metric], best.metrics[metric]
-        drop = after - before if lower_is_better(metric) else before - after
-        found |= {"quality": after, "drop": round(drop, 6)}
-    return row.model_copy(update=found)
 
 
-def _metric(result: Result) -> str | None:
-    for output, objective in result.objective.items():
-        for metric in objective.metrics:
-            return metric_key(metric, output, result.objective)
-    return None
-
-
-def failure_of(name: str, error: ParedownError, seconds: float) -> Failure:
-    """What to keep of the error that a job ended with."""
+def failure_of(name: str, error: ParedownError, seconds: float, waited_s: float = 0.0) -> Failure:
+    """What to keep of the error that a job ended with, after so many seconds of work."""
     return Failure(
         name=name,
         exit_code=error.exit_code,
@@ -169,6 +162,7 @@ def failure_of(name: str, error: ParedownError, seconds: float) -> Failure:
         to_do=error.hint,
         at=_now(),
         seconds=round(seconds, 3),
+        waited_s=round(waited_s, 3),
     )
 
 
@@ -182,6 +176,7 @@ def row_of_failure(failure: Failure, model: str) -> Row:
         reason=failure.reason,
         to_do=failure.to_do,
         seconds=failure.seconds,
+        waited_s=failure.waited_s,
     )
 
 
@@ -218,7 +213,7 @@ def summarize(name: str, rows: Iterable[Row], others: int = 0) -> Summary:
     """Rows and totals, the rows sorted by name."""
     jobs = sorted(rows, key=lambda it: it.name)
     count: Mapping[str, int] = Counter(it.status for it in jobs)
-    shipped = [it for it in jobs if it.smallest_bytes]
+    shipped = [it for it in jobs if it.passes and it.smallest_bytes]
     before = sum(it.bytes or 0 for it in shipped)
     after = sum(it.smallest_bytes or 0 for it in shipped)
     return Summary(
@@ -235,6 +230,7 @@ def summarize(name: str, rows: Iterable[Row], others: int = 0) -> Summary:
             smallest_bytes=after,
             ratio=round(before / after, 2) if after else None,
             seconds=round(sum(it.seconds or 0 for it in jobs), 3),
+            waited_s=round(sum(it.waited_s or 0 for it in jobs), 3),
             others=others,
         ),
         jobs=jobs,
@@ -250,18 +246,36 @@ def exit_code(rows: Iterable[Row]) -> int:
 
 
 def as_csv(summary: Summary) -> str:
-    """The rows, with a head; what a spreadsheet would take for a formula begins with ``'``."""
+    """The rows, with a head: the fields of a row, and then a column for each setting that differs
+    from the defaults in any of them, as JSON where it is no text or number. What a spreadsheet
+    would take for a formula begins with ``'``.
+    """
+    fields = [name for name in Row.model_fields if name != "settings"]
+    paths = sorted({path for row in summary.jobs for path in row.settings})
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(Row.model_fields), lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*fields, *map(_cell, paths)])
     for row in summary.jobs:
-        writer.writerow({key: _cell(value) for key, value in row.model_dump().items()})
+        told = [_cell(getattr(row, name)) for name in fields]
+        chosen = [_cell(row.settings[it]) if it in row.settings else "" for it in paths]
+        writer.writerow([*told, *chosen])
     return out.getvalue()
 
 
+# What spreadsheets begin a formula with; the wide ones are what some make of them.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
 def _cell(value: object) -> object:
-    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if is_formula else value
+    if isinstance(value, bool | list | dict):
+        value = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return value
+    # Blanks and control characters before it do not hide it.
+    bare = value.lstrip("".join(map(chr, range(33))) + "\ufeff\u00a0")
+    is_formula = bare.startswith(FORMULA) or value.startswith(("\t", "\r", "\n"))
+    plain = printable(value)  # a carriage return would end the row
+    return f"'{plain}" if is_formula else plain
 
 
 def _now() -> str:

@@ -24,14 +24,14 @@ def rows(summary: Summary) -> list[list[str]]:
 def _row(it: Row) -> list[str]:
     return [
         it.name,
-        MARKS[it.status],
+        MARKS[it.status] + (" (!)" if it.note else ""),
         _number(it.bytes, ","),
         _number(it.smallest_bytes, ","),
         _number(it.ratio, ".1f"),
         it.artifact or "",
         it.metric or "",
         _number(it.quality, ".4f"),
-        _number(it.drop, "+.4f"),
+        _number(it.drop, "+z.4f"),
         _number(it.seconds, ".1f"),
     ]
 
@@ -53,11 +53,16 @@ def messages(summary: Summary) -> list[str]:
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     lines.append(f"{totals.jobs} jobs: {told}")
+    if totals.waited_s >= 1:
+        lines.append(
+            f"{totals.seconds:,.0f} seconds of work; {totals.waited_s:,.0f} waited for a worker"
+        )
     if totals.ratio is not None:
         lines.append(
             f"{totals.bytes:,} bytes became {totals.smallest_bytes:,}: {totals.ratio} times smaller"
         )
     if totals.others:
         lines.append(f"{totals.others} more folders there are of none of these jobs")
+    lines += [f"(!) {it.name}: {it.note}" for it in summary.jobs if it.note][:MOST_ROWS]
     not_ready = [it for it in summary.jobs if it.reason][:MOST_ROWS]
     return lines + [f"{it.name} (exit code {it.exit_code}): {it.reason}" for it in not_ready]

@@ -12,7 +12,8 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +70,27 @@ class _Seat:
         self.child, self.tasks = None, 0
 
 
+class JobWorkers:
+    """The workers, as one job uses them: it is known how long the job has waited for one."""
+
+    def __init__(self, workers: Workers) -> None:
+        """Nothing was waited for yet."""
+        self.waited_s = 0.0
+        self._workers = workers
+
+    @property
+    def folder(self) -> Path | None:
+        """Holds all that the batch has on this disk."""
+        return self._workers.folder
+
+    def child(self, task: Task, settings: dict[str, str]) -> AbstractContextManager[Child]:
+        """A worker, once one is free."""
+        return self._workers.child(task, settings, self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        self.waited_s += seconds
+
+
 class Workers:
     """The children of a batch's jobs; a context, which ends them all."""
 
@@ -85,6 +107,8 @@ class Workers:
         """Holds all that the batch has on this disk: whatever ends it, the workers remove it."""
         self.started = 0
         """How many there were, with those that took another's place."""
+        self.waited_s = 0.0
+        """Seconds that all tasks together have waited for one."""
         self._limits = limits
         self._verbose = verbose
         self._cores = max(1, machine.cores() // count)
@@ -122,14 +146,29 @@ class Workers:
         """
         self._start(self._seats[0], {})
 
+    def of_a_job(self) -> JobWorkers:
+        """The workers, as one job uses them."""
+        return JobWorkers(self)
+
     @contextlib.contextmanager
-    def child(self, task: Task, settings: dict[str, str]) -> Iterator[Child]:
-        """A worker, once one is free.
+    def child(
+        self,
+        task: Task,
+        settings: dict[str, str],
+        waited: Callable[[float], None] | None = None,
+    ) -> Iterator[Child]:
+        """A worker, once one is free; ``waited`` is given the seconds until then.
 
         Raises:
             InterruptedRunError: Where the batch was told to stop.
         """
+        asked = time.monotonic()
         seat, is_as_before = self._take(), False
+        seconds = time.monotonic() - asked
+        with self._changing:
+            self.waited_s += seconds
+        if waited is not None:
+            waited(seconds)
         try:
             if settings or seat.tasks >= MOST_TASKS:
                 seat.close()

@@ -44,12 +44,14 @@ class BatchConfig(Config):
     name: Name
     """What the batch is called in tables and logs."""
     defaults: dict[str, Any] = Field(default={})
-    """What the jobs have in common: a job's manifest without ``name`` and ``model``."""
+    """What the jobs have in common: a job's manifest without ``name``. With a ``model``, the jobs
+    may leave out theirs: a sweep is one model with many settings. A job that names another ``uri``
+    does not take over the ``sha256`` and ``trust`` of that model."""
     jobs: tuple[dict[str, Any], ...] = ()
-    """The jobs: each a ``name``, a ``model``, and whatever differs from ``defaults``, onto which it
-    is merged as JSON Merge Patch (RFC 7396): objects are merged, all else is replaced, and null
-    takes away what ``defaults`` says; a stage that is null is skipped. Names differ in more than
-    upper and lower case."""
+    """The jobs: each a ``name``, a ``model`` where ``defaults`` has none, and whatever differs from
+    ``defaults``, onto which it is merged as JSON Merge Patch (RFC 7396): objects are merged, all
+    else is replaced, and null takes away what ``defaults`` says; a stage that is null is skipped.
+    Names differ in more than upper and lower case."""
     discover: DiscoverConfig | None = None
     """More jobs: one for each model that is found."""
     workers: Workers = "auto"

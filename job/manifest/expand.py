@@ -21,8 +21,11 @@ from job.manifest.problem import Problem
 SKIPPABLE = ("prune", "compress", "quantize", "resume")
 # Files beside the jobs' folders, as lower case.
 RESERVED = ("summary.json", "summary.csv")
-# Stands for the name and the model that the defaults have not.
-PLACEHOLDER = {"name": "x", "model": {"uri": "x"}}
+# Stands for the name, and for the model that the defaults do not have.
+NAME: dict[str, Any] = {"name": "x"}
+MODEL: dict[str, Any] = {"model": {"uri": "x"}}
+# What is said of one model file, and never of another.
+OF_ONE_MODEL = ("sha256", "trust")
 
 
 def expand(batch: BatchConfig, numbers: Iterable[int] | None = None) -> list[JobConfig]:
@@ -76,7 +79,7 @@ def batch_problems(batch: BatchConfig) -> list[Problem]:
     """Every problem of a batch and its jobs, each with its path; the defaults' are told once."""
     own = [*_of_the_batch(batch), *_names(batch)]
     shared = _shared(batch)
-    alone = dict.fromkeys(_problems(_job(batch, shared, PLACEHOLDER)))
+    alone = dict.fromkeys(_problems(_job(batch, shared, _least_entry(batch))))
     all_of_them = batch.discover is not None or not batch.jobs
     inherited: dict[Problem, list[int]] = {it: [] for it in alone if all_of_them}
     listed: list[Problem] = []
@@ -93,6 +96,13 @@ def batch_problems(batch: BatchConfig) -> list[Problem]:
         else:
             listed += [Problem(f"jobs.{it}.{problem.path}", problem.message) for it in numbers]
     return own + listed
+
+
+def _least_entry(batch: BatchConfig) -> dict[str, Any]:
+    """What a job must say, beside the defaults."""
+    model = batch.defaults.get("model")
+    is_named = "model" in batch.defaults and (not isinstance(model, dict) or "uri" in model)
+    return NAME if is_named else NAME | MODEL
 
 
 def _shared(batch: BatchConfig) -> dict[str, Any]:
@@ -114,13 +124,24 @@ def _merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 def _job(
     batch: BatchConfig, shared: dict[str, Any], entry: dict[str, Any]
 ) -> JobConfig | list[Problem]:
-    document = _merged(shared, entry)
+    document = _merged(_without_another_models(shared, entry), entry)
     destination = document.get("destination")
     if isinstance(destination, dict):
         uri = f"{batch.destination.uri.rstrip('/')}/{entry.get('name', 'x')}"
         document["destination"] = destination | {"uri": uri}
     job = checked(document, JobConfig)
     return job if isinstance(job, list) else inconsistencies(job) or job
+
+
+def _without_another_models(shared: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """The defaults for a job: of their model, what holds for the job's own one too."""
+    common, own = shared.get("model"), entry.get("model")
+    if not isinstance(common, dict) or not isinstance(own, dict):
+        return shared
+    if own.get("uri", common.get("uri")) == common.get("uri"):
+        return shared
+    kept = {name: value for name, value in common.items() if name not in OF_ONE_MODEL}
+    return shared | {"model": kept}
 
 
 def _problems(job: JobConfig | list[Problem]) -> list[Problem]:
@@ -134,9 +155,8 @@ def _of_the_batch(batch: BatchConfig) -> Iterator[Problem]:
     yield from unsupported("destination.uri", batch.destination.uri, ("file", "s3"))
     if batch.discover is not None:
         yield from unsupported("discover.uri", batch.discover.uri, ("file", "s3"))
-    for field in ("name", "model"):
-        if field in batch.defaults:
-            yield Problem(f"defaults.{field}", "each job has its own; write it in jobs")
+    if "name" in batch.defaults:
+        yield Problem("defaults.name", "each job has its own; write it in jobs")
     places = [("defaults", batch.defaults)]
     places += [(f"jobs.{number}", entry) for number, entry in enumerate(batch.jobs)]
     for path, place in places:

@@ -47,12 +47,21 @@ def _checked(document: dict[str, Any]) -> JobConfig | BatchConfig | list[Problem
     if kind == "batch":
         batch = checked(document, BatchConfig)
         if isinstance(batch, list):
-            return batch + _of_its_jobs(document, batch)
+            return [_with_its_place(it) for it in batch] + _of_its_jobs(document, batch)
         return batch_problems(batch) or batch
     if kind not in KINDS:
         return [Problem("kind", not_a_choice(kind, KINDS))]
     job = checked(document, JobConfig)
     return job if isinstance(job, list) else inconsistencies(job) or job
+
+
+def _with_its_place(problem: Problem) -> Problem:
+    """A job's section at the top of a batch: where it belongs."""
+    section = problem.path
+    if section in JobConfig.model_fields and problem.message.startswith("unknown field"):
+        text = f"unknown field of a batch; for all of its jobs it is defaults.{section}"
+        return Problem(section, text)
+    return problem
 
 
 def _of_its_jobs(document: dict[str, Any], own: list[Problem]) -> list[Problem]:
@@ -151,6 +160,7 @@ def _set(document: dict[str, Any], override: str) -> Any:
     *parents, last = path.split(".")
     if len(parents) >= MAX_LEVELS:
         raise _too_deep("--set")
+    _refuse_the_other_kinds(document, path)
     try:
         value = json.loads(raw)
     except ValueError:
@@ -173,6 +183,27 @@ def _set(document: dict[str, Any], override: str) -> Any:
     else:
         node[_index(node, last, path)] = value
     return value
+
+
+def _refuse_the_other_kinds(document: dict[str, Any], path: str) -> None:
+    """A path that exists in a manifest of the other kind alone: say how it is called in this one.
+
+    Raises:
+        ManifestError: Where it does.
+    """
+    first, _, rest = path.partition(".")
+    if document.get("kind") == "batch":
+        if first in JobConfig.model_fields and first not in BatchConfig.model_fields:
+            raise ManifestError(
+                f"--set {path}: this is a batch, and {first} belongs to its jobs.",
+                hint=f"For all jobs: --set defaults.{path}=VALUE; for the first one alone: "
+                f"--set jobs.0.{path}=VALUE",
+            )
+    elif first == "defaults" and rest:
+        raise ManifestError(
+            f"--set {path}: this is a job, and only a batch has defaults.",
+            hint=f"--set {rest}=VALUE",
+        )
 
 
 def _defaults(document: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
 
-# What the jobs of a batch say in whole, each for itself.
+# What each job of a batch says in whole; the model only where the defaults have none.
 OF_EACH_JOB = ("name", "model")
 TAGS = ("schema_version", "kind")
 
@@ -59,13 +59,22 @@ def _describe_jobs(definitions: dict[str, Any]) -> None:
         for name, field in fields.items()
         if name not in ("$schema", *TAGS, *OF_EACH_JOB)
     }
-    whole_fields = {name: fields[name] for name in OF_EACH_JOB}
-    batch = definitions["BatchConfig"]["properties"]
-    batch["defaults"] |= {"properties": open_fields, "additionalProperties": False}
-    batch["jobs"]["items"] |= {
-        "properties": whole_fields | open_fields,
-        "required": list(OF_EACH_JOB),
+    batch = definitions["BatchConfig"]
+    model = {"model": {"description": _described(fields["model"], definitions)}}
+    batch["properties"]["defaults"] |= {
+        "properties": open_fields | model,
         "additionalProperties": False,
+    }
+    batch["properties"]["jobs"]["items"] |= {
+        "properties": {"name": fields["name"]} | model | open_fields,
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+    whole = {"properties": {"model": fields["model"]}, "required": ["model"]}
+    shared = {"properties": {"model": {"required": ["uri"]}}, "required": ["model"]}
+    batch |= {
+        "if": {"properties": {"defaults": shared}, "required": ["defaults"]},
+        "else": {"properties": {"jobs": {"items": whole}}},
     }
 
 

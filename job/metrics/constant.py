@@ -7,37 +7,22 @@ through the same losses and metrics on the same test rows as every file does.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.manifest.keras_names import lower_is_better
-from job.manifest.outputs import BeatsConstantGate
 from job.metrics.artifact import Ruler
 from job.metrics.labels import Labels
 from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
-from job.result import ArtifactResult, TensorSpec, metric_key
+from job.result import TensorSpec, metric_key
 
 Array = NDArray[Any]
 # Shares of classes are kept this far off 0 and 1, where logits are infinite.
 SMALLEST_SHARE = 1e-6
-# The metrics that tell best whether a model works, before the losses.
-TELLING = (
-    "accuracy",
-    "mean_absolute_error",
-    "mean_squared_error",
-    "root_mean_squared_error",
-    "auc",
-    "sparse_top_k_categorical_accuracy",
-    "top_k_categorical_accuracy",
-)
-# An accuracy counts as above the constant's where it is by more than chance on so few test rows
-# would give: two standard deviations, and never more than this.
-MOST_CHANCE = 0.05
 # Mean and median are those of every n-th row where all the targets are larger.
 MOST_BYTES = 1 << 26
 
@@ -109,55 +94,3 @@ def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[O
         is_rows = labels.kind in ("indices", "rows")
         share = np.log(share) if is_rows else np.log(share / (1 - share))
     return [np.asarray(share, np.float32)]
-
-
-def useless_outputs(
-    baseline: ArtifactResult, objectives: Mapping[str, Objective], rows: int
-) -> dict[str, str]:
-    """The outputs that answer no better than a constant: output -> in what.
-
-    Args:
-        baseline: The model that came in, with what a constant gets.
-        objectives: By output.
-        rows: The test rows.
-    """
-    found = {}
-    names = list(objectives)
-    for name, constants in baseline.constant_metrics.items():
-        metric = first_metric(list(constants))
-        value = baseline.metrics[metric_key(metric, name, names)]
-        constant = constants[metric]
-        if metric == "accuracy":
-            chance = 2 * math.sqrt(max(0.0, constant * (1 - constant)) / max(1, rows))
-            useless = value <= constant + min(MOST_CHANCE, chance)
-        else:
-            useless = value >= constant if lower_is_better(metric) else value <= constant
-        if useless:
-            found[name] = f"{metric} {value:.4g}, where a constant answer gets {constant:.4g}"
-    return found
-
-
-def first_metric(metrics: Sequence[str]) -> str:
-    """The metric that tells best whether a model works."""
-    return next((it for it in TELLING if it in metrics), metrics[0])
-
-
-def advantage(
-    gate: BeatsConstantGate, baseline: ArtifactResult, artifact: ArtifactResult
-) -> tuple[float, str]:
-    """By how much baseline and artifact are better than the constant answer, the worse of both and
-    of all outputs that the gate is for; and in what.
-    """
-    names = list(baseline.constant_metrics)
-    found = []
-    for name, constants in baseline.constant_metrics.items():
-        metric = gate.metric or first_metric(list(constants))
-        if gate.output not in (None, name) or metric not in constants:
-            continue
-        key, constant = metric_key(metric, name, names), constants[metric]
-        for one in (baseline, artifact):
-            value = one.metrics[key]
-            better = constant - value if lower_is_better(metric) else value - constant
-            text = f"{key} of {one.name} {value:.4g}, of a constant answer {constant:.4g}"
-            found.append((better, text))
-    return min(found)

@@ -1,7 +1,14 @@
-"""Gates: what must hold for the results, judged by the figures that were measured."""
+"""Gates: what must hold for the results, judged by the figures that were measured.
+
+Every artifact is judged by every gate that applies to it. The run's answer is the smallest artifact
+that passes all of them. A gate that names an artifact, or all of them by ``*``, must hold for these
+whichever is chosen.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 from job.manifest.keras_names import lower_is_better
@@ -14,8 +21,7 @@ from job.manifest.outputs import (
     MinRatioGate,
     MinValueGate,
 )
-from job.metrics.constant import advantage
-from job.metrics.per_class import lowest_recall
+from job.metrics.usefulness import advantage, lowest_recall
 from job.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.
@@ -23,7 +29,7 @@ TOLERANCE = 1e-6
 
 
 def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> list[GateResult]:
-    """Judge every gate, on every artifact that it is for.
+    """Judge every gate, on every artifact that it applies to: the one that it names, or all.
 
     Args:
         gates: What is asked.
@@ -32,23 +38,51 @@ def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> l
     return [
         _judge(one, artifacts[0], artifact)
         for gate in gates
-        for artifact in _chosen(gate.artifact, artifacts[1:])
+        for artifact in artifacts[1:]
+        if applies(gate, artifact)
         for one in _of_each_output(gate, artifacts[0])
     ]
 
 
-def keeps_all(
-    gates: Sequence[GateConfig], baseline: ArtifactResult, artifact: ArtifactResult
-) -> bool:
-    """Whether an artifact, were it the one that is shipped, would pass every gate: those for all
-    artifacts, for this one, and for whichever is the smallest.
+def applies(gate: GateConfig, artifact: ArtifactResult) -> bool:
+    """Whether a gate is for an artifact; the baseline is not among those that are judged."""
+    return gate.artifact in (None, "*", artifact.name)
+
+
+def choose(
+    artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
+) -> ArtifactResult | None:
+    """The smallest artifact, in its smallest encoding, that passes every gate that applies to it;
+    without gates the smallest. None where none passes.
+
+    Args:
+        artifacts: The baseline first, then what was made of it.
+        verdicts: What ``judge`` found.
     """
-    return all(
-        _judge(one, baseline, artifact).passed
-        for gate in gates
-        if gate.artifact in (None, "*", artifact.name)
-        for one in _of_each_output(gate, baseline)
-    )
+    missed = {it.artifact for it in verdicts if not it.passed}
+    passing = [it for it in artifacts[1:] if it.name not in missed]
+    return min(passing, key=lambda it: it.smallest[1], default=None)
+
+
+def best(
+    artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
+) -> ArtifactResult | None:
+    """The chosen artifact; where none passes, the smallest of those that miss the fewest gates.
+    None where nothing was made.
+    """
+    missed = Counter(it.artifact for it in verdicts if not it.passed)
+    return min(artifacts[1:], key=lambda it: (missed[it.name], it.smallest[1]), default=None)
+
+
+def is_binding(verdict: GateResult) -> bool:
+    """Whether a gate must hold whichever artifact is chosen, since it names one, or ``*``."""
+    return verdict.gate.get("artifact") is not None
+
+
+def is_missed(chosen: object | None, verdicts: Sequence[GateResult]) -> bool:
+    """Whether a run misses its gates: no artifact passes, or a binding gate does not hold."""
+    missed = [it for it in verdicts if not it.passed]
+    return bool(missed) and (chosen is None or any(map(is_binding, missed)))
 
 
 def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
@@ -89,14 +123,6 @@ LARGE_DROP = 0.05
 LARGER_ERROR = 1.5
 
 
-def _chosen(name: str | None, made: Sequence[ArtifactResult]) -> Sequence[ArtifactResult]:
-    if name == "*":
-        return made
-    if name is None:
-        return [min(made, key=lambda it: it.smallest[1])]
-    return [it for it in made if it.name == name]
-
-
 def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult) -> GateResult:
     match gate:
         case MaxDropGate():
@@ -104,8 +130,10 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
             before, after = baseline.metrics[metric], artifact.metrics[metric]
             value = after - before if lower_is_better(metric) else before - after
             passed = value <= gate.value + TOLERANCE
-            change = f"worse by {value:.4g}" if value > 0 else f"better by {-value:.4g}"
-            what = f"{metric} {before:.4g} to {after:.4g}, {change}; at most {gate.value:g} worse"
+            what = (
+                f"{metric} {before:.4g} to {after:.4g}, {_change(value)}; "
+                f"at most {gate.value:g} worse"
+            )
         case MinValueGate():
             metric = _key(gate, baseline)
             value, lower = artifact.metrics[metric], lower_is_better(metric)
@@ -135,6 +163,15 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
         passed=passed,
         explanation=f"{artifact.name}: {what}",
     )
+
+
+def _change(value: float) -> str:
+    """How much worse a metric got, as a phrase; rounding of float32 is no change."""
+    if math.isnan(value):
+        return "which is not a number"
+    if abs(value) <= TOLERANCE:
+        return "unchanged"
+    return f"worse by {value:.4g}" if value > 0 else f"better by {-value:.4g}"
 
 
 def _bytes(gate: MaxBytesGate | MinRatioGate, artifact: ArtifactResult) -> float:

@@ -12,6 +12,7 @@ from job.errors import InputError
 from job.manifest.outputs import GateConfig, MinClassRecallGate
 from job.metrics.labels import Labels
 from job.metrics.objective import Objective
+from job.metrics.usefulness import classes_of
 from job.result import ArtifactResult, ClassResult
 
 Array = NDArray[Any]
@@ -104,7 +105,7 @@ def check_gates(
                 where=f"{where}.output",
                 hint="Name one of these.",
             )
-        classes = _classes(gate, baseline)
+        classes = classes_of(gate, baseline)
         if not classes:
             raise InputError(
                 f"{gate.output or 'The model'} has no classes, so there is no recall of one.",
@@ -120,26 +121,3 @@ def check_gates(
                 where=f"{where}.class_index",
                 hint="Name a class that the test rows have, or add rows of it.",
             )
-
-
-def lowest_recall(gate: MinClassRecallGate, artifact: ArtifactResult) -> tuple[float, str]:
-    """The lowest recall of the classes that a gate is for, and whose it is."""
-    asked = {
-        name: it.recall
-        for name, it in _classes(gate, artifact).items()
-        if it.recall is not None and gate.class_index in (None, int(name.rpartition("/")[2]))
-    }
-    name = min(asked, key=lambda one: asked[one])
-    output, _, index = name.rpartition("/")
-    of = f" of {output}" if len(artifact.per_class) > 1 else ""
-    return asked[name], f"the recall of the class {index}{of}"
-
-
-def _classes(gate: MinClassRecallGate, artifact: ArtifactResult) -> dict[str, ClassResult]:
-    """``output/class`` -> its figures, of the outputs that a gate is for."""
-    return {
-        f"{output}/{index}": it
-        for output, classes in artifact.per_class.items()
-        if gate.output in (None, output)
-        for index, it in classes.items()
-    }

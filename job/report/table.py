@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from job.metrics.gates import is_binding
 from job.progress import Event
-from job.result import RESULT_FILE, Result, metric_key, ratio
+from job.result import RESULT_FILE, ArtifactResult, Result, metric_key, ratio
 
 FIXED = ("stage", "format")
-SIZES = ("bytes", "smallest\nencoding", "times\nsmaller", "SHA-256")
+SIZES = ("bytes", "smallest\nencoding", "times\nsmaller")
+# Shown where the width allows, the first one first.
+OPTIONAL = ("sparsity", "latency\nms")
+DIGEST = "SHA-256"
 
 
-def columns(result: Result) -> list[str]:
-    """The table's head: the metrics stand between the formats and the sizes."""
-    return [*FIXED, *_metrics(result), *SIZES]
+def columns(result: Result, *, wide: bool = False) -> list[str]:
+    """The table's head: the metrics stand between the formats and the sizes.
+
+    Args:
+        result: The result.
+        wide: Whether the columns of ``OPTIONAL`` are in it, before the digest.
+    """
+    return [*FIXED, *_metrics(result), *SIZES, *(OPTIONAL if wide else ()), DIGEST]
 
 
 def _metrics(result: Result) -> dict[str, str]:
@@ -31,8 +40,8 @@ def _metrics(result: Result) -> dict[str, str]:
     }
 
 
-def rows(result: Result) -> list[list[str]]:
-    """One row for each artifact, as text."""
+def rows(result: Result, *, wide: bool = False) -> list[list[str]]:
+    """One row for each artifact, as text; ``wide`` as above."""
     return [
         [
             artifact.name,
@@ -40,19 +49,72 @@ def rows(result: Result) -> list[list[str]]:
             *(f"{artifact.metrics[name]:.4f}" for name in _metrics(result).values()),
             f"{artifact.bytes:,}",
             f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
-            f"{ratio(result.baseline, artifact):.1f}",
+            _times_smaller(result, artifact),
+            *([f"{artifact.sparsity:.3f}", _latency(artifact)] if wide else []),
             artifact.sha256[:8],
         ]
         for artifact in result.artifacts
     ]
 
 
+def _times_smaller(result: Result, artifact: ArtifactResult) -> str:
+    """Nothing of a baseline that is larger than the model in it, for its optimizer's state or a
+    SavedModel's traces: sizes are compared with the model alone.
+    """
+    found = ratio(result.baseline, artifact)
+    return "-" if artifact.stage == "baseline" and found < 1 else f"{found:.1f}"
+
+
+def _latency(artifact: ArtifactResult) -> str:
+    """The median on one thread; ``tf`` marks those of TensorFlow, which do not compare."""
+    found = artifact.latency_ms.get("one_thread")
+    if found is None:
+        return ""
+    return f"{found.median:.3g}{' tf' if found.runtime == 'tensorflow' else ''}"
+
+
 def messages(result: Result) -> list[str]:
-    """The lines under the table: what was not done anew, and the gates."""
+    """The lines under the table: what was not done anew, what sizes are compared with, the chosen
+    artifact, and the gates.
+    """
     resumed = f"taken from a run that was stopped: {', '.join(result.resumed)}"
-    return [resumed] * bool(result.resumed) + [
-        f"gate {'passed' if gate.passed else 'MISSED'}: {gate.explanation}" for gate in result.gates
+    base = result.baseline
+    compared = (
+        f"sizes are compared with {base.reference:,} bytes: those of the baseline that are the "
+        "model itself"
+    )
+    return [
+        *[resumed] * bool(result.resumed),
+        *[compared] * (base.reference != base.bytes),
+        *_chosen_line(result),
+        *gate_lines(result),
     ]
+
+
+def _chosen_line(result: Result) -> list[str]:
+    chosen, artifact = result.chosen, result.chosen_artifact
+    if chosen is None or artifact is None:
+        return []
+    times = f"{ratio(result.baseline, artifact):.1f} times smaller"
+    why = ", the smallest that passes its gates" if result.gates else ", the smallest"
+    return [f"chosen: {chosen.path} ({chosen.bytes:,} bytes, {times}){why}"]
+
+
+def gate_lines(result: Result) -> list[str]:
+    """The verdicts that decided: those on the chosen artifact, those of gates that must hold
+    whichever is chosen, and why smaller artifacts were not; all of them where none was chosen.
+    ``result.json`` has every one.
+    """
+    chosen = result.chosen_artifact
+    sizes = {it.name: it.smallest[1] for it in result.artifacts}
+    lines = []
+    for verdict in result.gates:
+        if chosen is None or verdict.artifact == chosen.name or is_binding(verdict):
+            state = "passed" if verdict.passed else "MISSED"
+            lines.append(f"gate {state}: {verdict.explanation}")
+        elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:
+            lines.append(f"smaller, but not chosen: {verdict.explanation}")
+    return lines
 
 
 def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:
@@ -64,9 +126,11 @@ def finished_event(result: Result, destination: str, *, already_done: bool) -> E
         "already_done": already_done,
         "run_id": result.run_id,
         "seconds": result.seconds,
+        "waited_s": result.waited_s,
         "resumed": result.resumed,
         "result": f"{destination}/{RESULT_FILE}",
-        "warnings": result.warnings,
+        # What is done already has warned when it was done; result.json has it.
+        "warnings": [] if already_done else result.warnings,
         "artifacts": [
             {
                 "artifact": artifact.name,
@@ -82,4 +146,5 @@ def finished_event(result: Result, destination: str, *, already_done: bool) -> E
             for artifact in result.artifacts
         ],
         "gates": [gate.model_dump(mode="json") for gate in result.gates],
+        "chosen": result.chosen and result.chosen.model_dump(mode="json"),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from job.errors import ParedownError
+from job.report.table import gate_lines
 from job.result import Result, ratio
 
 FILE = Path("/dev/termination-log")
@@ -19,7 +20,8 @@ MOST_BYTES = 4096
 
 
 def finished(result: Result, warn: Callable[[str], None]) -> None:
-    """Tell of a result: status, the smallest artifact and how much smaller it is, the gates.
+    """Tell of a result: status, the chosen and the smallest artifact, how much smaller they are,
+    and the gates that decided.
 
     Args:
         result: The result.
@@ -27,21 +29,24 @@ def finished(result: Result, warn: Callable[[str], None]) -> None:
     """
     smallest = min(result.artifacts, key=lambda it: it.smallest[1])
     codec, size = smallest.smallest
+    chosen, artifact = result.chosen, result.chosen_artifact
+    told = None
+    if chosen is not None and artifact is not None:
+        times = round(ratio(result.baseline, artifact), 2)
+        told = {**chosen.model_dump(mode="json"), "times_smaller": times}
     _write(
         {
             "status": result.status,
             "name": result.name,
             "run_id": result.run_id,
+            "chosen": told,
             "smallest": {
                 "artifact": smallest.name,
                 "encoding": codec,
                 "bytes": size,
                 "times_smaller": round(ratio(result.baseline, smallest), 2),
             },
-            "gates": [
-                f"{'passed' if gate.passed else 'MISSED'}: {gate.explanation}"
-                for gate in result.gates
-            ],
+            "gates": [line.removeprefix("gate ") for line in gate_lines(result)],
         },
         "gates",
         warn,

@@ -10,10 +10,10 @@ import numpy as np
 
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
-from job.metrics.constant import first_metric, useless_outputs
 from job.metrics.labels import Labels
 from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Outputs, evaluate
+from job.metrics.usefulness import first_metric, useless_outputs
 from job.result import metric_key
 from job.work.context import Work
 from job.work.load_inputs import Loaded

@@ -32,7 +32,10 @@ def test_the_quickstart_keeps_its_promises(quickstart: tuple[Run, Path]) -> None
     assert (run.code, run.err) == (0, "")
     result = read_result(out)
     assert result["status"] == "succeeded"
-    assert [gate["passed"] for gate in result["gates"]] == [True, True]
+    chosen = result["chosen"]["artifact"]
+    verdicts = [it["passed"] for it in result["gates"] if it["artifact"] == chosen]
+    assert verdicts == [True, True]
+    assert (out / result["chosen"]["path"]).stat().st_size == result["chosen"]["bytes"]
     baseline, *_, smallest = sorted(result["artifacts"], key=lambda it: -it["bytes"])
     encoded = min(it["bytes"] for it in smallest["encoded"].values())
     assert (out / "baseline.h5").stat().st_size >= 8 * encoded

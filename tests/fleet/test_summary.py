@@ -20,6 +20,7 @@ from job.fleet.summary import (
     summarize,
 )
 from job.fleet.table import MOST_ROWS, messages, rows
+from job.printable import printable
 from job.result import GateResult
 from tests.published import make_result
 
@@ -41,7 +42,7 @@ def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
     gated = {"gates": [missed], "status": "gate_missed", "manifest": asked}
     worse = {**result.artifacts[1].metrics, "accuracy": 0.97}
     better = {**result.artifacts[1].metrics, "accuracy": 0.987}
-    for metrics, artifact in ((worse, None), (better, "float16")):
+    for metrics, artifact, passes in ((worse, "int8", False), (better, "float16", True)):
         other = larger.model_copy(update={"metrics": metrics})
         update = {**gated, "artifacts": [*result.artifacts, other]}
         row = row_of(result.model_copy(update=update), "a")
@@ -50,7 +51,8 @@ def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
             5,
             "gate missed: too much",
         )
-        assert row.artifact == artifact
+        assert (row.artifact, row.passes) == (artifact, passes)
+        assert summarize("all", [row]).totals.smallest_bytes == (990 if passes else 0)
     assert (row.encoding, row.path, row.quality) == ("file", "a/int8.tflite", 0.987)
 
 
@@ -101,6 +103,37 @@ def test_a_spreadsheet_is_given_no_formula() -> None:
     summary = summarize("all", [pending("a", "=cmd|' /C calc'!A0"), pending("b", "-1")])
     lines = list(csv.DictReader(io.StringIO(as_csv(summary))))
     assert [it["model"] for it in lines] == ["'=cmd|' /C calc'!A0", "'-1"]
+    for text in ("\t=1", " =1", "\n@x", "\r+1", "\uff1d1", "\ufeff=1"):
+        summary = summarize("all", [pending("a", text)])
+        assert "\r" not in as_csv(summary)
+        (line,) = csv.DictReader(io.StringIO(as_csv(summary), newline=""))
+        assert line["model"] == f"'{printable(text)}"
+
+
+def test_the_csv_has_a_column_for_each_setting_that_differs_in_a_job() -> None:
+    """Empty where a job has the default; a name in it may look like a formula, too."""
+    changed = {"training.epochs": 4, "quantize": [{"type": "int8"}], "training.loss.=1": "huber"}
+    rows = [
+        Row(name="a", status="succeeded", settings=changed, quality=0.5, latency_ms=0.25),
+        Row(name="b", status="failed", waited_s=1.5, drop=-0.25),
+    ]
+    text = as_csv(summarize("all", rows))
+    first, second = csv.DictReader(io.StringIO(text))
+    assert first["training.epochs"] == "4"
+    assert first["quantize"] == '[{"type": "int8"}]'
+    assert first["training.loss.=1"] == "huber"
+    assert (first["quality"], first["latency_ms"], first["sparsity"]) == ("0.5", "0.25", "")
+    assert (second["training.epochs"], second["waited_s"], second["drop"]) == ("", "1.5", "-0.25")
+    named = Row(name="a", status="succeeded", settings={"=1": True})
+    assert "'=1" in as_csv(summarize("all", [named])).splitlines()[0].split(",")
+
+
+def test_a_job_whose_baseline_is_no_better_than_a_constant_is_marked() -> None:
+    """In its row of the table, and in a line under it."""
+    row = Row(name="a", status="succeeded", exit_code=0, note="the baseline is no better")
+    summary = summarize("all", [row])
+    assert rows(summary)[0][1] == "ready (!)"
+    assert "(!) a: the baseline is no better" in messages(summary)
 
 
 def test_of_very_many_those_that_are_not_ready_are_shown() -> None:

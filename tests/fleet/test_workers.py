@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -86,6 +87,32 @@ def test_one_that_has_run_a_models_code_is_not_used_again(tiny: Path, tmp_path: 
         with pytest.raises(Exception, match=r"empty|HDF5|no model"):
             run(broken, lambda _: None, workers)
         assert seat.child is None
+
+
+def test_how_long_a_job_waits_for_a_worker_is_known(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each job; that of the one that comes first is nothing."""
+    begun = threading.Event()
+    asked = task(tmp_path / "asked", tiny)
+    with Workers(1, NO_LIMITS, verbose=False) as workers:
+        monkeypatch.setattr(workers, "_start", lambda *_: object())
+        first, second = workers.of_a_job(), workers.of_a_job()
+
+        def work() -> None:
+            with first.child(asked, {}):
+                begun.set()
+                time.sleep(0.3)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        with second.child(asked, {}):
+            pass
+        thread.join()
+    assert first.waited_s < 0.1
+    assert 0.2 <= second.waited_s < 5
+    assert workers.waited_s == first.waited_s + second.waited_s
 
 
 def test_one_that_takes_too_long_is_ended(tiny: Path, tmp_path: Path) -> None:

@@ -180,7 +180,10 @@ def test_every_problem_of_every_job_is_told_at_once() -> None:
             "jobs.1.dataset: this field is required",
         ),
         ({"defaults": {"dataset": DATASET, "name": "x"}}, "defaults.name: each job has its own"),
-        ({"defaults": {"dataset": DATASET, "model": {}}}, "defaults.model: each job has its own"),
+        (
+            {"defaults": {"dataset": DATASET, "model": {"url": "m"}}},
+            "defaults.model.url: unknown field",
+        ),
         ({"jobs": [JOB, JOB]}, "jobs.1.name: 'a' is the name of jobs.0 too"),
         ({"jobs": [JOB, JOB | {"name": "A"}]}, "jobs.1.name: 'A' is the name of jobs.0 too"),
         ({"jobs": [3]}, "jobs.0: this must be an object, not 3"),
@@ -206,6 +209,34 @@ def test_one_mistake_in_a_batch_is_one_problem(fields: dict[str, Any], said: str
     found = problems(**fields)
     assert len(found) == 1, found
     assert found[0].startswith(said), found
+
+
+def test_a_sweep_names_its_model_once() -> None:
+    """A job may leave its model out; of another one neither the digest nor the trust hold."""
+    model = {"uri": "m.h5", "sha256": "a" * 64, "trust": True, "input_shapes": {"x": [8]}}
+    batch = BATCH | {
+        "defaults": {"dataset": DATASET, "model": model},
+        "jobs": [
+            {"name": "a", "prune": None},
+            {"name": "b", "model": {"uri": "other.h5"}},
+            {"name": "c", "model": {"uri": "m.h5"}},
+        ],
+    }
+    read = read_batch(json.dumps(batch), "here.json")
+    first, other, same = (it.model for it in expand(read))
+    assert first == same
+    assert (first.uri, first.sha256, first.trust) == ("m.h5", "a" * 64, True)
+    assert (other.uri, other.sha256, other.trust) == ("other.h5", None, False)
+    assert other.input_shapes == first.input_shapes
+    found = discovered(read, "d", "s3://b/found.h5").model
+    assert (found.uri, found.sha256, found.trust) == ("s3://b/found.h5", None, False)
+
+
+def test_a_jobs_section_at_the_top_of_a_batch_belongs_into_defaults() -> None:
+    """The message says so."""
+    (said,) = problems(prune=None)
+    assert said.startswith("prune: unknown field of a batch")
+    assert said.endswith("defaults.prune")
 
 
 def test_a_batchs_own_mistakes_do_not_hide_its_jobs() -> None:

@@ -288,3 +288,13 @@ def test_what_is_set_is_validated_like_the_rest() -> None:
     assert 'training.epoch: unknown field; did you mean "epochs"?' in refusal(
         MINIMAL, "training.epoch=4"
     )
+
+
+def test_set_says_how_a_path_is_called_in_the_other_kind() -> None:
+    """A batch has its jobs' settings in defaults, a job has no defaults."""
+    batch = {"kind": "batch", "name": "b", "defaults": {}, "jobs": [MINIMAL]}
+    for path in ("prune.schedule.final_sparsity", "model.uri", "gates"):
+        with pytest.raises(ManifestError) as caught:
+            read_manifest(json.dumps(batch), "here.json", [f"{path}=1"])
+        assert f"--set defaults.{path}=VALUE" in caught.value.hint
+    assert "--set training.epochs=VALUE" in refusal(MINIMAL, "defaults.training.epochs=3")

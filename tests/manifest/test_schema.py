@@ -103,6 +103,8 @@ def test_the_schema_and_the_command_agree(sections: dict[str, Any], validator: A
         {"jobs": [{"name": "a", "model": {"uri": "m"}, "trainig": {}}]},
         {"jobs": [{"name": "a b", "model": {"uri": "m"}}]},
         {"jobs": [{"name": "a"}]},
+        {"defaults": {"dataset": {"uri": "d"}, "model": {"uri": "m"}}, "jobs": [{"name": "a"}]},
+        {"defaults": {"dataset": {"uri": "d"}, "model": {}}, "jobs": [{"name": "a"}]},
         {"jobs": [3]},
         {"jobs": None},
         {"defaults": {"dataset": {"uri": "d"}, "name": "a"}},

@@ -8,7 +8,15 @@ import pytest
 from pydantic import TypeAdapter
 
 from job.manifest.outputs import GateConfig
-from job.metrics.gates import LARGE_DROP, LARGER_ERROR, judge, losses_of_quality
+from job.metrics.gates import (
+    LARGE_DROP,
+    LARGER_ERROR,
+    best,
+    choose,
+    is_missed,
+    judge,
+    losses_of_quality,
+)
 from job.result import ArtifactResult, EncodingResult, GateResult, TensorResult
 
 SUFFIXES = {"zip": ".zip", "zopfli": ".zopfli.gz"}
@@ -115,13 +123,63 @@ def test_sizes_are_judged_at_their_limit(
     assert not judged(kind, misses, of=of, artifact=name).passed
 
 
-def test_without_an_artifact_the_smallest_encoding_is_judged() -> None:
-    """``small`` is 125 bytes encoded, though ``dense`` is the smaller plain file."""
-    for kind, fields in (("max_bytes", {"of": "file"}), ("max_drop", {"metric": "accuracy"})):
-        assert judged(kind, 1, **fields).artifact == "small"
-    assert judged("max_bytes", 240, of="file").passed
-    assert not judged("max_bytes", 239, of="file").passed
-    assert not judged("max_drop", 0.02, metric="accuracy").passed
+def gate(kind: str, value: float, **fields: Any) -> GateConfig:
+    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+    return adapter.validate_python({"type": kind, "value": value, **fields})
+
+
+def test_without_an_artifact_every_one_is_judged_and_the_smallest_that_passes_is_chosen() -> None:
+    """``small`` is 125 bytes encoded, ``dense`` 200, ``prune`` 300; accuracy 0.85, 0.95, 0.89."""
+    for asked, chosen, passed in (
+        ([], "small", []),
+        ([gate("max_drop", 0.05, metric="accuracy")], "small", [True, True, True]),
+        ([gate("max_drop", 0.02, metric="accuracy")], "dense", [True, False, True]),
+        ([gate("max_bytes", 240, of="file")], "small", [False, True, True]),
+        ([gate("max_drop", 0, metric="accuracy"), gate("max_bytes", 199)], None, None),
+        ([gate("min_value", 0.99, metric="accuracy")], None, [False] * 3),
+    ):
+        verdicts = judge(asked, ARTIFACTS)
+        found = choose(ARTIFACTS, verdicts)
+        assert (found.name if found else None) == chosen
+        assert is_missed(found, verdicts) is (chosen is None)
+        if passed is not None:
+            assert [it.passed for it in verdicts] == passed
+    assert choose(ARTIFACTS[:1], []) is None
+
+
+def test_a_gate_that_names_artifacts_must_hold_whichever_is_chosen() -> None:
+    """``small`` loses five points: another is chosen, and the run misses its gate even so."""
+    drop = gate("max_drop", 0.02, metric="accuracy")
+    for artifact, missed, chosen in (
+        (None, False, "dense"),
+        ("dense", False, "small"),  # the gate is none of the smallest one's
+        ("small", True, "dense"),
+        ("*", True, "dense"),
+    ):
+        verdicts = judge([drop.model_copy(update={"artifact": artifact})], ARTIFACTS)
+        found = choose(ARTIFACTS, verdicts)
+        assert found is not None
+        assert (is_missed(found, verdicts), found.name) == (missed, chosen)
+
+
+def test_the_best_of_those_that_miss_is_the_smallest_with_the_fewest_misses() -> None:
+    """What a table shows where nothing passes."""
+    asked = [gate("min_value", 0.88, metric="accuracy"), gate("max_bytes", 10)]
+    verdicts = judge(asked, ARTIFACTS)
+    assert choose(ARTIFACTS, verdicts) is None
+    found = best(ARTIFACTS, verdicts)
+    assert found is not None
+    assert found.name == "dense"
+    assert best(ARTIFACTS[:1], []) is None
+
+
+def test_what_did_not_change_is_said_to_be_unchanged() -> None:
+    """And never better by -0."""
+    for after, says in ((0.9, "unchanged"), (0.9 - 1e-8, "unchanged"), (0.91, "better by 0.01")):
+        made = artifact("prune", 100, {}, None, accuracy=after)
+        (found,) = judge([gate("max_drop", 0, metric="accuracy")], [ARTIFACTS[0], made])
+        assert f", {says}; at most" in found.explanation
+        assert found.passed
 
 
 def test_a_star_is_every_file_that_was_made() -> None:
@@ -171,9 +229,10 @@ def test_the_baseline_is_never_the_smallest() -> None:
     baseline = artifact("baseline", 10, {}, accuracy=1.0)
     adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
     gate = adapter.validate_python({"type": "min_ratio", "value": 1})
-    (found,) = judge([gate], [baseline, *ARTIFACTS[1:]])
-    assert found.artifact == "small"
-    assert not found.passed
+    found = judge([gate], [baseline, *ARTIFACTS[1:]])
+    assert [it.artifact for it in found] == ["prune", "small", "dense"]
+    assert not any(it.passed for it in found)
+    assert choose([baseline, *ARTIFACTS[1:]], found) is None
 
 
 def test_rounding_is_no_drop_and_nan_is_a_miss() -> None:
@@ -200,7 +259,8 @@ def test_gates_are_judged_each_for_itself_and_in_order() -> None:
     gates = [
         adapter.validate_python({"type": "max_bytes", "value": value}) for value in (1, 500, 2)
     ]
-    assert [it.passed for it in judge(gates, ARTIFACTS)] == [False, True, False]
+    small = [it for it in judge(gates, ARTIFACTS) if it.artifact == "small"]
+    assert [it.passed for it in small] == [False, True, False]
     assert judge([], ARTIFACTS) == []
 
 

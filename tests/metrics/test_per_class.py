@@ -11,10 +11,11 @@ from pydantic import TypeAdapter
 from job.errors import InputError
 from job.manifest.outputs import GateConfig
 from job.metrics.artifact import Ruler
-from job.metrics.constant import constant_metrics, useless_outputs
+from job.metrics.constant import constant_metrics
 from job.metrics.gates import judge
 from job.metrics.objective import Objective
 from job.metrics.per_class import ClassCounts, check_gates, listed
+from job.metrics.usefulness import useless_outputs
 from job.result import ArtifactResult, TensorSpec
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)

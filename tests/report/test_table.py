@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from job.report import table
-from job.result import ratio
+from job.result import ChosenResult, GateResult, LatencyResult, ratio
 from tests.published import make_result
 
 
@@ -97,6 +97,71 @@ def test_the_last_event_is_what_a_machine_wants_to_know() -> None:
         "metrics": {"loss": 0.25, "accuracy": 0.98},
     }
     assert [gate["passed"] for gate in event["gates"]] == [True, False]
+
+
+def test_the_chosen_artifact_and_what_decided_stand_under_the_table() -> None:
+    """A smaller one is named with the reason why it is not chosen; a larger one is left out."""
+    result = make_result()
+    names = ("tiny", "int8", "large")
+    sizes = dict(zip(names, (100, 990, 5000), strict=True))
+    made = [
+        result.artifacts[1].model_copy(update={"variant": name, "encoded": {}, "bytes": size})
+        for name, size in sizes.items()
+    ]
+    verdicts = [
+        GateResult(
+            gate={"artifact": None},
+            artifact=name,
+            value=1,
+            limit=1,
+            passed=name == "int8",
+            explanation=f"{name}: figures",
+        )
+        for name in names
+    ]
+    chosen = ChosenResult(artifact="int8", path="int8.tflite", encoding="file", bytes=990)
+    update = {"artifacts": [result.baseline, *made], "gates": verdicts, "chosen": chosen}
+    assert table.messages(result.model_copy(update=update)) == [
+        "chosen: int8.tflite (990 bytes, 11.1 times smaller), the smallest that passes its gates",
+        "smaller, but not chosen: tiny: figures",
+        "gate passed: int8: figures",
+    ]
+    event = table.finished_event(result.model_copy(update=update), "out", already_done=False)
+    assert event["chosen"] == {
+        "artifact": "int8",
+        "path": "int8.tflite",
+        "encoding": "file",
+        "bytes": 990,
+    }
+
+
+def test_a_wide_table_has_sparsity_and_latency() -> None:
+    """Before the digest; TensorFlow's latencies are marked, since they do not compare."""
+    result = make_result()
+    latency = LatencyResult(runtime="tensorflow", threads=1, runs=10, median=1.25, p90=2)
+    base = result.baseline.model_copy(update={"latency_ms": {"one_thread": latency}})
+    shown = result.model_copy(update={"artifacts": [base, result.artifacts[1]]})
+    assert table.columns(shown, wide=True)[-3:] == [*table.OPTIONAL, "SHA-256"]
+    assert [row[6:8] for row in table.rows(shown, wide=True)] == [
+        ["0.000", "1.25 tf"],
+        ["0.000", ""],
+    ]
+
+
+def test_a_baseline_is_never_said_to_be_larger_than_itself() -> None:
+    """Its optimizer's state makes its file larger than what sizes are compared with."""
+    result = make_result()
+    heavy = result.baseline.model_copy(update={"reference_bytes": 600})
+    shown = result.model_copy(update={"artifacts": [heavy, result.artifacts[1]]})
+    assert [row[5] for row in table.rows(shown)] == ["-", "0.8"]
+    assert "sizes are compared with 600 bytes" in table.messages(shown)[0]
+
+
+def test_what_is_done_already_warns_of_nothing() -> None:
+    """It did when it was done."""
+    result = make_result().model_copy(update={"warnings": ["look here"]})
+    assert table.finished_event(result, "out", already_done=True)["warnings"] == []
+    assert table.finished_event(result, "out", already_done=False)["warnings"] == ["look here"]
 
 
 def test_what_was_not_done_anew_is_told() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from job.errors import ManifestError, StageError
+from job.result import ChosenResult
 from job.run import termination
 from tests.published import make_result
 
@@ -37,6 +38,11 @@ def test_a_result_is_told_in_short(log: Path, tmp_path: Path) -> None:
     assert told["smallest"]["artifact"] == smallest.name
     assert told["smallest"]["bytes"] == smallest.smallest[1]
     assert len(told["gates"]) == len(result.gates)
+    assert told["chosen"] is None
+    chosen = ChosenResult(artifact="int8", path="int8.tflite.zip", encoding="zip", bytes=750)
+    termination.finished(result.model_copy(update={"chosen": chosen, "gates": []}), never)
+    told = json.loads(log.read_bytes())["chosen"]
+    assert told == chosen.model_dump() | {"times_smaller": 14.67}
 
 
 def test_an_error_is_told(log: Path) -> None:

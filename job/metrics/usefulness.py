@@ -1,0 +1,99 @@
+"""Whether a model works at all: its metrics against those of a constant answer, and class by class.
+
+Only figures of a result are looked at, so the parent process may import this.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from job.manifest.keras_names import lower_is_better
+from job.manifest.outputs import BeatsConstantGate, MinClassRecallGate
+from job.result import ArtifactResult, ClassResult, metric_key
+
+# The metrics that tell best whether a model works, before the losses.
+TELLING = (
+    "accuracy",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "auc",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+)
+# An accuracy counts as above the constant's where it is by more than chance on so few test rows
+# would give: two standard deviations, and never more than this.
+MOST_CHANCE = 0.05
+
+
+def useless_outputs(baseline: ArtifactResult, names: Collection[str], rows: int) -> dict[str, str]:
+    """The outputs that answer no better than a constant: output -> in what.
+
+    Args:
+        baseline: The model that came in, with what a constant gets.
+        names: All outputs.
+        rows: The test rows.
+    """
+    found = {}
+    for name, constants in baseline.constant_metrics.items():
+        metric = first_metric(list(constants))
+        value = baseline.metrics[metric_key(metric, name, names)]
+        constant = constants[metric]
+        if metric == "accuracy":
+            chance = 2 * math.sqrt(max(0.0, constant * (1 - constant)) / max(1, rows))
+            useless = value <= constant + min(MOST_CHANCE, chance)
+        else:
+            useless = value >= constant if lower_is_better(metric) else value <= constant
+        if useless:
+            found[name] = f"{metric} {value:.4g}, where a constant answer gets {constant:.4g}"
+    return found
+
+
+def first_metric(metrics: Sequence[str]) -> str:
+    """The metric that tells best whether a model works."""
+    return next((it for it in TELLING if it in metrics), metrics[0])
+
+
+def advantage(
+    gate: BeatsConstantGate, baseline: ArtifactResult, artifact: ArtifactResult
+) -> tuple[float, str]:
+    """By how much baseline and artifact are better than the constant answer, the worse of both and
+    of all outputs that the gate is for; and in what.
+    """
+    names = list(baseline.constant_metrics)
+    found = []
+    for name, constants in baseline.constant_metrics.items():
+        metric = gate.metric or first_metric(list(constants))
+        if gate.output not in (None, name) or metric not in constants:
+            continue
+        key, constant = metric_key(metric, name, names), constants[metric]
+        for one in (baseline, artifact):
+            value = one.metrics[key]
+            better = constant - value if lower_is_better(metric) else value - constant
+            text = f"{key} of {one.name} {value:.4g}, of a constant answer {constant:.4g}"
+            found.append((better, text))
+    return min(found)
+
+
+def lowest_recall(gate: MinClassRecallGate, artifact: ArtifactResult) -> tuple[float, str]:
+    """The lowest recall of the classes that a gate is for, and whose it is."""
+    asked = {
+        name: it.recall
+        for name, it in classes_of(gate, artifact).items()
+        if it.recall is not None and gate.class_index in (None, int(name.rpartition("/")[2]))
+    }
+    name = min(asked, key=lambda one: asked[one])
+    output, _, index = name.rpartition("/")
+    of = f" of {output}" if len(artifact.per_class) > 1 else ""
+    return asked[name], f"the recall of the class {index}{of}"
+
+
+def classes_of(gate: MinClassRecallGate, artifact: ArtifactResult) -> dict[str, ClassResult]:
+    """``output/class`` -> its figures, of the outputs that a gate is for."""
+    return {
+        f"{output}/{index}": it
+        for output, classes in artifact.per_class.items()
+        if gate.output in (None, output)
+        for index, it in classes.items()
+    }
