@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from job.metrics import latency, litert
+from job.metrics.kernels import kernels
 from job.metrics.objective import Objectives
 from job.metrics.quality import Inputs, Output, Predict, ReadRows, drift, evaluate
 from job.metrics.size import measure_size
@@ -108,7 +109,7 @@ def measure_tflite(
         sha256=digest,
         inputs=inputs,
         outputs=outputs,
-        sparsity=zero_fraction(litert.kernels(path)),
+        sparsity=zero_fraction(kernels(path)),
         metrics=found.metrics,
         drift=drift(before.artifact.name, before.outputs, found.outputs),
     )

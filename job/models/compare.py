@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.errors import InputError
+from job.models.open_sizes import SIZES, input_shapes
+
 # Answers may differ by this much, for sums in another order.
 TOLERANCE = 1e-5
 SEED = 20240628
 ROWS = 2
-# What a None dimension is; a model that is too deep for the first is tried with the next.
-SIZES = (32, 128, 320)
 
 Array = NDArray[np.generic]
 T = TypeVar("T")
@@ -43,13 +44,24 @@ def first_different(names: Sequence[str], before: Sequence[Array], after: Sequen
 
 def on_random_inputs(model: Any, use: Callable[[list[Array]], T]) -> T:
     """Call ``use`` with seeded random inputs for a model, in its order."""
-    for size in SIZES:
-        try:
-            return use(_random_inputs(model, size))
-        except (ValueError, tf.errors.InvalidArgumentError):
-            if size == SIZES[-1] or not _has_open_dimensions(model):
-                raise
-    raise AssertionError("the last size returns or raises")
+    return use(_random_inputs(model, sizes_for(model)))
+
+
+def sizes_for(model: Any) -> Sequence[Sequence[int]]:
+    """Shapes of a model's inputs, without the batch, that it takes.
+
+    Raises:
+        InputError: Where it has open dimensions, and no sizes were found that fit.
+    """
+    shapes = input_shapes(model)
+    if shapes is None:
+        raise InputError(
+            "The model leaves dimensions of its inputs open, and no sizes were found that it "
+            f"takes: powers of 2 up to {SIZES[-1]:,} were tried, and others.",
+            where=", ".join(f"{it.name} {tuple(it.shape)}" for it in model.inputs),
+            hint="Build the model with the sizes that it is used with, and save it again.",
+        )
+    return shapes
 
 
 def answers(model: Any, inputs: Sequence[Array]) -> list[Array]:
@@ -68,16 +80,12 @@ def _distance(before: Array, after: Array) -> float:
     return float(np.where(np.isnan(a) & np.isnan(b), 0, np.abs(a - b)).max()) if a.size else 0.0
 
 
-def _has_open_dimensions(model: Any) -> bool:
-    return any(None in tuple(it.shape[1:]) for it in model.inputs)
-
-
-def _random_inputs(model: Any, size: int) -> list[Array]:
+def _random_inputs(model: Any, sizes: Sequence[Sequence[int]]) -> list[Array]:
     random = np.random.default_rng(SEED)
     vocabulary = min((it.input_dim for it in _embeddings(model)), default=None)
     inputs = []
-    for tensor in model.inputs:
-        shape = [ROWS, *(known or size for known in tensor.shape[1:])]
+    for tensor, size in zip(model.inputs, sizes, strict=True):
+        shape = [ROWS, *size]
         drawn = random.integers(0, vocabulary, shape) if vocabulary else random.random(shape)
         inputs.append(drawn.astype(tf.as_dtype(tensor.dtype).as_numpy_dtype))
     return inputs

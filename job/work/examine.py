@@ -7,6 +7,7 @@ it has done it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import tf_keras
 
@@ -23,8 +24,10 @@ from job.manifest.outputs import (
 )
 from job.manifest.prune import PruneConfig
 from job.models import layers
-from job.models.compare import Array, on_random_inputs
+from job.models.compare import on_random_inputs
 from job.models.load import load
+from job.models.names import users_name
+from job.models.open_sizes import input_shapes
 from job.result import TensorResult, TensorSpec
 from job.safety.judge import Judged
 from job.work.convert import attempt, plan
@@ -57,9 +60,7 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
     decided: Sequence[str] = ()
     if try_variants:
         with journal.stage("try") as stage:
-            variants, decided = on_random_inputs(
-                model, lambda it: _try_variants(model, it, outputs, stage)
-            )
+            variants, decided = _try_variants(model, inputs, outputs, stage)
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,
@@ -90,7 +91,7 @@ def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
         prunable = plan is not None and plan.target_sparsity is not None
         found.append(
             InspectedLayer(
-                name=path,
+                name=users_name(path),
                 type=type(layer).__name__,
                 output_shape=_output_shape(layer),
                 parameters=plan.parameters if plan else 0,
@@ -109,23 +110,30 @@ def _output_shape(layer: tf_keras.layers.Layer) -> str:
 
 
 def _try_variants(
-    model: tf_keras.Model, rows: list[Array], outputs: list[TensorSpec], stage: Stage
+    model: tf_keras.Model, inputs: list[TensorSpec], outputs: list[TensorSpec], stage: Stage
 ) -> tuple[dict[str, str], Sequence[str]]:
-    """Every variant's outcome, and what has to be fixed; ``rows`` say what open dimensions are."""
-    inputs = [
-        TensorSpec(name, row.shape[1:], row.dtype.name)
-        for name, row in zip(model.input_names, rows, strict=True)
-    ]
-    how = plan(model, inputs, outputs, tuple(rows))
+    """Every variant's outcome, and what has to be fixed, or was chosen for open dimensions."""
+    shapes = input_shapes(model)
+    if shapes is None:
+        unknown = "no sizes were found that fit the open dimensions, so no variant was tried"
+        return {}, [f"{unknown}: set model.input_shapes; paredown run tries before it trains"]
+    rows = on_random_inputs(model, tuple)
+    sized = [replace(spec, shape=row.shape[1:]) for spec, row in zip(inputs, rows, strict=True)]
+    how = plan(model, sized, outputs, rows)
     found: dict[str, str] = {}
     for done, variant in enumerate(VARIANTS, 1):
         try:
-            notes = attempt(model, how, variant, tuple(rows))
+            notes = attempt(model, how, variant, rows)
             found[variant.type] = "; ".join(["converts", *notes])
         except StageError as error:
             found[variant.type] = f"no: {error.what}"
         stage.advance(done, len(VARIANTS))
-    return found, how.decided if how.one_row else ()
+    tried = [
+        f"variants were tried with {spec.name} as {_shape(fixed)}"
+        for spec, fixed in zip(inputs, sized, strict=True)
+        if None in spec.shape
+    ]
+    return found, [*tried, *(how.decided if how.one_row else ())]
 
 
 def _tensors(specs: list[TensorSpec]) -> list[TensorResult]:
