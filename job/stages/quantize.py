@@ -113,26 +113,27 @@ def quantize(
 def _converted(model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration) -> bytes:
     names = names_for(model)
     function = trace(model, names)
+    variables = function.variables
     samples: list[dict[str, Array]] = []
     if isinstance(config, Int8Config | Int16x8Config):
         if is_recurrent(model):
-            _refuse_loops(_converter(function, model).convert())
+            _refuse_loops(_converter(function, variables).convert())
         retyped = retype(function, casts_stay=isinstance(config, Int8Config))
         function = retyped.function
         samples = _samples(names, retyped.calibration(calibration))
-    converter = _converter(function, model)
+    converter = _converter(function, variables)
     _configure(converter, config, samples)
     return with_names_of(model, names, converter.convert())
 
 
-def _converter(function: Function, model: tf_keras.Model) -> tf.lite.TFLiteConverter:
+def _converter(function: Function, variables: Sequence[tf.Variable]) -> tf.lite.TFLiteConverter:
     """A converter of what the model answers.
 
     ``from_keras_model`` saves the model as it is first, with several functions for each layer,
     which takes longer than converting; here it is one function, and the file is the same.
     """
     owner = tf.Module()
-    owner.variables_of_the_model = model.variables
+    owner.variables_of_the_model = variables
     return tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
 
 
