@@ -6,6 +6,7 @@ this pipeline comes from converts its baseline in the listing; here there is one
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from job.stages.serving import Names, names_for, trace, with_names_of
 Calibration = tuple[Array, ...]
 
 
+# What the converter says of an operator that it has nothing for.
+LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
 # Their loops become TFLite's own operators only where the batch is known.
 RECURRENT = (
     tf_keras.layers.RNN,
@@ -185,6 +188,9 @@ def _samples(names: Names, calibration: Sequence[Array]) -> list[dict[str, Array
 
 
 def _reason(error: Exception) -> str:
+    lacking = sorted(set(LACKING.findall(str(error))))
+    if lacking:
+        return f"it needs {', '.join(lacking)} as it is used there, which LiteRT does not have"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "requires" in line] or lines
     return (telling[0] if telling else type(error).__name__)[:400]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.manifest.prune import PruneConfig
@@ -17,6 +17,7 @@ from job.models.names import SCOPE, scope_name, users_name
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda it: "/" not in it), min_size=1, max_size=3))
+@settings(max_examples=30, deadline=None)
 def test_every_name_can_be_a_scope_and_is_read_back(parts: list[str]) -> None:
     """Also as a part of a path."""
     scopes = [scope_name(it) for it in parts]
@@ -45,13 +46,18 @@ def test_a_keras3_model_goes_through_under_its_own_names(tmp_path: Path) -> None
     assert [it.name for it in inputs] == ["Größe [cm]"]
     assert [it.name for it in outputs] == ["ja ÷ nein"]
     rules = PruneConfig.model_validate(
-        {"layers": [{"name": "_hidden (1)", "skip": True}, {"name": "my inner/*"}]}
+        {
+            "layers": [
+                {"name": "_hidden (1)", "skip": True},
+                {"name": "my inner/*", "target_sparsity": 0.5},
+            ]
+        }
     )
     plans = plan_layers(file.model, rules)
     assert len(plans) == len([it for _, it in layers_of(file.model) if it.weights])
     found = results(plans, file.model)
     assert [it.name for it in found] == ["my inner/b c", "_hidden (1)", "ja ÷ nein"]
-    assert [it.reason.startswith("a rule") for it in found] == [True, True, False]
+    assert ["a rule" in it.reason for it in found] == [True, True, False]
     save(file.model, file, tmp_path / "again.keras")
     again = keras.models.load_model(tmp_path / "again.keras")
     assert [it.name for it in again.layers] == [it.name for it in built.layers]
