@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 Array = NDArray[np.generic]
-Function = tf.types.experimental.ConcreteFunction
+Function: TypeAlias = tf.types.experimental.ConcreteFunction
 
 # Operators that move the values of their first input about -> what says of which dtype they are.
 MOVES = dict.fromkeys(
