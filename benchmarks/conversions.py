@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +107,20 @@ def integer_models() -> Iterator[tuple[str, Callable[[], tf_keras.Model]]]:
     """Inputs and outputs of integers."""
     scaled = layers.Rescaling
     for dtype in ("uint8", "int8", "int16", "uint16", "int32", "int64", "uint32", "bool"):
-        yield f"{dtype} Rescaling", lambda dtype=dtype: pixels(dtype, scaled(1 / 100))
-        yield f"{dtype} cast", lambda dtype=dtype: pixels(dtype, lambda x: tf.cast(x, "float32"))
+        yield f"{dtype} Rescaling", partial(pixels, dtype, scaled(1 / 100))
+        yield f"{dtype} cast", partial(pixels, dtype, lambda x: tf.cast(x, "float32"))
         yield (
             f"{dtype} Flip Reshape Rescaling",
-            lambda dtype=dtype: pixels(
-                dtype, layers.Reshape((4, 16, 3)), layers.Permute((2, 1, 3)), scaled(1 / 100)
+            partial(
+                pixels,
+                dtype,
+                layers.Reshape((4, 16, 3)),
+                layers.Permute((2, 1, 3)),
+                scaled(1 / 100),
             ),
         )
     for dtype in ("float32", "uint8", "int16", "int32", "int64"):
-        yield f"{dtype} Embedding", lambda dtype=dtype: ids(dtype)
+        yield f"{dtype} Embedding", partial(ids, dtype)
     yield (
         "uint8 Normalization",
         lambda: pixels("uint8", layers.Normalization(mean=90.0, variance=9e2)),
@@ -159,7 +164,7 @@ def settings() -> Iterator[tuple[str, Callable[[], tf_keras.Model]]]:
     for name in activations:
         yield (
             f"activation {name}",
-            lambda name=name: picture_of(layers.Conv2D(4, 3, activation=name)),
+            partial(picture_of, layers.Conv2D(4, 3, activation=name)),
         )
     parts: dict[str, Callable[[], Any]] = {
         "dilated": lambda: layers.Conv2D(4, 3, dilation_rate=2),
@@ -204,7 +209,7 @@ def settings() -> Iterator[tuple[str, Callable[[], tf_keras.Model]]]:
         ),
     }
     for name, part in parts.items():
-        yield name, lambda part=part: picture_of(part())
+        yield name, partial(picture_of, part())
     yield "dense 1", lambda: row_of(layers.Dense(1))
     yield "dense 3d", lambda: tf_keras.Sequential([layers.InputLayer((5, 6)), layers.Dense(4)])
     yield "norm of rows", lambda: row_of(layers.BatchNormalization())
@@ -310,7 +315,9 @@ def judged(
 def main() -> int:
     """Print the table; 1 where something failed."""
     words = sys.argv[1:] or [""]
-    models = [(f"name {it[:12]}", lambda it=it: named(it.split())) for it in [*NAMES, "a~b", "~"]]
+    models: list[tuple[str, Callable[[], tf_keras.Model]]] = [
+        (f"name {it[:12]}", partial(named, it.split())) for it in [*NAMES, "a~b", "~"]
+    ]
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         for name, make in [*models, *integer_models(), *settings()]:

@@ -58,9 +58,11 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
         inputs, outputs = layers.signature(model, judged.where)
     variants: dict[str, str] = {}
     decided: Sequence[str] = ()
+    tried: Sequence[TensorSpec] | None = None
     if try_variants:
         with journal.stage("try") as stage:
-            variants, decided = _try_variants(model, inputs, outputs, stage)
+            tried = _with_sizes(model, inputs)
+            variants, decided = _try_variants(model, tried, outputs, stage)
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,
@@ -69,12 +71,7 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
         parameters=int(model.count_params()),
         layers=_layers(model),
         choices=[
-            *(
-                f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they "
-                "are taken from the data"
-                for spec in inputs
-                if None in spec.shape
-            ),
+            *_open_dimensions(inputs, tried),
             *decided,
         ],
         variants=variants,
@@ -109,17 +106,39 @@ def _output_shape(layer: tf_keras.layers.Layer) -> str:
     return " or ".join(sorted(shape.removeprefix("[").removesuffix("]") for shape in shapes))
 
 
-def _try_variants(
-    model: tf_keras.Model, inputs: list[TensorSpec], outputs: list[TensorSpec], stage: Stage
-) -> tuple[dict[str, str], Sequence[str]]:
-    """Every variant's outcome, and what has to be fixed, or was chosen for open dimensions."""
+def _with_sizes(model: tf_keras.Model, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """The inputs with sizes that the model takes; none at all where no such sizes were found."""
     shapes = input_shapes(model)
     if shapes is None:
-        unknown = "no sizes were found that fit the open dimensions, so no variant was tried"
-        return {}, [f"{unknown}: set model.input_shapes; paredown run tries before it trains"]
+        return []
+    return [replace(spec, shape=shape) for spec, shape in zip(inputs, shapes, strict=True)]
+
+
+def _open_dimensions(inputs: Sequence[TensorSpec], tried: Sequence[TensorSpec] | None) -> list[str]:
+    """What is to be chosen for open dimensions, and what was tried here."""
+    sizes = {spec.name: f"; the variants were tried with {_shape(spec)}" for spec in tried or ()}
+    nothing = "; no sizes were found that the model takes, so that no variant was tried"
+    if tried is None:
+        nothing = ""
+    return [
+        f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they are "
+        f"taken from the data{sizes.get(spec.name, nothing)}"
+        for spec in inputs
+        if None in spec.shape
+    ]
+
+
+def _try_variants(
+    model: tf_keras.Model,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    stage: Stage,
+) -> tuple[dict[str, str], Sequence[str]]:
+    """Every variant's outcome, and what has to be fixed."""
+    if not inputs:
+        return {}, ()
     rows = on_random_inputs(model, tuple)
-    sized = [replace(spec, shape=row.shape[1:]) for spec, row in zip(inputs, rows, strict=True)]
-    how = plan(model, sized, outputs, rows)
+    how = plan(model, inputs, outputs, rows)
     found: dict[str, str] = {}
     for done, variant in enumerate(VARIANTS, 1):
         try:
@@ -128,12 +147,7 @@ def _try_variants(
         except StageError as error:
             found[variant.type] = f"no: {error.what}"
         stage.advance(done, len(VARIANTS))
-    tried = [
-        f"variants were tried with {spec.name} as {_shape(fixed)}"
-        for spec, fixed in zip(inputs, sized, strict=True)
-        if None in spec.shape
-    ]
-    return found, [*tried, *(how.decided if how.one_row else ())]
+    return found, how.decided if how.one_row else ()
 
 
 def _tensors(specs: list[TensorSpec]) -> list[TensorResult]:
