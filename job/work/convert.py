@@ -152,7 +152,7 @@ def is_certain(model: tf_keras.Model) -> bool:
         return False
     return all(
         type(layer).__name__ in CERTAIN
-        and scope_name(layer.name) == layer.name
+        and (isinstance(layer, tf_keras.layers.InputLayer) or scope_name(layer.name) == layer.name)
         and _is_usual(layer)
         and all(_is_plain(layer, call) for call in range(len(layer.inbound_nodes)))
         for _, layer in layers_of(model)
