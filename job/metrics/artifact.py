@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from job.metrics import latency, litert
+from job.metrics.kernels import kernels
 from job.metrics.objective import Objectives
 from job.metrics.per_class import listed
 from job.metrics.quality import Inputs, Output, Predict, ReadRows, drift, evaluate
@@ -115,7 +116,7 @@ def measure_tflite(
         sha256=digest,
         inputs=inputs,
         outputs=outputs,
-        sparsity=zero_fraction(litert.kernels(path)),
+        sparsity=zero_fraction(kernels(path)),
         metrics=found.metrics,
         per_class=classes,
         classes_cut=cut,

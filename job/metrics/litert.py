@@ -76,17 +76,6 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
             )
 
 
-def kernels(path: Path) -> list[Array]:
-    """The constants of two dimensions and more, as values where zero is zero."""
-    return [
-        tensor.values - np.asarray(tensor.zero_point, dtype=np.int32)
-        if tensor.zero_point
-        else tensor.values
-        for tensor in tensors(path)
-        if tensor.values is not None and tensor.rank >= 2
-    ]
-
-
 def custom_operators(path: Path) -> list[str]:
     """The operators that the plain interpreter does not have: ``Flex...`` and custom ones."""
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)

@@ -20,8 +20,6 @@ STATEFUL = (
 )
 # The converter leaves constants of fewer elements in float, for their overhead.
 SMALL = 1024
-# Inputs that are indices or flags are not quantized.
-INDICES = ("int32", "int64", "bool")
 # What kernels can be; constants of other types are shapes and axes.
 NUMBERS = ("float32", "float16", "int8", "uint8", "int16")
 KERNEL_DTYPES = {"float32": "float32", "float16": "float16", "dynamic_range": "int8"}
@@ -73,10 +71,10 @@ def _check_integer(
     where: str,
 ) -> str:
     for what, asked, found in (
-        ("inputs", config.input_dtype, [it for it in inputs if it.dtype not in INDICES]),
+        ("inputs", config.input_dtype, inputs),
         ("outputs", config.output_dtype, outputs),
     ):
-        other = sorted({it.dtype for it in found} - {asked})
+        other = sorted({it.dtype for it in found if not _is_integer(it)} - {asked})
         if other:
             raise StageError(f"The {what} are {', '.join(other)}, not {asked}.", where=where)
     floats = [it.name for it in tensors if it.dtype.startswith("float")]
@@ -92,6 +90,11 @@ def _check_integer(
         raise StageError(f"No activation is {activations}.", where=where)
     given, answered = (", ".join(sorted({it.dtype for it in ends})) for ends in (inputs, outputs))
     return f"inputs {given}, outputs {answered}, no float tensor inside"
+
+
+def _is_integer(tensor: TensorResult) -> bool:
+    """Whether it is an index, a key or a flag: what was float in the model has a scale."""
+    return tensor.scale is None and not tensor.dtype.startswith("float")
 
 
 def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) -> list[str]:

@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.errors import InputError
+from job.models.open_sizes import SIZES, input_shapes
+
 # Answers may differ by this much, for sums in another order; by more where values are large.
 TOLERANCE = 1e-5
 SEED = 20240628
-# What a None dimension is; a model that is too deep for the first is tried with the next.
-SIZES = (32, 128, 320)
 # How many rows are tried, and with how many numbers in all: the first rows tell the most.
 ROWS = 7
 WIDE_ROWS = 3
@@ -35,6 +36,8 @@ LARGEST = 1000
 
 Array = NDArray[np.generic]
 T = TypeVar("T")
+# Of each input of a model, without the batch.
+Shapes = Sequence[Sequence[int]]
 REFUSALS = (ValueError, TypeError, tf.errors.OpError)
 
 
@@ -75,11 +78,11 @@ def answered(model: Any, rows: Rows | None = None) -> Iterator[tuple[Rows, list[
     if rows is not None:
         yield rows, answers(model, rows.inputs)
         return
-    usual, size = _first_taken(model)
-    yield usual
+    shapes = sizes_for(model)
+    yield _first_taken(model, shapes)
     if not any(tf.as_dtype(it.dtype).is_floating for it in model.inputs):
         return  # integers have their whole range already
-    drawn = _draw(model, size, "wide")
+    drawn = _draw(model, shapes, "wide")
     wide = Rows(drawn, _scale(drawn))
     try:
         answer = answers(model, wide.inputs)
@@ -106,15 +109,28 @@ def rows_of(inputs: Sequence[Array]) -> Rows:
 
 def on_random_inputs(model: Any, use: Callable[[list[Array]], T]) -> T:
     """Call ``use`` with two seeded random rows of inputs for a model, in its order."""
-    for size in SIZES:
-        for kind in ("usual", "narrow"):
-            try:
-                return use([array[:2] for array in _draw(model, size, kind)])
-            except (ValueError, tf.errors.InvalidArgumentError):
-                last = size == SIZES[-1] or not _has_open_dimensions(model)
-                if last and kind == "narrow":
-                    raise
-    raise AssertionError("the last size returns or raises")
+    shapes = sizes_for(model)
+    try:
+        return use([array[:2] for array in _draw(model, shapes, "usual")])
+    except (ValueError, tf.errors.InvalidArgumentError):
+        return use([array[:2] for array in _draw(model, shapes, "narrow")])
+
+
+def sizes_for(model: Any) -> Shapes:
+    """Shapes of a model's inputs, without the batch, that it takes.
+
+    Raises:
+        InputError: Where it has open dimensions, and no sizes were found that fit.
+    """
+    shapes = input_shapes(model)
+    if shapes is None:
+        raise InputError(
+            "The model leaves dimensions of its inputs open, and no sizes were found that it "
+            f"takes: powers of 2 up to {SIZES[-1]:,} were tried, and others.",
+            where=", ".join(f"{it.name} {tuple(it.shape)}" for it in model.inputs),
+            hint="Build the model with the sizes that it is used with, and save it again.",
+        )
+    return shapes
 
 
 def answers(model: Any, inputs: Sequence[Array]) -> list[Array]:
@@ -128,19 +144,18 @@ def graph_of(model: Any) -> Any:
     return getattr(model, "_functional", None) or model
 
 
-def _first_taken(model: Any) -> tuple[tuple[Rows, list[Array]], int]:
-    """The first random rows that the model takes, what it answers, and their size."""
-    for size in SIZES:
-        for kind in ("usual", "narrow"):
-            drawn = _draw(model, size, kind)
-            rows = Rows(drawn, 1.0 if _categories(model) else _scale(drawn))
-            try:
-                return (rows, answers(model, rows.inputs)), size
-            except REFUSALS:
-                last = size == SIZES[-1] or not _has_open_dimensions(model)
-                if last and kind == "narrow":
-                    raise
-    raise AssertionError("the last size returns or raises")
+def _first_taken(model: Any, shapes: Shapes) -> tuple[Rows, list[Array]]:
+    """The first random rows that the model takes, and what it answers."""
+
+    def drawn(kind: str) -> tuple[Rows, list[Array]]:
+        inputs = _draw(model, shapes, kind)
+        rows = Rows(inputs, 1.0 if _categories(model) else _scale(inputs))
+        return rows, answers(model, rows.inputs)
+
+    try:
+        return drawn("usual")
+    except REFUSALS:
+        return drawn("narrow")
 
 
 def _scale(inputs: Sequence[Array]) -> float:
@@ -166,15 +181,10 @@ def _nan_last(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _has_open_dimensions(model: Any) -> bool:
-    return any(None in tuple(it.shape[1:]) for it in model.inputs)
-
-
-def _draw(model: Any, size: int, kind: str) -> list[Array]:
+def _draw(model: Any, shapes: Shapes, kind: str) -> list[Array]:
     """Random inputs: ``usual``, ``wide`` or ``narrow`` ones."""
     random = np.random.default_rng(SEED)
     categories = _categories(model)
-    shapes = [[known or size for known in tensor.shape[1:]] for tensor in model.inputs]
     numbers = sum(math.prod(shape) for shape in shapes)
     most = WIDE_ROWS if kind == "wide" else ROWS
     rows = max(2, min(most, MAX_NUMBERS // max(1, numbers)))

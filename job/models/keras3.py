@@ -27,6 +27,7 @@ from job.models.keras3_masks import MASK_OPS, Call, Scope, bind, hand_on
 from job.models.keras3_ops import OPS
 from job.models.keras3_weights import copy_to_keras2, copy_to_keras3
 from job.models.keras_file import write_judged
+from job.models.names import in_users_names, take_scope_names
 from job.safety.judge import Judged
 
 
@@ -38,7 +39,9 @@ def read(judged: Judged, *, trust: bool) -> keras.Model:
         else:  # Keras goes by the name of a file
             path = Path(scratch) / "model.h5"
             path.symlink_to(judged.path.absolute())
-        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+        model = keras.models.load_model(path, compile=False, safe_mode=not trust)
+        take_scope_names(model)
+        return model
 
 
 def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
@@ -50,7 +53,8 @@ def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
         path: Where the file goes.
     """
     copy_to_keras3(pruned, original)
-    original.save(path)
+    with in_users_names(original):
+        original.save(path)
 
 
 def rebuild(model: keras.Model, where: str) -> tf_keras.Model:

@@ -14,6 +14,7 @@ import tf_keras
 from job.errors import InputError
 from job.manifest.prune import LayerRule, PruneConfig
 from job.models import prunable
+from job.models.names import users_name
 from job.result import LayerResult, TensorSpec
 
 
@@ -84,7 +85,7 @@ def unmatched_rules(plans: list[LayerPlan], config: PruneConfig) -> list[LayerRu
     return [
         rule
         for rule in config.layers
-        if not any(_fits(rule, plan.name, plan.type) for plan in plans)
+        if not any(_fits(rule, users_name(plan.name), plan.type) for plan in plans)
     ]
 
 
@@ -92,7 +93,7 @@ def _plan(path: str, layer: tf_keras.layers.Layer, config: PruneConfig) -> Layer
     kind = type(layer).__name__
     shapes = [tuple(kernel.shape) for kernel in prunable.kernels(layer)]
     weights = sum(math.prod(shape) for shape in shapes)
-    rule = next((it for it in config.layers if _fits(it, path, kind)), None)
+    rule = next((it for it in config.layers if _fits(it, users_name(path), kind)), None)
     target: float | None = default_target(config)
     dense = "; ".join(prunable.why_dense(layer))
     reason = _obstacle(shapes, config) if shapes else dense
@@ -154,7 +155,9 @@ def targets(plans: Sequence[LayerPlan], model_uri: str) -> dict[str, float]:
     """
     found = {it.name: it.target_sparsity for it in plans if it.target_sparsity is not None}
     if not found:
-        reasons = "\n".join(f"  {plan.name} ({plan.type}): {plan.reason}" for plan in plans)
+        reasons = "\n".join(
+            f"  {users_name(plan.name)} ({plan.type}): {plan.reason}" for plan in plans
+        )
         raise InputError(
             f"No layer of the model can be pruned:\n{reasons or '  it has no weights'}",
             where=model_uri,
@@ -168,7 +171,7 @@ def results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResu
     layers = dict(layers_of(model))
     return [
         LayerResult(
-            name=plan.name,
+            name=users_name(plan.name),
             type=plan.type,
             parameters=plan.parameters,
             prunable_weights=plan.prunable_weights,
@@ -231,7 +234,7 @@ def _output_names(model: tf_keras.Model, where: str) -> list[str]:
     """In the order of ``tf.nest.flatten``, which sorts a dict by its keys."""
     output = model.output
     if not tf.nest.is_nested(output):
-        return list(model.output_names)
+        return [users_name(name) for name in model.output_names]
     is_dict = isinstance(output, Mapping)
     if any(tf.nest.is_nested(it) for it in (output.values() if is_dict else output)):
         raise InputError(
@@ -240,4 +243,4 @@ def _output_names(model: tf_keras.Model, where: str) -> list[str]:
             where=where,
             hint="Make a model whose outputs are one list or one dict.",
         )
-    return sorted(output) if is_dict else list(model.output_names)
+    return sorted(output) if is_dict else [users_name(name) for name in model.output_names]

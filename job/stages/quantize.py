@@ -6,23 +6,26 @@ this pipeline comes from converts its baseline in the listing; here there is one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from job.errors import StageError, is_disk_full
 from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
 from job.result import TensorSpec
+from job.stages.retype import Array, Function, retype
+from job.stages.serving import Names, names_for, trace, with_names_of
 
 # One array for each input of the model, each (samples, ...), of the model's dtypes.
-Calibration = tuple[NDArray[np.generic], ...]
+Calibration = tuple[Array, ...]
 
 
+# What the converter says of an operator that it has nothing for.
+LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
 # Their loops become TFLite's own operators only where the batch is known.
 RECURRENT = (
     tf_keras.layers.RNN,
@@ -98,11 +101,7 @@ def quantize(
         OSError: Where the file can't be written.
     """
     try:
-        if isinstance(config, Int8Config | Int16x8Config) and is_recurrent(model):
-            _refuse_loops(_converter(model).convert(), model)
-        converter = _converter(model)
-        _configure(converter, model, config, calibration)
-        content = converter.convert()
+        content = _converted(model, config, calibration)
     except Exception as error:
         if is_disk_full(error):
             raise
@@ -114,26 +113,31 @@ def quantize(
     path.write_bytes(content)
 
 
-def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
+def _converted(model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration) -> bytes:
+    names = names_for(model)
+    function = trace(model, names)
+    variables = function.variables
+    samples: list[dict[str, Array]] = []
+    if isinstance(config, Int8Config | Int16x8Config):
+        if is_recurrent(model):
+            _refuse_loops(_converter(function, variables).convert(), model)
+        retyped = retype(function, casts_stay=isinstance(config, Int8Config))
+        function = retyped.function
+        samples = _samples(names, retyped.calibration(calibration))
+    converter = _converter(function, variables)
+    _configure(converter, config, samples)
+    return with_names_of(model, names, converter.convert())
+
+
+def _converter(function: Function, variables: Sequence[tf.Variable]) -> tf.lite.TFLiteConverter:
     """A converter of what the model answers.
 
     ``from_keras_model`` saves the model as it is first, with several functions for each layer,
     which takes longer than converting; here it is one function, and the file is the same.
     """
-    specs = [
-        tf.TensorSpec(it.shape, it.dtype, name)
-        for it, name in zip(model.inputs, model.input_names, strict=True)
-    ]
-
-    @tf.function(input_signature=specs, autograph=False)
-    def serving_default(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        answer = model(tf.nest.pack_sequence_as(model.input, inputs), training=False)
-        return dict(zip(model.output_names, tf.nest.flatten(answer), strict=True))
-
-    one = serving_default.get_concrete_function()
     owner = tf.Module()
-    owner.variables_of_the_model = one.variables
-    return tf.lite.TFLiteConverter.from_concrete_functions([one], owner)
+    owner.variables_of_the_model = variables
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
 
 
 def _refuse_loops(content: bytes, model: tf_keras.Model) -> None:
@@ -177,16 +181,15 @@ def _is_masked(layer: tf_keras.layers.Layer) -> bool:
 
 def _configure(
     converter: tf.lite.TFLiteConverter,
-    model: tf_keras.Model,
     config: QuantizeConfig,
-    calibration: Calibration,
+    samples: Sequence[Mapping[str, Array]],
 ) -> None:
     if config.type != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if config.type == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if isinstance(config, Int8Config | Int16x8Config):
-        converter.representative_dataset = lambda: _samples(model, calibration)
+        converter.representative_dataset = lambda: iter(samples)
         converter.inference_input_type = tf.dtypes.as_dtype(config.input_dtype)
         converter.inference_output_type = tf.dtypes.as_dtype(config.output_dtype)
     if isinstance(config, Int8Config):
@@ -200,14 +203,18 @@ def _configure(
         ]
 
 
-def _samples(model: tf_keras.Model, calibration: Calibration) -> Iterator[object]:
-    """One row at a time, by the names of the model's inputs, since their order may change."""
-    names = model.input_names
-    for row in range(len(calibration[0])):
-        yield {name: array[row : row + 1] for name, array in zip(names, calibration, strict=True)}
+def _samples(names: Names, calibration: Sequence[Array]) -> list[dict[str, Array]]:
+    """One row at a time, by the names of the inputs, since their order may change."""
+    return [
+        {name: array[row : row + 1] for name, array in zip(names.inputs, calibration, strict=True)}
+        for row in range(len(calibration[0]))
+    ]
 
 
 def _reason(error: Exception) -> str:
+    lacking = sorted(set(LACKING.findall(str(error))))
+    if lacking:
+        return f"it needs {', '.join(lacking)} as it is used there, which LiteRT does not have"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "requires" in line] or lines
     return (telling[0] if telling else type(error).__name__)[:400]

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import tensorflow as tf
 import tf_keras
 
-from job.errors import StageError
+from job.errors import InputError, StageError
 from job.manifest.outputs import Float32Config, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of
+from job.models.names import scope_name
 from job.result import TensorSpec
 from job.stages.quantize import Calibration, is_recurrent, prepare, quantize
 
@@ -29,8 +31,21 @@ CERTAIN = frozenset(
     ReLU Softmax Add Concatenate ZeroPadding2D Rescaling
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
-# So do these activations of such layers.
-CERTAIN_ACTIVATIONS = frozenset({"linear", "relu", "sigmoid", "softmax", "tanh"})
+# And with these settings alone, where a layer has them.
+CERTAIN_SETTINGS: dict[str, tuple[object, ...]] = {
+    "activation": ("linear", "relu", "sigmoid", "softmax", "tanh"),
+    "data_format": ("channels_last",),
+    "dilation_rate": (1, (1, 1)),
+    "groups": (1,),
+    "keepdims": (False,),
+    "max_value": (None, 6),
+    "negative_slope": (0,),
+    "noise_shape": (None,),
+    "renorm": (False,),
+    "threshold": (0,),
+}
+# Larger tensors are none that all operators take; the batch is counted.
+MAX_RANK = 4
 
 
 @dataclass(frozen=True)
@@ -63,8 +78,11 @@ def plan(
         inputs: Its inputs, with the sizes that open dimensions get.
         outputs: Its outputs.
         rows: Two rows of data, or more.
+
+    Raises:
+        InputError: Where the model does not take inputs of these sizes.
     """
-    _, decided = prepare(model, inputs, outputs)
+    decided = _prepared(model, inputs, outputs)
     found = Conversion(inputs, outputs, one_row=is_recurrent(model), decided=decided)
     if found.one_row or is_certain(model):
         return found
@@ -74,6 +92,22 @@ def plan(
         _, decided = prepare(model, inputs, outputs, one_row=True)
         return Conversion(inputs, outputs, True, [*decided, f"several rows: {error.what}"])
     return found
+
+
+def _prepared(
+    model: tf_keras.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> Sequence[str]:
+    """What has to be fixed in a model, which takes inputs of these sizes."""
+    try:
+        return prepare(model, inputs, outputs)[1]
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((it for it in lines if "encountered when calling" not in it), "")
+        raise InputError(
+            f"The model does not take inputs of these sizes: {reason[:200]}",
+            where=", ".join(f"{it.name} {it.shape}" for it in inputs),
+            hint="Give rows of sizes that it takes; model.input_shapes pins them.",
+        ) from None
 
 
 def attempt(
@@ -110,16 +144,43 @@ def attempt(
 
 
 def is_certain(model: tf_keras.Model) -> bool:
-    """Whether every variant is known to convert the model."""
-    return all(_is_certain(layer) for _, layer in layers_of(model)) and all(
-        None not in tuple(it.shape[1:]) for it in model.inputs
+    """Whether every variant is known to convert the model: by its layers, their settings, their
+    names and dtypes.
+    """
+    ends = [*model.inputs, *model.outputs]
+    if any(it.dtype != "float32" or None in tuple(it.shape[1:]) for it in ends):
+        return False
+    return all(
+        _is_known(layer)
+        and (isinstance(layer, tf_keras.layers.InputLayer) or scope_name(layer.name) == layer.name)
+        and _is_usual(layer)
+        and all(_is_plain(layer, call) for call in range(len(layer.inbound_nodes)))
+        for _, layer in layers_of(model)
     )
 
 
-def _is_certain(layer: tf_keras.layers.Layer) -> bool:
+def _is_known(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer is a certain one; one that calls a layer of Keras 3 has that layer's name."""
     kind = type(layer).__name__
-    # A layer that calls one of Keras 3 is named as that is.
-    is_known = kind in CERTAIN and type(layer) is getattr(tf_keras.layers, kind)
-    function = getattr(layer, "activation", None)
-    name = "linear" if function is None else getattr(function, "__name__", "")
-    return is_known and name in CERTAIN_ACTIVATIONS
+    return kind in CERTAIN and type(layer) is getattr(tf_keras.layers, kind)
+
+
+def _is_usual(layer: tf_keras.layers.Layer) -> bool:
+    """Whether all settings of a layer are those that every variant is known to convert."""
+    config = layer.get_config()
+    return all(
+        (tuple(config[key]) if isinstance(config[key], list) else config[key]) in usual
+        for key, usual in CERTAIN_SETTINGS.items()
+        if key in config
+    )
+
+
+def _is_plain(layer: tf_keras.layers.Layer, call: int) -> bool:
+    """Whether a call of a layer is of tensors alone, of few axes, along the last of them."""
+    shapes = layer.get_output_shape_at(call)
+    rank = max(len(it) for it in (shapes if isinstance(shapes, list) else [shapes]))
+    axis = layer.get_config().get("axis", -1)
+    axes = list(axis) if isinstance(axis, list | tuple) else [axis]
+    last = all(it in (-1, rank - 1) for it in axes)
+    said = layer.inbound_nodes[call].call_kwargs
+    return rank <= MAX_RANK and last and not said.get("training")

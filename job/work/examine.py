@@ -7,6 +7,7 @@ it has done it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import tf_keras
 
@@ -23,8 +24,10 @@ from job.manifest.outputs import (
 )
 from job.manifest.prune import PruneConfig
 from job.models import layers
-from job.models.compare import Array, on_random_inputs
+from job.models.compare import on_random_inputs
 from job.models.load import load
+from job.models.names import users_name
+from job.models.open_sizes import input_shapes
 from job.result import TensorResult, TensorSpec
 from job.safety.judge import Judged
 from job.work.convert import attempt, plan
@@ -55,11 +58,11 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
         inputs, outputs = layers.signature(model, judged.where)
     variants: dict[str, str] = {}
     decided: Sequence[str] = ()
+    tried: Sequence[TensorSpec] | None = None
     if try_variants:
         with journal.stage("try") as stage:
-            variants, decided = on_random_inputs(
-                model, lambda it: _try_variants(model, it, outputs, stage)
-            )
+            tried = _with_sizes(model, inputs)
+            variants, decided = _try_variants(model, tried, outputs, stage)
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,
@@ -68,12 +71,7 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
         parameters=int(model.count_params()),
         layers=_layers(model),
         choices=[
-            *(
-                f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they "
-                "are taken from the data"
-                for spec in inputs
-                if None in spec.shape
-            ),
+            *_open_dimensions(inputs, tried),
             *decided,
         ],
         variants=variants,
@@ -90,7 +88,7 @@ def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
         prunable = plan is not None and plan.target_sparsity is not None
         found.append(
             InspectedLayer(
-                name=path,
+                name=users_name(path),
                 type=type(layer).__name__,
                 output_shape=_output_shape(layer),
                 parameters=plan.parameters if plan else 0,
@@ -108,19 +106,43 @@ def _output_shape(layer: tf_keras.layers.Layer) -> str:
     return " or ".join(sorted(shape.removeprefix("[").removesuffix("]") for shape in shapes))
 
 
-def _try_variants(
-    model: tf_keras.Model, rows: list[Array], outputs: list[TensorSpec], stage: Stage
-) -> tuple[dict[str, str], Sequence[str]]:
-    """Every variant's outcome, and what has to be fixed; ``rows`` say what open dimensions are."""
-    inputs = [
-        TensorSpec(name, row.shape[1:], row.dtype.name)
-        for name, row in zip(model.input_names, rows, strict=True)
+def _with_sizes(model: tf_keras.Model, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """The inputs with sizes that the model takes; none at all where no such sizes were found."""
+    shapes = input_shapes(model)
+    if shapes is None:
+        return []
+    return [replace(spec, shape=shape) for spec, shape in zip(inputs, shapes, strict=True)]
+
+
+def _open_dimensions(inputs: Sequence[TensorSpec], tried: Sequence[TensorSpec] | None) -> list[str]:
+    """What is to be chosen for open dimensions, and what was tried here."""
+    sizes = {spec.name: f"; the variants were tried with {_shape(spec)}" for spec in tried or ()}
+    nothing = "; no sizes were found that the model takes, so that no variant was tried"
+    if tried is None:
+        nothing = ""
+    return [
+        f"{spec.name} has open dimensions, {_shape(spec)}: set model.input_shapes, or they are "
+        f"taken from the data{sizes.get(spec.name, nothing)}"
+        for spec in inputs
+        if None in spec.shape
     ]
-    how = plan(model, inputs, outputs, tuple(rows))
+
+
+def _try_variants(
+    model: tf_keras.Model,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    stage: Stage,
+) -> tuple[dict[str, str], Sequence[str]]:
+    """Every variant's outcome, and what has to be fixed."""
+    if not inputs:
+        return {}, ()
+    rows = on_random_inputs(model, tuple)
+    how = plan(model, inputs, outputs, rows)
     found: dict[str, str] = {}
     for done, variant in enumerate(VARIANTS, 1):
         try:
-            notes = attempt(model, how, variant, tuple(rows))
+            notes = attempt(model, how, variant, rows)
             found[variant.type] = "; ".join(["converts", *notes])
         except StageError as error:
             found[variant.type] = f"no: {error.what}"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from job.manifest.outputs import DynamicRangeConfig, Float32Config, Int8Config
 from job.metrics import litert
+from job.metrics.kernels import kernels
 from job.metrics.quality import Inputs, Output
 from job.metrics.sparsity import zero_fraction
 from job.stages.quantize import quantize
@@ -114,7 +115,7 @@ def test_a_zero_is_a_value_at_the_zero_point(embedding: tf_keras.Model, tmp_path
     quantize(embedding, Int8Config(type="int8"), (ids(100),), path)
     (table,) = [it for it in litert.tensors(path) if it.values is not None and it.zero_point]
     assert (table.dtype, table.zero_point) == ("int8", -128)
-    (kernel,) = [it for it in litert.kernels(path) if it.shape == (50, 40)]
+    (kernel,) = [it for it in kernels(path) if it.shape == (50, 40)]
     original = embedding.get_layer("table").get_weights()[0]
     np.testing.assert_array_equal(kernel == 0, original == 0)
     assert zero_fraction([kernel]) == np.mean(original == 0) > 0.5
@@ -126,7 +127,7 @@ def test_kernels_are_the_models_kernels(embedding: tf_keras.Model, tmp_path: Pat
     """Of an unquantized file: the same values, transposed; biases are none of them."""
     path = tmp_path / "float32.tflite"
     quantize(embedding, FLOAT32, (), path)
-    found = {it.shape: it for it in litert.kernels(path)}
+    found = {it.shape: it for it in kernels(path)}
     table, dense, _ = (weight.numpy() for weight in embedding.weights)
     assert set(found) == {(50, 40), (4, 240)}
     np.testing.assert_array_equal(found[50, 40], table)
@@ -262,4 +263,4 @@ def test_tensors_of_every_subgraph_are_read(tmp_path: Path) -> None:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([loop.get_concrete_function()])
     path = tmp_path / "loop.tflite"
     path.write_bytes(converter.convert())
-    assert (8, 8) in [it.shape for it in litert.kernels(path)]
+    assert (8, 8) in [it.shape for it in kernels(path)]

@@ -80,6 +80,20 @@ def test_float_inputs_do_not_hide_another_variant(files: Files, made: str, asked
         judge(variant(asked, "float32"), path)
 
 
+def test_integers_of_the_model_stay_integers(tmp_path: Path) -> None:
+    """A key that is passed through and a class are no promise's business; the scores are."""
+    row, key = tf_keras.Input((6,), name="row"), tf_keras.Input((1,), dtype="int64", name="key")
+    scores = layers.Dense(5, name="scores")(row)
+    model = tf_keras.Model([row, key], [scores, layers.Reshape((1,), name="same")(key)])
+    rows = np.random.default_rng(0).normal(size=(9, 6)).astype("float32"), np.ones((9, 1), "int64")
+    path = tmp_path / "m.tflite"
+    quantize(model, variant("int8"), rows, path)
+    (said,) = judge(variant("int8"), path)
+    assert said == "inputs int64, int8, outputs int64, int8, no float tensor inside"
+    with pytest.raises(StageError, match="inputs are int8, not uint8"):
+        judge(variant("int8", "uint8"), path)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_inputs_and_outputs_are_part_of_the_promise(files: Files, dtype: str) -> None:
     """int8 with the dtypes asked for passes and says so; with others it is an error."""

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tf_keras
 
+from job.errors import InputError
 from job.models.layers import signature
+from job.result import TensorSpec
 from job.work.convert import CERTAIN, Conversion, attempt, is_certain, plan
 from tests.conftest import paredown
 from tests.published import read_result, write_manifest
@@ -51,6 +53,48 @@ def test_what_is_certain_is_not_tried() -> None:
     assert (how.one_row, list(how.decided)) == (False, [])
     assert not is_certain(normalized())
     assert {name for name in CERTAIN if hasattr(layers, name)} == CERTAIN
+
+
+def test_settings_dtypes_and_names_are_a_part_of_what_is_certain() -> None:
+    """A layer with a rare one is tried: it may have no kernel, or none for several rows."""
+
+    def certain(*parts: tf_keras.layers.Layer, dtype: str = "float32", name: str = "x") -> bool:
+        given = tf_keras.Input((8, 8, 4), dtype=dtype, name=name)
+        x = given
+        for part in parts:
+            x = part(x)
+        return is_certain(tf_keras.Model(given, x))
+
+    assert certain(layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization())
+    assert certain(layers.ReLU(6), layers.Flatten(), layers.Dense(3, "softmax"), name="a b")
+    assert not certain(layers.Rescaling(0.5), dtype="uint8")
+    for rare in (
+        layers.Conv2D(4, 3, dilation_rate=2),
+        layers.Conv2D(4, 3, groups=2),
+        layers.Conv2D(4, 3, activation="gelu"),
+        layers.MaxPooling2D(data_format="channels_first"),
+        layers.BatchNormalization(axis=1),
+        layers.Softmax(axis=1),
+        layers.ReLU(negative_slope=0.1),
+        layers.GlobalMaxPooling2D(keepdims=True),
+        layers.Reshape((2, 4, 8, 4)),
+        layers.Dense(3, name="a\\b"),
+    ):
+        assert not certain(rare), rare
+    given = tf_keras.Input((4,))
+    always = tf_keras.Model(given, layers.BatchNormalization()(given, training=True))
+    assert not is_certain(always)
+
+
+def test_sizes_that_the_model_does_not_take_are_refused() -> None:
+    """Before the training, with the sizes and what the model says of them."""
+    given = tf_keras.Input((None, 4), name="bases")
+    model = tf_keras.Model(given, layers.Cropping1D(500)(given))
+    _, outputs = signature(model, "here")
+    inputs = [TensorSpec("bases", (600, 4), "float32")]
+    with pytest.raises(InputError, match="does not take inputs of these sizes") as caught:
+        plan(model, inputs, outputs, (np.zeros((2, 600, 4), "float32"),))
+    assert caught.value.where == "bases (600, 4)"
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "dynamic_range", "int8", "int16x8"])

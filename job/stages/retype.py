@@ -1,0 +1,182 @@
+"""Inputs of another dtype than the model's, where that changes no value.
+
+``int8`` and ``int16x8`` quantize what is float. Two kinds of inputs need help to get there:
+
+- Numbers that come as integers (``uint8`` pictures before a ``Rescaling``) are cast to float first.
+  The converter leaves that cast in float. Here the cast goes, and the input is float: it is
+  quantized with all the rest, and for bytes its scale is 1.
+- Indices that come as floats (token ids of an ``Embedding`` whose input has no dtype of its own)
+  are cast to integers first. Quantized, they would be other indices. Here the input is ``int32``;
+  so are indices in bytes for ``int16x8``, which has no cast.
+
+An input is changed where the operators before the cast only move values about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+
+Array = NDArray[np.generic]
+Function: TypeAlias = tf.types.experimental.ConcreteFunction
+
+# Operators that move the values of their first input about -> what says of which dtype they are.
+MOVES = dict.fromkeys(
+    "Identity Reshape ExpandDims Squeeze Transpose StridedSlice Slice Pad MirrorPad Tile".split(),  # noqa: SIM905 - shorter
+    "T",
+) | {"GatherV2": "Tparams"}
+# Those that look at the shape alone.
+SHAPES = ("Shape", "Size", "Rank")
+FLOAT, INDEX = tf.float32, tf.int32
+# What casts from integers to, without changing a value.
+INDICES = (tf.int32, tf.int64)
+# The values that bytes can have.
+SPANS = {tf.uint8: (0, 255), tf.int8: (-128, 127), tf.bool: (0, 1)}
+
+
+@dataclass(frozen=True)
+class Retyped:
+    """A function, and what became of its inputs, in their order."""
+
+    function: Function
+    dtypes: tuple[tf.DType, ...]
+    spans: tuple[tuple[int, int] | None, ...]
+    """The least and the largest value of inputs that were bytes and are quantized."""
+
+    def calibration(self, rows: Sequence[Array]) -> list[Array]:
+        """Rows of the model's inputs as the function takes them.
+
+        The two ends of what bytes can be are put among them: so the scale is 1, whatever rows
+        were drawn.
+        """
+        given = []
+        for array, dtype, span in zip(rows, self.dtypes, self.spans, strict=True):
+            cast = array.astype(dtype.as_numpy_dtype)
+            if span is not None and cast.size > 1:
+                cast.flat[0], cast.flat[-1] = span
+            given.append(cast)
+        return given
+
+
+def retype(function: Function, *, casts_stay: bool) -> Retyped:
+    """Change the dtypes of inputs of a traced function, where that changes no value.
+
+    Args:
+        function: A model as one function; its outputs are a dict.
+        casts_stay: Whether the converter can cast one integer type to another.
+    """
+    arguments = function.inputs[: len(function.inputs) - len(function.captured_inputs)]
+    ends = [it.op.name for it in function.outputs]
+    graph = tf.compat.v1.graph_util.extract_sub_graph(function.graph.as_graph_def(), ends)
+    dtypes, spans = [], []
+    for argument in arguments:
+        was = now = argument.dtype
+        for to in _candidates(was, casts_stay=casts_stay):
+            changed = _changed(graph, argument.op.name, to, ends)
+            if changed is not None:
+                graph, now = changed, to
+                break
+        dtypes.append(now)
+        spans.append(SPANS.get(was) if now == FLOAT else None)
+    if dtypes != [it.dtype for it in arguments]:
+        function = _imported(function, graph, dtypes)
+    return Retyped(function, tuple(dtypes), tuple(spans))
+
+
+def _candidates(dtype: tf.DType, *, casts_stay: bool) -> list[tf.DType]:
+    """What an input of a dtype may become."""
+    if dtype == FLOAT:
+        return [INDEX]
+    if not (dtype.is_integer or dtype.is_bool):
+        return []
+    is_cast = not casts_stay and dtype not in INDICES
+    return [FLOAT, INDEX] if is_cast else [FLOAT]
+
+
+def _changed(
+    graph: graph_pb2.GraphDef, name: str, to: tf.DType, ends: Collection[str]
+) -> graph_pb2.GraphDef | None:
+    """The graph with another dtype for an input; None where that would change a value."""
+    changed = graph_pb2.GraphDef()
+    changed.CopyFrom(graph)
+    moved, casts = set(), 0
+    for node in changed.node:  # in the order in which they are computed
+        if node.name == name:
+            node.attr["dtype"].type = to.as_datatype_enum
+            moved.add(name)
+        read = [index for index, it in enumerate(node.input) if _source(it) in moved]
+        if not read:
+            continue
+        if node.op not in SHAPES and (read != [0] or node.name in ends):
+            return None
+        if node.op == "Cast" and _is_last(node, to):
+            casts += 1
+        elif node.op == "Cast" and to == FLOAT and _keeps_values(node):
+            node.attr["DstT"].type = to.as_datatype_enum
+            moved.add(node.name)
+        elif node.op in MOVES:
+            moved.add(node.name)
+        elif node.op not in SHAPES:
+            return None
+        node.attr[
+            MOVES.get(node.op, "T") if node.op != "Cast" else "SrcT"
+        ].type = to.as_datatype_enum
+    return changed if casts else None
+
+
+def _source(reference: str) -> str:
+    """The node that an input of another one names; of a control input none."""
+    return reference.partition(":")[0]
+
+
+def _is_last(cast: node_def_pb2.NodeDef, to: tf.DType) -> bool:
+    """Whether a cast is what an input of the dtype ``to`` would make needless."""
+    target = tf.as_dtype(cast.attr["DstT"].type)
+    return target == FLOAT if to == FLOAT else target in INDICES
+
+
+def _keeps_values(cast: node_def_pb2.NodeDef) -> bool:
+    """Whether a cast is to an integer type that holds all values of the one before."""
+    before, after = (tf.as_dtype(cast.attr[key].type) for key in ("SrcT", "DstT"))
+    if before.is_bool:
+        return after.is_integer
+    return after.is_integer and before.min >= after.min and before.max <= after.max
+
+
+def _imported(
+    function: Function, graph: graph_pb2.GraphDef, dtypes: Sequence[tf.DType]
+) -> Function:
+    """A function of a changed graph, with the variables of the one that it was made of."""
+    count = len(dtypes)
+    arguments, inner = function.inputs[:count], function.inputs[count:]
+    there = {node.name for node in graph.node}
+    names = sorted(function.structured_outputs)  # as they are flattened
+    fed = {it.op.name for it in function.inputs}
+    kept = [node for node in graph.node if node.name not in fed]
+    for node in kept:
+        node.attr.pop("_class", None)  # where it is computed: beside a node that was taken out
+    del graph.node[:]
+    graph.node.extend(kept)
+    specs = [
+        tf.TensorSpec(it.shape, dtype, it.op.name)
+        for it, dtype in zip(arguments, dtypes, strict=True)
+    ]
+
+    @tf.function(input_signature=specs, autograph=False)
+    def serving_default(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        capture = tf.compat.v1.get_default_graph().capture
+        variables = [capture(it) for it in function.captured_inputs]
+        given = zip([*arguments, *inner], [*inputs, *variables], strict=True)
+        mapping = {old.name: new for old, new in given if old.op.name in there}
+        answers = tf.graph_util.import_graph_def(
+            graph, mapping, [it.name for it in function.outputs], name=""
+        )
+        return dict(zip(names, answers, strict=True))
+
+    return serving_default.get_concrete_function()
