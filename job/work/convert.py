@@ -18,6 +18,7 @@ from job.errors import StageError
 from job.manifest.outputs import Float32Config, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of
+from job.models.random_layers import is_random
 from job.result import TensorSpec
 from job.stages.quantize import Calibration, is_recurrent, prepare, quantize
 
@@ -110,4 +111,5 @@ def attempt(
 def is_certain(model: tf_keras.Model) -> bool:
     """Whether every variant is known to convert the model."""
     kinds = {type(layer).__name__ for _, layer in layers_of(model)}
-    return kinds <= CERTAIN and all(None not in tuple(it.shape[1:]) for it in model.inputs)
+    is_open = any(None in tuple(it.shape[1:]) for it in model.inputs)
+    return kinds <= CERTAIN and not is_open and not is_random(model)

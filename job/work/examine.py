@@ -22,7 +22,7 @@ from job.manifest.outputs import (
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
-from job.models import layers
+from job.models import layers, random_layers
 from job.models.compare import Array, on_random_inputs
 from job.models.load import load
 from job.result import TensorResult, TensorSpec
@@ -75,6 +75,8 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
                 if None in spec.shape
             ),
             *decided,
+            *file.notes,
+            *filter(None, [random_layers.note(file.effects, draws=1)]),
         ],
         variants=variants,
         warnings=journal.warnings,

@@ -22,7 +22,7 @@ from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import choose
 from job.metrics.objective import Objectives
 from job.metrics.quality import Predict, keras_predictor
-from job.models import layers
+from job.models import layers, random_layers
 from job.models.load import SUFFIXES, ModelFile, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.result import TensorSpec
@@ -76,6 +76,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     if state:
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
+    draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
     split = job.training.validation_split
     dataset = open_npz(files.dataset, job.dataset, inputs, outputs, split)
@@ -95,6 +96,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         objectives=objectives,
         input_names=[spec.name for spec in inputs],
         threads=machine.cores(),
+        draws=draws,
     )
     copy = _copy(files.model, files.output)
     predict = keras_predictor(found.model)
@@ -104,6 +106,19 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
     )
     return Loaded(found, predict, baseline, fixed, dataset, ruler)
+
+
+def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
+    """How many passes every file is measured in: several only where its answers are random."""
+    for text in found.notes:
+        stage.decide(text)
+    draws = job.model.draws
+    if found.effects.random:
+        journal.warn(random_layers.note(found.effects, draws))
+        return draws
+    if draws > 1:
+        journal.warn(f"model.draws is {draws}, and the model is not random: one pass is enough.")
+    return 1
 
 
 def _copy(model: Judged, output: Path) -> Path:

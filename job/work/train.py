@@ -18,7 +18,9 @@ from job.metrics.quality import evaluate
 from job.models import layers, load
 from job.models.load import SUFFIXES, ModelFile
 from job.result import EpochResult, LayerResult, Record
+from job.stages import constraints
 from job.stages.fine_tune import Course, fine_tune, make_optimizer
+from job.stages.penalties import regularized
 from job.stages.prune import check_reached, mask_weights, plan_window, wrap
 from job.stages.strip import strip
 from job.stages.training_state import Saved
@@ -102,8 +104,17 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         found = layers.results(plans, reloaded.model)
         for warning in check_reached(found):
             work.journal.warn(warning)
+        _check_constraints(work, reloaded, stage, file)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
         return Pruned(reloaded, file, epochs, found)
+
+
+def _check_constraints(work: Work, reloaded: ModelFile, stage: Stage, file: Path) -> None:
+    decisions, warnings = constraints.report(constraints.check(reloaded.model), file.name)
+    for text in decisions:
+        stage.decide(text)
+    for warning in warnings:
+        work.journal.warn(warning)
 
 
 def _course(work: Work, loaded: Loaded) -> Course:
@@ -130,6 +141,12 @@ def _wrapped(
             f"({total}): the sparsity asked for is not reached."
         )
     wrapped = wrap(loaded.file.model, targets, config, window)
+    penalties = regularized(loaded.file.model)
+    if penalties:
+        stage.decide(
+            f"the training's loss has the penalties of {', '.join(penalties)} in it, as Keras "
+            "counts them; val_loss and the files' loss are without"
+        )
     wrapped.output_names = list(objectives)  # Keras calls metrics by them
     optimizer = make_optimizer(training.optimizer, total)
     wrapped.compile(optimizer, **compile_options(wrapped, objectives))
