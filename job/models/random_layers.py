@@ -1,10 +1,10 @@
 """Models that answer at random, or whose answers change the model.
 
 ``Dropout`` that was called with ``training=True`` (Monte Carlo dropout), ``GaussianNoise``
-likewise, a sampling with ``tf.random.normal``: two answers to one row differ, so models are compared with
-equal draws, and metrics are those of random answers. ``BatchNormalization`` that was called with
-``training=True`` is not random: its answers depend on the other rows of their batch, and each
-changes its averages; no metric of such a model means anything.
+likewise, a sampling with ``tf.random.normal``: two answers to one row differ, so models are
+compared with equal draws, and metrics are those of random answers. ``BatchNormalization`` that was
+called with ``training=True`` is not random: its answers depend on the other rows of their batch,
+and each changes its averages; no metric of such a model means anything.
 
 What a model does is read off the graph of its inference, so it does not matter how the layers are
 called or nested.

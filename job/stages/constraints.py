@@ -50,7 +50,7 @@ def apply(model: tf_keras.Model) -> None:
     Raises:
         StageError: Where a constraint makes weights of zeros.
     """
-    for variable in _constrained(model.trainable_variables):
+    for variable in constrained(model.trainable_variables):
         before = np.asarray(variable.numpy())
         for _ in range(MAX_ROUNDS):
             bound = variable.constraint(tf.convert_to_tensor(variable))
@@ -60,7 +60,7 @@ def apply(model: tf_keras.Model) -> None:
             variable.assign(bound)
         if _scales(variable.constraint) and np.any(variable.numpy()[before == 0] != 0):
             raise StageError(
-                f"The constraint {_describe(variable.constraint)} makes weights of zeros.",
+                f"The constraint {describe(variable.constraint)} makes weights of zeros.",
                 where=variable.name,
                 hint="Leave the layer out with a rule in prune.layers that skips it.",
             )
@@ -70,9 +70,9 @@ def check(model: tf_keras.Model) -> list[Held]:
     """Look at every constrained weight of a model that was read back from its file."""
     trained = {id(variable) for variable in model.trainable_variables}
     held = []
-    for variable in _constrained(model.variables):
+    for variable in constrained(model.variables):
         excess, empty = _excess(variable.constraint, np.asarray(variable.numpy(), np.float64))
-        text = _describe(variable.constraint)
+        text = describe(variable.constraint)
         held.append(Held(variable.name, text, excess, empty, id(variable) in trained))
     return held
 
@@ -109,7 +109,8 @@ def report(held: Sequence[Held], file: str) -> tuple[list[str], list[str]]:
     return decisions, [*warnings, *frozen]
 
 
-def _constrained(variables: Sequence[tf.Variable]) -> list[tf.Variable]:
+def constrained(variables: Sequence[tf.Variable]) -> list[tf.Variable]:
+    """The variables that have a constraint."""
     return [it for it in variables if getattr(it, "constraint", None) is not None]
 
 
@@ -121,7 +122,8 @@ def _scales(constraint: Any) -> bool:
     return _kind(constraint) in ("NonNeg", "MaxNorm", "UnitNorm", "MinMaxNorm")
 
 
-def _describe(constraint: Any) -> str:
+def describe(constraint: Any) -> str:
+    """A constraint as a message names it: ``MaxNorm(max_value=2, axis=0)``."""
     options = getattr(constraint, "get_config", dict)()
     inner = ", ".join(f"{key}={value}" for key, value in options.items())
     return f"{_kind(constraint)}({inner})" if inner else _kind(constraint)
