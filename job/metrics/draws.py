@@ -37,7 +37,7 @@ def mean_of_passes(once: Callable[[Advance], Quality], passes: int, advance: Adv
         for name in found[0].metrics
     }
     outputs = tuple(
-        np.mean(several, axis=0, dtype=np.float64).astype(np.float32)
+        np.asarray(np.mean(several, axis=0, dtype=np.float64), np.float32)
         for several in zip(*(quality.outputs for quality in found), strict=True)
     )
     return replace(found[0], metrics=metrics, outputs=outputs)

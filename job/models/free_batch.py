@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import tf_keras
+from numpy.typing import NDArray
 
 from job.errors import InputError
+from job.models import precision
 from job.models.compare import TOLERANCE, Array, answers, on_random_inputs
 from job.models.random_layers import is_random
 
 # Where a configuration has shapes with the batch.
 SHAPES = ("batch_shape", "batch_input_shape", "build_input_shape", "batch_sizes")
 BUILD = "build_config"
-# More rows than this are not computed to compare: the fixed size itself may be large.
+# The largest batch that is computed to compare.
 MAX_ROWS = 4096
 STATEFUL_HINT = "Build it with stateful=False, copy the weights, and save it again."
 DEPENDS_HINT = (
@@ -56,6 +58,13 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
             hint=DEPENDS_HINT,
         )
     (size,) = sizes
+    if size > MAX_ROWS:
+        raise InputError(
+            f"The model has the fixed batch size {size:,}; up to {MAX_ROWS:,} it is tried whether "
+            "other sizes are answered in the same way.",
+            where=where,
+            hint=DEPENDS_HINT,
+        )
     _refuse_stateful(model, size, where)
     try:
         freed = _rebuilt(model, size, trust=trust)
@@ -65,7 +74,7 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
     except Exception as error:  # noqa: BLE001 - Keras and TensorFlow raise whatever a graph brings
         found, why = float("nan"), _reason(error)
     if why or not found <= TOLERANCE:
-        why = why or f"the same rows in batches of another size are answered otherwise, by {found}"
+        why = why or f"rows in batches of another size are answered otherwise, by {found:.2g}"
         raise InputError(
             f"The model has the fixed batch size {size}, and it depends on it: {why}.",
             where=where,
@@ -73,8 +82,8 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
         )
     return freed, (
         f"the file's fixed batch size, {size}, was taken out, in the files that are made, too: "
-        f"batches of 1 and {min(size, MAX_ROWS) + 1} rows are answered as the model answers the "
-        f"rows in its own batches (largest difference {found:.1g})"
+        f"batches of 1 and {size + 1} rows are answered as the model answers the rows in its own "
+        f"batches (largest difference {found:.1g}; of random answers the shapes are compared)"
     )
 
 
@@ -118,11 +127,11 @@ def _without(config: Any, size: int, *, is_shape: bool = False) -> Any:
 
 
 def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
-    """The largest difference between the answers to batches of the model's own size and to others;
-    or why there is none.
+    """The largest difference between the answers to batches of the model's own size and to others,
+    relative to the largest number over 1; or why there is none.
     """
-    if size > MAX_ROWS:
-        return 0.0, ""
+    if isinstance(model, tf_keras.Model):
+        model, freed = precision.in_float32(model), precision.in_float32(freed)
 
     def distance(rows: Sequence[Array]) -> tuple[float, str]:
         some = [it[np.arange(size + 1) % len(it)] for it in rows]
@@ -140,12 +149,23 @@ def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
                     shapes = f"{b.shape} instead of {a[:count].shape}"
                     return float("nan"), f"with a batch of {count} an answer has the shape {shapes}"
                 if not random and a.size:
-                    far = np.abs(a[:count].astype(np.float64) - b.astype(np.float64))
-                    worst = max(worst, float(far.max()))
+                    far = _relative(a[:count].astype(np.float64), b.astype(np.float64))
+                    worst = far if not far <= worst else worst  # NaN is the largest
         return worst, ""
 
     random = isinstance(freed, tf_keras.Model) and is_random(freed)
-    return on_random_inputs(freed, distance)
+    if isinstance(model, tf_keras.Model):
+        return on_random_inputs(freed, distance)
+    with precision.computing_in_float32(model), precision.computing_in_float32(freed):
+        return on_random_inputs(freed, distance)
+
+
+def _relative(wanted: NDArray[np.float64], given: NDArray[np.float64]) -> float:
+    """The largest difference, in units of the largest number where that is over 1: sums in another
+    order are apart by some of its last bits. What is NaN in both is equal.
+    """
+    far = np.where(np.isnan(wanted) & np.isnan(given), 0.0, np.abs(wanted - given))
+    return float(far.max() / max(1.0, np.abs(np.nan_to_num(wanted)).max()))
 
 
 def _reason(error: Exception) -> str:

@@ -71,7 +71,13 @@ def effects(model: tf_keras.Model) -> Effects:
     definition = infer.get_concrete_function().graph.as_graph_def()
     inner = [node for function in definition.library.function for node in function.node_def]
     nodes = [*definition.node, *inner]
-    return Effects(_named(nodes, RANDOM), _named(nodes, ASSIGNS))
+    counted = {  # metrics count what they see, and are none of the model's weights
+        it.name
+        for it in model._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
+        if type(it).__name__ == "AddMetric"
+    }
+    own = [node for node in nodes if counted.isdisjoint(node.name.split("/"))]
+    return Effects(_named(nodes, RANDOM), _named(own, ASSIGNS))
 
 
 def refuse_changing(model: tf_keras.Model, where: str) -> Effects:
@@ -140,7 +146,11 @@ def equal_draws(model: Any) -> Iterator[None]:
 
 
 def _is_suspect(model: tf_keras.Model) -> bool:
-    return SUSPECT.search(str(model.get_config())) is not None
+    try:
+        config = str(model.get_config())
+    except (TypeError, ValueError, NotImplementedError):  # it has what no configuration can hold
+        return True
+    return SUSPECT.search(config) is not None
 
 
 def _sources(model: tf_keras.Model) -> list[backend.RandomGenerator]:

@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from job.errors import StageError
+from job.errors import InputError, StageError
 
 TOLERANCE = 1e-6
 # MinMaxNorm with a rate under 1 goes only a part of the way each time.
@@ -42,6 +42,22 @@ class Held:
     def holds(self) -> bool:
         """Whether it is kept, but for units of nothing but zeros."""
         return self.excess <= TOLERANCE
+
+
+def refuse_untrainable(model: tf_keras.Model, where: str) -> None:
+    """Check that Keras can train with the constraints of a model.
+
+    Raises:
+        InputError: Where one of them makes variables in each step, which no graph can.
+    """
+    for variable in constrained(model.trainable_variables):
+        if isinstance(variable.constraint, tf_keras.constraints.RadialConstraint):
+            raise InputError(
+                f"Keras 2 can't train a weight with a RadialConstraint: {variable.name}. (It makes "
+                "a new variable in each step.)",
+                where=where,
+                hint='Freeze the layer (trainable=False), or set "prune": null to quantize only.',
+            )
 
 
 def apply(model: tf_keras.Model) -> None:
@@ -124,7 +140,7 @@ def _scales(constraint: Any) -> bool:
 
 def describe(constraint: Any) -> str:
     """A constraint as a message names it: ``MaxNorm(max_value=2, axis=0)``."""
-    options = getattr(constraint, "get_config", dict)()
+    options: dict[str, Any] = getattr(constraint, "get_config", dict)()
     inner = ", ".join(f"{key}={value}" for key, value in options.items())
     return f"{_kind(constraint)}({inner})" if inner else _kind(constraint)
 
@@ -140,13 +156,10 @@ def _excess(constraint: Any, weight: Floats) -> tuple[float, int]:
     axis = constraint.axis
     axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
     norms = np.sqrt(np.square(weight).sum(axis=axes))
-    least, most = {
-        "MaxNorm": lambda: (0.0, constraint.max_value),
-        "UnitNorm": lambda: (1.0, 1.0),
-        "MinMaxNorm": lambda: (constraint.min_value, constraint.max_value),
-    }[kind]()
+    least = float(getattr(constraint, "min_value", 1.0 if kind == "UnitNorm" else 0.0))
+    most = float(getattr(constraint, "max_value", 1.0))
     empty = (norms == 0) & (least > 0)
     short = np.where(empty, 0.0, least - norms)
-    scale = max(1.0, float(most))
+    scale = max(1.0, most)
     excess = max(float(short.max(initial=0.0)), float((norms - most).max(initial=0.0)))
     return max(0.0, excess) / scale, int(empty.sum())

@@ -94,6 +94,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
     with work.journal.stage("prune") as stage:
         plans = layers.plan_layers(loaded.file.model, config)
         targets = layers.targets(plans, work.job.model.uri)
+        constraints.refuse_untrainable(loaded.file.model, work.job.model.uri)
         for rule in layers.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped = _wrapped(work, loaded, targets, config, stage)

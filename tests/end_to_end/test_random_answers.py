@@ -65,6 +65,8 @@ def test_the_result_says_what_was_found(published: Published) -> None:
     decided = " ".join(text for stage in published.result["stages"] for text in stage["decisions"])
     assert "the file's fixed batch size, 8, was taken out" in decided
     assert "penalties of hidden (activity)" in decided
+    for name in ("dynamic_range", "int8"):
+        assert f"{name}: out/kernel:0 NonNeg holds, with weights that are rounded" in decided
     assert "constraints hold in prune.h5, after the masks: out/kernel:0 NonNeg" in decided
 
 
@@ -106,9 +108,11 @@ def as_input(rows: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
     scale, zero = detail["quantization"]
     if detail["dtype"] == np.float32:
         return rows
-    return np.clip(np.round(rows / scale) + zero, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(np.round(rows / scale) + zero, -128, 127), np.int8)
 
 
 def as_output(rows: NDArray[Any], detail: dict[str, Any]) -> NDArray[Any]:
     scale, zero = detail["quantization"]
-    return rows if detail["dtype"] == np.float32 else (rows.astype(np.float32) - zero) * scale
+    if detail["dtype"] == np.float32:
+        return rows
+    return np.asarray((rows.astype(np.float32) - zero) * scale)

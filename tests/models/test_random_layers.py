@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
-from job.models.compare import answers
+from job.models.compare import difference
 from job.models.load import read, save
 from job.models.random_layers import is_random
 
@@ -47,7 +47,7 @@ RANDOM: dict[str, Callable[[], tf_keras.Model]] = {
         layers.GaussianNoise(0.5), layers.GaussianDropout(0.3), layers.AlphaDropout(0.3), shape=(8,)
     ),
     "flip": lambda: called_in_training(layers.RandomFlip(), shape=(4, 4, 1)),
-    "recurrent": lambda: called_in_training(layers.LSTM(3, dropout=0.5), shape=(4, 2)),
+    "recurrent": lambda: called_in_training(layers.SimpleRNN(3, dropout=0.5), shape=(4, 2)),
     "nested": lambda: nested(layers.Dropout(0.5)),
     "sampling": sampling,
 }
@@ -65,12 +65,9 @@ def test_a_random_model_is_known_as_one_and_saved_as_it_is(
     assert found.effects.random
     again = save(found.model, found, tmp_path / "again.h5")
     assert is_random(again.model)
-    rows = [np.random.default_rng(2).random((16, *again.model.input_shape[1:])).astype("float32")]
-    for one, other in zip(
-        answers(found.model, rows), answers(again.model, rows), strict=True
-    ):  # with equal draws
-        np.testing.assert_allclose(one, other, atol=1e-6)
-    drawn = [np.asarray(again.model(rows[0])) for _ in range(2)]
+    assert difference(found.model, again.model) <= 1e-6  # with equal draws
+    rows = np.random.default_rng(2).random((16, *again.model.input_shape[1:])).astype("float32")
+    drawn = [np.asarray(again.model(rows)) for _ in range(2)]
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
 
 
