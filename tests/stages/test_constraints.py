@@ -30,7 +30,7 @@ def model() -> tf_keras.Model:
         given
     )
     x = layers.DepthwiseConv2D(3, depthwise_constraint=rules.NonNeg(), name="depthwise")(x)
-    x = layers.Reshape((4, 24))(layers.MaxPooling2D(2)(x))
+    x = layers.Reshape((4, 6))(layers.MaxPooling2D(2)(x))
     x = layers.SimpleRNN(
         12,
         kernel_constraint=rules.UnitNorm(),
