@@ -80,10 +80,12 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
             where=where,
             hint=DEPENDS_HINT,
         )
+    how = f"as the model answers the rows in its own batches (largest difference {found:.1g})"
+    if isinstance(freed, tf_keras.Model) and is_random(freed):
+        how = "in the right shapes; the answers are random"
     return freed, (
         f"the file's fixed batch size, {size}, was taken out, in the files that are made, too: "
-        f"batches of 1 and {size + 1} rows are answered as the model answers the rows in its own "
-        f"batches (largest difference {found:.1g}; of random answers the shapes are compared)"
+        f"batches of 1 and {size + 1} rows are answered {how}"
     )
 
 
