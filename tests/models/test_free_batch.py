@@ -71,7 +71,6 @@ FREE = [
     (tf_keras, sequential, "model"),
     (tf_keras, nested, "model.keras"),
     (tf_keras, recurrent, "model.h5"),
-    (keras, sequential, "model.keras"),
     (keras, nested, "model.keras"),
     (keras, recurrent, "model.keras"),
 ]

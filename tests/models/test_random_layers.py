@@ -46,7 +46,6 @@ RANDOM: dict[str, Callable[[], tf_keras.Model]] = {
     "noise": lambda: called_in_training(
         layers.GaussianNoise(0.5), layers.GaussianDropout(0.3), layers.AlphaDropout(0.3), shape=(8,)
     ),
-    "flip": lambda: called_in_training(layers.RandomFlip(), shape=(4, 4, 1)),
     "recurrent": lambda: called_in_training(layers.SimpleRNN(3, dropout=0.5), shape=(4, 2)),
     "nested": lambda: nested(layers.Dropout(0.5)),
     "sampling": sampling,
