@@ -24,6 +24,10 @@ class ModelConfig(Config):
     input_shapes: dict[Annotated[str, Field(min_length=1)], list[Count]] = Field(default={})
     """Input name to its sizes without the samples' axis: ``{"image": [96, 96, 3]}``. For inputs
     with open dimensions, which a .tflite has fixed; left out, they are the data set's."""
+    draws: Count = 1
+    """For a model that answers at random (``Dropout`` that was called with ``training=True``, a
+    sampling layer): how many passes over the test rows each metric is the mean of. Every pass of
+    every file draws numbers of its own."""
     trust: bool = False
     """Whether code that the model carries (``Lambda`` layers and the like) may run. It needs a
     pinned ``sha256``, so that it is the code that somebody has looked at."""

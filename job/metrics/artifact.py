@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from job.metrics import latency, litert
+from job.metrics.draws import mean_of_passes
 from job.metrics.kernels import kernels
 from job.metrics.objective import Objectives
 from job.metrics.per_class import listed
-from job.metrics.quality import Inputs, Output, Predict, ReadRows, drift, evaluate
+from job.metrics.quality import Inputs, Output, Predict, Quality, ReadRows, drift, evaluate
 from job.metrics.size import measure_size
 from job.metrics.sparsity import model_sparsity, zero_fraction
 from job.result import ArtifactResult, LatencyResult, TensorResult, TensorSpec
@@ -33,6 +34,8 @@ class Ruler:
     threads: int
     named_classes: frozenset[int] = frozenset()
     """Classes that gates are for; their figures are listed in any case."""
+    draws: int = 1
+    """How many passes metrics are the mean of, where answers are random."""
 
     def sample(self) -> Inputs:
         """The first test row, as a batch of one."""
@@ -76,7 +79,7 @@ def measure_model(
         before: The stage before, for the drift; None for the baseline.
         advance: Is told how many rows are done.
     """
-    found = evaluate(file.predict, ruler.read, ruler.rows, ruler.objectives, advance)
+    found = _evaluate(file.predict, ruler, advance)
     classes, cut = listed(found.classes, ruler.named_classes)
     size, digest = measure_size(file.path)
     artifact = ArtifactResult(
@@ -103,7 +106,7 @@ def measure_tflite(
 ) -> Measured:
     """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
     predict = litert.predictor(path, ruler.input_names, list(ruler.objectives), ruler.threads)
-    found = evaluate(predict, ruler.read, ruler.rows, ruler.objectives, advance)
+    found = _evaluate(predict, ruler, advance)
     classes, cut = listed(found.classes, ruler.named_classes)
     size, digest = measure_size(path)
     inputs, outputs = litert.describe_file(path)
@@ -123,6 +126,13 @@ def measure_tflite(
         drift=drift(before.artifact.name, before.outputs, found.outputs),
     )
     return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))
+
+
+def _evaluate(predict: Predict, ruler: Ruler, advance: Advance) -> Quality:
+    def once(progress: Advance) -> Quality:
+        return evaluate(predict, ruler.read, ruler.rows, ruler.objectives, progress)
+
+    return mean_of_passes(once, ruler.draws, advance)
 
 
 def measure_latency(

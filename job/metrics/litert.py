@@ -27,6 +27,12 @@ DTYPES: dict[int, type[np.generic]] = {
     schema.TensorType.INT16: np.int16,
     schema.TensorType.INT8: np.int8,
 }
+# The operators that draw random numbers.
+RANDOM = (
+    schema.BuiltinOperator.RANDOM_UNIFORM,
+    schema.BuiltinOperator.RANDOM_STANDARD_NORMAL,
+    schema.BuiltinOperator.MULTINOMIAL,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class FlatTensor:
     zero_point: int
     is_state: bool
     """Whether its value stays from one call to the next."""
+    is_random: bool = False
+    """Whether an operator draws it; there are such operators for floats alone."""
 
     @property
     def elements(self) -> int:
@@ -56,6 +64,12 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
     for graph in model.subgraphs:
         ends = [graph, *(graph.operators or [])]
         used = {int(index) for it in ends for index in (*it.inputs, *it.outputs)}
+        drawn = {
+            int(index)
+            for it in graph.operators or []
+            if model.operatorCodes[it.opcodeIndex].builtinCode in RANDOM
+            for index in it.outputs
+        }
         for index, tensor in enumerate(graph.tensors):
             if index not in used:
                 continue
@@ -73,6 +87,7 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
                 values=values,
                 is_state=bool(tensor.isVariable),
                 zero_point=0 if points is None or not len(points) else int(points[0]),
+                is_random=index in drawn,
             )
 
 

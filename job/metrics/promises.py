@@ -77,7 +77,8 @@ def _check_integer(
         other = sorted({it.dtype for it in found if not _is_integer(it)} - {asked})
         if other:
             raise StageError(f"The {what} are {', '.join(other)}, not {asked}.", where=where)
-    floats = [it.name for it in tensors if it.dtype.startswith("float")]
+    drawn = [it.name for it in tensors if it.dtype.startswith("float") and it.is_random]
+    floats = [it.name for it in tensors if it.dtype.startswith("float") and not it.is_random]
     allowed = sum(it.dtype == "float32" for it in [*inputs, *outputs])
     if len(floats) > allowed:
         raise StageError(
@@ -89,7 +90,8 @@ def _check_integer(
     if not any(it.values is None and it.dtype == activations for it in tensors):
         raise StageError(f"No activation is {activations}.", where=where)
     given, answered = (", ".join(sorted({it.dtype for it in ends})) for ends in (inputs, outputs))
-    return f"inputs {given}, outputs {answered}, no float tensor inside"
+    but = f" but {len(drawn)} of random numbers, which are drawn in float" if drawn else ""
+    return f"inputs {given}, outputs {answered}, no float tensor inside{but}"
 
 
 def _is_integer(tensor: TensorResult) -> bool:

@@ -221,9 +221,10 @@ def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], list
             )
         if tensor.shape[0] is not None:
             raise InputError(
-                f"{name} has the fixed batch size {tensor.shape[0]}.",
+                f"{name} has the fixed batch size {tensor.shape[0]}, which an operator inside the "
+                "model sets, whatever the inputs have.",
                 where=where,
-                hint="Build the model without a batch size (and layers that are not stateful).",
+                hint="Build the model without a batch size: -1 instead of the number in a reshape.",
             )
         specs.append(TensorSpec(name, tuple(tensor.shape[1:]), kind.dtype.name))
     count = len(model.inputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,9 @@ from job.errors import InputError, StageError
 from job.models import h5, load_errors, precision, saved_model
 from job.models.budget import refuse_huge_answers, within_limits
 from job.models.compare import REFUSALS, TOLERANCE, Array, difference, rows_of
+from job.models.free_batch import free_batch
 from job.models.keras_file import repack, write_judged
+from job.models.random_layers import Effects, refuse_changing
 from job.safety.judge import Format, Judged, judge, refuse_dangers
 
 T = TypeVar("T")
@@ -39,6 +41,10 @@ class ModelFile:
     """The model as it came: what is measured. Of a Keras 2 file in float32, ``model``."""
     trusted: bool = False
     """Whether its code may run."""
+    notes: tuple[str, ...] = ()
+    """What was changed so that it can be worked on, for the result."""
+    effects: Effects = field(default_factory=Effects)
+    """What its inference does beside computing: whether it is random."""
 
     @property
     def is_keras3(self) -> bool:
@@ -72,14 +78,35 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
         precision.refuse_coarse_weights(original, judged.where)
+        original, freed = _with_free_batch(original, judged, trust)
         model = _made(lambda: keras3.rebuild(original, judged.where), judged, is_rebuilding=True)
     else:
         original = _made(lambda: _load_keras2(judged, trust), judged)
         _check_inputs(original, judged.where)
         refuse_huge_answers(original, judged.where)
         precision.refuse_coarse_weights(original, judged.where)
+        original, freed = _with_free_batch(original, judged, trust)
         model = precision.in_float32(original)
-    return ModelFile(judged.format, judged.keras_version, model, original, trust)
+    effects = _made(lambda: refuse_changing(model, judged.where), judged)
+    notes = tuple(filter(None, [freed, _overruled(original, judged)]))
+    return ModelFile(judged.format, judged.keras_version, model, original, trust, notes, effects)
+
+
+def _overruled(model: Any, judged: Judged) -> str:
+    """What is to be known of calls with ``training=True`` in a Keras 3 model."""
+    if not judged.is_keras3 or "'training': True" not in str(model.get_config()):
+        return ""
+    return (
+        "layers are called with training=True, which Keras 3 overrules in predict: their answers "
+        "are those of inference, here and in the files that are made"
+    )
+
+
+def _with_free_batch(model: Any, judged: Judged, trust: bool) -> tuple[Any, str]:
+    """The model without a fixed batch size, and what was done."""
+    if not getattr(model, "inputs", None):  # of Keras 3: it is refused when it is rebuilt
+        return model, ""
+    return _made(lambda: free_batch(model, judged.where, trust=trust), judged)
 
 
 def compare(file: ModelFile, inputs: Sequence[Array], where: str) -> bool:

@@ -21,6 +21,8 @@ MORE_KERNELS: dict[type[tf_keras.layers.Layer], tuple[str, ...]] = {
     layers.ConvLSTM2D: ("kernel", "recurrent_kernel"),
     layers.ConvLSTM3D: ("kernel", "recurrent_kernel"),
 }
+# Constraints that scale weights, or set some to zero: what is zero stays zero.
+KEEP_ZEROS = ("NonNeg", "MaxNorm", "UnitNorm", "MinMaxNorm")
 
 
 def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
@@ -39,10 +41,12 @@ def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
         return list(layer.prunable_kernels())
     if type(layer) in MORE_KERNELS:
         owner = getattr(layer, "cell", layer)
-        return [getattr(owner, name) for name in MORE_KERNELS[type(layer)]]
+        own = [getattr(owner, name) for name in MORE_KERNELS[type(layer)]]
+        return [kernel for kernel in own if not _breaks(kernel)]
     if not PruneRegistry.supports(layer):
         return []
-    return list(PruneRegistry.make_prunable(layer).get_prunable_weights())
+    found = PruneRegistry.make_prunable(layer).get_prunable_weights()
+    return [kernel for kernel in found if not _breaks(kernel)]
 
 
 def make_prunable(layer: tf_keras.layers.Layer) -> None:
@@ -63,9 +67,18 @@ def why_dense(layer: tf_keras.layers.Layer) -> list[str]:
     if kernels(layer):
         return []
     kind = type(layer).__name__
+    broken = sorted({type(it.constraint).__name__ for it in layer.weights if _breaks(it)})
+    if broken:
+        return [f"{', '.join(broken)} and zeros can't both be had: it makes weights of zeros"]
     if PruneRegistry.supports(layer):
         return [f"tfmot leaves the weights of {kind} layers dense"]
     return [f"tfmot can't prune layers of the type {kind}"]
+
+
+def _breaks(weight: tf.Variable) -> bool:
+    """Whether a weight has a constraint that makes weights of zeros."""
+    constraint = getattr(weight, "constraint", None)
+    return constraint is not None and type(constraint).__name__ not in KEEP_ZEROS
 
 
 def _inside(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.Layer] | None:

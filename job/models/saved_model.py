@@ -68,7 +68,8 @@ def save(model: tf_keras.Model, path: Path) -> None:
     """Save a model as a tar of a SavedModel, the same bytes each time.
 
     The graph has the signature ``serving_default``, and not the traces of single layers, which
-    take fifty times as long to write and are not needed to load the model again.
+    take fifty times as long to write and are not needed to load the model again. (But for a model
+    with a metric of its own, whose variables the graph could not be saved with otherwise.)
 
     Args:
         model: A model with a graph.
@@ -93,7 +94,7 @@ def save(model: tf_keras.Model, path: Path) -> None:
             written,
             save_format="tf",
             include_optimizer=False,
-            save_traces=False,
+            save_traces=any(type(it).__name__ == "AddMetric" for it in model.layers),
             signatures={"serving_default": serve},
         )
         (written / "fingerprint.pb").unlink(missing_ok=True)  # it holds a random number

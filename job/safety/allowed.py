@@ -29,6 +29,7 @@ MODULES = re.compile(
     r"|optimizers|optimizers\.schedules|losses|metrics|dtype_policies|saving|mixed_precision))?"
     r"|(keras|tf_keras)(\.src)?\.(engine|models)\.(functional|sequential|training)"
     r"|(keras|tf_keras)(\.src)?\.layers\.core\.tf_op_layer"
+    r"|(keras|tf_keras)(\.src)?\.engine\.base_layer"
     r"|keras\.src\.ops\.(numpy|nn|math|core|linalg|image|einops)"
 )
 
@@ -89,8 +90,9 @@ TRAINING = """
     SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy
     SpecificityAtSensitivity Sum TopKCategoricalAccuracy TrueNegatives TruePositives
 """
-# Structures of the configuration itself.
+# Structures of the configuration itself; what ``add_loss`` and ``add_metric`` of a model become.
 STRUCTURES = """
+    AddLoss AddMetric
     Sequential Functional Model __keras_tensor__ __tensor__ __numpy__ __tuple__ __slice__
     __ellipsis__ TensorShape
     TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
@@ -152,6 +154,9 @@ HARMLESS_FUNCTIONS = frozenset(
     reduce_mean reduce_sum reduce_max reduce_min compat.v1.transpose compat.v1.shape
     compat.v1.gather compat.v1.nn.softmax compat.v1.squeeze compat.v1.expand_dims einsum
     image.resize broadcast_to one_hot
+    nn.dropout random.normal random.uniform random.truncated_normal random.categorical
+    random.shuffle random.stateless_normal random.stateless_uniform
+    random.stateless_truncated_normal
     """.split()  # noqa: SIM905 - as above
 )
 

@@ -72,6 +72,26 @@ def read_config(text: str, where: str) -> dict[str, Any]:
     return config
 
 
+def without_compile_configs(config: dict[str, Any], where: str) -> dict[str, Any]:
+    """Set aside how the models inside a model were compiled: a custom loss or metric is not needed
+    to run them.
+
+    Only for files that are loaded from the configuration returned here. (An HDF5 file is read by
+    Keras itself, and so is judged with all that is in it.)
+
+    Args:
+        config: What ``read_config`` gave; it is changed.
+        where: The file, for messages.
+
+    Raises:
+        InputError: Where the configuration is nested beyond reason.
+    """
+    for _, node in _objects(config, where):
+        if isinstance(node.get("class_name"), str):
+            node.pop("compile_config", None)
+    return config
+
+
 def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
     """Everything in a model's configuration that could run code or read files when it is loaded.
 

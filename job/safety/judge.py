@@ -21,7 +21,7 @@ import h5py
 from job.errors import InputError
 from job.safety import saved_model
 from job.safety.archive import Archive, is_archive, judge_entries
-from job.safety.config import Danger, find_dangers, read_config
+from job.safety.config import Danger, find_dangers, read_config, without_compile_configs
 from job.safety.hdf5 import judge_hdf5
 from job.safety.text_inputs import refuse_text
 
@@ -216,6 +216,7 @@ def _judge_keras(archive: Archive) -> Judged:
             where=where,
             hint="Load the model where it was trained, and save it again.",
         )
+    config = without_compile_configs(config, where)
     with tempfile.TemporaryDirectory() as folder:  # Keras reads weights of other names, too
         contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
     return Judged(
@@ -233,13 +234,14 @@ def _judge_keras(archive: Archive) -> Judged:
 
 def _judge_saved_model(archive: Archive) -> Judged:
     found = saved_model.read(archive)
-    dangers = [*find_dangers(found.config, archive.where), *found.dangers]
+    config = without_compile_configs(found.config, archive.where)
+    dangers = [*find_dangers(config, archive.where), *found.dangers]
     return Judged(
         path=archive.path,
         where=archive.where,
         format="saved_model",
         keras_version=found.keras_version,
-        config=found.config,
+        config=config,
         weight_bytes=found.weight_bytes,
         optimizer_bytes=0,
         dangers=tuple(dangers),

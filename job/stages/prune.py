@@ -22,6 +22,7 @@ import tf_keras
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
 from job.result import LayerResult
+from job.stages import constraints
 from job.stages.wrapper import PruneLowMagnitude
 
 sparsity = tfmot.sparsity.keras
@@ -136,11 +137,14 @@ def wrap(
 
 
 def mask_weights(wrapped: tf_keras.Model) -> None:
-    """Set masked weights to zero, which the optimizer's last step has moved off it."""
+    """Set masked weights to zero, which the optimizer's last step has moved off it; then bring
+    weights back to their constraints, which keeps the zeros.
+    """
     callback = sparsity.UpdatePruningStep()
     callback.set_model(wrapped)
     callback.on_train_begin()
     callback.on_epoch_end(0)
+    constraints.apply(wrapped)
 
 
 def check_reached(layers: Sequence[LayerResult]) -> list[str]:

@@ -21,6 +21,8 @@ def strip(wrapped: tf_keras.Model, baseline: tf_keras.Model) -> tf_keras.Model:
     Raises:
         StageError: Where a wrapper is left, or the model is not the baseline's any more.
     """
+    # Losses of the last step, which are tensors of the training's graph, keep that in memory.
+    wrapped._clear_losses()  # noqa: SLF001 - no other way
     stripped = tfmot.sparsity.keras.strip_pruning(wrapped)
     left = [
         layer.name

@@ -20,6 +20,7 @@ from job.manifest.outputs import Float32Config, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of
 from job.models.names import scope_name
+from job.models.random_layers import is_random
 from job.result import TensorSpec
 from job.stages.quantize import Calibration, is_recurrent, prepare, quantize
 
@@ -148,6 +149,8 @@ def is_certain(model: tf_keras.Model) -> bool:
     names and dtypes.
     """
     ends = [*model.inputs, *model.outputs]
+    if is_random(model):
+        return False
     if any(it.dtype != "float32" or None in tuple(it.shape[1:]) for it in ends):
         return False
     return all(

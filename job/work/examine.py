@@ -23,7 +23,7 @@ from job.manifest.outputs import (
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
-from job.models import layers
+from job.models import layers, random_layers
 from job.models.compare import on_random_inputs
 from job.models.load import load
 from job.models.names import users_name
@@ -73,6 +73,8 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
         choices=[
             *_open_dimensions(inputs, tried),
             *decided,
+            *file.notes,
+            *filter(None, [random_layers.note(file.effects, draws=1)]),
         ],
         variants=variants,
         warnings=journal.warnings,

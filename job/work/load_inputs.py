@@ -22,7 +22,7 @@ from job.manifest.outputs import MinClassRecallGate
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.choose import Known, choose
 from job.metrics.quality import Predict, keras_predictor
-from job.models import compiled, layers
+from job.models import compiled, layers, random_layers
 from job.models.compare import SEED
 from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
@@ -89,6 +89,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     if state:
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
+    draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
     dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
@@ -134,6 +135,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
             for gate in job.gates
             if isinstance(gate, MinClassRecallGate) and gate.class_index is not None
         ),
+        draws=draws,
     )
     copy = _copy(files.model, files.output)
     reference = reference_bytes(files.model, found)
@@ -159,6 +161,19 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
         inputs = rows.model_inputs(calibration_rows(len(rows), most, SEED))
         done = compare(file, inputs, where)
     return done
+
+
+def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
+    """How many passes every file is measured in: several only where its answers are random."""
+    for text in found.notes:
+        stage.decide(text)
+    draws = job.model.draws
+    if found.effects.random:
+        journal.warn(random_layers.note(found.effects, draws))
+        return draws
+    if draws > 1:
+        journal.warn(f"model.draws is {draws}, and the model is not random: one pass is enough.")
+    return 1
 
 
 def _copy(model: Judged, output: Path) -> Path:

@@ -26,6 +26,7 @@ from job.metrics.quality import keras_predictor
 from job.models import load, precision
 from job.result import ArtifactResult, EncodingResult
 from job.stages.compress import compress
+from job.work import constrained
 from job.work.arrays import read_arrays, write_arrays
 from job.work.context import Work
 from job.work.doubts import warn_of_useless
@@ -90,6 +91,7 @@ def measure_made(
                 stage,
             )
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
+            found.extend(constrained.in_file(pruned.read.model, path))
             stage.decisions.extend(f"{name}: {text}" for text in found)
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
                 collapse.refuse_drift(name, artifact)

@@ -18,8 +18,10 @@ from job.metrics.quality import evaluate
 from job.models import layers, load
 from job.models.load import SUFFIXES, ModelFile
 from job.result import EpochResult, LayerResult, Record, TrainingResult
+from job.stages import constraints
 from job.stages.best_epoch import BestEpoch, told
 from job.stages.fine_tune import Course, fine_tune, make_optimizer
+from job.stages.penalties import regularized
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
 from job.stages.training_state import Saved
@@ -102,6 +104,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
     with work.journal.stage("prune") as stage:
         plans = layers.plan_layers(loaded.file.model, config)
         targets = layers.targets(plans, work.job.model.uri)
+        constraints.refuse_untrainable(loaded.file.model, work.job.model.uri)
         for rule in layers.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped = _wrapped(work, loaded, targets, plan, stage)
@@ -115,6 +118,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         found = layers.results(plans, reloaded.model)
         for warning in check_reached(found):
             work.journal.warn(warning)
+        _check_constraints(work, reloaded, stage, file)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
         return Pruned(reloaded, file, epochs, found, training)
 
@@ -135,6 +139,14 @@ def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult])
     )
 
 
+def _check_constraints(work: Work, reloaded: ModelFile, stage: Stage, file: Path) -> None:
+    decisions, warnings = constraints.report(constraints.check(reloaded.model), file.name)
+    for text in decisions:
+        stage.decide(text)
+    for warning in warnings:
+        work.journal.warn(warning)
+
+
 def _wrapped(
     work: Work, loaded: Loaded, targets: dict[str, float], plan: TrainingPlan, stage: Stage
 ) -> tf_keras.Model:
@@ -150,6 +162,12 @@ def _wrapped(
             f"({total}): the sparsity asked for is not reached."
         )
     wrapped = wrap(loaded.file.model, targets, config, plan.window)
+    penalties = regularized(loaded.file.model)
+    if penalties:
+        stage.decide(
+            f"the training's loss has the penalties of {', '.join(penalties)} in it, as Keras "
+            "counts them; val_loss and the files' loss are without"
+        )
     wrapped.output_names = list(objectives)  # Keras calls metrics by them
     optimizer = make_optimizer(work.job.training.optimizer, total)
     wrapped.compile(optimizer, **compile_options(wrapped, objectives))

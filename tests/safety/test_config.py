@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -291,3 +292,33 @@ def test_built_in_layers_wrappers_and_nested_models_pass(tmp_path: Path) -> None
     assert find_dangers(config, str(path)) == []
     x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32")
     np.testing.assert_array_equal(read(path).model(x).numpy(), model(x).numpy())
+
+
+def own_loss(wanted: Any, given: Any) -> Any:
+    return tf_keras.backend.mean(wanted - given)
+
+
+@pytest.mark.parametrize("kit", [tf_keras, keras])
+def test_how_nested_models_were_compiled_is_set_aside(kit: Any, tmp_path: Path) -> None:
+    """As of the outermost model: a loss of somebody's own is not needed to run it."""
+    inner = kit.Sequential([kit.Input((4,)), kit.layers.Dense(3)], name="inner")
+    inner.compile("adam", own_loss)
+    outer = kit.Sequential([kit.Input((4,)), inner, kit.layers.Dense(2)])
+    outer.compile("adam", "mse")
+    path = tmp_path / "m.keras"
+    outer.save(path)
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    np.testing.assert_allclose(read(path).model(x), outer(x), atol=1e-6)
+
+
+def test_compile_settings_in_an_hdf5_file_are_judged(tmp_path: Path) -> None:
+    """Keras reads that file itself, and would deserialize them."""
+    model = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(2)])
+    path = saved(model, tmp_path / "m.h5")
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        evil = {"class_name": "function", "config": "system", "module": "os"}
+        config["config"]["layers"][1]["compile_config"] = {"loss": evil}
+        file.attrs["model_config"] = json.dumps(config)
+    with pytest.raises(InputError, match="module 'os'"):
+        read(path)

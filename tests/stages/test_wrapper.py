@@ -6,12 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from job.journal import Stage
 from job.manifest.prune import PruneConfig
 from job.models.layers import plan_layers, targets
+from job.stages.fine_tune import Course, fine_tune
+from job.stages.penalties import regularized
 from job.stages.prune import Window, wrap
+from tests.batches import InOrder, no_metrics
 
 layers = tf_keras.layers
 
@@ -88,3 +93,62 @@ def test_a_layer_that_takes_no_mask_gets_none() -> None:
     before = model(x).numpy()
     wrapped = wrap(model, {"dense": 0.5}, PruneConfig(), Window(50, 60, 10))
     np.testing.assert_allclose(wrapped(x).numpy(), before, atol=1e-6)
+
+
+PENALTY = {"activity_regularizer": tf_keras.regularizers.L1L2(0.02, 0.03)}
+
+
+def regular() -> tf_keras.Model:
+    """A regularized layer that is called twice, and one in a nested model that is, too."""
+    inner = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(4, **PENALTY)], name="inner")
+    shared = layers.Dense(4, **PENALTY)
+    given = tf_keras.Input((4,))
+    x = shared(shared(inner(inner(given))))
+    x = layers.Dense(4, kernel_regularizer="l2", bias_regularizer="l1")(x)
+    return tf_keras.Model(given, layers.ActivityRegularization(0.1, 0.2)(x))
+
+
+def added() -> tf_keras.Model:
+    given = tf_keras.Input((4,))
+    x = layers.Dense(5)(given)
+    model = tf_keras.Model(given, layers.Dense(3)(x))
+    model.add_loss(tf.reduce_mean(tf.square(x)))
+    return model
+
+
+REGULARIZED: dict[str, Callable[[], tf_keras.Model]] = {
+    "shared and nested": regular,
+    "recurrent": lambda: tf_keras.Sequential(
+        [
+            layers.InputLayer((5, 4)),
+            layers.Conv1D(4, 2, **PENALTY),
+            layers.TimeDistributed(layers.Dense(3, **PENALTY)),
+            layers.SimpleRNN(3, **PENALTY),
+        ]
+    ),
+    "add_loss": added,
+}
+
+
+@pytest.mark.parametrize("make", REGULARIZED.values(), ids=list(REGULARIZED))
+def test_the_loss_has_the_penalties_that_keras_counts(make: Callable[[], tf_keras.Model]) -> None:
+    """Step by step as in ``fit`` of the same model without wrappers, whose masks leave all as is;
+    graphs that were traced before do not matter.
+    """
+    tf_keras.utils.set_random_seed(2)
+    model = make()
+    twin = tf_keras.models.model_from_json(model.to_json())
+    twin.set_weights(model.get_weights())
+    random = np.random.default_rng(1)
+    x = random.normal(size=(16, *model.input_shape[1:])).astype("float32")
+    y = random.normal(size=(16, *model.output_shape[1:])).astype("float32")
+    tf.function(model)(x)
+    wanted = targets(plan_layers(model, PruneConfig(min_weights=1)), "m")
+    wrapped = wrap(model, wanted, PruneConfig(), Window(50, 60, 10))
+    for it in (wrapped, twin):
+        it.compile(tf_keras.optimizers.SGD(0.05), "mse")
+    stage = Stage("prune", lambda _: None)
+    found = fine_tune(wrapped, InOrder(x, y, size=8), Course(2, 2), no_metrics, stage)
+    by_keras = twin.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose([it.metrics["loss"] for it in found], by_keras, rtol=1e-4)
+    assert regularized(model)

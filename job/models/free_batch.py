@@ -1,0 +1,185 @@
+"""A model that was built for one batch size, made again for any.
+
+``Input(shape, batch_size=32)`` is often a habit, and nothing in the model depends on it. The
+configuration is rewritten, the weights are copied, and the outcome must answer batches of other
+sizes as the model itself answers the same rows in batches of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tf_keras
+from numpy.typing import NDArray
+
+from job.errors import InputError
+from job.models import precision
+from job.models.compare import TOLERANCE, Array, answers, on_random_inputs
+from job.models.random_layers import is_random
+
+# Where a configuration has shapes with the batch.
+SHAPES = ("batch_shape", "batch_input_shape", "build_input_shape", "batch_sizes")
+BUILD = "build_config"
+# The largest batch that is computed to compare.
+MAX_ROWS = 4096
+STATEFUL_HINT = "Build it with stateful=False, copy the weights, and save it again."
+DEPENDS_HINT = (
+    "Build the model without a batch size: -1 instead of the number in a reshape, tf.shape(x)[0] "
+    "instead of x.shape[0]; copy the weights, and save it again."
+)
+
+
+def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str]:
+    """Free a model of its fixed batch size, where it has one.
+
+    Args:
+        model: A model of Keras 2 or 3 with a graph; its inputs are known.
+        where: The file, for messages.
+        trust: Whether the code that it carries may run.
+
+    Returns:
+        The model, or one like it; and what was done, for the result, which is empty where nothing
+        was.
+
+    Raises:
+        InputError: Where its answers depend on the batch size.
+    """
+    sizes = sorted({it.shape[0] for it in model.inputs if it.shape[0] is not None})
+    if not sizes:
+        return model, ""
+    if len(sizes) > 1:
+        raise InputError(
+            f"The inputs have several fixed batch sizes: {', '.join(map(str, sizes))}.",
+            where=where,
+            hint=DEPENDS_HINT,
+        )
+    (size,) = sizes
+    if size > MAX_ROWS:
+        raise InputError(
+            f"The model has the fixed batch size {size:,}; up to {MAX_ROWS:,} it is tried whether "
+            "other sizes are answered in the same way.",
+            where=where,
+            hint=DEPENDS_HINT,
+        )
+    _refuse_stateful(model, size, where)
+    try:
+        freed = _rebuilt(model, size, trust=trust)
+        found, why = _compare(model, freed, size)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Keras and TensorFlow raise whatever a graph brings
+        found, why = float("nan"), _reason(error)
+    if why or not found <= TOLERANCE:
+        why = why or f"rows in batches of another size are answered otherwise, by {found:.2g}"
+        raise InputError(
+            f"The model has the fixed batch size {size}, and it depends on it: {why}.",
+            where=where,
+            hint=DEPENDS_HINT,
+        )
+    how = f"as the model answers the rows in its own batches (largest difference {found:.1g})"
+    if isinstance(freed, tf_keras.Model) and is_random(freed):
+        how = "in the right shapes; the answers are random"
+    return freed, (
+        f"the file's fixed batch size, {size}, was taken out, in the files that are made, too: "
+        f"batches of 1 and {size + 1} rows are answered {how}"
+    )
+
+
+def _refuse_stateful(model: Any, size: int, where: str) -> None:
+    for layer in model._flatten_layers():  # noqa: SLF001 - public API has no walk
+        resets = hasattr(layer, "reset_states") or hasattr(layer, "reset_state")
+        if hasattr(layer, "layers") or not resets or not getattr(layer, "stateful", False):
+            continue
+        raise InputError(
+            f"The layer {layer.name} is stateful: what it answers depends on the batches before, "
+            f"each of exactly {size} rows.",
+            where=f"{where}, layer {layer.name}",
+            hint=STATEFUL_HINT,
+        )
+
+
+def _rebuilt(model: Any, size: int, *, trust: bool) -> Any:
+    scope: Any = contextlib.nullcontext()
+    if not isinstance(model, tf_keras.Model) and trust:
+        from keras.src.saving.serialization_lib import SafeModeScope
+
+        scope = SafeModeScope(safe_mode=False)
+    with scope:
+        freed = type(model).from_config(_without(model.get_config(), size))
+    freed.set_weights(model.get_weights())
+    return freed
+
+
+def _without(config: Any, size: int, *, is_shape: bool = False) -> Any:
+    """A configuration with None where shapes have the batch size."""
+    if isinstance(config, dict):
+        return {
+            key: _without(value, size, is_shape=is_shape or key in SHAPES or key == BUILD)
+            for key, value in config.items()
+        }
+    if not isinstance(config, list | tuple):
+        return config
+    if is_shape and config and isinstance(config[0], int):
+        return type(config)([None if config[0] == size else config[0], *config[1:]])
+    return type(config)(_without(value, size, is_shape=is_shape) for value in config)
+
+
+def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
+    """The largest difference between the answers to batches of the model's own size and to others,
+    relative to the largest number over 1; or why there is none.
+    """
+    if isinstance(model, tf_keras.Model):
+        model, freed = precision.in_float32(model), precision.in_float32(freed)
+
+    def distance(rows: Sequence[Array]) -> tuple[float, str]:
+        some = [it[np.arange(size + 1) % len(it)] for it in rows]
+        first = answers(model, [it[:size] for it in some])
+        last = answers(model, [it[1:] for it in some])
+        wanted = [np.concatenate([a, b[-1:]]) for a, b in zip(first, last, strict=True)]
+        worst = 0.0
+        for count in (size + 1, 1):
+            try:
+                given = answers(freed, [it[:count] for it in some])
+            except Exception as error:  # noqa: BLE001 - as above
+                return float("nan"), f"with a batch of {count} it fails ({_reason(error)})"
+            for a, b in zip(wanted, given, strict=True):
+                if a[:count].shape != b.shape:
+                    shapes = f"{b.shape} instead of {a[:count].shape}"
+                    return float("nan"), f"with a batch of {count} an answer has the shape {shapes}"
+                if not random and a.size:
+                    far = _relative(a[:count].astype(np.float64), b.astype(np.float64))
+                    worst = far if not far <= worst else worst  # NaN is the largest
+        return worst, ""
+
+    random = isinstance(freed, tf_keras.Model) and is_random(freed)
+    if isinstance(model, tf_keras.Model):
+        return on_random_inputs(freed, distance)
+    with precision.computing_in_float32(model), precision.computing_in_float32(freed):
+        return on_random_inputs(freed, distance)
+
+
+def _relative(wanted: NDArray[np.float64], given: NDArray[np.float64]) -> float:
+    """The largest difference, in units of the largest number where that is over 1: sums in another
+    order are apart by some of its last bits. What is NaN in both is equal.
+    """
+    far = np.where(np.isnan(wanted) & np.isnan(given), 0.0, np.abs(wanted - given))
+    return float(far.max() / max(1.0, np.abs(np.nan_to_num(wanted)).max()))
+
+
+def _reason(error: Exception) -> str:
+    """The layer that an error names, and its line that says what is wrong."""
+    text = str(error)
+    layer = re.search(r"layer ['\"]?([\w./]+)['\"]?|calling (\w+)\.call", text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [
+        re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", line).strip()
+        for line in lines
+        if not line.startswith(("Exception encountered", "Call arguments", "•", "Arguments"))
+    ]
+    what = next((line for line in told if line), type(error).__name__)
+    name = layer and (layer[1] or layer[2])
+    return f"layer {name}: {what[:200]}" if name else what[:200]
