@@ -77,7 +77,9 @@ def warnings(artifact: ArtifactResult, before: ArtifactResult) -> Iterator[str]:
                 f"{was:.3g} in {before.name}). Don't ship it."
             )
         elif artifact.stage == "prune":
-            if drift.correlation is not None and drift.correlation < UNRELATED:
+            # One that learnt more than it lost while it was fine-tuned may answer otherwise.
+            got_worse = artifact.metrics["loss"] > before.metrics["loss"]
+            if got_worse and drift.correlation is not None and drift.correlation < UNRELATED:
                 yield (
                     f"{who}: its output {output} has next to nothing in common with that of "
                     f"{before.name} (correlation {drift.correlation:.2f}). Prune less, or train "
