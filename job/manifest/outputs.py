@@ -128,8 +128,8 @@ Metric = MetricName | Literal["loss"]
 
 class _Gate(Config):
     artifact: Name | Literal["*"] | None = None
-    """``prune``, a variant's name, or ``*`` for every file that is made; left out, the file with
-    the smallest encoding alone."""
+    """``prune``, a variant's name, or ``*``: that file, or each, must pass. Left out: every file is
+    judged, and one that passes is enough; the smallest that does is ``chosen``."""
 
 
 class _MetricGate(_Gate):
