@@ -40,8 +40,8 @@ SHAPES = ("Shape", "Size", "Rank")
 FLOAT, INDEX = tf.float32, tf.int32
 # What casts from integers to, without changing a value.
 INDICES = (tf.int32, tf.int64)
-# What the operators of MOVES have kernels for in part alone.
-RARE = (tf.int16, tf.uint16, tf.uint32, tf.bool)
+# What the operators of MOVES have no kernels for, or only some.
+NARROW = (tf.uint8, tf.int8, tf.int16, tf.uint16, tf.uint32, tf.bool)
 # The values that bytes can have.
 SPANS = {tf.uint8: (0, 255), tf.int8: (-128, 127), tf.bool: (0, 1)}
 
@@ -88,15 +88,15 @@ def retype(function: Function, *, casts_stay: bool) -> Retyped:
 
 
 def cast_first(function: Function) -> Function:
-    """Move the casts of inputs of rare dtypes to float before what only moves values about.
+    """Move the casts of inputs of narrow dtypes to float before what only moves values about.
 
     Args:
         function: A model as one function; its outputs are a dict.
     """
     before = [it.dtype for it in _arguments(function)]
-    if not any(dtype in RARE for dtype in before):
+    if not any(dtype in NARROW for dtype in before):
         return function
-    graph, dtypes = _with_dtypes(function, lambda dtype: [FLOAT] if dtype in RARE else [])
+    graph, dtypes = _with_dtypes(function, lambda dtype: [FLOAT] if dtype in NARROW else [])
     return function if dtypes == before else _imported(function, graph, dtypes, before)
 
 
