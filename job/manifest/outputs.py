@@ -93,7 +93,8 @@ class _Calibrated(_Variant):
     ignore_masks: bool = False
     """Convert recurrent layers (an LSTM after ``Embedding(mask_zero=True)`` or ``Masking``) without
     their masks, with which they can't be calibrated. Only where no row of the data set is padded:
-    else the job is refused before the training. The file must not be given padded rows."""
+    else the job is refused before the training. The file must not be given padded rows.
+    (``int16x8`` has kernels for layers with ``unroll=True`` alone.)"""
 
 
 class Int8Config(_Calibrated):

@@ -119,7 +119,8 @@ def _converted(model: tf_keras.Model, config: QuantizeConfig, calibration: Calib
     if isinstance(config, Int8Config | Int16x8Config):
         if is_recurrent(model):
             loops = why_loops(model, ignores_masks=ignores)
-            _refuse_loops(_converter(function, variables).convert(), loops)
+            content = _converter(function, variables).convert()
+            _refuse_loops(content, loops, is_int8=isinstance(config, Int8Config))
         retyped = retype(function, casts_stay=isinstance(config, Int8Config))
         function = retyped.function
         samples = _samples(names, retyped.calibration(calibration))
@@ -141,7 +142,7 @@ def _converter(function: Function, variables: Sequence[tf.Variable]) -> tf.lite.
     return tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
 
 
-def _refuse_loops(content: bytes, why: str) -> None:
+def _refuse_loops(content: bytes, why: str, *, is_int8: bool) -> None:
     """Check a converted file. An LSTM without a mask is one operator in it; others are loops.
 
     Raises:
@@ -149,11 +150,14 @@ def _refuse_loops(content: bytes, why: str) -> None:
             fault.
     """
     codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
-    advice = "; where no row is padded, set ignore_masks" if MASKED in why else ""
     if any(code.builtinCode == schema.BuiltinOperator.WHILE for code in codes):
+        advice = "any layer with unroll=True is none"
+        if is_int8:  # int16x8 has no kernel for the operator of an LSTM
+            advice = "an LSTM without a mask, and any layer with unroll=True, is none"
+        if is_int8 and MASKED in why:
+            advice += "; where no row is padded, set ignore_masks"
         raise ValueError(
-            f"{why}: such layers are loops in the file, which can't be calibrated; an "
-            f"LSTM without a mask, and any layer with unroll=True, is none{advice}"
+            f"{why}: such layers are loops in the file, which can't be calibrated; {advice}"
         )
 
 

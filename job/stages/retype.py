@@ -12,7 +12,7 @@
 An input is changed where the operators before the cast only move values about.
 
 The other variants keep their inputs' dtypes; there the cast goes before such operators, which have
-no kernels for rare dtypes.
+no kernels for some dtypes.
 """
 
 from __future__ import annotations

@@ -95,7 +95,23 @@ def steps_of_zeros() -> keras.Model:
     return keras.Model(given, layers.RNN(layers.GRUCell(4))(x))
 
 
-MODELS = [by_hand, residual, gated, encoder_decoder, nested, scores, steps_of_zeros]
+def called() -> keras.Model:
+    """Layers that are called as they are in Keras 3, and their masks, by several names."""
+    given, other = tokens(), tokens()
+    words = layers.ReversibleEmbedding(WORDS, 4, mask_zero=True)
+    x, y = words(given), layers.RMSNormalization()(embedded(other))
+    ends = [
+        layers.GroupQueryAttention(3, 2, 1)(x, y, use_causal_mask=True),
+        layers.MultiHeadAttention(2, 3, use_gate=True)(x, y),
+        words(layers.LSTM(4, return_sequences=True)(x), reverse=True),
+        layers.LayerNormalization(rms_scaling=True)(x),
+    ]
+    return keras.Model(
+        [given, other], [*map(layers.Flatten(), ends), layers.GlobalAveragePooling1D()(y)]
+    )
+
+
+MODELS = [by_hand, residual, gated, encoder_decoder, nested, scores, steps_of_zeros, called]
 
 
 def padded(model: keras.Model) -> list[np.ndarray]:

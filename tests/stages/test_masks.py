@@ -28,7 +28,9 @@ def tokens(*, explicit: bool = False) -> tf_keras.Model:
     # An argument of the call is how models of Keras 3 are rebuilt.
     given = {"mask": tf.not_equal(ids, 0)} if explicit else {}
     x = layers.Bidirectional(layers.LSTM(8, return_sequences=True))(table(ids), **given)
-    return tf_keras.Model(ids, layers.Dense(3)(layers.LSTM(8)(x, **given)))
+    model = tf_keras.Model(ids, layers.Dense(3)(layers.LSTM(8)(x, **given)))
+    model.set_weights([it * 20 if it.shape == (20, 8) else it * 3 for it in model.get_weights()])
+    return model
 
 
 @pytest.mark.parametrize("explicit", [False, True])
@@ -41,9 +43,11 @@ def test_without_padding_an_integer_lstm_needs_no_mask(explicit: bool, tmp_path:
     path = tmp_path / "full.tflite"
     convert(model, ASKS, [rows], path)
     wanted = model(rows).numpy()
-    np.testing.assert_allclose(answers(model, path, [rows]), wanted, atol=0.05 * np.ptp(wanted))
+    np.testing.assert_allclose(answers(model, path, [rows]), wanted, atol=0.1 * np.ptp(wanted))
     padded = rows * (np.arange(6) < 3)
-    assert np.abs(model(padded).numpy() - answers(model, path, [padded])).max() > 0.05
+    assert np.abs(model(padded).numpy() - answers(model, path, [padded])).max() > 0.2 * np.ptp(
+        wanted
+    )
     assert padded_rows(model, [(padded,)]) == 40
 
 
