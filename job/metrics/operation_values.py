@@ -52,7 +52,7 @@ def of_operation(call: Call) -> Values:
         return moved_to(call, _order(call))
     if kind == "ReLU":
         return LAYERS[kind](call)
-    if kind == "Average" and len(call.arguments) + len(call.keywords) > 1:  # by weights
+    if kind == "Average" and call.argument(1, "weights") is not None:
         return UNKNOWN
     name = FUNCTIONS.get(kind) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
     rule = RULES.get("reduce_mean" if name == "average" else name)
