@@ -87,6 +87,24 @@ def ids(dtype: str) -> tf_keras.Model:
     return tf_keras.Model(given, layers.Dense(4)(x))
 
 
+def flags(use: str) -> tf_keras.Model:
+    """An input of truth values: which steps count."""
+    steps = tf_keras.Input((6, 4), name="steps")
+    seen = tf_keras.Input((6,), dtype="bool", name="seen")
+    x = layers.Dense(8)(steps)
+    if use == "times":
+        x = x * tf.cast(seen[..., None], "float32")
+    elif use == "where":
+        x = tf.where(seen[..., None], x, tf.zeros_like(x))
+    elif use == "not":
+        x = x - tf.cast(tf.logical_not(seen), "float32")[..., None]
+    elif use == "attention":
+        x = layers.MultiHeadAttention(2, 4)(x, x, attention_mask=seen[:, None, :])
+    else:
+        x = layers.LSTM(8, return_sequences=True)(x, mask=seen)
+    return tf_keras.Model([steps, seen], layers.Dense(3)(layers.Flatten()(x)))
+
+
 def mixed() -> tf_keras.Model:
     """Indices, pixels, floats and a key that is passed through."""
     token = tf_keras.Input((6,), dtype="int64", name="token")
@@ -131,8 +149,12 @@ def integer_models() -> Iterator[tuple[str, Callable[[], tf_keras.Model]]]:
         lambda: pixels("uint8", lambda x: x / 255, lambda x: tf.cast(x, "float32")),
     )
     yield "uint8 Resizing", lambda: pixels("uint8", layers.Resizing(6, 6), scaled(0.01))
-    yield "uint8 padded", lambda: pixels("uint8", layers.ZeroPadding2D(1), scaled(0.01))
-    yield "uint8 cropped", lambda: pixels("uint8", layers.Cropping2D(1), scaled(0.01))
+    for dtype in ("uint8", "int8", "int16", "uint16", "int32", "bool"):
+        yield f"{dtype} padded", partial(pixels, dtype, layers.ZeroPadding2D(1), scaled(0.01))
+        yield f"{dtype} cropped", partial(pixels, dtype, layers.Cropping2D(1), scaled(0.01))
+        yield f"{dtype} reshaped", partial(pixels, dtype, layers.Reshape((4, 16, 3)), scaled(0.01))
+    for use in ("times", "where", "not", "attention", "lstm"):
+        yield f"flags {use}", partial(flags, use)
     yield "uint8 halved", lambda: pixels("uint8", lambda x: x // 2, scaled(0.01))
     yield "uint8 Conv2D", lambda: pixels("uint8", lambda x: tf.cast(x, "float32") - 100.0)
     yield "mixed", mixed

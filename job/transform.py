@@ -24,7 +24,7 @@ from job.metrics import gates
 from job.result import Record, WorkResult
 from job.stages.compress import Encoder
 from job.stages.quantize import quantize
-from job.work import load_inputs, room
+from job.work import load_inputs, padding, room
 from job.work.context import Work
 from job.work.convert import Conversion, attempt, is_certain, plan
 from job.work.kept import Form, Kept, digest, place
@@ -101,6 +101,8 @@ def _try_variants(work: Work, loaded: Loaded) -> Conversion:
     if not work.job.variants:
         return Conversion(loaded.inputs, outputs, one_row=False)
     with work.journal.stage("try") as stage:
+        for text in padding.check(work.job.variants, model, loaded.dataset):
+            stage.decide(text)
         how = plan(model, loaded.inputs, outputs, rows)
         if is_certain(model):
             stage.decide("the model has only layers that every variant converts")

@@ -45,6 +45,7 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
             where = f"dataset.{which}.inputs ({spec.name})"
             _check_numbers(array, where, first_row)
             _check_shape(array, spec, where)
+            _check_flags(array, spec, where)
     pixels = [array for array in dataset.train.inputs if array.dtype == np.uint8]
     floats = [spec for spec in specs if spec.dtype.startswith("float")]
     unscaled = dataset.train.scale == 1 and not scales
@@ -135,6 +136,19 @@ def _check_shape(array: Array, spec: TensorSpec, where: str) -> None:
             f"{_shape(spec.shape)}.",
             where=where,
             hint="Reshape the data, or name another array.",
+        )
+
+
+def _check_flags(array: Array, spec: TensorSpec, where: str) -> None:
+    """Other numbers than 0 and 1 would all be taken for true."""
+    if spec.dtype != "bool" or array.dtype.kind == "b" or not array.size:
+        return
+    low, high = array.min(), array.max()
+    if low < 0 or high > 1 or not bool(((array == 0) | (array == 1)).all()):
+        raise InputError(
+            f"The array goes from {low} to {high}; the model takes truth values.",
+            where=where,
+            hint="Give an array of bool, or of 0 and 1.",
         )
 
 

@@ -90,6 +90,10 @@ class DynamicRangeConfig(_Variant):
 class _Calibrated(_Variant):
     calibration_samples: Count = 200
     """Training rows, drawn with the seed, that the ranges of the activations are taken from."""
+    ignore_masks: bool = False
+    """Convert recurrent layers (an LSTM after ``Embedding(mask_zero=True)`` or ``Masking``) without
+    their masks, with which they can't be calibrated. Only where no row of the data set is padded:
+    else the job is refused before the training. The file must not be given padded rows."""
 
 
 class Int8Config(_Calibrated):
@@ -124,8 +128,8 @@ Metric = MetricName | Literal["loss"]
 
 class _Gate(Config):
     artifact: Name | Literal["*"] | None = None
-    """``prune``, a variant's name, or ``*`` for every file that is made; left out, the file with
-    the smallest encoding alone."""
+    """``prune``, a variant's name, or ``*``: that file, or each, must pass. Left out: every file is
+    judged, and one that passes is enough; the smallest that does is ``chosen``."""
 
 
 class _MetricGate(_Gate):

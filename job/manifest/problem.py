@@ -121,6 +121,9 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
             text = "this is no SHA-256, which has 64 hexadecimal digits"
         case "string_pattern_mismatch":
             text = f"{value} is not of the form {error['ctx']['pattern']}"
+        case "too_short":
+            least = error["ctx"]["min_length"]
+            text = f"this must have at least {least} {'entry' if least == 1 else 'entries'}"
         case "value_error":
             text = str(error["ctx"]["error"])
         case _:
@@ -170,8 +173,9 @@ SHORT_FORMS = {
 def _suggestion(given: str, allowed: Collection[str]) -> str:
     import difflib  # only where there is a problem: starting fast matters
 
-    if SHORT_FORMS.get(given) in allowed:
-        return f'; did you mean "{SHORT_FORMS[given]}"?'
+    long_form = SHORT_FORMS.get(given.lower())
+    if long_form in allowed:
+        return f'; did you mean "{long_form}"?'
     close = difflib.get_close_matches(given, sorted(set(allowed)), n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else ""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from job.manifest.fields import Config, Count, Fraction, Step
 
@@ -12,8 +12,17 @@ def _end_shape(value: object) -> str:
     return "share" if isinstance(value, float) else "step"
 
 
+def _share(value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError(
+            "this must be a step (a whole number), or a fraction of the steps up to 1.0, "
+            f"not {value}"
+        )
+    return value
+
+
 EndStep = Annotated[
-    Annotated[Step, Tag("step")] | Annotated[float, Field(gt=0, le=1), Tag("share")],
+    Annotated[Step, Tag("step")] | Annotated[float, AfterValidator(_share), Tag("share")],
     Discriminator(_end_shape),
     WithJsonSchema(  # pydantic's own says that a 1 is one of both, and so none
         {

@@ -1,8 +1,17 @@
 """How the model is fine-tuned while it is pruned; its optimizer."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from job.manifest.fields import Config, Count, Fraction, OutputName, Positive
 from job.manifest.keras_names import BINARY, CROSSENTROPIES, ONE_HOT, LossName, MetricName
@@ -89,8 +98,39 @@ Loss = Annotated[
 MetricList = Annotated[list[MetricName], Field(min_length=1)]
 
 
+CLASS_INDEX = re.compile(r"[0-9]{1,9}")
+
+
+def _class_index(given: str) -> str:
+    if not CLASS_INDEX.fullmatch(given):
+        raise ValueError(
+            f"{given[:60]!r} is not a class; classes are numbers from 0, as in the targets"
+        )
+    return given
+
+
+def _weights_of_one_kind(given: object) -> object:
+    """Class weights are a word or an object; an object is of classes or of outputs, not of both."""
+    if not isinstance(given, str | dict):
+        raise ValueError(  # noqa: TRY004 (pydantic reports no TypeError)
+            'this must be "balanced", or an object from class to weight: {"9": 2.5}'
+        )
+    if isinstance(given, dict) and given:
+        of_outputs = [isinstance(weight, str | dict) for weight in given.values()]
+        if any(of_outputs) and not all(of_outputs):
+            raise ValueError(
+                'this must be either an object from class to weight, {"9": 2.5}, '
+                'or one from output name to such an object or to "balanced"'
+            )
+    return given
+
+
 Balanced = Literal["balanced"]
-ClassIndex = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+ClassIndex = Annotated[
+    str,
+    AfterValidator(_class_index),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}$"}),
+]
 Weight = Annotated[float, Field(ge=0, le=3e38)]
 PerClass = Annotated[dict[ClassIndex, Weight], Field(min_length=1)]
 
@@ -116,6 +156,7 @@ ClassWeights = Annotated[
     | Annotated[PerClass, Tag("classes")]
     | Annotated[dict[OutputName, OneClassWeights], Field(min_length=1), Tag("mapping")],
     Discriminator(_class_weights_shape),
+    BeforeValidator(_weights_of_one_kind),
 ]
 
 

@@ -161,7 +161,8 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
         case BeatsConstantGate():
             value, text = advantage(gate, baseline, artifact)
             passed = value > gate.margin + TOLERANCE
-            what = f"{text}; better by more than {gate.margin:g}"
+            needed = f" by more than {gate.margin:g}" * (gate.margin > 0)
+            what = f"{text}; it must be better{needed}"
         case MinClassRecallGate():
             value, text = lowest_recall(gate, artifact)
             passed = value >= gate.value - TOLERANCE

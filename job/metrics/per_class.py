@@ -112,12 +112,13 @@ def check_gates(
                 where=where,
                 hint="Take a gate on a metric: max_drop or min_value.",
             )
-        if gate.class_index is not None and not any(
-            name.rpartition("/")[2] == str(gate.class_index) and it.support
-            for name, it in classes.items()
-        ):
+        asked = str(gate.class_index)
+        named = [it for name, it in classes.items() if name.rpartition("/")[2] == asked]
+        if gate.class_index is not None and not any(it.support for it in named):
             raise InputError(
-                f"The class {gate.class_index} has no test rows, so it has no recall.",
+                f"The class {asked} has no test rows, so it has no recall."
+                if named
+                else f"There is no class {asked}: none of the model's classes has that index.",
                 where=f"{where}.class_index",
                 hint="Name a class that the test rows have, or add rows of it.",
             )

@@ -237,7 +237,7 @@ def _categories(model: Any) -> int:
     """How many different integers every table of the model has a row for; 0 without a table."""
     sizes = []
     for layer in model._flatten_layers():  # noqa: SLF001 - public API has no walk
-        if type(layer).__name__ == "Embedding":
+        if type(layer).__name__ in ("Embedding", "ReversibleEmbedding"):
             sizes.append(int(layer.input_dim))
         elif type(layer).__name__ == "CategoryEncoding":
             sizes.append(int(layer.num_tokens))

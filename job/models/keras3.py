@@ -8,11 +8,8 @@ compared, and a model that answers differently is refused.
 
 from __future__ import annotations
 
-import inspect
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import tf_keras
@@ -20,11 +17,8 @@ import tf_keras
 from job.errors import InputError
 from job.models import precision
 from job.models.budget import refuse_huge_answers
-from job.models.compare import TOLERANCE, Rows, difference, first_different, graph_of
-from job.models.keras3_layers import make
-from job.models.keras3_masked import MERGES, Softmax, all_true, attend, mask_option, mergeable
-from job.models.keras3_masks import MASK_OPS, Call, Scope, bind, hand_on
-from job.models.keras3_ops import OPS
+from job.models.compare import TOLERANCE, Rows, difference
+from job.models.keras3_walk import Rebuilding, walk
 from job.models.keras3_weights import copy_to_keras2, copy_to_keras3
 from job.models.keras_file import write_judged
 from job.models.names import in_users_names, take_scope_names
@@ -68,7 +62,7 @@ def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
         InputError: Where the model has no graph, a layer has no counterpart, or the outputs differ.
         Exception: What either Keras raises, where it can't make or call a model.
     """
-    rebuilding, rebuilt = _walk(model, where)
+    rebuilding, rebuilt = walk(model, where)
     copy_to_keras2(model, rebuilt)
     refuse_huge_answers(rebuilt, where)
     _refuse_different(model, rebuilt, where, rebuilding)
@@ -88,7 +82,7 @@ def _refuse_different(
     model: keras.Model,
     rebuilt: tf_keras.Model,
     where: str,
-    rebuilding: _Rebuilding | None,
+    rebuilding: Rebuilding | None,
     rows: Rows | None = None,
 ) -> None:
     with precision.computing_in_float32(model):
@@ -96,7 +90,7 @@ def _refuse_different(
         if found <= TOLERANCE:
             return
         if rebuilding is None:  # the walk is over: it is done again
-            rebuilding, rebuilt = _walk(model, where)
+            rebuilding, rebuilt = walk(model, where)
             copy_to_keras2(model, rebuilt)
         first = rebuilding.first_different(model, rebuilt, rows) or "not to be told"
     on = "random rows" if rows is None else "rows of the data set"
@@ -106,207 +100,3 @@ def _refuse_different(
         where=where,
         hint="Replace that layer; it can't be pruned by tfmot, which needs Keras 2.",
     )
-
-
-def _walk(model: keras.Model, where: str) -> tuple[_Rebuilding, tf_keras.Model]:
-    """Rebuild a model; anew where a nested one turns out to need an input for one more mask."""
-    masked: dict[int, dict[int, int]] = {}
-    while True:
-        rebuilding = _Rebuilding(where, masked)
-        try:
-            return rebuilding, rebuilding.model(model)
-        except _MoreMasksError:
-            continue
-
-
-class _MoreMasksError(Exception):
-    """A nested model that was made is called with a mask that it has no input for."""
-
-
-class _Rebuilding:
-    """One walk over a model; a layer or model that is used twice is made once."""
-
-    def __init__(self, where: str, masked: dict[int, dict[int, int]]) -> None:
-        self._where = where
-        self._made: dict[int, tf_keras.layers.Layer] = {}
-        self._scopes: dict[int, Scope] = {}
-        # By the ``id`` of a nested model: its inputs that a call has a mask for -> the mask's rank.
-        self._masked = masked
-
-    def first_different(
-        self, model: keras.Model, rebuilt: tf_keras.Model, rows: Rows | None
-    ) -> str:
-        """The first layer of the model, in the order of its calls, that answers differently."""
-        graph = graph_of(model)
-        tensors = self._scopes[id(model)].tensors
-        calls = [node for node in _nodes(graph) if id(node.outputs[0]) in tensors]
-        names = [node.operation.name for node in calls]
-        before = keras.Model(graph.input, [node.outputs[0] for node in calls])
-        after = tf_keras.Model(rebuilt.input, [tensors[id(node.outputs[0])] for node in calls])
-        return first_different(names, before, after, rows)
-
-    def model(self, model: keras.Model, *, nested: bool = False) -> tf_keras.Model:
-        """The same model. Masks of a nested one's inputs are inputs, too, and those of its outputs
-        are outputs: they follow the others, and all are plain lists then.
-        """
-        graph = graph_of(model)
-        if not hasattr(graph, "_nodes_by_depth"):
-            raise InputError(
-                f"The model {model.name} has no graph: it is a subclassed or unbuilt model.",
-                where=self._where,
-                hint="Build it with the functional API, and save it again.",
-            )
-        scope = self._scopes[id(model)] = Scope()
-        scope.tensors |= {
-            id(it): tf_keras.Input(
-                batch_shape=it.shape,
-                dtype=precision.FLOAT32 if it.dtype in precision.OTHERS else it.dtype,
-                name=_origin(it).name,
-            )
-            for it in graph.inputs
-        }
-        masks = []
-        for index, rank in self._masked.get(id(model), {}).items():
-            of = graph.inputs[index]
-            name = f"{_origin(of).name}_mask"
-            masks.append(tf_keras.Input(batch_shape=of.shape[:rank], dtype="bool", name=name))
-            scope.set_mask(of, scope.adopt(masks[-1]))
-        for node in _nodes(graph):
-            self._call(node, scope)
-        ends = [
-            keras.tree.map_structure(lambda it: scope.tensors[id(it)], structure)
-            for structure in (graph._inputs_struct, graph._outputs_struct)  # noqa: SLF001 - no other way
-        ]
-        found = [scope.mask_of(it) for it in graph.outputs]
-        if nested:
-            scope.handed_on = [place for place, mask in enumerate(found) if mask is not None]
-        if masks or scope.handed_on:
-            out = [self._rebuilt(found[place], scope) for place in scope.handed_on]
-            inputs, outputs = map(keras.tree.flatten, ends)
-            ends = [[*inputs, *masks], [*outputs, *out]]
-        return tf_keras.Model(*ends, name=model.name)
-
-    def _call(self, node: Any, scope: Scope) -> None:
-        operation = node.operation
-        if not isinstance(operation, keras.Layer):
-            given = (node.arguments.args, node.arguments.kwargs)
-            arguments, options = self._rebuilt(given, scope)
-            outputs = self._function(operation)(operation, *arguments, **options)
-        else:
-            call = bind(operation, node, scope)
-            if isinstance(operation, keras.Model):
-                outputs = self._call_model(operation, call, node.outputs, scope)
-            else:
-                outputs = self._call_layer(operation, call, scope)
-                hand_on(operation, call, node.outputs, scope)
-        for before, after in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
-            scope.tensors[id(before)] = after
-
-    def _call_layer(self, layer: keras.Layer, call: Call, scope: Scope) -> Any:
-        inputs = self._rebuilt(call.inputs, scope)
-        options = self._options(layer, call, scope)
-        masks = self._rebuilt(dict(call.masks), scope)
-        if isinstance(layer, keras.layers.MultiHeadAttention):
-            return attend(self._layer(layer), layer, inputs, options, masks)
-        if masks and type(layer) in MERGES:
-            return MERGES[type(layer)](inputs, masks["mask"])
-        if masks and type(layer) is keras.layers.Softmax:
-            self._made.setdefault(id(layer), Softmax(layer.axis, name=layer.name))
-        twin = self._layer(layer)
-        inputs = mergeable(layer, inputs)
-        return twin(inputs, **options, **mask_option(layer, twin, inputs, masks))
-
-    def _call_model(
-        self, model: keras.Model, call: Call, answered: Sequence[Any], scope: Scope
-    ) -> Any:
-        """Call a nested model; it has inputs for the masks that any of its calls has."""
-        given = keras.tree.flatten(call.inputs)
-        masks = keras.tree.flatten(call.masks["mask"]) if call.masks else [None] * len(given)
-        ranks = self._masked.setdefault(id(model), {})
-        new = {at: len(it.shape) for at, it in enumerate(masks) if it is not None}
-        if not new.keys() <= ranks.keys():
-            self._masked[id(model)] = new | ranks
-            if id(model) in self._made:
-                raise _MoreMasksError
-        twin = self._layer(model)
-        inside = self._scopes[id(model)]
-        ranks = self._masked[id(model)]
-        options = self._options(model, call, scope)
-        if not ranks and not inside.handed_on:
-            return twin(self._rebuilt(call.inputs, scope), **options)
-        tensors = [scope.tensors[id(it)] for it in given]
-        more = [
-            all_true(tensors[at], rank) if masks[at] is None else self._rebuilt(masks[at], scope)
-            for at, rank in ranks.items()
-        ]
-        outputs = twin([*tensors, *more], **options)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        for place, mask in zip(inside.handed_on, outputs[len(answered) :], strict=True):
-            scope.set_mask(answered[place], scope.adopt(mask))
-        for before, inner in zip(given, graph_of(model).inputs, strict=True):
-            if inside.mask_of(inner) is None:  # attention inside it has taken the mask off
-                scope.set_mask(before, None)
-        return outputs[: len(answered)]
-
-    def _options(self, layer: keras.Layer, call: Call, scope: Scope) -> dict[str, Any]:
-        said = {key: it for key, it in call.options.items() if _is_said(layer, key, it)}
-        return dict(self._rebuilt(said, scope))
-
-    def _rebuilt(self, nested: Any, scope: Scope) -> Any:
-        """The counterparts of tensors; of a mask that Keras works out, its operators are made."""
-
-        def counterpart(it: Any) -> Any:
-            if isinstance(it, keras.KerasTensor) and id(it) not in scope.tensors:
-                history = it._keras_history  # noqa: SLF001 - how Keras finds it too
-                self._call(history.operation._inbound_nodes[history.node_index], scope)  # noqa: SLF001
-            return scope.tensors.get(id(it), it)
-
-        return keras.tree.map_structure(counterpart, nested)
-
-    def _function(self, operation: keras.Operation) -> Callable[..., Any]:
-        kind = type(operation).__name__
-        if kind in MASK_OPS:
-            return MASK_OPS[kind]
-        if kind not in OPS:
-            raise InputError(
-                f"The model calls keras.ops.{kind}, which is not known here.",
-                where=f"{self._where}, layer {operation.name}",
-                hint="Replace it with a layer; what calls functions can't be carried over.",
-            )
-        return OPS[kind]
-
-    def _layer(self, layer: keras.Layer) -> tf_keras.layers.Layer:
-        if id(layer) not in self._made:
-            is_model = isinstance(layer, keras.Model)
-            made = (
-                self.model(layer, nested=True)
-                if is_model
-                else make(layer, self._layer, self._where)
-            )
-            self._made[id(layer)] = made
-        return self._made[id(layer)]
-
-
-def _is_said(layer: keras.Layer, key: str, value: Any) -> bool:
-    """Whether an argument of a call is more than a default.
-
-    Keras 3 notes ``training`` with every call and overrules it by the model's own; Keras 2 would
-    keep to it, with dropout that is off in training and a RandomFlip that is on after it. What is
-    meant by ``training=False`` is a call of a layer whose default is another, as of a backbone.
-    """
-    if key == "training":
-        usual = inspect.signature(layer.call).parameters.get("training")
-        return value is False and (usual is None or usual.default is not False)
-    return value is not None
-
-
-def _origin(tensor: Any) -> keras.Operation:
-    return tensor._keras_history.operation  # noqa: SLF001 - how Keras finds it too
-
-
-def _nodes(graph: keras.Model) -> Iterator[Any]:
-    """The calls of the graph, in the order in which they can be made."""
-    for depth in sorted(graph._nodes_by_depth, reverse=True):  # noqa: SLF001 - no other way
-        for node in graph._nodes_by_depth[depth]:  # noqa: SLF001 - as above
-            if not isinstance(node.operation, keras.layers.InputLayer):
-                yield node

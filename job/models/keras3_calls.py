@@ -37,7 +37,7 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
 
     def __init__(self, layer: keras.Layer) -> None:
         super().__init__(name=layer.name, trainable=layer.trainable)
-        self.supports_masking = layer.supports_masking
+        self.supports_masking = True  # each call is given its masks by name
         self.activity_regularizer = regularizer(layer.activity_regularizer)
         # A function: of a layer, tf_keras would collect the variables.
         self._keras3 = partial(_itself, layer)
@@ -82,8 +82,12 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         mask: Any = None,
         **options: Any,
     ) -> Any:
-        """What the Keras 3 layer answers."""
+        """What the Keras 3 layer answers; it has the masks that are arguments, and no others."""
         layer = self._keras3()
+        inputs, others, options = tf.nest.map_structure(_unmasked, (inputs, others, options))
+        if isinstance(layer, keras.layers.MultiHeadAttention) and "query_mask" in options:
+            inputs = tf.identity(inputs)  # it asks the tensor alone
+            keras.src.backend.set_keras_mask(inputs, options.pop("query_mask"))
         accepted = layer.call_signature_parameters
         if "training" in accepted:
             options["training"] = bool(training)  # its own default may be True
@@ -110,9 +114,8 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         drawn = self._random_generator.random_uniform(start.shape, 0, top, dtype=tf.int32)
         return tf.cast(drawn, start.dtype)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """The Keras 3 layer's own."""
-        return self._keras3().compute_mask(inputs, mask) if self.supports_masking else None
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None: the masks of a model's calls are worked out before it is made (keras3_masks)."""
 
 
 def of_layer(layer: keras.Layer) -> Keras3Layer:
@@ -172,6 +175,11 @@ class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
 def of_operation(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
     """Call an operation of Keras 3 on tensors of a Keras 2 model."""
     return Keras3Operation(operation, (arguments, options)).on_its_tensors()
+
+
+def _unmasked(value: Any) -> Any:
+    """Both Keras attach a mask to a tensor under the same name."""
+    return value if getattr(value, "_keras_mask", None) is None else tf.identity(value)
 
 
 def _itself(value: Any) -> Any:

@@ -42,6 +42,18 @@ def mask_option(
     return {"mask": None} if takes_one and any(it is not None for it in attached) else {}
 
 
+def masks_by_name(inputs: Tensor, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The masks of a call of a ``Keras3Layer``: all of Keras 3's, and none of Keras 2's.
+
+    Args:
+        inputs: What it is called with.
+        masks: Masks of the call, of ``tf_keras``, by the argument's name.
+    """
+    attached = [getattr(one, "_keras_mask", None) for one in tf.nest.flatten(inputs)]
+    none = {"mask": None} if any(it is not None for it in attached) else {}
+    return none | dict(masks)
+
+
 def _for(layer: keras.Layer) -> Callable[[Tensor], Tensor]:
     """Attention of Keras 2 takes truth values only."""
     is_attention = isinstance(layer, keras.layers.Attention)

@@ -149,13 +149,19 @@ def hand_on(layer: keras.Layer, call: Call, outputs: Sequence[Tensor], scope: Sc
         for name in ATTENTION_INPUTS:
             if name in call.arguments:
                 scope.set_mask(call.arguments[name], None)
-    if not layer.supports_masking:
-        return
-    computed = layer.compute_mask(call.inputs, call.previous)
+    computed = _computed(layer, call)
     if computed is None:
         return
     for output, mask in zip(outputs, keras.tree.flatten(computed), strict=False):
         scope.set_mask(output, mask)
+
+
+def _computed(layer: keras.Layer, call: Call) -> Tensor:
+    if isinstance(layer, keras.layers.ReversibleEmbedding):  # it sets the mask while it runs
+        if call.arguments["reverse"]:
+            return None
+        return keras.layers.Embedding.compute_mask(layer, call.inputs)
+    return layer.compute_mask(call.inputs, call.previous) if layer.supports_masking else None
 
 
 def truth(x: Tensor) -> Tensor:

@@ -206,12 +206,14 @@ def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], list
         InputError: Where they are of a kind that is not supported: lists or dicts inside of others,
             texts, ragged tensors, a fixed batch size.
     """
-    specs = []
+    specs: list[TensorSpec] = []
+    count = len(model.inputs)
     names = [*model.input_names, *_output_names(model, where)]
     for name, tensor in zip(names, [*model.inputs, *model.outputs], strict=True):
         kind = tensor.type_spec
+        is_flag = len(specs) < count and kind.dtype.is_bool  # an input that is a mask
         if not isinstance(kind, tf.TensorSpec) or not (
-            kind.dtype.is_floating or kind.dtype.is_integer
+            kind.dtype.is_floating or kind.dtype.is_integer or is_flag
         ):
             raise InputError(
                 f"{name} is a {type(kind).__name__} of {kind.dtype.name}; numbers in plain tensors "
@@ -227,7 +229,6 @@ def signature(model: tf_keras.Model, where: str) -> tuple[list[TensorSpec], list
                 hint="Build the model without a batch size: -1 instead of the number in a reshape.",
             )
         specs.append(TensorSpec(name, tuple(tensor.shape[1:]), kind.dtype.name))
-    count = len(model.inputs)
     return specs[:count], specs[count:]
 
 

@@ -82,12 +82,12 @@ def plan_window(config: PruneConfig, total_steps: int, ends_at: float = 1.0) -> 
     window = Window(schedule.begin_step, end, frequency)
     seen = Window(window.begin_step, min(end, total_steps), frequency)
     if seen.updates == 0 or end <= schedule.begin_step:
+        often = f", with an update of the masks every {frequency} steps" * (frequency > 1)
         raise StageError(
             f"The pruning schedule never fires: the training has {total_steps} steps, and the "
-            f"masks would be updated every {frequency} steps from step {schedule.begin_step} "
-            f"to {end}.",
+            f"schedule would begin at step {schedule.begin_step} and end at step {end}{often}.",
             where="prune.schedule",
-            hint="Lower frequency or begin_step, or train for more epochs.",
+            hint="Lower begin_step or frequency, raise end_step, or train for more epochs.",
         )
     return window
 

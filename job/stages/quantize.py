@@ -6,6 +6,7 @@ this pipeline comes from converts its baseline in the listing; here there is one
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from ai_edge_litert import schema_py_generated as schema
 from job.errors import StageError, is_disk_full
 from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
 from job.result import TensorSpec
-from job.stages.retype import Array, Function, retype
+from job.stages import masks
+from job.stages.retype import Array, Function, cast_first, retype
 from job.stages.serving import Names, names_for, trace, with_names_of
 
 # One array for each input of the model, each (samples, ...), of the model's dtypes.
@@ -26,19 +28,13 @@ Calibration = tuple[Array, ...]
 
 # What the converter says of an operator that it has nothing for.
 LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
-# Their loops become TFLite's own operators only where the batch is known.
-RECURRENT = (
-    tf_keras.layers.RNN,
-    tf_keras.layers.Bidirectional,
-    tf_keras.layers.ConvLSTM1D,
-    tf_keras.layers.ConvLSTM2D,
-)
+# Why a recurrent layer is a loop that needs none where no row is padded.
+MASKED = "skips padded steps, by a mask"
 
 
 def is_recurrent(model: tf_keras.Model) -> bool:
     """Whether a layer of the model, at any depth, is recurrent."""
-    # submodules, the public way, fails for a layer with recurrent dropout.
-    return any(isinstance(part, RECURRENT) for part in model._flatten_layers())  # noqa: SLF001
+    return bool(masks.recurrent_layers(model))
 
 
 def prepare(
@@ -115,15 +111,20 @@ def quantize(
 
 def _converted(model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration) -> bytes:
     names = names_for(model)
-    function = trace(model, names)
+    ignores = getattr(config, "ignore_masks", False)
+    with masks.ignored(model) if ignores else contextlib.nullcontext():
+        function = trace(model, names)
     variables = function.variables
     samples: list[dict[str, Array]] = []
     if isinstance(config, Int8Config | Int16x8Config):
         if is_recurrent(model):
-            _refuse_loops(_converter(function, variables).convert(), model)
+            loops = why_loops(model, ignores_masks=ignores)
+            _refuse_loops(_converter(function, variables).convert(), loops)
         retyped = retype(function, casts_stay=isinstance(config, Int8Config))
         function = retyped.function
         samples = _samples(names, retyped.calibration(calibration))
+    else:
+        function = cast_first(function)
     converter = _converter(function, variables)
     _configure(converter, config, samples)
     return with_names_of(model, names, converter.convert())
@@ -140,7 +141,7 @@ def _converter(function: Function, variables: Sequence[tf.Variable]) -> tf.lite.
     return tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
 
 
-def _refuse_loops(content: bytes, model: tf_keras.Model) -> None:
+def _refuse_loops(content: bytes, why: str) -> None:
     """Check a converted file. An LSTM without a mask is one operator in it; others are loops.
 
     Raises:
@@ -148,35 +149,26 @@ def _refuse_loops(content: bytes, model: tf_keras.Model) -> None:
             fault.
     """
     codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
+    advice = "; where no row is padded, set ignore_masks" if MASKED in why else ""
     if any(code.builtinCode == schema.BuiltinOperator.WHILE for code in codes):
         raise ValueError(
-            f"{why_loops(model)}: such layers are loops in the file, which can't be calibrated; an "
-            "LSTM without a mask, and any layer with unroll=True, is none"
+            f"{why}: such layers are loops in the file, which can't be calibrated; an "
+            f"LSTM without a mask, and any layer with unroll=True, is none{advice}"
         )
 
 
-def why_loops(model: tf_keras.Model) -> str:
+def why_loops(model: tf_keras.Model, *, ignores_masks: bool = False) -> str:
     """The recurrent layers that become loops, each with the reason."""
     found = {}
-    for layer in model._flatten_layers():  # noqa: SLF001 - submodules fails for recurrent dropout
+    for layer in masks.recurrent_layers(model):
         inner = getattr(layer, "forward_layer", layer)
-        if not isinstance(layer, RECURRENT) or getattr(inner, "unroll", False):
+        if getattr(inner, "unroll", False):
             continue
-        if _is_masked(layer):
-            found[layer.name] = "skips padded steps, by a mask"
+        if masks.is_masked(layer) and not ignores_masks:
+            found[layer.name] = MASKED
         elif not isinstance(inner, tf_keras.layers.LSTM):
             found.setdefault(layer.name, f"is a {type(inner).__name__}")
     return "; ".join(f"{name} {why}" for name, why in found.items()) or "it has recurrent layers"
-
-
-def _is_masked(layer: tf_keras.layers.Layer) -> bool:
-    """Whether any call of the layer has a mask: of its own, or of its input."""
-    return any(
-        node.call_kwargs["mask"] is not None
-        if "mask" in node.call_kwargs
-        else any(getattr(it, "_keras_mask", None) is not None for it in node.keras_inputs)
-        for node in layer.inbound_nodes
-    )
 
 
 def _configure(

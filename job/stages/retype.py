@@ -10,12 +10,16 @@
   so are indices in bytes for ``int16x8``, which has no cast.
 
 An input is changed where the operators before the cast only move values about.
+
+The other variants keep their inputs' dtypes; there the cast goes before such operators, which have
+no kernels for rare dtypes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +40,8 @@ SHAPES = ("Shape", "Size", "Rank")
 FLOAT, INDEX = tf.float32, tf.int32
 # What casts from integers to, without changing a value.
 INDICES = (tf.int32, tf.int64)
+# What the operators of MOVES have no kernels for, or only some.
+NARROW = (tf.uint8, tf.int8, tf.int16, tf.uint16, tf.uint32, tf.bool)
 # The values that bytes can have.
 SPANS = {tf.uint8: (0, 255), tf.int8: (-128, 127), tf.bool: (0, 1)}
 
@@ -71,22 +77,49 @@ def retype(function: Function, *, casts_stay: bool) -> Retyped:
         function: A model as one function; its outputs are a dict.
         casts_stay: Whether the converter can cast one integer type to another.
     """
-    arguments = function.inputs[: len(function.inputs) - len(function.captured_inputs)]
+    before = [it.dtype for it in _arguments(function)]
+    graph, dtypes = _with_dtypes(function, partial(_candidates, casts_stay=casts_stay))
+    spans = [
+        SPANS.get(was) if now == FLOAT else None for was, now in zip(before, dtypes, strict=True)
+    ]
+    if dtypes != before:
+        function = _imported(function, graph, dtypes, dtypes)
+    return Retyped(function, tuple(dtypes), tuple(spans))
+
+
+def cast_first(function: Function) -> Function:
+    """Move the casts of inputs of narrow dtypes to float before what only moves values about.
+
+    Args:
+        function: A model as one function; its outputs are a dict.
+    """
+    before = [it.dtype for it in _arguments(function)]
+    if not any(dtype in NARROW for dtype in before):
+        return function
+    graph, dtypes = _with_dtypes(function, lambda dtype: [FLOAT] if dtype in NARROW else [])
+    return function if dtypes == before else _imported(function, graph, dtypes, before)
+
+
+def _arguments(function: Function) -> Sequence[tf.Tensor]:
+    return function.inputs[: len(function.inputs) - len(function.captured_inputs)]
+
+
+def _with_dtypes(
+    function: Function, candidates: Callable[[tf.DType], Sequence[tf.DType]]
+) -> tuple[graph_pb2.GraphDef, list[tf.DType]]:
+    """The graph with the first of each input's candidates that changes no value, if any."""
     ends = [it.op.name for it in function.outputs]
     graph = tf.compat.v1.graph_util.extract_sub_graph(function.graph.as_graph_def(), ends)
-    dtypes, spans = [], []
-    for argument in arguments:
-        was = now = argument.dtype
-        for to in _candidates(was, casts_stay=casts_stay):
+    dtypes = []
+    for argument in _arguments(function):
+        now = argument.dtype
+        for to in candidates(now):
             changed = _changed(graph, argument.op.name, to, ends)
             if changed is not None:
                 graph, now = changed, to
                 break
         dtypes.append(now)
-        spans.append(SPANS.get(was) if now == FLOAT else None)
-    if dtypes != [it.dtype for it in arguments]:
-        function = _imported(function, graph, dtypes)
-    return Retyped(function, tuple(dtypes), tuple(spans))
+    return graph, dtypes
 
 
 def _candidates(dtype: tf.DType, *, casts_stay: bool) -> list[tf.DType]:
@@ -150,9 +183,15 @@ def _keeps_values(cast: node_def_pb2.NodeDef) -> bool:
 
 
 def _imported(
-    function: Function, graph: graph_pb2.GraphDef, dtypes: Sequence[tf.DType]
+    function: Function,
+    graph: graph_pb2.GraphDef,
+    dtypes: Sequence[tf.DType],
+    given_dtypes: Sequence[tf.DType],
 ) -> Function:
-    """A function of a changed graph, with the variables of the one that it was made of."""
+    """A function of a changed graph, with the variables of the one that it was made of.
+
+    It takes inputs of the dtypes ``given_dtypes``, and casts them to the graph's, ``dtypes``.
+    """
     count = len(dtypes)
     arguments, inner = function.inputs[:count], function.inputs[count:]
     there = {node.name for node in graph.node}
@@ -165,14 +204,15 @@ def _imported(
     graph.node.extend(kept)
     specs = [
         tf.TensorSpec(it.shape, dtype, it.op.name)
-        for it, dtype in zip(arguments, dtypes, strict=True)
+        for it, dtype in zip(arguments, given_dtypes, strict=True)
     ]
 
     @tf.function(input_signature=specs, autograph=False)
     def serving_default(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         capture = tf.compat.v1.get_default_graph().capture
         variables = [capture(it) for it in function.captured_inputs]
-        given = zip([*arguments, *inner], [*inputs, *variables], strict=True)
+        cast = [tf.cast(it, dtype) for it, dtype in zip(inputs, dtypes, strict=True)]
+        given = zip([*arguments, *inner], [*cast, *variables], strict=True)
         mapping = {old.name: new for old, new in given if old.op.name in there}
         answers = tf.graph_util.import_graph_def(
             graph, mapping, [it.name for it in function.outputs], name=""

@@ -123,7 +123,9 @@ def parse_s3(uri: str) -> Place:
     bucket, _, key = uri[len("s3:") :].removeprefix("//").partition("/")
     if not uri[len("s3:") :].startswith("//") or not _BUCKET.match(bucket):
         raise ManifestError(
-            "This names no bucket.", where=uri, hint="Write s3://bucket/key: two slashes, a name."
+            "This names no bucket.",
+            where=uri,
+            hint="Write s3://bucket/key: two slashes, and a name of 2 characters or more.",
         )
     if len(key.encode()) > MAX_KEY_BYTES:
         raise ManifestError(f"A key has at most {MAX_KEY_BYTES} bytes.", where=uri)

@@ -253,3 +253,13 @@ def test_of_several_outputs_the_one_with_bad_targets_is_named() -> None:
         with pytest.raises(InputError) as caught:
             check_targets(data, [CLASSES, angle], [SPARSE, SQUARES])
         assert caught.value.where == where
+
+
+def test_truth_values_are_bool_or_zero_and_one() -> None:
+    """Any other number would be taken for true."""
+    flags = TensorSpec("seen", (4,), "bool")
+    for good in (np.eye(20, 4, dtype=bool), np.eye(20, 4), np.eye(20, 4, dtype="int8")):
+        assert check_inputs(dataset(good), [flags], scales=False) == []
+    for bad in (np.eye(20, 4) * 2, np.eye(20, 4) / 2, -np.eye(20, 4, dtype="int8")):
+        with pytest.raises(InputError, match="takes truth values"):
+            check_inputs(dataset(bad), [flags], scales=False)

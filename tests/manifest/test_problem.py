@@ -59,3 +59,37 @@ def test_an_object_in_place_of_a_name_is_judged_as_the_object_that_it_is() -> No
     problems = found(MINIMAL | {"training": {"loss": {"type": "hubber"}}})
     assert [it.path for it in problems] == ["training.loss.type"]
     assert 'did you mean "huber"?' in problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        ([1, 2], "", 'this must be "balanced", or an object from class to weight'),
+        (2, "", 'this must be "balanced", or an object from class to weight'),
+        ({}, "", "this must have at least 1 entry"),
+        ({"cat": 2}, ".cat", "'cat' is not a class; classes are numbers from 0"),
+        ({"1": 2, "digit": "balanced"}, "", "this must be either an object from class to weight"),
+        ({"digit": {"1": -1}}, ".digit.1", "this must be greater than or equal to 0, not -1"),
+    ],
+)
+def test_class_weights_of_any_wrong_form_are_said_to_be_what_they_should(
+    given: object, path: str, message: str
+) -> None:
+    """A word or an object; an object of classes or of outputs."""
+    [problem] = found(MINIMAL | {"training": {"class_weights": given}})
+    assert problem.path == f"training.class_weights{path}"
+    assert problem.message.startswith(message)
+
+
+def test_a_fraction_of_the_steps_over_one_is_said_to_be_none() -> None:
+    """1.5 may have been meant as a step or as a fraction."""
+    schedule = {"type": "polynomial_decay", "end_step": 1.5}
+    [problem] = found(MINIMAL | {"prune": {"schedule": schedule}})
+    assert problem.path == "prune.schedule.end_step"
+    assert "a fraction of the steps up to 1.0, not 1.5" in problem.message
+
+
+def test_a_short_name_in_the_wrong_case_suggests_the_long_one() -> None:
+    """Keras knows ``mse`` and ``MSE``, and no ``Mse``."""
+    [problem] = found(MINIMAL | {"training": {"loss": "Mse"}})
+    assert problem.message.endswith('did you mean "mean_squared_error"?')

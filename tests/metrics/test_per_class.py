@@ -168,7 +168,7 @@ def test_a_useless_baseline_is_found() -> None:
     ("gate", "what"),
     [
         ({"output": "other"}, "no output other"),
-        ({"class_index": 7}, "class 7 has no test rows"),
+        ({"class_index": 7}, "There is no class 7"),
     ],
 )
 def test_gates_on_classes_that_are_not_there_are_refused(gate: dict[str, Any], what: str) -> None:
@@ -176,6 +176,11 @@ def test_gates_on_classes_that_are_not_there_are_refused(gate: dict[str, Any], w
     asked = [GATE.validate_python({"type": "min_class_recall", "value": 0.5} | gate)]
     with pytest.raises(InputError, match=what):
         check_gates(asked, artifact("baseline", 0.5, {"0": 1.0}), ["out"])
+    absent = {"0": {"recall": None, "precision": 1, "support": 0}}
+    one = artifact("baseline", 0.5, {}).model_dump() | {"per_class": {"out": absent}}
+    zero = [GATE.validate_python({"type": "min_class_recall", "value": 0.5, "class_index": 0})]
+    with pytest.raises(InputError, match="class 0 has no test rows"):
+        check_gates(zero, ArtifactResult.model_validate(one), ["out"])
     plain = [GATE.validate_python({"type": "min_class_recall", "value": 0.5})]
     with pytest.raises(InputError, match="has no classes"):
         check_gates(

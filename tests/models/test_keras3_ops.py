@@ -145,7 +145,7 @@ CALLED: list[Callable[[Any, Any], Any]] = [
     lambda _, n: n // 2 + n % 3 - ops.abs(n - 2),
     lambda _, n: ops.mean(n, axis=1),
     lambda _, n: ops.var(n, axis=1),
-    lambda _, n: ops.multiply(n, True) + ops.bitwise_and(n, 3),
+    lambda _, n: ops.multiply(n, True) + ops.bitwise_and(n, n),
     lambda x, n: ops.where(n > 3, x, n),
     lambda x, n: ops.matmul(x, ops.transpose(n, (0, 2, 1))),
     lambda x, n: ops.cast(n, "float32") * x + n,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
 from job.models.layers import signature
+from job.result import TensorSpec
 
 layers = tf_keras.layers
 
@@ -20,6 +22,16 @@ def test_the_signature_is_of_all_inputs_and_outputs_in_the_models_order() -> Non
     assert [(it.name, it.shape) for it in inputs] == [("zeta", (None, 4)), ("alpha", (6,))]
     assert [(it.name, it.shape) for it in outputs] == [("two", (2,)), ("one", (1,))]
     assert {it.dtype for it in [*inputs, *outputs]} == {"float32"}
+
+
+def test_truth_values_go_in_and_not_out() -> None:
+    """A mask may be an input; the job measures no such outputs."""
+    seen = tf_keras.Input((4,), dtype="bool", name="seen")
+    x = layers.Lambda(lambda it: tf.cast(it, "float32"))(seen)
+    (found,), _ = signature(tf_keras.Model(seen, x), "m.h5")
+    assert found == TensorSpec("seen", (4,), "bool")
+    with pytest.raises(InputError, match="of bool"):
+        signature(tf_keras.Model(seen, layers.Reshape((2, 2))(seen)), "m.h5")
 
 
 @pytest.mark.parametrize("keys", [("zulu", "echo"), ("echo", "zulu")])

@@ -44,3 +44,11 @@ def test_a_window_fires_or_is_refused(
     assert Window(begin, last, every).updates == len(due)
     if frequency is None and last - begin >= MIN_UPDATES:
         assert len(due) >= MIN_UPDATES
+
+
+def test_a_fraction_that_ends_before_the_schedule_begins_is_told_in_steps() -> None:
+    """A manifest can't tell: how many steps there are depends on the rows."""
+    schedule = {"type": "polynomial_decay", "begin_step": 90, "end_step": 0.1}
+    config = PruneConfig.model_validate({"schedule": schedule})
+    with pytest.raises(StageError, match="begin at step 90 and end at step 9"):
+        plan_window(config, 88)

@@ -13,7 +13,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from job.stages.quantize import quantize
-from job.stages.retype import retype
+from job.stages.retype import cast_first, retype
 from job.stages.serving import names_for, trace
 from tests.stages.test_quantize import variant
 
@@ -44,6 +44,21 @@ def test_integers_that_are_cast_to_float_become_float(dtype: str) -> None:
     assert after(of(dtype, layers.Rescaling(0.1))) == ["float32"]
     moved = [layers.Permute((2, 1, 3)), layers.ZeroPadding2D(), layers.Cropping2D(1)]
     assert after(of(dtype, *moved, layers.Reshape((4, 16, 3)), to_float)) == ["float32"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "bool"])
+def test_narrow_dtypes_are_cast_before_they_are_moved_about(dtype: str, tmp_path: Path) -> None:
+    """LiteRT transposes and pads only some; the input stays what it was, and so do the answers."""
+    moved = [layers.Permute((2, 1, 3)), layers.ZeroPadding2D(), layers.Reshape((10, 10, 3))]
+    model = of(dtype, *moved, to_float)
+    quantize(model, variant("float32"), (), path := tmp_path / "m.tflite")
+    runner = Interpreter(str(path)).get_signature_runner()
+    rows = np.random.default_rng(0).integers(0, 300, (1, 8, 8, 3)).astype(dtype)
+    (found,) = runner(picture=rows).values()
+    np.testing.assert_allclose(found, model(rows).numpy(), rtol=1e-4, atol=1e-3)
+    plain = of("int32", *moved, to_float)
+    function = trace(plain, names_for(plain))
+    assert cast_first(function) is function
 
 
 def test_what_would_change_a_value_stays() -> None:

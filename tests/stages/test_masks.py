@@ -1,0 +1,69 @@
+"""masks: rows with padding are counted, and without any an LSTM is converted without its mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from job.datasets.data import Dataset, Split
+from job.errors import InputError, StageError
+from job.manifest.outputs import Int8Config
+from job.stages.masks import padded_rows
+from job.work.padding import check
+from tests.conversion import answers, convert
+
+layers = tf_keras.layers
+ASKS = Int8Config(type="int8", ignore_masks=True)
+
+
+def tokens(*, explicit: bool = False) -> tf_keras.Model:
+    """Token ids, 0 for padding, through two recurrent layers."""
+    tf_keras.utils.set_random_seed(3)
+    ids = tf_keras.Input((6,), dtype="int32", name="ids")
+    table = layers.Embedding(20, 8, mask_zero=not explicit)
+    # An argument of the call is how models of Keras 3 are rebuilt.
+    given = {"mask": tf.not_equal(ids, 0)} if explicit else {}
+    x = layers.Bidirectional(layers.LSTM(8, return_sequences=True))(table(ids), **given)
+    return tf_keras.Model(ids, layers.Dense(3)(layers.LSTM(8)(x, **given)))
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_without_padding_an_integer_lstm_needs_no_mask(explicit: bool, tmp_path: Path) -> None:
+    """It answers as the model with its masks does; and the model has them afterwards."""
+    model = tokens(explicit=explicit)
+    rows = np.random.default_rng(0).integers(1, 20, (40, 6)).astype("int32")
+    with pytest.raises(StageError, match=r"by a mask: .* no row is padded, set ignore_masks"):
+        convert(model, Int8Config(type="int8"), [rows], tmp_path / "masked.tflite")
+    path = tmp_path / "full.tflite"
+    convert(model, ASKS, [rows], path)
+    wanted = model(rows).numpy()
+    np.testing.assert_allclose(answers(model, path, [rows]), wanted, atol=0.05 * np.ptp(wanted))
+    padded = rows * (np.arange(6) < 3)
+    assert np.abs(model(padded).numpy() - answers(model, path, [padded])).max() > 0.05
+    assert padded_rows(model, [(padded,)]) == 40
+
+
+def test_rows_with_padding_are_counted_and_refused() -> None:
+    """In each split, with the number of them; a model without masks has nothing to ignore."""
+    rows = np.random.default_rng(0).integers(1, 20, (300, 6)).astype("int32")
+    padded = rows.copy()
+    padded[[2, 270, 299], 4:] = 0
+
+    def of(train: np.ndarray) -> Dataset:
+        def split(x: np.ndarray) -> Split:
+            return Split((x,), (np.zeros(len(x)),), 1.0, ("int32",))
+
+        return Dataset(split(train), None, split(rows[:9]))
+
+    model = tokens()
+    assert check({"int8": Int8Config(type="int8")}, model, of(padded)) == []
+    with pytest.raises(InputError, match="leaves out steps of 3 of 300 train rows") as caught:
+        check({"int8": ASKS}, model, of(padded))
+    assert caught.value.where == "quantize, int8"
+    assert "300 train, 9 test" in check({"int8": ASKS}, model, of(rows))[0]
+    plain = tf_keras.Sequential([layers.InputLayer((6,)), layers.Dense(2)])
+    assert "changes nothing" in check({"int8": ASKS}, plain, of(rows))[0]
