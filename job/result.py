@@ -19,6 +19,14 @@ from job.files import ModelName as ModelName
 from job.files import Record as Record
 from job.files import TensorResult as TensorResult
 from job.files import UsageResult as UsageResult
+from job.measured import ClassResult as ClassResult
+from job.measured import DriftResult as DriftResult
+from job.measured import EpochResult as EpochResult
+from job.measured import LatencyResult as LatencyResult
+from job.measured import LayerResult as LayerResult
+from job.measured import ObjectiveResult as ObjectiveResult
+from job.measured import OutputDrift as OutputDrift
+from job.measured import TrainingResult as TrainingResult
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
@@ -39,49 +47,6 @@ def fits(shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> bool:
     return len(shape) == len(sizes) and all(
         want is None or want == have for want, have in zip(shape, sizes, strict=True)
     )
-
-
-class OutputDrift(Record):
-    """How far one output is from that of the stage before."""
-
-    max_abs: float
-    mean_abs: float
-    rms: float | None = None
-    """The root mean square."""
-    spread: float | None = None
-    """How much the stage before differs from row to row: a standard deviation."""
-    spread_after: float | None = None
-    """The same of this file; of a constant output it is 0."""
-    correlation: float | None = None
-    """Of the two, from -1 to 1; null where one is constant."""
-    largest: float | None = None
-    """The largest absolute value in the stage before."""
-    moved_rows: int | None = None
-    """The rows that moved by more than a thousandth of the spread."""
-
-
-class DriftResult(OutputDrift):
-    """How far a file's outputs are from those of the stage before, on the same test rows: the
-    largest difference of all, and the mean of the outputs' means. The other figures are there where
-    the model has one output.
-    """
-
-    against: str
-    """The artifact that it is compared with."""
-    rows: int
-    outputs: dict[str, OutputDrift] = {}
-    """By output, where there are several."""
-
-
-class LatencyResult(Record):
-    """Milliseconds for one sample (batch 1), warm."""
-
-    runtime: Literal["tensorflow", "litert"]
-    """What ran the file: figures of two runtimes do not compare."""
-    threads: int
-    runs: int
-    median: float
-    p90: float
 
 
 class ArtifactResult(Record):
@@ -116,6 +81,8 @@ class ArtifactResult(Record):
     constant_metrics: dict[str, dict[str, float]] = {}
     """Of the baseline: by output and metric, what the best constant answer gets on the test split
     (of classes their shares in the training rows, of numbers the mean or the median)."""
+    useless_outputs: dict[str, str] = {}
+    """Of the baseline: the outputs that are no better than that answer, and in what."""
     drift: DriftResult | None = None
     latency_ms: dict[str, LatencyResult] = {}
     """``one_thread`` and ``all_threads``."""
@@ -145,81 +112,12 @@ class ArtifactResult(Record):
         return self.path if codec == "file" else self.encoded[codec].path
 
 
-class LayerResult(Record):
-    """What was done with a layer that has weights."""
-
-    name: str
-    type: str
-    parameters: int
-    prunable_weights: int
-    """The weights that a mask can cover; biases are none of them."""
-    pruned: bool
-    reason: str
-    """Why, or why not."""
-    target_sparsity: float | None = None
-    achieved_sparsity: float
-
-
 class StageResult(Record):
     """A stage: how long it took, and what was decided in it and why."""
 
     name: str
     seconds: float
     decisions: list[str] = []
-
-
-class EpochResult(Record):
-    """The training's metrics after an epoch; those on held-out rows begin with ``val_``."""
-
-    epoch: int
-    metrics: dict[str, float]
-
-
-class TrainingResult(Record):
-    """The fine-tuning as it was, with what the manifest left out."""
-
-    epochs: int
-    """How many were planned; ``epochs`` of the result has those that were trained."""
-    steps: int
-    """Of all planned epochs."""
-    rows: int
-    """Rows that were trained on."""
-    held_out: int
-    """Training rows that were held out, drawn with the seed."""
-    pruned_at: int
-    """The step at which the pruning schedule ends."""
-    published_epoch: int
-    """The epoch whose weights are published, from 1 on."""
-    reason: str
-    """Why that one."""
-    class_weights: dict[str, dict[str, float]] = {}
-    """By output and class, where classes were weighted."""
-    sample_weights: bool = False
-    """Whether rows were weighted by an array of the data set."""
-
-
-class ClassResult(Record):
-    """A class in the test rows."""
-
-    recall: float | None
-    """Of its rows, the fraction that was recognized; null where it has none."""
-    precision: float | None
-    """Of the rows that were taken for it, the fraction that are of it; null where none was."""
-    support: int
-    """Its rows."""
-
-
-class ObjectiveResult(Record):
-    """The loss and the metrics of an output, and where they came from."""
-
-    loss: str
-    from_logits: bool | None = None
-    weight: float = 1.0
-    """The loss's weight in the total."""
-    options: dict[str, float] = {}
-    """The loss's other settings, by their names in Keras: ``label_smoothing``, ``delta``."""
-    metrics: list[str]
-    reason: str
 
 
 class GateResult(Record):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -95,18 +95,10 @@ def first_metric(result: Result) -> str | None:
 
 def constant_note(result: Result) -> str:
     """That the model that came in is no better than a constant answer; empty where it is."""
-    constant: Mapping[str, Mapping[str, float]] = getattr(result, "constant_metrics", None) or {}
-    for output, objective in result.objective.items():
-        of_output = constant.get(output, {})
-        for metric in [it for it in objective.metrics if it in of_output][:1]:
-            key = metric_key(metric, output, result.objective)
-            had, least = result.baseline.metrics.get(key), of_output[metric]
-            if had is not None and (had >= least if lower_is_better(metric) else had <= least):
-                return (
-                    f"the baseline's {key} of {had:.4g} is no better than the {least:.4g} of a "
-                    "constant answer"
-                )
-    return ""
+    found = result.baseline.useless_outputs
+    several = len(result.objective) > 1
+    what = [f"{output}: {text}" if several else text for output, text in found.items()]
+    return f"the baseline is no better than a constant answer ({'; '.join(what)})" if what else ""
 
 
 def settings(result: Result) -> dict[str, Any]:

@@ -18,6 +18,7 @@ RANGES = {
     "relu6": (0, 6),
     "softplus": (0, INF),
     "sparse_plus": (0, INF),
+    "sparsemax": (0, INF),  # that of Keras 3 sums up to one for a single class alone
     "squareplus": (0, INF),
     "exponential": (0, INF),
     "exp": (0, INF),
@@ -36,7 +37,7 @@ UNBOUNDED = (
     *("linear", "leaky_relu", "glu", "tanh_shrink", "soft_shrink", "hard_shrink", "threshold"),
 )
 # The last axis sums up to one.
-DISTRIBUTIONS = ("softmax", "sparsemax")
+DISTRIBUTIONS = ("softmax",)
 
 
 def activated(name: str, axis: int) -> Values:

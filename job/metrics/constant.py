@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Ruler
-from job.metrics.labels import Labels
+from job.metrics.labels import HINGES, Labels
 from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
 from job.result import TensorSpec, metric_key
@@ -81,16 +81,21 @@ def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[O
         some = targets[:: max(1, step)]
         both = np.mean(some, axis=0, dtype=np.float64), np.median(some, axis=0)
         return [np.asarray(it, np.float32) for it in both]
+    if objective.loss_name in HINGES:
+        most = np.where(np.mean(targets > 0.5, axis=0) > 0.5, 1, -1)
+        return [np.asarray(most, np.float32)]
     if labels.kind in ("binary", "several"):
         share = np.mean(targets, axis=0, dtype=np.float64)
     else:
-        counts = labels.counts(targets)
+        is_rows = labels.kind == "rows"  # one-hot or soft
+        every = tuple(range(targets.ndim - 1))
+        counts = np.mean(targets, every, np.float64) if is_rows else labels.counts(targets)
         sizes = targets.shape[1:] if labels.kind == "indices" else targets.shape[1:-1]
         if len(sizes) == len(output.shape):  # class indices with a last axis of one
             sizes = sizes[:-1]
         share = np.broadcast_to(counts / counts.sum(), (*sizes, counts.size))
     share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     if objective.from_logits:
-        is_rows = labels.kind in ("indices", "rows")
-        share = np.log(share) if is_rows else np.log(share / (1 - share))
+        is_one_of = labels.kind in ("indices", "rows")
+        share = np.log(share) if is_one_of else np.log(share / (1 - share))
     return [np.asarray(share, np.float32)]

@@ -18,6 +18,7 @@ import tf_keras
 from job.metrics.calls import Call
 from job.metrics.function_values import of_function
 from job.metrics.layer_values import LAYERS, merged
+from job.metrics.operation_values import of_operation
 from job.metrics.ranges import INF, UNKNOWN, Values
 
 Kind = Literal[
@@ -34,6 +35,8 @@ Kind = Literal[
 Origin = tuple[int, int, int]
 # Layers whose calls are functions of TensorFlow.
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda")
+# Whose layers do what their classes' names say; paredown's own are those of Keras with other masks.
+OURS = ("tf_keras.", "keras.", "job.models.")
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,9 @@ def _of_layer(call: Call) -> Values:
     kind = type(layer)
     if isinstance(layer, tf_keras.Model):
         return _of_model(layer, call)
-    if not kind.__module__.startswith(("tf_keras.", "keras.")):
+    if hasattr(layer, "in_keras3"):
+        return _of_keras3(call)
+    if not kind.__module__.startswith(OURS):
         return UNKNOWN
     if kind.__name__ in FUNCTIONS:
         return of_function(layer.get_config()["function"], call)
@@ -150,6 +155,15 @@ def _of_layer(call: Call) -> Values:
         return merged(layer.merge_mode, [_of_layer(it) for it in ways], call.last)
     rule = LAYERS.get(kind.__name__)
     return UNKNOWN if rule is None else rule(call)
+
+
+def _of_keras3(call: Call) -> Values:
+    """A layer or an operation of Keras 3 that is called inside a layer of Keras 2."""
+    kind = type(call.layer).__name__
+    if kind != "Keras3Operation":
+        return _of_layer(replace(call, layer=call.layer.in_keras3()))
+    operation, arguments, named = call.layer.in_keras3(call.arguments[0])
+    return of_operation(replace(call, layer=operation, arguments=arguments, keywords={**named}))
 
 
 def _of_model(model: tf_keras.Model, call: Call) -> Values:

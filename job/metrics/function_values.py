@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from job.metrics.activations import activated
+from job.metrics.axis_values import ALONG_AXES
 from job.metrics.calls import Call, is_symbolic
 from job.metrics.ranges import (
     INF,
@@ -26,8 +27,6 @@ from job.metrics.ranges import (
     linear,
     logarithm,
     multiply,
-    reshaped,
-    same_sums,
     scale,
     smallest,
 )
@@ -76,8 +75,13 @@ def _multiply(call: Call) -> Values:
 
 
 def _divide(call: Call) -> Values:
-    (first, _), (_, two) = _two(call)
-    return UNKNOWN if not two else scale(first, 1 / two)
+    (first, _), (second, two) = _two(call)
+    if two is not None:
+        return scale(first, 1 / two) if two else UNKNOWN
+    if not (first.is_known and second.is_known) or first.low < 0 or second.low <= 0:
+        return UNKNOWN
+    names = tuple(dict.fromkeys((*first.names, *second.names)))
+    return Values(first.low / second.high, first.high / second.low, names=names)
 
 
 def _power(call: Call) -> Values:
@@ -143,81 +147,6 @@ def _activation(name: str) -> Rule:
     return lambda call: activated(name, call.last)
 
 
-def _reshape(call: Call) -> Values:
-    return call.first.moved(reshaped(call.first.axis, call.before, call.after))
-
-
-def _transpose(call: Call) -> Values:
-    found, order = call.first, call.argument(1, "perm")
-    if found.axis is None:
-        return found
-    order = list(range(len(call.before)))[::-1] if order is None else list(order)
-    return found.moved(order.index(found.axis))
-
-
-def _where_size_is_kept(call: Call) -> Values:
-    """Slices, gathered parts, tiles: sums along an axis that keeps its size stay."""
-    found = call.first
-    axis, same_rank = found.axis, len(call.before) == len(call.after)
-    kept = axis is not None and same_rank and call.before[axis] == call.after[axis]
-    if kept or axis is None:
-        return found
-    fewer = len(call.before) > len(call.after) and axis == len(call.before) - 1
-    if fewer and call.before[axis] == call.after[-1]:  # earlier axes were indexed away
-        return found.moved(call.last)
-    return found.bounds()
-
-
-def _expand(call: Call) -> Values:
-    found = call.first
-    axis = call.argument(1, "axis")
-    if found.axis is None or not isinstance(axis, int):
-        return found.bounds()
-    place = axis % len(call.after)
-    return found.moved(found.axis + (place <= found.axis))
-
-
-def _concat(call: Call) -> Values:
-    axis = call.axis()
-    return hull(call.given) if axis is None else same_sums(call.given, but=axis)
-
-
-def _stack(call: Call) -> Values:
-    found, axis = same_sums(call.given), call.argument(1, "axis", 0)
-    if found.axis is None or not isinstance(axis, int):
-        return found.bounds()
-    return found.moved(found.axis + (axis % len(call.after) <= found.axis))
-
-
-def _reduced(*, keeps_sums: bool) -> Rule:
-    def rule(call: Call) -> Values:
-        found, axes = call.first, call.argument(1, "axis")
-        if found.axis is None or axes is None or not keeps_sums or found.is_log:
-            return found.bounds()
-        listed = [axes] if isinstance(axes, int) else list(axes)
-        gone = {it % len(call.before) for it in listed}
-        if found.axis in gone:
-            return found.bounds()
-        if len(call.before) == len(call.after):
-            return found
-        return found.moved(found.axis - sum(it < found.axis for it in gone))
-
-    return rule
-
-
-def _sum(call: Call) -> Values:
-    """The sum of all of a distribution is one; of parts of it, in 0..1."""
-    found, axis = call.first, call.axis(default=-1)
-    if found.is_distribution and axis == found.axis:
-        return Values(0, 1, names=found.names)
-    return Values(0, INF, names=found.names) if found.is_known and found.low >= 0 else UNKNOWN
-
-
-def _resize(call: Call) -> Values:
-    method = str(call.argument(2, "method", "bilinear")).lower()
-    return _where_size_is_kept(call) if method in ("bilinear", "nearest", "area") else UNKNOWN
-
-
 def _leaky(_: Call) -> Values:
     return linear()
 
@@ -235,11 +164,6 @@ def _unbounded_if_any(call: Call) -> Values:
     return linear() if open_ended and len(given) > 1 else UNKNOWN
 
 
-# They answer with parts of what they are given, or repeat it.
-PARTS = (
-    *("getitem", "gather", "slice", "strided_slice", "tile", "split"),
-    *("unstack", "reverse", "broadcast_to"),
-)
 COMPARISONS = (
     *("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
     *("logical_and", "logical_or", "logical_not"),
@@ -276,36 +200,9 @@ RULES: dict[str, Rule] = {
     "bias_add": _leaky,
     "matmul": _unbounded_if_any,
     **dict.fromkeys(("identity", "stop_gradient"), lambda call: call.first),
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "squeeze": _reshape,
-    **dict.fromkeys(
-        (
-            "getitem",
-            "gather",
-            "slice",
-            "strided_slice",
-            "tile",
-            "split",
-            "unstack",
-            "reverse",
-            "broadcast_to",
-        ),
-        _where_size_is_kept,
-    ),
-    "resize": _resize,
-    "expand_dims": _expand,
-    "concat": _concat,
-    "stack": _stack,
-    "reduce_mean": _reduced(keeps_sums=True),
-    "reduce_max": _reduced(keeps_sums=False),
-    "reduce_min": _reduced(keeps_sums=False),
-    "reduce_sum": _sum,
+    **ALONG_AXES,
     "one_hot": lambda _: Values(0, 1, names=("one_hot",)),
-    **dict.fromkeys(
-        COMPARISONS,
-        lambda _: Values(0, 1, names=("bool",)),
-    ),
+    **dict.fromkeys(COMPARISONS, lambda _: Values(0, 1, names=("bool",))),
 }
 
 

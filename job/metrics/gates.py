@@ -105,15 +105,20 @@ def _key(gate: MaxDropGate | MinValueGate, baseline: ArtifactResult) -> str:
 
 
 def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> list[str]:
-    """Metrics that got much worse, in words: what nobody may have set a gate for."""
+    """Metrics that got much worse, as messages: what nobody may have set a gate for."""
     found = []
     for metric, before in baseline.metrics.items():
         if metric == "loss" or metric.endswith("_loss"):
             continue
         after = artifact.metrics[metric]
-        lower = lower_is_better(metric)
-        collapsed = after > LARGER_ERROR * before if lower else before - after > LARGE_DROP
-        if collapsed:
+        if not lower_is_better(metric):
+            is_much = before - after > LARGE_DROP
+        elif metric.endswith(WITHOUT_ZERO):
+            constant = _constants(baseline).get(metric, math.inf)
+            is_much = after - before > max(0.0, constant - before) * LARGE_SHARE + TOLERANCE
+        else:
+            is_much = after > LARGER_ERROR * before + TOLERANCE
+        if is_much:
             found.append(f"{metric} went from {before:.4g} to {after:.4g} in {artifact.name}.")
     return found
 
@@ -121,6 +126,20 @@ def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> lis
 # What is said even where no gate asks: five points of a metric, or half as much error again.
 LARGE_DROP = 0.05
 LARGER_ERROR = 1.5
+# Of errors whose zero says nothing (a negative log-likelihood without its constant terms): half of
+# what the baseline is better by than a constant answer.
+WITHOUT_ZERO = ("poisson",)
+LARGE_SHARE = 0.5
+
+
+def _constants(baseline: ArtifactResult) -> dict[str, float]:
+    """What a constant answer gets, by the keys of ``metrics``."""
+    names = list(baseline.constant_metrics)
+    return {
+        metric_key(metric, name, names): value
+        for name, values in baseline.constant_metrics.items()
+        for metric, value in values.items()
+    }
 
 
 def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult) -> GateResult:

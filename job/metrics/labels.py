@@ -14,6 +14,8 @@ Array = NDArray[Any]
 INDICES = "sparse_categorical_crossentropy"
 # The losses whose targets are a row of one number for each class.
 ROWS_OF_CLASSES = (*ONE_HOT, "kl_divergence", "categorical_hinge")
+# The losses whose targets are -1 and 1, or 0 and 1, and whose outputs are on the side of 0.
+HINGES = ("hinge", "squared_hinge")
 # Targets are counted so many at a time.
 PART = 1 << 22
 
@@ -23,8 +25,9 @@ class Labels:
     """How an output's targets name classes."""
 
     kind: str
-    """``indices``, ``rows`` (one-hot, or probabilities), ``binary`` (0 and 1), ``several`` (0 and 1
-    for each of several classes that exclude each other not), or ``none`` (a regression)."""
+    """``indices``, ``rows`` (one-hot, or probabilities), ``binary`` (0 and 1, or -1 and 1),
+    ``several`` (the same for each of several classes, of which a row may have any), or ``none`` (a
+    regression)."""
     classes: int = 0
 
     @classmethod
@@ -34,7 +37,7 @@ class Labels:
             return cls("indices", units)
         if loss in ROWS_OF_CLASSES:
             return cls("rows", units)
-        if loss in BINARY:
+        if loss in (*BINARY, *HINGES):
             return cls("several", units) if units > 1 else cls("binary", 2)
         return cls("none")
 

@@ -241,14 +241,11 @@ LAYERS: dict[str, Rule] = {
     **_many("Reshape Flatten", _reshaped),
     "Permute": _permuted,
     "RepeatVector": _repeated,
-    **_many("Cropping* MaxPooling* CenterCrop", _without_axes),
+    **_many("Cropping* CenterCrop", _without_axes),
     **_many("ZeroPadding* Masking", _padded),
     **_many("UpSampling* Resizing", _enlarged),
-    **_many("AveragePooling* GlobalAveragePooling*", _average_pooled),
-    **_many("GlobalMaxPooling*", _bounds),
-    "MaxPooling1D": _bounds,
-    "MaxPooling2D": _bounds,
-    "MaxPooling3D": _bounds,
+    **_many("AveragePooling* GlobalAveragePooling* AdaptiveAveragePooling*", _average_pooled),
+    **_many("GlobalMaxPooling* MaxPooling* AdaptiveMaxPooling*", _bounds),
     "Average": lambda call: mean(call.given),
     "Add": _sum,
     "Subtract": _difference,
@@ -268,7 +265,7 @@ LAYERS: dict[str, Rule] = {
     **_many("SimpleRNN GRU LSTM RNN SimpleRNNCell GRUCell LSTMCell ConvLSTM*", _recurrent),
     **_many(
         "BatchNormalization LayerNormalization GroupNormalization Normalization Embedding "
-        "SpectralNormalization MultiHeadAttention",
+        "SpectralNormalization MultiHeadAttention RMSNormalization GroupedQueryAttention",
         _any_number,
     ),
 }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from job.errors import InputError
 from job.manifest.outputs import GateConfig, MinClassRecallGate
-from job.metrics.labels import Labels
+from job.metrics.labels import HINGES, Labels
 from job.metrics.objective import Objective
 from job.metrics.usefulness import classes_of
 from job.result import ArtifactResult, ClassResult
@@ -30,7 +30,8 @@ class ClassCounts:
 
     def __init__(self, objective: Objective, units: int) -> None:
         self.labels = Labels.of(objective.loss_name, units)
-        self._threshold = 0.0 if objective.from_logits else 0.5
+        by_sign = objective.from_logits or objective.loss_name in HINGES
+        self._threshold = 0.0 if by_sign else 0.5
         size = self.labels.classes
         self.rows, self.taken, self.right = (np.zeros(size, np.int64) for _ in range(3))
 

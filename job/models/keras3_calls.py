@@ -59,6 +59,10 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
             constraint=constraint(getattr(variable, "constraint", None)),
         )
 
+    def in_keras3(self) -> keras.Layer:
+        """The Keras 3 layer, whose settings say what its values are."""
+        return self._keras3()
+
     def pairs(self) -> Iterator[tuple[Any, tf.Variable]]:
         """The layer's variables, in Keras 3 and in Keras 2."""
         yield from zip(self._keras3().weights, self._twins.values(), strict=True)
@@ -147,7 +151,7 @@ class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
             return _Place(len(tensors) - 1)
 
         # A function: lists and dicts would become objects of tf_keras.
-        self._keras3 = partial(_computed, operation, keras.tree.map_structure(placed, arguments))
+        self._keras3 = partial(_filled, operation, keras.tree.map_structure(placed, arguments))
         self._given = partial(_itself, tensors)
 
     def on_its_tensors(self) -> Any:
@@ -156,7 +160,13 @@ class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
 
     def call(self, inputs: Any) -> Any:
         """What the operation answers for the tensors of a call."""
-        return self._keras3(inputs)
+        operation, positional, named = self._keras3(inputs)
+        return operation.call(*positional, **named)
+
+    def in_keras3(self, inputs: Any) -> tuple[keras.Operation, Any, Any]:
+        """The operation, with the positional and the named arguments of a call on tensors."""
+        found: tuple[keras.Operation, Any, Any] = self._keras3(inputs)
+        return found
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None."""
@@ -176,9 +186,8 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _computed(operation: keras.Operation, arguments: Any, tensors: Any) -> Any:
+def _filled(operation: keras.Operation, arguments: Any, tensors: Any) -> Any:
     def filled(value: Any) -> Any:
         return tensors[value.index] if isinstance(value, _Place) else value
 
-    positional, named = keras.tree.map_structure(filled, arguments)
-    return operation.call(*positional, **named)
+    return (operation, *keras.tree.map_structure(filled, arguments))

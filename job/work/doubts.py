@@ -13,7 +13,7 @@ from job.metrics.artifact import Measured
 from job.metrics.labels import Labels
 from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Outputs, evaluate
-from job.metrics.usefulness import first_metric, useless_outputs
+from job.metrics.usefulness import first_metric
 from job.result import metric_key
 from job.work.context import Work
 from job.work.load_inputs import Loaded
@@ -31,7 +31,7 @@ SHOWN = 5
 def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
     """Warn, before every other warning, where an output is no better than a constant answer."""
     objectives = loaded.ruler.objectives
-    found = useless_outputs(baseline.artifact, objectives, loaded.ruler.rows)
+    found = baseline.artifact.useless_outputs
     if not found:
         return
     outputs = list(objectives)
@@ -76,7 +76,7 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
         value = evaluate(scaled, ruler.read, rows, ruler.objectives, _silent).metrics[key]
         lower = lower_is_better(metric)
         best = min(now, constants[metric]) if lower else max(now, constants[metric])
-        if (value < best * (1 - CLEARLY)) if lower else (value > best + CLEARLY):
+        if (value < best - CLEARLY * abs(best)) if lower else (value > best + CLEARLY):
             scale = loaded.dataset.test.scale * factor
             text = (
                 f"It is most likely the scale: with dataset.scale {scale:.6g} its {metric} is "

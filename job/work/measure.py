@@ -23,6 +23,7 @@ from job.metrics.constant import constant_metrics
 from job.metrics.gates import losses_of_quality
 from job.metrics.per_class import check_gates
 from job.metrics.quality import keras_predictor
+from job.metrics.usefulness import useless_outputs
 from job.models import load, precision
 from job.result import ArtifactResult, EncodingResult
 from job.stages.compress import compress
@@ -59,6 +60,8 @@ def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
     targets = loaded.dataset.train.targets
     constants = constant_metrics(targets, loaded.baseline.outputs, loaded.ruler)
     artifact = measured.artifact.model_copy(update={"constant_metrics": constants})
+    found = useless_outputs(artifact, loaded.ruler.objectives, loaded.ruler.rows)
+    artifact = artifact.model_copy(update={"useless_outputs": found})
     return replace(measured, artifact=artifact)
 
 

@@ -144,15 +144,11 @@ def test_gates_are_judged_for_an_output_for_all_or_for_the_total(
         ]
         made = ("prune", "float32", "dynamic_range", "int8")
         assert judged == [
-            (metric, output, name)
-            for metric, output in (
-                ("accuracy", "side"),
-                ("loss", None),
-                ("loss", "angle"),
-                ("sparse_top_k_categorical_accuracy", "side"),
-                ("root_mean_squared_error", "angle"),
-            )
-            for name in made
+            *(("accuracy", "side", name) for name in made),
+            ("loss", None, "int8"),
+            ("loss", "angle", "int8"),
+            ("sparse_top_k_categorical_accuracy", "side", "int8"),
+            ("root_mean_squared_error", "angle", "int8"),
         ]
         metrics = it.artifact("int8")["metrics"]
         values = [gate["value"] for gate in it.result["gates"] if gate["artifact"] == "int8"]

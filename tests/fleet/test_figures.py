@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from job.fleet.figures import constant_note, figures, settings
@@ -94,18 +93,10 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
 
 
 def test_a_baseline_at_a_constant_answer_is_noted() -> None:
-    """Where the result has such figures; of an error less is better."""
+    """As its run warned of it."""
     result = made()
     assert constant_note(result) == ""
-
-    def noted(least: float) -> str:
-        told: Any = SimpleNamespace(
-            objective=result.objective,
-            baseline=result.baseline,
-            constant_metrics={"out": {"accuracy": least}},
-        )
-        return constant_note(told)
-
-    assert noted(0.5) == ""
-    assert "0.9876" in noted(0.9876)
-    assert "no better than the 0.99 of" in noted(0.99)
+    found = {"out": "accuracy 0.5, where a constant answer gets 0.6"}
+    useless = result.baseline.model_copy(update={"useless_outputs": found})
+    note = constant_note(result.model_copy(update={"artifacts": [useless]}))
+    assert note == f"the baseline is no better than a constant answer ({found['out']})"

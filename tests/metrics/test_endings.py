@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 
 from job.metrics.endings import ending
+from job.models.keras3 import rebuild
 
 L = tf_keras.layers
 Make = Callable[[Any], Any]
@@ -129,6 +131,50 @@ def test_what_the_graph_says_is_what_the_model_answers(make: Make, kind: str) ->
         assert sums == pytest.approx(1, abs=1e-5)
     elif kind == "probabilities" and values.shape[-1] > 1:
         assert np.abs(values.sum(axis=-1) - 1).max() > 1e-3
+
+
+K = keras.layers
+KERAS3: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "softmax": (keras.ops.softmax, "distribution"),
+    "log_softmax": (keras.ops.log_softmax, "log_distribution"),
+    "sigmoid": (keras.ops.sigmoid, "probabilities"),
+    "sparse_sigmoid": (keras.ops.sparse_sigmoid, "probabilities"),
+    "hard_sigmoid": (keras.activations.hard_sigmoid, "probabilities"),
+    "1 - x": (lambda x: 1 - keras.ops.sigmoid(x), "probabilities"),
+    "a logistic function": (lambda x: 1 / (1 + keras.ops.exp(-K.Dense(5)(x))), "probabilities"),
+    "where": (lambda x: keras.ops.where(x > 0, keras.ops.sigmoid(x), 0.5), "probabilities"),
+    "truth values": (lambda x: keras.ops.cast(x > 0, "float32"), "probabilities"),
+    "Softmax with a mask": (lambda x: K.Softmax()(x, mask=x > -9.0), "distribution"),
+    "swapaxes": (lambda x: keras.ops.swapaxes(keras.ops.softmax(x), 1, 2), "other_axis"),
+    "moveaxis": (lambda x: keras.ops.moveaxis(keras.ops.softmax(x, 1), 1, 2), "distribution"),
+    "average": (lambda x: keras.ops.average(keras.ops.softmax(x), axis=1), "distribution"),
+    "AdaptiveAveragePooling": (
+        lambda x: K.AdaptiveAveragePooling1D(2)(keras.ops.softmax(x)),
+        "distribution",
+    ),
+    "Bidirectional": (
+        lambda x: K.Bidirectional(K.SimpleRNN(3, activation="sigmoid"))(x),
+        "probabilities",
+    ),
+    "celu": (keras.ops.celu, "bounded"),
+    "relu": (keras.activations.relu, "bounded"),
+    "sparsemax": (keras.ops.sparsemax, "bounded"),  # its rows do not sum up to one
+    "soft_shrink": (keras.ops.soft_shrink, "unbounded"),
+}
+
+
+@pytest.mark.parametrize(("make", "kind"), KERAS3.values(), ids=KERAS3)
+def test_it_is_so_for_models_of_keras_3(make: Callable[[Any], Any], kind: str) -> None:
+    """Of functions, and of layers that are called as they are in Keras 3."""
+    given = keras.Input((4, 6))
+    model = keras.Model(given, make(given))
+    found = ending(rebuild(model, "a.keras").outputs[0])
+    assert found.kind == kind, found
+    values = np.asarray(model(ROWS), np.float64)
+    assert values.min() >= found.low - 1e-6
+    assert values.max() <= found.high + 1e-6
+    if kind == "distribution":
+        assert values.sum(axis=-1) == pytest.approx(1, abs=1e-5)
 
 
 def test_what_comes_between_is_named() -> None:

@@ -331,6 +331,19 @@ def test_a_least_value_of_an_outputs_error_is_a_largest_one() -> None:
     assert not judge([adapter.validate_python(gate)], artifacts)[0].passed
 
 
+def test_an_error_that_may_be_negative_is_compared_with_a_constant_answer() -> None:
+    """A Poisson loss has no zero that means anything; half of what it was better by is much."""
+    before = artifact("baseline", 1, {}, poisson=-2.0)
+    constants = {"out": {"poisson": -1.0}}
+    before = before.model_copy(update={"constant_metrics": constants})
+
+    def said(value: float) -> list[str]:
+        return losses_of_quality(before, artifact("prune", 1, {}, None, poisson=value))
+
+    assert said(-2.0) == said(-2.5) == said(-1.51) == []
+    assert said(-1.49) == ["poisson went from -2 to -1.49 in prune."]
+
+
 def test_large_losses_of_quality_are_said_of_each_output() -> None:
     """Under the metric's whole name; the losses are none."""
     said = losses_of_quality(of_two("baseline", **BEFORE), of_two("prune", **AFTER))

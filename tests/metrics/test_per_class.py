@@ -71,6 +71,25 @@ def test_binary_outputs_have_two_classes_and_several_have_one_for_each() -> None
     )
 
 
+def test_hinges_have_two_classes_on_the_sides_of_zero() -> None:
+    """Whether they are written as -1 and 1 or as 0 and 1."""
+    made = objective("hinge", "accuracy")
+    answers = [[0.3], [-1], [0.2], [-2]]
+    wanted = {"0": (0.5, 0.5, 2), "1": (0.5, 0.5, 2)}
+    for none in (-1, 0):
+        assert counted(made, [[1], [none], [none], [1]], answers) == wanted
+        found = constants(made, [[1], [none], [none]], [[1], [none], [none], [none]], (1,))
+        assert (found["accuracy"], found["loss"]) == (0.75, 0.5)
+
+
+def test_the_constant_answer_to_soft_rows_is_their_mean() -> None:
+    """And not the shares of the most likely classes."""
+    made = objective("kl_divergence", "accuracy")
+    rows = np.array([[0.6, 0.4], [0.8, 0.2]])
+    found = constants(made, rows, rows, (2,))
+    assert found["loss"] == pytest.approx(np.mean(np.sum(rows * np.log(rows / [0.7, 0.3]), -1)))
+
+
 def constants(made: Objective, train: Any, test: Any, shape: tuple[int, ...]) -> dict[str, float]:
     test = np.asarray(test)
 
