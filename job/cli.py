@@ -200,8 +200,10 @@ def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
     from job.manifest.batch import BatchConfig
     from job.manifest.expand import expand
 
-    jobs = expand(asked) if isinstance(asked, BatchConfig) else [asked]
-    return [it for it in dict.fromkeys(warning_of(job.dataset.uri) for job in jobs) if it]
+    whose: dict[str, str] = {}  # each warning once, with the first job that it is of
+    for job in expand(asked) if isinstance(asked, BatchConfig) else [asked]:
+        whose.setdefault(warning_of(job.dataset.uri), f"{job.name}: " * (asked.kind == "batch"))
+    return [f"{name}{text}" for text, name in whose.items() if text]
 
 
 @app.command()

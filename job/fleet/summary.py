@@ -257,13 +257,18 @@ def as_csv(summary: Summary) -> str:
     writer.writerow([*fields, *map(_cell, paths)])
     for row in summary.jobs:
         told = [_cell(getattr(row, name)) for name in fields]
-        chosen = [_cell(row.settings[it]) if it in row.settings else "" for it in paths]
+        chosen = [_setting(row.settings[it]) if it in row.settings else "" for it in paths]
         writer.writerow([*told, *chosen])
     return out.getvalue()
 
 
 # What spreadsheets begin a formula with; the wide ones are what some make of them.
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def _setting(value: object) -> object:
+    """A stage that is skipped is null, which an empty cell would not tell from the default."""
+    return "null" if value is None else _cell(value)
 
 
 def _cell(value: object) -> object:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.manifest.keras_names import lower_is_better
+from job.manifest.keras_names import HINGES, lower_is_better
 from job.metrics.artifact import Ruler
-from job.metrics.labels import HINGES, Labels
+from job.metrics.labels import Labels
 from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
 from job.result import TensorSpec, metric_key

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.manifest.keras_names import BINARY, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ONE_HOT
 
 Array = NDArray[Any]
 INDICES = "sparse_categorical_crossentropy"
 # The losses whose targets are a row of one number for each class.
 ROWS_OF_CLASSES = (*ONE_HOT, "kl_divergence", "categorical_hinge")
-# The losses whose targets are -1 and 1, or 0 and 1, and whose outputs are on the side of 0.
-HINGES = ("hinge", "squared_hinge")
 # Targets are counted so many at a time.
 PART = 1 << 22
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import tensorflow as tf
 import tf_keras
 
-from job.manifest.keras_names import BINARY, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ONE_HOT
 from job.result import ObjectiveResult
 
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
@@ -92,7 +92,6 @@ METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
 # Class indices have no distance, so no metric that is not named here goes with them.
 _CLASSES = (*ONE_HOT, *BINARY)
 _DISTANCES = tuple(name for name in LOSSES if name != "sparse_categorical_crossentropy")
-_HINGES = ("hinge", "squared_hinge")
 _BY_LOSS: dict[str, tuple[str, ...]] = {
     "sparse_top_k_categorical_accuracy": ("sparse_categorical_crossentropy",),
     "top_k_categorical_accuracy": (*ONE_HOT, "kl_divergence", "categorical_hinge"),
@@ -100,8 +99,8 @@ _BY_LOSS: dict[str, tuple[str, ...]] = {
     "precision": _CLASSES,
     "recall": _CLASSES,
     "kl_divergence": (*ONE_HOT, "kl_divergence"),
-    "hinge": _HINGES,
-    "squared_hinge": _HINGES,
+    "hinge": HINGES,
+    "squared_hinge": HINGES,
     "categorical_hinge": (*ONE_HOT, "categorical_hinge"),
 }
 MEANINGFUL: dict[str, tuple[str, ...]] = {

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.errors import InputError
+from job.manifest.keras_names import HINGES
 from job.manifest.outputs import GateConfig, MinClassRecallGate
-from job.metrics.labels import HINGES, Labels
+from job.metrics.labels import Labels
 from job.metrics.objective import Objective
 from job.metrics.usefulness import classes_of
 from job.result import ArtifactResult, ClassResult

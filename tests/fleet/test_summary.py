@@ -124,6 +124,9 @@ def test_the_csv_has_a_column_for_each_setting_that_differs_in_a_job() -> None:
     assert first["training.loss.=1"] == "huber"
     assert (first["quality"], first["latency_ms"], first["sparsity"]) == ("0.5", "0.25", "")
     assert (second["training.epochs"], second["waited_s"], second["drop"]) == ("", "1.5", "-0.25")
+    skipped = Row(name="a", status="succeeded", settings={"prune": None})
+    (line,) = csv.DictReader(io.StringIO(as_csv(summarize("all", [skipped]))))
+    assert line["prune"] == "null"
     named = Row(name="a", status="succeeded", settings={"=1": True})
     assert "'=1" in as_csv(summarize("all", [named])).splitlines()[0].split(",")
 

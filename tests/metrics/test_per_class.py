@@ -52,6 +52,19 @@ def test_figures_of_classes_are_those_that_counting_gives() -> None:
     assert found["1"] == (0.5, 0.5, 6)
 
 
+def test_targets_of_minus_one_and_one_have_two_classes() -> None:
+    """Told apart by the sign of the output; the constant answer is the more common one."""
+    hinge = objective("hinge", "accuracy")
+    wanted = np.array([[1], [-1], [-1], [1], [-1]])
+    assert counted(hinge, wanted, [[0.3], [-1], [0.2], [-2], [-0.1]]) == {
+        "0": (2 / 3, 2 / 3, 3),
+        "1": (0.5, 0.5, 2),
+    }
+    assert constants(hinge, [[-1], [-1], [1]], [[-1], [1], [-1]], (1,))["accuracy"] == (
+        pytest.approx(2 / 3)
+    )
+
+
 def test_binary_outputs_have_two_classes_and_several_have_one_for_each() -> None:
     """By the threshold of logits or of probabilities; a regression has none."""
     binary = objective("binary_crossentropy", "accuracy", logits=True)
