@@ -31,6 +31,7 @@ MODULES = re.compile(
     r"|(keras|tf_keras)(\.src)?\.layers\.core\.tf_op_layer"
     r"|(keras|tf_keras)(\.src)?\.engine\.base_layer"
     r"|keras\.src\.ops\.(numpy|nn|math|core|linalg|image|einops)"
+    r"|keras\.src\.activations\.activations"  # the operation ReLU
 )
 
 # Layers of Keras 2; those of Keras 3 alone are named so that the refusal can say that Keras 2 has
