@@ -31,7 +31,7 @@ MODULES = re.compile(
     r"|(keras|tf_keras)(\.src)?\.layers\.core\.tf_op_layer"
     r"|(keras|tf_keras)(\.src)?\.engine\.base_layer"
     r"|keras\.src\.ops\.(numpy|nn|math|core|linalg|image|einops)"
-    r"|keras\.src\.activations\.activations"  # the operation ReLU
+    r"|keras\.src\.activations\.activations"  # ReLU and Mish
 )
 
 # Layers of Keras 2; those of Keras 3 alone are named so that the refusal can say that Keras 2 has
@@ -122,7 +122,7 @@ KERAS3_OPS = """
     Nanpercentile Nanprod Nanquantile Nanstd Nansum Nanvar Ndim Negative Nextafter Nonzero Norm
     Normalize OneHot OnesLike Outer PSNR Pad PadImages Percentile PerspectiveTransform Pinv Polar
     Power Prod Ptp Qr Quantile RFFT RGBToGrayscale RGBToHSV RMSNorm Rad2deg Ravel Real Rearrange
-    Reciprocal ReLU Relu Relu6 Repeat Reshape Resize RightShift Roll Rot90 Round Rsqrt SSIM STFT SVD
+    Mish Reciprocal ReLU Relu Relu6 Repeat Reshape Resize RightShift Roll Rot90 Round Rsqrt SSIM STFT SVD
     SaturateCast ScaleAndTranslate Scatter ScatterUpdate SearchSorted SegmentMax SegmentMin
     SegmentProd SegmentReduction SegmentSum Select Selu SeparableConv Sigmoid Sign Signbit Silu Sin
     Sinc Sinh Size Slice SliceUpdate Slogdet SobelEdges SoftShrink Softmax Softplus Softsign Solve
