@@ -44,9 +44,12 @@ $(VENV)/developing: $(VENV)/installed tests/requirements.lock
 quickstart: install ## Run the quickstart: an MNIST model, 14 times smaller
 	$(BIN)/paredown run manifests/quickstart/quickstart.json --log text
 
-# Whole files go to one of a few workers: each imports TensorFlow, which takes memory.
+# Whole files go to one of a few workers: each imports TensorFlow, which takes memory. The image's
+# tests come after them, one at a time: containers are stopped at exact moments.
 test: $(VENV)/developing ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	  --no-loadscope-reorder --ignore tests/container
+	$(BIN)/python -m pytest tests/container
 
 check: $(VENV)/developing ## ruff, mypy, import-linter, schema drift
 	$(BIN)/ruff format --check --quiet .
