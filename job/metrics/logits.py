@@ -123,7 +123,12 @@ def _by_rows(reading: Reading) -> bool | None:
         is_other = seen.high <= 0 or (seen.low >= -1 and seen.high <= 1)
         is_open = reading.is_binary and reading.ending.kind == "unknown" and is_other
         return None if is_open else True
-    return False if seen.sums_to_one and not reading.is_binary else None
+    if reading.is_binary:
+        return None
+    if seen.sums_to_one:
+        return False
+    # Small logits may all be in 0..1; a softmax would have been seen in the graph, and in the sums.
+    return True if reading.ending.kind == "unbounded" else None
 
 
 def _may_be_probabilities(reading: Reading) -> bool:

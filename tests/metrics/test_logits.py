@@ -51,6 +51,7 @@ def chosen(
     [
         ("softmax", SHARES, INDICES, None, False),
         (None, LOGITS, INDICES, None, True),
+        (None, LOGITS * 0 + 0.4, INDICES, None, True),
         ("opaque", SHARES, INDICES, None, False),
         ("opaque", LOGITS, INDICES, None, True),
         ("opaque", np.log(SHARES), INDICES, None, True),
@@ -77,7 +78,7 @@ def test_what_is_told_is_taken(
     [
         (None, SHARES, INDICES, "The graph says that the outputs are logits"),
         ("softmax", LOGITS, INDICES, "The graph says that the outputs are probabilities"),
-        (None, LOGITS * 0 + 0.4, INDICES, "Nothing tells"),
+        ("opaque", LOGITS * 0 + 0.4, INDICES, "Nothing tells"),
         (None, ONE_SHARE, YES_NO, "Nothing tells"),
         ("opaque", ONE_SHARE, YES_NO, "Nothing tells"),
         ("opaque", np.log(ONE_SHARE), YES_NO, "Nothing tells"),
