@@ -118,7 +118,8 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
 
 
 def _refuse_quantized(node: dict[str, Any], layer: str, where: str) -> None:
-    if node.get("class_name") in allowed.QUANTIZED:
+    name = node.get("class_name")
+    if isinstance(name, str) and name in allowed.QUANTIZED:
         raise InputError(
             f"The layer {layer.rpartition('/')[0]} is quantized ({layer.rpartition('/')[2]}): such "
             "weights can't be trained.",

@@ -52,3 +52,9 @@ def test_a_model_of_text_is_refused_as_one(case: str) -> None:
     assert caught.value.where == "m.keras, layer t"
     numbers = {"class_name": "Hashing", "config": {"name": "t", "dtype": "int64"}}
     refuse_text(model(numbers), "m.keras")
+
+
+def test_a_class_that_is_no_name_is_damage() -> None:
+    """Wherever it stands; a fuzzer made such files."""
+    with pytest.raises(InputError, match="a class is named"):
+        find_dangers(model({"class_name": {"a": 1}, "config": {"name": "t"}}), "m.keras")
