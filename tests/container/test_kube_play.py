@@ -20,7 +20,7 @@ PODS: dict[str, dict[str, Any]] = {
     "whole": {},
     "taken": {},
     "no-model": {"model": {"uri": f"s3://{MODELS}/nowhere.h5"}},
-    "never-fires": {"prune": NEVER},
+    "never-fires": {"prune": NEVER, "training": {"epochs": 2}},
     "gate": {"prune": None, "compress": None, "gates": [GATE]},
     "store-down": {},
     "bug": {},
