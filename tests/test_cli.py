@@ -207,7 +207,7 @@ def test_a_terminal_shows_a_bar_for_each_stage(terminal: tuple[int, str]) -> Non
     assert "━" in shown
     for stage in ("load", "prune", "quantize", "evaluate", "compress", "latency"):
         assert stage in shown
-    assert "24/24" in shown
+    assert "26/26" in shown
     assert re.search(r"loss \d\.\d{4}", shown)
 
 
