@@ -223,7 +223,10 @@ def _values(
 
 def _padded(drawn: Array) -> Array:
     """Rows of zeros behind and before, as padding is: the second to the fifth."""
-    steps = drawn.shape[1] if drawn.ndim > 1 else 1
+    if drawn.ndim < 2:  # one number for each row
+        drawn[3:4] = 0
+        return drawn
+    steps = drawn.shape[1]
     half = (steps + 1) // 2
     for row, part in ((1, slice(half, None)), (2, slice(None, steps - half)), (4, slice(1, None))):
         if row < len(drawn):

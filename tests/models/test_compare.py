@@ -57,6 +57,21 @@ def test_padding_on_either_side_shows_among_tokens(side: slice) -> None:
     assert difference(model(table, "int32"), model(padded, "int32")) > 1e-3
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32", "bool"])
+def test_inputs_may_be_one_number_for_each_row(dtype: str) -> None:
+    """Zero is among them."""
+    given = tf_keras.Input((), dtype=dtype)
+    one, other = (
+        tf_keras.Model(given, tf.cast(tf.equal(tf.cast(given, "int32"), 0), "int32") + it)
+        for it in (0, 1)
+    )
+    assert difference(one, one) == 0
+    assert difference(one, other) > TOLERANCE
+    assert on_random_inputs(one, lambda it: it[0].shape) == (2,)
+    nothing = tf_keras.Model(given, tf.cast(given, tf.int32) * 0)
+    assert difference(one, nothing) > TOLERANCE
+
+
 def test_integers_are_such_as_the_model_takes() -> None:
     """A table of four rows without an Embedding: larger integers are refused, and not tried."""
     table = tf.constant([[1.0], [2.0], [3.0], [4.0]])
