@@ -38,7 +38,7 @@ from job.manifest.outputs import (
 from job.metrics import litert, promises
 from job.models.layers import signature
 from job.stages.quantize import quantize
-from job.work.convert import Conversion, is_certain, plan
+from job.worker.convert import Conversion, is_certain, plan
 
 layers = tf_keras.layers
 ROWS = 12

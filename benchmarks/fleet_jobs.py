@@ -18,17 +18,17 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from job.fleet import records
-from job.fleet.plan import Planned, plan
+from job.batch import records
+from job.batch.plan import Planned, plan
 from job.manifest.batch import BatchConfig
 from job.manifest.expand import expand
 from job.manifest.job import JobConfig
-from job.manifest.read import read_manifest
-from job.store.found import Found
-from job.store.notes import open_notes
-from job.store.sources import source
-from job.store.stores import Stores
-from job.store.uri import find_place, here
+from job.manifest.load import read_manifest
+from job.storage.found import Found
+from job.storage.markers import open_notes
+from job.storage.place import find_place, here
+from job.storage.sources import source
+from job.storage.stores import Stores
 
 PUTS = 16
 

@@ -42,9 +42,9 @@ COPIES = 8
 def upload(path: Path, key: str, sha256: str) -> None:
     """As the job uploads a file."""
     from job.manifest.storage import StorageConfig
-    from job.store import s3_write
-    from job.store.stores import Stores
-    from job.store.uri import Place
+    from job.storage import s3_write
+    from job.storage.place import Place
+    from job.storage.stores import Stores
 
     store = Stores(print).get(StorageConfig())
     it = s3_write.Upload(path, sha256, Place("s3", key, RESULTS), {})
@@ -54,9 +54,9 @@ def upload(path: Path, key: str, sha256: str) -> None:
 def download(path: Path, key: str, _: str) -> None:
     """As the job fetches an input, into a folder."""
     from job.manifest.storage import StorageConfig
-    from job.store import s3_source
-    from job.store.stores import Stores
-    from job.store.uri import Place
+    from job.storage import s3_source
+    from job.storage.place import Place
+    from job.storage.stores import Stores
 
     stores, config = Stores(print), StorageConfig()
     place = Place("s3", key, RESULTS)

@@ -26,10 +26,10 @@ from buckets import QUICKSTART
 from processes import family, run
 
 from job import machine
-from job.fleet.workers import MOST_TASKS, Limits, Workers
+from job.batch.workers import MOST_TASKS, Limits, Workers
 from job.manifest.job import JobConfig
 from job.pipeline import run_job
-from job.store.uri import find_place, here
+from job.storage.place import find_place, here
 
 MAX_RATIO = 1.3
 # The first jobs import what is imported when it is needed.

@@ -28,11 +28,11 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 
 from job import __version__
-from job import output as output_streams
-from job.cli_fleet import run_batch, summarize
-from job.cli_kubernetes import kubernetes
-from job.command_line import (
+from job import console as output_streams
+from job.batch.summarize import run_batch, summarize
+from job.console import (
     QUICKSTART,
+    EnduringScreen,
     Manifest,
     absolute,
     is_quickstart,
@@ -42,7 +42,6 @@ from job.command_line import (
     unnameable,
     warn,
 )
-from job.enduring import EnduringScreen
 from job.errors import (
     GATE_MISSED_EXIT_CODE,
     BugError,
@@ -52,15 +51,17 @@ from job.errors import (
     ParedownError,
     from_os_error,
 )
-from job.printable import printable
-from job.progress import Event, Screen, ScreenKind, open_screen
+from job.events import Event
+from job.kubernetes.command import kubernetes
+from job.report.screen import Screen, ScreenKind, open_screen
+from job.text import printable
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from job.manifest.batch import BatchConfig
     from job.manifest.job import JobConfig
-    from job.store.uri import Place
+    from job.storage.place import Place
 
 # Until a thread that is being started has begun.
 STARTED_S = 0.01
@@ -113,7 +114,7 @@ def run(
     ] = False,
 ) -> None:
     """Run what a manifest describes: a job, or a batch."""
-    from job.manifest.read import read_manifest
+    from job.manifest.load import read_manifest
     from job.run import termination
 
     screen = EnduringScreen(open_screen(log))
@@ -152,7 +153,7 @@ def _carry_out(
     from job.manifest.batch import BatchConfig
     from job.pipeline import run_job
     from job.report import table
-    from job.worker import OnlyChild
+    from job.run.supervisor import OnlyChild
 
     if isinstance(asked, BatchConfig):
         return run_batch(asked, base, screen, shard, verbose=verbose)
@@ -179,7 +180,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check manifests and report every problem at once. Reads nothing but the manifests."""
-    from job.manifest.read import read_manifest
+    from job.manifest.load import read_manifest
 
     worst = 0
     for manifest in manifests:
@@ -220,9 +221,9 @@ def inspect(
     ] = False,
 ) -> None:
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
-    from job.inspection import inspect_model
     from job.report.inspection import as_ascii, text
-    from job.store.uri import here
+    from job.run.inspect import inspect_model
+    from job.storage.place import here
 
     model.encode()  # an argument may be bytes that are no text
     gc.enable()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 
-from job.printable import printable
+from job.text import printable
 
 
 class ParedownError(Exception):

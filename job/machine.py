@@ -1,15 +1,21 @@
-"""What a result was made with: the versions of the libraries, and the machine."""
+"""What a result was made with: the versions of the libraries, and the machine.
+
+A container is limited by its control group, v1 or v2: see cgroup-v2
+(https://docs.kernel.org/admin-guide/cgroup-v2.html: ``cpu.max``, ``memory.max``) and cgroup-v1
+(``cpu.cfs_quota_us``, ``memory.limit_in_bytes``). A group is limited by those above it, too, where
+they can be seen.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from job import cgroup
 
 # What has a part in the bytes of the results.
 PACKAGES = (
@@ -56,14 +62,14 @@ def environment() -> dict[str, str | int]:
 def cores() -> int:
     """The cores that this process may use: those it is pinned to, or its container's quota."""
     pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = cgroup.cpu_quota()
+    quota = cpu_quota()
     return max(1, min(pinned or 1, pinned or 1 if quota is None else math.ceil(quota)))
 
 
 def memory_bytes() -> int:
     """The memory that this process may use: the machine's, or its container's limit."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = cgroup.memory_limit()
+    limit = memory_limit()
     return installed if limit is None else min(installed, limit)
 
 
@@ -84,3 +90,60 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+MOUNT = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+# What v1 shows where there is no limit: the largest number of pages.
+NO_LIMIT = 1 << 60
+
+
+def cpu_quota(mount: Path = MOUNT, membership: Path = MEMBERSHIP) -> float | None:
+    """Cores' worth of CPU time that this process may take; None where nothing limits it."""
+    quotas = [_read(folder / "cpu.max") for folder in _groups("", mount, membership)]
+    quotas += [
+        f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}"
+        for folder in _groups("cpu", mount, membership)
+    ]
+    found = [
+        int(quota) / int(period)
+        for quota, _, period in (it.partition(" ") for it in quotas)
+        if quota.isdecimal() and period.isdecimal() and int(quota) and int(period)
+    ]
+    return min(found, default=None)
+
+
+def memory_limit(mount: Path = MOUNT, membership: Path = MEMBERSHIP) -> int | None:
+    """Bytes of memory that this process's group may take; None where nothing limits it."""
+    limits = [_read(folder / "memory.max") for folder in _groups("", mount, membership)]
+    limits += [
+        _read(folder / "memory.limit_in_bytes") for folder in _groups("memory", mount, membership)
+    ]
+    found = [int(it) for it in limits if it.isdecimal() and 0 < int(it) < NO_LIMIT]
+    return min(found, default=None)
+
+
+def _groups(controller: str, mount: Path, membership: Path) -> Iterator[Path]:
+    """The folders of this process's group and of those above it; ``""`` is v2's hierarchy.
+
+    In a namespace of its own a container sees its group as the root.
+    """
+    for line in _read(membership).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller not in controllers.split(","):
+            continue
+        top = mount if not controller else mount / controllers
+        if controller and not top.is_dir():
+            top = mount / controller
+        folder = top / path.lstrip("/")
+        while folder.is_relative_to(top):
+            yield folder
+            if folder == top:
+                break
+            folder = folder.parent
+
+
+def _read(file: Path) -> str:
+    with contextlib.suppress(OSError):
+        return file.read_text(encoding="ascii").strip()
+    return ""

@@ -14,14 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job import machine, worker
-from job.child import Task
+from job import machine
 from job.errors import InputError, InterruptedRunError, ParedownError
-from job.journal import Journal
+from job.events import Emit, Event, Journal
 from job.manifest.job import JobConfig
 from job.manifest.storage import ResumeConfig
 from job.metrics import gates
-from job.progress import Emit, Event
 from job.report.table import finished_event
 from job.result import (
     MANIFEST_FILE,
@@ -32,18 +30,19 @@ from job.result import (
     Result,
     WorkResult,
 )
-from job.run import earlier, termination
+from job.run import earlier, supervisor, termination
+from job.run.checkpoints import Keeper
 from job.run.inputs import Input, fetch, find_inputs, in_users_words, refuse_own_inputs
-from job.run.keeper import Keeper
 from job.run.publish import Published, planned, publish
-from job.store import local
-from job.store.destination import Destination, open_destination
-from job.store.found import Fetched
-from job.store.stores import Stores
-from job.store.uri import Place, find_place
+from job.storage import local
+from job.storage.destination import Destination, open_destination
+from job.storage.found import Fetched
+from job.storage.place import Place, find_place
+from job.storage.stores import Stores
+from job.worker.main import Task
 
 
-def run_job(job: JobConfig, base: Place, show: Emit, children: worker.Children) -> Result:
+def run_job(job: JobConfig, base: Place, show: Emit, children: supervisor.Children) -> Result:
     """Run a job, or find that it is done.
 
     Args:
@@ -125,10 +124,10 @@ class _Run:
     inputs: Mapping[str, Input]
     destination: Destination
     started: float
-    children: worker.Children
+    children: supervisor.Children
 
 
-def _begin(job: JobConfig, base: Place, watched: _Watched, children: worker.Children) -> _Run:
+def _begin(job: JobConfig, base: Place, watched: _Watched, children: supervisor.Children) -> _Run:
     """Find the inputs and the destination."""
     started = time.time()
     journal = Journal(watched.show)
@@ -251,7 +250,7 @@ def _transform(
     )
     try:
         # The other half of the grace is for what was saved to get to the destination.
-        raw = worker.run(task, emit, run.children, resume.grace_s / 2)
+        raw = supervisor.run(task, emit, run.children, resume.grace_s / 2)
     except ParedownError as error:
         raise in_users_words(error, run.inputs, fetched) from None
     return WorkResult.model_validate(raw)

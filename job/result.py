@@ -12,21 +12,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from job.files import EncodingName as EncodingName
-from job.files import EncodingResult as EncodingResult
-from job.files import FileName as FileName
-from job.files import ModelName as ModelName
-from job.files import Record as Record
-from job.files import TensorResult as TensorResult
-from job.files import UsageResult as UsageResult
-from job.measured import ClassResult as ClassResult
-from job.measured import DriftResult as DriftResult
-from job.measured import EpochResult as EpochResult
-from job.measured import LatencyResult as LatencyResult
-from job.measured import LayerResult as LayerResult
-from job.measured import ObjectiveResult as ObjectiveResult
-from job.measured import OutputDrift as OutputDrift
-from job.measured import TrainingResult as TrainingResult
+from job.artifact import (
+    ClassResult,
+    DriftResult,
+    EncodingResult,
+    EpochResult,
+    LatencyResult,
+    LayerResult,
+    ModelName,
+    ObjectiveResult,
+    Record,
+    TensorResult,
+    TrainingResult,
+    UsageResult,
+)
 
 SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
@@ -246,3 +245,46 @@ def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:
     the artifact.
     """
     return baseline.reference / artifact.smallest[1]
+
+
+class InspectedLayer(Record):
+    """A layer, and what could be done with it."""
+
+    name: str
+    """Its path: ``dense``, or ``branch/dense`` in a nested model."""
+    type: str
+    output_shape: str
+    parameters: int
+    prunable_weights: int
+    prunable: bool
+    reason: str
+    """Why not; empty where it can be pruned, or has no weights."""
+
+
+class InspectedModel(Record):
+    """What a model file is; where dangers were found, nothing of it was loaded."""
+
+    format: Literal["h5", "keras", "saved_model"]
+    keras_version: str
+    dangers: list[str] = Field(default=[])
+    """What could run code when the model is loaded."""
+    advice: str = ""
+    """What to do about the dangers."""
+    inputs: list[TensorResult] = Field(default=[])
+    outputs: list[TensorResult] = Field(default=[])
+    parameters: int = 0
+    layers: list[InspectedLayer] = Field(default=[])
+    choices: list[str] = Field(default=[])
+    """What the manifest has to decide, or the data will."""
+    variants: dict[str, str] = Field(default={})
+    """quantize variant -> ``converts``, or why it does not."""
+    warnings: list[str] = Field(default=[])
+
+
+class InspectResult(InspectedModel):
+    """What ``paredown inspect --json`` prints."""
+
+    uri: str
+    bytes: int
+    sha256: str
+    """For ``model.sha256``. A folder's is that of its files in a tar, without times and owners."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
-from job.manifest.read import read_manifest
+from job.manifest.load import read_manifest
 
 
 def read_job(text: str, source: str = "here.json", overrides: Iterable[str] = ()) -> JobConfig:

@@ -10,14 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.result import (
-    ArtifactResult,
-    EncodingResult,
-    GateResult,
-    InputResult,
-    ObjectiveResult,
-    Result,
-)
+from job.artifact import EncodingResult, ObjectiveResult
+from job.result import ArtifactResult, GateResult, InputResult, Result
 from tests.conftest import Run, paredown
 
 

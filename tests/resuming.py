@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from job import worker
-from job.child import Task
 from job.errors import InterruptedRunError, StageError
-from job.progress import Event
-from job.work.kept import read_index
+from job.events import Event
+from job.resume.checkpoints import read_index
+from job.run import supervisor
+from job.worker.main import Task
 from tests.runs import children
 
 
 def workers() -> list[int]:
     """The worker processes of this one, which has started a store as well."""
     found = children(os.getpid())
-    return [it for it in found if b"job.child" in Path(f"/proc/{it}/cmdline").read_bytes()]
+    return [it for it in found if b"job.worker.main" in Path(f"/proc/{it}/cmdline").read_bytes()]
 
 
 @dataclass
@@ -99,7 +99,7 @@ def run(
             by()
 
     try:
-        ran.result = worker.run(task, emit, worker.OnlyChild(verbose=False), grace_s)
+        ran.result = supervisor.run(task, emit, supervisor.OnlyChild(verbose=False), grace_s)
     except (StageError, InterruptedRunError) as error:
         ran.error = error
     ran.seconds_to_end = time.monotonic() - disturbed

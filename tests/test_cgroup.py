@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from job import cgroup
+from job import machine
 
 
 def group(folder: Path, membership: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -71,11 +71,11 @@ def test_limits_are_read(
 ) -> None:
     """Of both versions; the lowest of the group and of those above it; none where there is none."""
     place = group(tmp_path, membership, files)
-    assert cgroup.cpu_quota(*place) == cores
-    assert cgroup.memory_limit(*place) == memory
+    assert machine.cpu_quota(*place) == cores
+    assert machine.memory_limit(*place) == memory
 
 
 def test_a_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
     """As macOS."""
-    assert cgroup.cpu_quota(tmp_path / "none", tmp_path / "no") is None
-    assert cgroup.memory_limit(tmp_path / "none", tmp_path / "no") is None
+    assert machine.cpu_quota(tmp_path / "none", tmp_path / "no") is None
+    assert machine.memory_limit(tmp_path / "none", tmp_path / "no") is None

@@ -8,10 +8,10 @@ import json
 
 import pytest
 
-from job import output
-from job.enduring import EnduringScreen
+from job import console
+from job.console import EnduringScreen
 from job.errors import InputError
-from job.progress import JsonLines
+from job.report.screen import JsonLines
 
 
 class Full(io.StringIO):
@@ -32,7 +32,7 @@ class Full(io.StringIO):
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether standard output was given up; that of the tests is not."""
     done: list[bool] = []
-    monkeypatch.setattr(output, "forget", lambda: done.append(True))
+    monkeypatch.setattr(console, "forget", lambda: done.append(True))
     return done
 
 

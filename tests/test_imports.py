@@ -66,7 +66,9 @@ def test_a_command_that_does_no_work_imports_nothing_heavy(argv: list[str]) -> N
     assert "typer" in modules
 
 
-@pytest.mark.parametrize("module", ["job.pipeline", "job.worker", "job.report.table", "job.result"])
+@pytest.mark.parametrize(
+    "module", ["job.pipeline", "job.run.supervisor", "job.report.table", "job.result"]
+)
 def test_the_parents_modules_import_nothing_heavy(module: str) -> None:
     """The process that holds the credentials never has TensorFlow in it."""
     code = f"import json, sys, {module}; print(json.dumps([0, sorted(sys.modules)]))"
@@ -77,7 +79,7 @@ def test_the_parents_modules_import_nothing_heavy(module: str) -> None:
 
 def test_the_childs_modules_do_import_tensorflow() -> None:
     """The tests above would see it: this is what they look for."""
-    code = "import json, sys, job.transform; print(json.dumps([0, sorted(sys.modules)]))"
+    code = "import json, sys, job.worker.transform; print(json.dumps([0, sorted(sys.modules)]))"
     _, modules = modules_after(code)
     assert {"tensorflow", "tf_keras", "ai_edge_litert", "numpy"} <= modules
 
@@ -89,4 +91,4 @@ def test_validating_looks_at_no_model_and_no_data() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     modules = set(json.loads(done.stdout.splitlines()[-1])[1])
-    assert modules.isdisjoint({"job.store.local", "job.worker", "job.pipeline"})
+    assert modules.isdisjoint({"job.storage.local", "job.run.supervisor", "job.pipeline"})

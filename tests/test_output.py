@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from job import output
+from job import console
 from tests.conftest import ROOT
 
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -84,9 +84,9 @@ def test_a_full_disk_is_told_on_standard_error() -> None:
 def test_streams_that_take_text_alone_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """And streams that escape already stay as they are."""
     stream = io.StringIO()
-    output.print_data("größe", stream)
+    console.print_data("größe", stream)
     assert stream.getvalue() == "größe\n"
     asked = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
     monkeypatch.setattr(sys, "stdout", asked)
-    output.prepare()
+    console.prepare()
     assert asked.errors == "replace"

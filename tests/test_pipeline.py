@@ -14,14 +14,15 @@ import pytest
 
 from job import pipeline
 from job.errors import InputError, ManifestError
-from job.progress import Event, JsonLines
+from job.events import Event
+from job.report.screen import JsonLines
 from job.result import InputResult, Result
 from job.run import earlier
 from job.run.inputs import find_inputs
-from job.store.local_destination import LocalDestination
-from job.store.stores import Stores
-from job.store.uri import Place
-from job.worker import OnlyChild
+from job.run.supervisor import OnlyChild
+from job.storage.local_destination import LocalDestination
+from job.storage.place import Place
+from job.storage.stores import Stores
 from tests.manifests import read_job
 from tests.published import make_result
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from job import journal, progress
 from job.errors import InputError
-from job.journal import Journal, Told
-from job.progress import Event, JsonLines, ScreenKind, Terminal, open_screen
+from job.events import SEND_EVERY_S, Event, Journal, Told
+from job.report.screen import JsonLines, ScreenKind, Terminal, open_screen
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -78,7 +77,7 @@ def test_progress_is_sent_at_most_ten_times_a_second() -> None:
         for done in range(1, 301):
             stage.advance(done, 300, {"loss": 1 / done})
             time.sleep(0.001)
-    most = (time.monotonic() - started) / journal.SEND_EVERY_S + 2
+    most = (time.monotonic() - started) / SEND_EVERY_S + 2
     sent = [event for event in events if event["event"] == "progress"]
     assert 3 <= len(sent) <= most
     assert sent[0]["done"] == 1
@@ -93,7 +92,7 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
     for done in range(1, 1001):
         screen.show({"event": "progress", "stage": "prune", "done": done, "total": 1000})
     assert [line["done"] for line in lines(out.getvalue())] == [1, 1000]
-    monkeypatch.setattr(progress, "JSON_LINE_EVERY_S", 0.02)
+    monkeypatch.setattr(screen, "JSON_LINE_EVERY_S", 0.02)
     time.sleep(0.03)
     screen.show({"event": "progress", "stage": "prune", "done": 7, "total": 9})
     screen.show({"event": "progress", "stage": "prune", "done": 8, "total": 9})

@@ -15,8 +15,8 @@ from job.kubernetes.uris import unreachable
 from job.kubernetes.yaml_text import yaml_text
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem
-from job.store.uri import Place
+from job.manifest.problems import Problem
+from job.storage.place import Place
 
 # A ConfigMap holds 1 MiB, with its names and labels.
 MAX_CONFIG_MAP_BYTES = 900_000

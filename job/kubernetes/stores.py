@@ -7,7 +7,7 @@ from typing import Any
 
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem
+from job.manifest.problems import Problem
 
 # They say where profiles are, in an image that has some.
 PROFILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")

@@ -8,8 +8,8 @@ from typing import Any
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem
-from job.store.uri import Place, find_place, is_uri
+from job.manifest.problems import Problem
+from job.storage.place import Place, find_place, is_uri
 
 
 def unreachable(manifest: JobConfig | BatchConfig, bucket: Place | None) -> list[Problem]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from job.manifest.fields import Config
-from job.manifest.problem import Problem, from_validation
+from job.manifest.problems import Problem, from_validation
 
 Kind = TypeVar("Kind", bound=Config)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem
+from job.manifest.problems import Problem
 
 
 def inconsistencies(job: JobConfig) -> list[Problem]:

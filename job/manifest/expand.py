@@ -15,7 +15,7 @@ from job.manifest.checked import checked
 from job.manifest.consistency import inconsistencies, unsupported
 from job.manifest.job import JobConfig
 from job.manifest.merge import merge_patch
-from job.manifest.problem import Problem
+from job.manifest.problems import Problem
 
 # In a job's manifest, null skips these. Merging would take them out, and their defaults come back.
 SKIPPABLE = ("prune", "compress", "quantize", "resume")

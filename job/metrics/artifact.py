@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from job.artifact import LatencyResult, TensorResult
 from job.metrics import latency, litert
 from job.metrics.draws import mean_of_passes
 from job.metrics.kernels import kernels
-from job.metrics.objective import Objectives
 from job.metrics.per_class import listed
 from job.metrics.quality import Inputs, Output, Predict, Quality, ReadRows, drift, evaluate
 from job.metrics.size import measure_size
 from job.metrics.sparsity import model_sparsity, zero_fraction
-from job.result import ArtifactResult, LatencyResult, TensorResult, TensorSpec
+from job.objective.losses import Objectives
+from job.result import ArtifactResult, TensorSpec
 
 Advance = Callable[[int, int], None]
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from job.artifact import DriftResult, OutputDrift
 from job.errors import StageError
 from job.metrics.drift import ABSOLUTE, RELATIVE
-from job.result import ArtifactResult, DriftResult, OutputDrift
+from job.result import ArtifactResult
 
 # The mean drift that a float32 file may have, in shares of the outputs' spread.
 EXACT = 1e-3

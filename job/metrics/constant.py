@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from job.manifest.keras_names import HINGES, lower_is_better
 from job.metrics.artifact import Ruler
 from job.metrics.labels import Labels
-from job.metrics.objective import Objective
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
+from job.objective.losses import Objective
 from job.result import TensorSpec, metric_key
 
 Array = NDArray[Any]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from job.result import OutputDrift
+from job.artifact import OutputDrift
 
 Output = NDArray[np.floating]
 

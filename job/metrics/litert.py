@@ -12,8 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from job.artifact import TensorResult
 from job.metrics.quality import Inputs, Output, Outputs, Predict
-from job.result import TensorResult
 
 Array = NDArray[np.generic]
 

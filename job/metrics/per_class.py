@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from job.artifact import ClassResult
 from job.errors import InputError
 from job.manifest.keras_names import HINGES
 from job.manifest.outputs import GateConfig, MinClassRecallGate
 from job.metrics.labels import Labels
-from job.metrics.objective import Objective
 from job.metrics.usefulness import classes_of
-from job.result import ArtifactResult, ClassResult
+from job.objective.losses import Objective
+from job.result import ArtifactResult
 
 Array = NDArray[Any]
 # So many classes of an output are listed, those with the lowest recall.

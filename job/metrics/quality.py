@@ -15,11 +15,12 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
+from job.artifact import DriftResult
 from job.errors import StageError
 from job.metrics.drift import output_drift
-from job.metrics.objective import Objective, Objectives
 from job.metrics.per_class import ClassCounts
-from job.result import DriftResult, metric_key
+from job.objective.losses import Objective, Objectives
+from job.result import metric_key
 
 Array = NDArray[np.generic]
 Output = NDArray[np.floating]

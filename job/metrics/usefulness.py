@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
+from job.artifact import ClassResult
 from job.manifest.keras_names import lower_is_better
 from job.manifest.outputs import BeatsConstantGate, MinClassRecallGate
-from job.result import ArtifactResult, ClassResult, metric_key
+from job.result import ArtifactResult, metric_key
 
 # The metrics that tell best whether a model works, before the losses.
 TELLING = (

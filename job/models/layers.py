@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from job.artifact import LayerResult
 from job.errors import InputError
 from job.manifest.prune import LayerRule, PruneConfig
 from job.models import prunable
 from job.models.names import users_name
-from job.result import LayerResult, TensorSpec
+from job.result import TensorSpec
 
 
 @dataclass(frozen=True)

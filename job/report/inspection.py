@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from job.inspected import InspectResult
-from job.printable import printable
-from job.result import TensorResult
+from job.artifact import TensorResult
+from job.result import InspectResult
+from job.text import printable
 
 HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 

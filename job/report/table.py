@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from job.events import Event
 from job.metrics.gates import is_binding
-from job.progress import Event
 from job.result import RESULT_FILE, ArtifactResult, Result, metric_key, ratio
 
 FIXED = ("stage", "format")

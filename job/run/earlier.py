@@ -13,7 +13,7 @@ from job import machine
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
-from job.store.destination import Destination
+from job.storage.destination import Destination
 
 # What does not determine the outcome: names and places, and how a run is kept.
 ELSEWHERE: Any = {

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from job.datasets.kinds import refuse_other_folders, refuse_other_kinds
 from job.errors import InputError, ManifestError, ParedownError
-from job.journal import Journal
+from job.events import Journal
 from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
-from job.printable import printable
 from job.result import RESULT_FILE, InputResult
-from job.store.found import Fetched, Found
-from job.store.room import refuse_full_disk, refuse_large
-from job.store.sources import source
-from job.store.stores import Stores
-from job.store.uri import Place, find_place
+from job.storage.capacity import refuse_full_disk, refuse_large
+from job.storage.found import Fetched, Found
+from job.storage.place import Place, find_place
+from job.storage.sources import source
+from job.storage.stores import Stores
+from job.text import printable
 
 Asked = ModelConfig | NpzConfig
 

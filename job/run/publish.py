@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.journal import Journal
+from job.events import Journal
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
 from job.result import MANIFEST_FILE, RESULT_FILE
 from job.run import earlier
-from job.store.destination import RUN_ID_KEY, Destination, Publication
+from job.storage.destination import RUN_ID_KEY, Destination, Publication
 
 
 @dataclass(frozen=True)

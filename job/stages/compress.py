@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+from job.artifact import EncodingResult
 from job.errors import StageError
 from job.manifest.outputs import LEVELS, SUFFIXES, CodecConfig
-from job.result import EncodingResult
 from job.stages.codecs import CODECS, DECODING_ERRORS
 
 # zopfli takes 1 to 20 s for each MB; above this it is left out unless max_bytes allows more.

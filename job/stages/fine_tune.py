@@ -20,10 +20,10 @@ from typing import Any, Protocol
 import tensorflow as tf
 import tf_keras
 
+from job.artifact import EpochResult
 from job.errors import StageError
-from job.journal import Stage
+from job.events import Stage
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
-from job.result import EpochResult
 from job.stages.best_epoch import BestEpoch
 from job.stages.randomness import drawn_from_variables, unsaved_sources
 from job.stages.training_state import NoSaves, Saved, Saves, Variables

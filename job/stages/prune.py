@@ -19,9 +19,9 @@ from functools import partial
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from job.artifact import LayerResult
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
-from job.result import LayerResult
 from job.stages import constraints
 from job.stages.wrapper import PruneLowMagnitude
 

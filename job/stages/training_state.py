@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.result import EpochResult
+from job.artifact import EpochResult
 
 Array = NDArray[np.generic]
 

@@ -13,7 +13,7 @@ import tf_keras
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from job.journal import Stage
+from job.events import Stage
 from job.manifest.outputs import QuantizeConfig
 from job.manifest.prune import PruneConfig
 from job.metrics.litert import custom_operators

@@ -10,7 +10,7 @@ import pytest
 import tf_keras
 
 from job.safety.folder import measure
-from job.store.local import measure as measure_file
+from job.storage.local import measure as measure_file
 from tests.conftest import Run, paredown
 
 layers = tf_keras.layers

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from job.store.destination import RESUME
-from job.store.local import PARTIAL
+from job.storage.destination import RESUME
+from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.published import digestible, read_result, write_manifest
 from tests.runs import Watched, is_gone

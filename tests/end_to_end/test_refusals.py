@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from job.store.destination import RESUME
-from job.store.local import PARTIAL
+from job.storage.destination import RESUME
+from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.published import read_result, run_all, strict_json, write_manifest
 from tests.runs import tmpfs

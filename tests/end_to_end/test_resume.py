@@ -18,8 +18,8 @@ import pytest
 import tf_keras
 
 from job.errors import InterruptedRunError, StageError
-from job.progress import Event
-from job.work.kept import TAKEN, read_index
+from job.events import Event
+from job.resume.checkpoints import TAKEN, read_index
 from tests.manifests import read_job
 from tests.resuming import Ran, begins, interrupt, keeps, kill, run, workers
 from tests.runs import is_gone

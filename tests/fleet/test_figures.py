@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from job.fleet.figures import constant_note, figures, settings
-from job.fleet.summary import row_of
+from job.artifact import LatencyResult
+from job.batch.figures import constant_note, figures, settings
+from job.batch.summary import row_of
 from job.manifest.job import JobConfig
-from job.result import ChosenResult, GateResult, LatencyResult, Result
+from job.result import ChosenResult, GateResult, Result
 from tests.published import make_result
 
 LATENCY = LatencyResult(runtime="litert", threads=1, runs=10, median=0.25, p90=0.5)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from job.batch import last_shard, records
+from job.batch.last_shard import summarize_if_last
+from job.batch.summary import Summary, failure_of
 from job.errors import InputError
-from job.fleet import last_shard, records
-from job.fleet.last_shard import summarize_if_last
-from job.fleet.summary import Summary, failure_of
-from job.store.notes import LocalNotes
-from job.store.uri import Place
+from job.storage.markers import LocalNotes
+from job.storage.place import Place
 
 SHARDS = {"a": 0, "b": 0, "c": 1}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from job.batch.plan import Planned, plan
 from job.errors import InputError, ManifestError
-from job.fleet.plan import Planned, plan
-from job.store.stores import Stores
-from job.store.uri import Place
+from job.storage.place import Place
+from job.storage.stores import Stores
 from tests.manifests import read_batch
 
 DATA = {"dataset": {"uri": "data.npz"}}

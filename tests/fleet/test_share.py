@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from job.batch.share import EACH, Shard, find_shard, folder, share
 from job.errors import ManifestError
-from job.fleet.share import EACH, Shard, find_shard, folder, share
 
 NAMES = st.text("ab-._019Z", min_size=1, max_size=6)
 SIZES = st.dictionaries(NAMES, st.integers(0, 50 << 20), min_size=1, max_size=40)

@@ -7,8 +7,7 @@ import io
 
 import pytest
 
-from job.errors import InputError, StorageError
-from job.fleet.summary import (
+from job.batch.summary import (
     Row,
     as_csv,
     exit_code,
@@ -19,9 +18,10 @@ from job.fleet.summary import (
     row_of_failure,
     summarize,
 )
-from job.fleet.table import MOST_ROWS, messages, rows
-from job.printable import printable
+from job.batch.table import MOST_ROWS, messages, rows
+from job.errors import InputError, StorageError
 from job.result import GateResult
+from job.text import printable
 from tests.published import make_result
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from job import machine
-from job.child import Task
+from job.batch.workers import WORKER_BYTES, Limits, Workers, count_workers
 from job.errors import InterruptedRunError, StageError
-from job.fleet.workers import WORKER_BYTES, Limits, Workers, count_workers
-from job.worker import run
+from job.run.supervisor import run
+from job.worker.main import Task
 
 NO_LIMITS = Limits(None, None)
 

@@ -10,8 +10,8 @@ import yaml
 
 from job.kubernetes.options import Options, Toleration
 from job.kubernetes.render import Rendered, render
-from job.manifest.read import read_manifest
-from job.store.uri import Place, parse_s3
+from job.manifest.load import read_manifest
+from job.storage.place import Place, parse_s3
 
 IMAGE = "registry.example.org/paredown:0.1.0"
 JOB: dict[str, Any] = {

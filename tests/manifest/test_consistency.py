@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from job.errors import ManifestError
-from job.manifest.read import read_manifest
+from job.manifest.load import read_manifest
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 

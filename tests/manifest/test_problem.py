@@ -8,7 +8,7 @@ import pydantic
 import pytest
 
 from job.manifest.job import JobConfig
-from job.manifest.problem import Problem, from_validation
+from job.manifest.problems import Problem, from_validation
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 

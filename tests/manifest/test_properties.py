@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
-from job.printable import printable
+from job.text import printable
 from tests.manifests import read_job
 
 FRACTIONS = st.floats(0, 0.99)

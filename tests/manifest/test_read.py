@@ -9,8 +9,8 @@ import pytest
 
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
+from job.manifest.load import read_manifest
 from job.manifest.outputs import Float16Config
-from job.manifest.read import read_manifest
 from tests.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}

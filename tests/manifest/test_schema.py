@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from job.errors import ManifestError
-from job.manifest.read import read_manifest
+from job.manifest.load import read_manifest
 from job.manifest.schema import schema_text
 from tests.conftest import ROOT, paredown
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from job.errors import InputError
 from job.manifest.outputs import MaxDropGate
 from job.manifest.training import TrainingConfig
-from job.metrics.choose import choose
-from job.metrics.objective import LOSSES, METRICS, Objective
+from job.objective.choose import choose
+from job.objective.losses import LOSSES, METRICS, Objective
 from job.result import TensorSpec
 
 layers = tf_keras.layers

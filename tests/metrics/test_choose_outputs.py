@@ -11,9 +11,9 @@ import tf_keras
 from job.errors import InputError
 from job.manifest.outputs import GateConfig, MinValueGate
 from job.manifest.training import TrainingConfig
-from job.metrics.choose import choose
-from job.metrics.endings import ending
-from job.metrics.objective import Objectives
+from job.objective.choose import choose
+from job.objective.endings import ending
+from job.objective.losses import Objectives
 from tests.metrics.test_choose import FRACTIONS, INDICES, SPARSE, SQUARES, specs
 
 layers = tf_keras.layers

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from job.artifact import TensorResult
 from job.errors import StageError
 from job.metrics.collapse import refuse_drift, warnings
 from job.metrics.quality import drift
-from job.result import ArtifactResult, TensorResult
+from job.result import ArtifactResult
 
 RANDOM = np.random.default_rng(3)
 BEFORE = RANDOM.normal(size=(400, 5)).astype("float32")

@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.metrics.endings import ending
 from job.models.keras3 import rebuild
+from job.objective.endings import ending
 
 L = tf_keras.layers
 Make = Callable[[Any], Any]

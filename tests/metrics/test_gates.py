@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import TypeAdapter
 
+from job.artifact import EncodingResult, TensorResult
 from job.manifest.outputs import GateConfig
 from job.metrics.gates import (
     LARGE_DROP,
@@ -17,7 +18,7 @@ from job.metrics.gates import (
     judge,
     losses_of_quality,
 )
-from job.result import ArtifactResult, EncodingResult, GateResult, TensorResult
+from job.result import ArtifactResult, GateResult
 
 SUFFIXES = {"zip": ".zip", "zopfli": ".zopfli.gz"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from job.errors import InputError
 from job.manifest.training import LossConfig, TrainingConfig
-from job.metrics.choose import Known, choose
-from job.metrics.objective import Objective
+from job.objective.choose import Known, choose
+from job.objective.losses import Objective
 from tests.metrics.test_choose import (
     BINARY,
     FRACTIONS,

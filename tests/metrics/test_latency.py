@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+from job.artifact import LatencyResult
 from job.manifest.outputs import Float32Config, Int8Config
 from job.metrics.latency import (
     MAX_RUNS,
@@ -22,7 +23,6 @@ from job.metrics.latency import (
     measure,
     tflite_latency,
 )
-from job.result import LatencyResult
 from job.stages.quantize import quantize
 
 layers = tf_keras.layers

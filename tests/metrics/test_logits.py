@@ -10,9 +10,9 @@ import tf_keras
 
 from job.errors import InputError
 from job.manifest.training import LossConfig, TrainingConfig
-from job.metrics.choose import Known, choose
-from job.metrics.evidence import look
-from job.metrics.objective import Objective
+from job.objective.choose import Known, choose
+from job.objective.evidence import look
+from job.objective.losses import Objective
 from tests.metrics.test_choose import BINARY, INDICES, SPARSE, YES_NO, model_of, specs
 
 RANDOM = np.random.default_rng(3)

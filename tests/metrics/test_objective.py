@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from job.metrics.objective import LOSSES, METRICS, Objective, compile_options
+from job.objective.losses import LOSSES, METRICS, Objective, compile_options
 
 layers = tf_keras.layers
 RANDOM = np.random.default_rng(0)

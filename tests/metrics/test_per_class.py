@@ -13,9 +13,9 @@ from job.manifest.outputs import GateConfig
 from job.metrics.artifact import Ruler
 from job.metrics.constant import constant_metrics
 from job.metrics.gates import judge
-from job.metrics.objective import Objective
 from job.metrics.per_class import ClassCounts, check_gates, listed
 from job.metrics.usefulness import useless_outputs
+from job.objective.losses import Objective
 from job.result import ArtifactResult, TensorSpec
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from job.errors import StageError
 from job.metrics import quality
-from job.metrics.objective import Objective, compile_options
 from job.metrics.quality import (
     MAX_BATCH_BYTES,
     MAX_ROWS,
@@ -26,6 +25,7 @@ from job.metrics.quality import (
     evaluate,
     keras_predictor,
 )
+from job.objective.losses import Objective, compile_options
 
 layers = tf_keras.layers
 Floats = NDArray[np.float64]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from job.artifact import LatencyResult
 from job.report import table
-from job.result import ChosenResult, GateResult, LatencyResult, ratio
+from job.result import ChosenResult, GateResult, ratio
 from tests.published import make_result
 
 

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.journal import Stage
-from job.result import EpochResult
+from job.artifact import EpochResult
+from job.events import Stage
 from job.stages.best_epoch import BestEpoch, best, told
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.training_state import NoSaves, Saved

@@ -9,8 +9,8 @@ from typing import IO
 
 import pytest
 
+from job.artifact import EncodingResult
 from job.errors import StageError
-from job.result import EncodingResult
 from job.stages.codecs import CODECS
 from job.stages.compress import ZOPFLI_MAX_BYTES, Encoder, compress, too_large
 from tests.encodings import NAMES, codec, weights

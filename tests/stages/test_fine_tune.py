@@ -15,10 +15,9 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from job.errors import StageError
-from job.journal import Stage
+from job.events import Event, Stage
 from job.manifest.prune import PruneConfig
 from job.manifest.training import OptimizerConfig
-from job.progress import Event
 from job.stages.fine_tune import OPTIMIZERS, Course, fine_tune, make_optimizer
 from job.stages.prune import Window, mask_weights, wrap
 from tests.batches import InOrder, no_metrics

@@ -13,7 +13,7 @@ from job.datasets.data import Dataset, Split
 from job.errors import InputError, StageError
 from job.manifest.outputs import Int8Config
 from job.stages.masks import padded_rows
-from job.work.padding import check
+from job.worker.padding import check
 from tests.conversion import answers, convert
 
 layers = tf_keras.layers

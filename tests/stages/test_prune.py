@@ -11,7 +11,7 @@ import pytest
 import tf_keras
 from numpy.typing import NDArray
 
-from job.journal import Stage
+from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.layers import plan_layers, results, targets
 from job.stages.fine_tune import Course, fine_tune

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.journal import Stage
+from job.artifact import EpochResult
+from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.result import EpochResult
 from job.stages import fine_tune as module
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import Window, mask_weights, wrap

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from job.journal import Stage
+from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.layers import plan_layers, targets
 from job.stages.fine_tune import Course, fine_tune

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from job.manifest.storage import StorageConfig
-from job.store.s3 import Store
+from job.storage.s3_client import Store
 from tests.certificates import Certificates
 from tests.faults import Faults
 from tests.seaweed import Seaweed

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from job.store.ahead import ahead
+from job.storage.ahead import ahead
 
 
 def test_results_come_in_order_whatever_is_done_first() -> None:

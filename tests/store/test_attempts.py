@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from job.manifest.storage import StorageConfig
-from job.store.attempts import DEFAULT, attempts
-from job.store.s3 import Store
-from job.store.stores import Stores
+from job.storage.retry import DEFAULT, attempts
+from job.storage.s3_client import Store
+from job.storage.stores import Stores
 
 
 @pytest.mark.parametrize("asked", ["1", "14", "1000", " 3 "])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from job.store.digests import claims, digests, sha256_of
+from job.storage.checksums import claims, digests, sha256_of
 
 CONTENT = bytes(range(256)) * 10
 PART = 1000

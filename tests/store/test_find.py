@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from job.errors import InputError
-from job.store import find, local
-from job.store.find import find_files, measure_together
+from job.storage import find, local
+from job.storage.find import find_files, measure_together
 
 NAMES = ["a.npz", "b.npz", "c.txt", "sub/a.npz", "sub/deep/d.npz", "x[1].npz", "x1.npz"]
 

@@ -12,9 +12,9 @@ import pytest
 
 from job.errors import InputError, ParedownError, StorageError
 from job.manifest.storage import StorageConfig
-from job.store import https_source
-from job.store.stores import Stores
-from job.store.uri import Place, find_place, here
+from job.storage import https
+from job.storage.place import Place, find_place, here
+from job.storage.stores import Stores
 from tests.certificates import Certificates
 from tests.faults import Call, Fault, Faults, hook, reset, status, truncate
 from tests.https_files import https_files
@@ -27,8 +27,8 @@ def files(
     certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Faults]:
     """A server of one file, whose authority the environment names; pauses are short."""
-    monkeypatch.setattr(https_source, "PAUSE_S", 0.001)
-    monkeypatch.setattr(https_source, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(https, "PAUSE_S", 0.001)
+    monkeypatch.setattr(https, "LONGEST_PAUSE_S", 0.01)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
@@ -49,12 +49,12 @@ def fetch(files: Faults, folder: Path, meanwhile: Callable[[], Any] = lambda: No
     warnings: list[str] = []
     stores, config = Stores(warnings.append), StorageConfig()
     place = place_of(files)
-    found = https_source.find_model(place, place, stores, config)
+    found = https.find_model(place, place, stores, config)
     assert found.bytes == len(BODY)
     meanwhile()
     (folder / "inputs").mkdir()
     told: list[int] = []
-    fetched = https_source.fetch(found, folder / "inputs", stores, config, told.append)
+    fetched = https.fetch(found, folder / "inputs", stores, config, told.append)
     assert sum(told) == len(BODY)
     assert len(warnings) == bool(stores.retries)
     return fetched, stores.retries
@@ -124,7 +124,7 @@ def test_refusals(files: Faults, number: int, exit_code: int, says: str) -> None
     """They are not asked again."""
     files.add(status(number))
     with pytest.raises(ParedownError, match=says) as caught:
-        https_source.find_data(place_of(files), here(), Stores(print), StorageConfig())
+        https.find_data(place_of(files), here(), Stores(print), StorageConfig())
     assert caught.value.exit_code == exit_code
     assert len(files.calls) == 1
 
@@ -144,7 +144,7 @@ def test_a_server_that_never_mends(
     for _ in range(2):
         files.calls.clear()
         with pytest.raises(StorageError, match="503"):
-            https_source.find_data(place_of(files), here(), stores, StorageConfig())
+            https.find_data(place_of(files), here(), stores, StorageConfig())
         assert len(files.calls) == most
     assert len([it for it in warnings if "AWS_MAX_ATTEMPTS" in it]) == warns
 
@@ -154,12 +154,12 @@ def test_servers_that_send_on(files: Faults, tmp_path: Path) -> None:
     path = f"{files.url}/a%20b.h5"
     files.add(status(302, Location=path), match="/elsewhere")
     place = place_of(files, "elsewhere")
-    assert https_source.read(place, StorageConfig(), len(BODY), "Reading", print) == BODY
+    assert https.read(place, StorageConfig(), len(BODY), "Reading", print) == BODY
     files.add(status(302, Location="/circle"), match="/circle")
     files.add(status(302, Location=path.replace("https:", "http:")), match="/insecure")
     for name in ("circle", "insecure"):
         with pytest.raises(ParedownError):
-            https_source.read(place_of(files, name), StorageConfig(), 9, "Reading", print)
+            https.read(place_of(files, name), StorageConfig(), 9, "Reading", print)
 
 
 def test_an_authority_that_is_not_trusted(
@@ -167,21 +167,21 @@ def test_an_authority_that_is_not_trusted(
 ) -> None:
     """It is refused at once; the manifest may name it."""
     monkeypatch.delenv("AWS_CA_BUNDLE")
-    monkeypatch.setattr(https_source, "PAUSE_S", 60)
-    monkeypatch.setattr(https_source, "LONGEST_PAUSE_S", 60)
+    monkeypatch.setattr(https, "PAUSE_S", 60)
+    monkeypatch.setattr(https, "LONGEST_PAUSE_S", 60)
     with pytest.raises(InputError, match="certificate is not trusted"):
-        https_source.read(place_of(files), StorageConfig(), 9, "Reading", print)
+        https.read(place_of(files), StorageConfig(), 9, "Reading", print)
     config = StorageConfig(ca_bundle=str(certificates.authority))
-    assert https_source.read(place_of(files), config, len(BODY), "Reading", print) == BODY
+    assert https.read(place_of(files), config, len(BODY), "Reading", print) == BODY
     config = StorageConfig(ca_bundle=str(tmp_path / "none"))
     with pytest.raises(InputError, match="Reading the certificates failed"):
-        https_source.read(place_of(files), config, 9, "Reading", print)
+        https.read(place_of(files), config, 9, "Reading", print)
 
 
 def test_small_files_are_read_to_a_limit(files: Faults) -> None:
     """A larger one is refused before all of it is here."""
     with pytest.raises(InputError, match="more than 9 bytes"):
-        https_source.read(place_of(files), StorageConfig(), 9, "Reading", print)
+        https.read(place_of(files), StorageConfig(), 9, "Reading", print)
 
 
 def test_a_server_without_etags_and_ranges(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from job.store import kept
-from job.work.kept import place
+from job.resume.checkpoints import place
+from job.storage import kept
 
 
 def write(folder: Path, *names: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from job.errors import InputError, ManifestError, StorageError
-from job.store import local
+from job.storage import local
 from tests.conftest import ROOT
 from tests.runs import tmpfs
 

@@ -11,10 +11,10 @@ import pytest
 
 from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
-from job.store.destination import Publication, open_destination
-from job.store.local_destination import LocalDestination
-from job.store.stores import Stores
-from job.store.uri import Place
+from job.storage.destination import Publication, open_destination
+from job.storage.local_destination import LocalDestination
+from job.storage.place import Place
+from job.storage.stores import Stores
 
 RUN = "f" * 64
 

@@ -10,9 +10,9 @@ import pytest
 
 from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
-from job.store.notes import Notes, open_notes
-from job.store.stores import Stores
-from job.store.uri import Place
+from job.storage.markers import Notes, open_notes
+from job.storage.place import Place
+from job.storage.stores import Stores
 from tests.identities import RESULTS
 from tests.store.conftest import Behind
 

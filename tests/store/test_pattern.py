@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.store.pattern import fixed_part, is_pattern, matches
+from job.storage.pattern import fixed_part, is_pattern, matches
 
 NAMES = [
     "a.npz",

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from job.errors import InputError, ManifestError, ParedownError, StorageError
-from job.store import s3_read
-from job.store.destination import RUN_ID_KEY, Publication
-from job.store.s3_destination import S3Destination
-from job.store.uri import Place
+from job.storage import s3_read
+from job.storage.destination import RUN_ID_KEY, Publication
+from job.storage.place import Place
+from job.storage.s3_destination import S3Destination
 from tests.faults import Call, Fault, hook, lose_response, reset, status
 from tests.identities import RESULTS
 from tests.store.conftest import Behind

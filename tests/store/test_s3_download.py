@@ -12,10 +12,10 @@ import pytest
 
 from job.errors import InputError, StorageError
 from job.manifest.storage import StorageConfig
-from job.store import s3_read, s3_source
-from job.store.found import Found, Item
-from job.store.stores import Stores
-from job.store.uri import Place
+from job.storage import s3_read, s3_source
+from job.storage.found import Found, Item
+from job.storage.place import Place
+from job.storage.stores import Stores
 from tests.faults import Call, Fault, delay, flip, hook, reset, status, truncate
 from tests.identities import MODELS, RESULTS
 from tests.store.conftest import Behind

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from job.errors import InputError, ParedownError, StorageError
-from job.store import s3_read
-from job.store.uri import Place
+from job.storage import s3_read
+from job.storage.place import Place
 from tests.certificates import Certificates
 from tests.faults import Faults, status
 from tests.identities import IDENTITIES, MODELS, PUBLIC, RESULTS, STRANGER, WRONG_KEY

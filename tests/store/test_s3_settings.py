@@ -9,10 +9,10 @@ import pytest
 
 from job.errors import InputError
 from job.manifest.storage import StorageConfig
-from job.store.s3 import Store
-from job.store.sources import source
-from job.store.stores import Stores
-from job.store.uri import parse_s3
+from job.storage.place import parse_s3
+from job.storage.s3_client import Store
+from job.storage.sources import source
+from job.storage.stores import Stores
 from tests.identities import IDENTITIES, MODELS
 from tests.seaweed import Seaweed
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from job.errors import ManifestError
-from job.store.text import read_manifest_text
-from job.store.uri import Place
+from job.storage.manifest_text import read_manifest_text
+from job.storage.place import Place
 
 
 def test_a_text_is_read_as_utf_8(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job.errors import ManifestError
-from job.store.uri import Place, find_place
+from job.storage.place import Place, find_place
 
 BASE = Place("file", "/base/folder")
 

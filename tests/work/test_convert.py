@@ -11,7 +11,7 @@ import tf_keras
 from job.errors import InputError
 from job.models.layers import signature
 from job.result import TensorSpec
-from job.work.convert import CERTAIN, Conversion, attempt, is_certain, plan
+from job.worker.convert import CERTAIN, Conversion, attempt, is_certain, plan
 from tests.conftest import paredown
 from tests.published import read_result, write_manifest
 from tests.stages.test_quantize import variant

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import tf_keras
 
-from job.journal import Journal
+from job.events import Journal
 from job.manifest.outputs import Float32Config
+from job.worker import inspect
 from job.safety.judge import judge
-from job.work import examine
 from tests.models.test_open_sizes import cropping
 
 
@@ -18,7 +18,7 @@ def test_variants_are_tried_with_a_size_that_the_model_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said which; and where none is found, that model.input_shapes is needed."""
-    monkeypatch.setattr(examine, "VARIANTS", (Float32Config(type="float32"),))
+    monkeypatch.setattr(inspect, "VARIANTS", (Float32Config(type="float32"),))
     given = tf_keras.Input((None, 4), name="bases")
     impossible = tf_keras.Model(given, tf_keras.layers.Cropping1D(50_000)(given))
     for model, says, variants in (
@@ -27,10 +27,10 @@ def test_variants_are_tried_with_a_size_that_the_model_takes(
     ):
         model.save(tmp_path / "m.h5", save_format="h5")
         judged = judge(tmp_path / "m.h5")
-        found = examine.examine(judged, Journal(lambda _: None), try_variants=True)
+        found = inspect.examine(judged, Journal(lambda _: None), try_variants=True)
         assert found.variants == variants
         (choice,) = found.choices
         assert says in choice
         assert "model.input_shapes" in choice
-    found = examine.examine(judged, Journal(lambda _: None), try_variants=False)
+    found = inspect.examine(judged, Journal(lambda _: None), try_variants=False)
     assert found.choices[0].endswith("taken from the data")

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.journal import Journal
-from job.progress import Event
-from job.result import Record
-from job.work.arrays import read_arrays, write_arrays
-from job.work.kept import TAKEN, Form, Kept, StoppedError, digest, read_index
+from job.artifact import Record
+from job.events import Event, Journal
+from job.resume.checkpoints import TAKEN, Form, Kept, StoppedError, digest, read_index
+from job.worker.arrays import read_arrays, write_arrays
 
 
 class Length(Record):

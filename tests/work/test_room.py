@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from job import machine
-from job.work import room
+from job.worker import memory
 
 
 def loaded(rows: int) -> Any:
@@ -29,9 +29,9 @@ def loaded(rows: int) -> Any:
 def test_data_and_weights_are_held_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both figures are told; a job that is not trained takes no more than it has."""
     monkeypatch.setattr(machine, "memory_bytes", lambda: 64 << 30)
-    assert room.warning(loaded(1000), is_trained=True) == ""
-    told = room.warning(loaded(1 << 17), is_trained=True)
+    assert memory.warning(loaded(1000), is_trained=True) == ""
+    told = memory.warning(loaded(1 << 17), is_trained=True)
     assert "65,536 MiB are allowed" in told
-    assert room.warning(loaded(1 << 17), is_trained=False) == ""
+    assert memory.warning(loaded(1 << 17), is_trained=False) == ""
     monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 20)
-    assert "1 MiB are allowed" in room.warning(loaded(1), is_trained=False)
+    assert "1 MiB are allowed" in memory.warning(loaded(1), is_trained=False)

@@ -9,7 +9,7 @@ import pytest
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
 from job.manifest.training import TrainingConfig
-from job.work.training_plan import ENOUGH_STEPS, TrainingPlan, plan_training
+from job.worker.training_plan import ENOUGH_STEPS, TrainingPlan, plan_training
 
 
 def plan(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from job.result import Result, TensorResult, TensorSpec
-from job.work.usage import DECODERS, with_usage
+from job.artifact import TensorResult
+from job.result import Result, TensorSpec
+from job.worker.usage import DECODERS, with_usage
 from tests.published import make_result
 
 SPECS = [TensorSpec("picture", (8, 8), "float32"), TensorSpec("kind", (), "int32")]

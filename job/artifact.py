@@ -1,0 +1,177 @@
+"""What a result says of files, quality, layers and training; ``result.py`` puts it together.
+
+Times are milliseconds (``LatencyResult``), sparsities fractions of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# A plain file name, never of a file outside its own folder.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+# A result names files of the kinds that a run writes, and no others:
+# whoever may replace a run removes what its result names.
+_MODEL = (
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*"
+    r"\.(h5|keras|tflite|savedmodel\.(tar|tar\.gz|tar\.bz2|tar\.xz|zip))"
+)
+ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
+EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
+
+
+Decoder = Literal["zip", "gzip", "zstd", "brotli", "xz"]
+
+
+class Record(BaseModel):
+    """Frozen; unknown fields are refused, so that a result of another version is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncodingResult(Record):
+    """One lossless encoding of a file, decoded and compared before it counts."""
+
+    path: EncodingName
+    bytes: int
+    sha256: str
+    decoder: Decoder | None = None
+    """What opens it. A zip has one member, which has the artifact's name."""
+
+
+class TensorResult(Record):
+    """An input or output of a file."""
+
+    name: str
+    """Of a ``.tflite`` as its signature calls it."""
+    dtype: str
+    shape: list[int | None]
+    """With the batch, which is null where a call takes any number of rows."""
+    scale: float | None = None
+    """For quantized ones: real = scale * (value - zero_point)."""
+    zero_point: int | None = None
+    multiply_by: float | None = None
+    """Of an artifact's inputs: real = multiply_by * value, for values as the data set has them
+    (the manifest's ``dataset.scale``); 1 for integers, which the model takes as they are."""
+
+
+class UsageResult(Record):
+    """How a file is loaded and called; see docs/using-the-files.md."""
+
+    loader: Literal["ai_edge_litert", "keras", "tf_keras"]
+    """The Python package that reads it: LiteRT, Keras 3 or Keras 2."""
+    has_state: bool = False
+    """Whether it keeps a state from call to call: call ``reset_all_variables()`` first."""
+
+
+class OutputDrift(Record):
+    """How far one output is from that of the stage before."""
+
+    max_abs: float
+    mean_abs: float
+    rms: float | None = None
+    """The root mean square."""
+    spread: float | None = None
+    """How much the stage before differs from row to row: a standard deviation."""
+    spread_after: float | None = None
+    """The same of this file; of a constant output it is 0."""
+    correlation: float | None = None
+    """Of the two, from -1 to 1; null where one is constant."""
+    largest: float | None = None
+    """The largest absolute value in the stage before."""
+    moved_rows: int | None = None
+    """The rows that moved by more than a thousandth of the spread."""
+
+
+class DriftResult(OutputDrift):
+    """How far a file's outputs are from those of the stage before, on the same test rows: the
+    largest difference of all, and the mean of the outputs' means. The other figures are there where
+    the model has one output.
+    """
+
+    against: str
+    """The artifact that it is compared with."""
+    rows: int
+    outputs: dict[str, OutputDrift] = {}
+    """By output, where there are several."""
+
+
+class LatencyResult(Record):
+    """Milliseconds for one sample (batch 1), warm."""
+
+    runtime: Literal["tensorflow", "litert"]
+    """What ran the file: figures of two runtimes do not compare."""
+    threads: int
+    runs: int
+    median: float
+    p90: float
+
+
+class ClassResult(Record):
+    """A class in the test rows."""
+
+    recall: float | None
+    """Of its rows, the fraction that was recognized; null where it has none."""
+    precision: float | None
+    """Of the rows that were taken for it, the fraction that are of it; null where none was."""
+    support: int
+    """Its rows."""
+
+
+class LayerResult(Record):
+    """What was done with a layer that has weights."""
+
+    name: str
+    type: str
+    parameters: int
+    prunable_weights: int
+    """The weights that a mask can cover; biases are none of them."""
+    pruned: bool
+    reason: str
+    """Why, or why not."""
+    target_sparsity: float | None = None
+    achieved_sparsity: float
+
+
+class ObjectiveResult(Record):
+    """The loss and the metrics of an output, and where they came from."""
+
+    loss: str
+    from_logits: bool | None = None
+    weight: float = 1.0
+    """The loss's weight in the total."""
+    options: dict[str, float] = {}
+    """The loss's other settings, by their names in Keras: ``label_smoothing``, ``delta``."""
+    metrics: list[str]
+    reason: str
+
+
+class EpochResult(Record):
+    """The training's metrics after an epoch; those on held-out rows begin with ``val_``."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+class TrainingResult(Record):
+    """The fine-tuning as it was, with what the manifest left out."""
+
+    epochs: int
+    """How many were planned; ``epochs`` of the result has those that were trained."""
+    steps: int
+    """Of all planned epochs."""
+    rows: int
+    """Rows that were trained on."""
+    held_out: int
+    """Training rows that were held out, drawn with the seed."""
+    pruned_at: int
+    """The step at which the pruning schedule ends."""
+    published_epoch: int
+    """The epoch whose weights are published, from 1 on."""
+    reason: str
+    """Why that one."""
+    class_weights: dict[str, dict[str, float]] = {}
+    """By output and class, where classes were weighted."""
+    sample_weights: bool = False
+    """Whether rows were weighted by an array of the data set."""

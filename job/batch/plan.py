@@ -1,0 +1,206 @@
+"""What a batch is going to do: its jobs, listed and discovered, and how large their models are.
+
+Sizes and ETags come from listings, one for each bucket, so that ten thousand models take a few
+dozen requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from job.errors import InputError, ManifestError, ParedownError
+from job.manifest.expand import RESERVED, discovered, expand
+from job.storage.found import Item
+from job.storage.markers import open_notes
+from job.storage.pattern import fixed_part, matches
+from job.storage.place import Place, find_place
+
+if TYPE_CHECKING:
+    from job.manifest.batch import BatchConfig, DiscoverConfig
+    from job.manifest.job import JobConfig
+    from job.manifest.storage import StorageConfig
+    from job.storage.stores import Stores
+
+SUFFIXES = (".h5", ".hdf5", ".keras", ".zip", ".tar", ".tar.gz", ".tgz")
+LONGEST_NAME = 100
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job, and its model as it is listed; None where no listing has it."""
+
+    job: JobConfig
+    model: Item | None
+    weight: int | None = None
+    """The model's size when the batch was planned, if that was before it was listed."""
+
+    @property
+    def bytes(self) -> int:
+        """The model's size, by which jobs are shared out; 0 where it is not known."""
+        if self.weight is not None:
+            return self.weight
+        return self.model.bytes if self.model else 0
+
+
+def plan(
+    batch: BatchConfig, base: Place, stores: Stores, warn: Callable[[str], None]
+) -> list[Planned]:
+    """All jobs of a batch: those that are listed, in their order, then those of found models,
+    sorted by their names.
+
+    Raises:
+        ManifestError: Where a job is wrong, or two have one name.
+        InputError: Where models can't be listed.
+        StorageError: Where the storage fails.
+    """
+    jobs = expand(batch)
+    known = _known((_where(job, base) for job in jobs), stores, warn)
+    planned = [Planned(job, known.get(_where(job, base)[0])) for job in jobs]
+    if batch.discover is None:
+        return planned
+    there = {_where(job, base)[0] for job in jobs}
+    found = [
+        it for it in discover(batch, batch.discover, base, stores, warn) if it.place not in there
+    ]
+    names = _names(
+        [it.name for it in found], {*RESERVED, *(job.name.casefold() for job in jobs)}, warn
+    )
+    planned += [
+        Planned(discovered(batch, name, str(it.place)), it)
+        for name, it in zip(names, found, strict=True)
+    ]
+    if not planned:
+        raise InputError(
+            f"No model there matches {batch.discover.pattern}.",
+            where=str(find_place(batch.discover.uri, base)),
+            hint="Check discover: * is any characters but slashes, ** any folders.",
+        )
+    return planned
+
+
+def discover(
+    batch: BatchConfig,
+    asked: DiscoverConfig,
+    base: Place,
+    stores: Stores,
+    warn: Callable[[str], None],
+) -> list[Item]:
+    """The model files that match, sorted by their names, but none of the batch's own results.
+
+    Raises:
+        InputError: Where they can't be listed.
+        StorageError: Where the storage fails.
+    """
+    place = find_place(asked.uri, base)
+    results = f"{str(find_place(batch.destination.uri, base)).rstrip('/')}/"
+    notes = open_notes(place, stores, asked.storage or batch.storage)
+    listed = {
+        it.name: it
+        for it in notes.files(fixed_part(asked.pattern))
+        if it.name.lower().endswith(SUFFIXES) and not str(it.place).startswith(results)
+    }
+    for name in [it for it in listed if it != it.encode(errors="replace").decode()]:
+        warn(f"A model is left out, whose name is no text: {name!a}")
+        del listed[name]
+    return [listed[name] for name in matches(listed, asked.pattern)]
+
+
+def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> list[str]:
+    """A name for each model that was found: its path without its suffix, where that is one of a
+    kind.
+    """
+
+    def short(path: str) -> str:
+        suffix = max((it for it in SUFFIXES if path.lower().endswith(it)), key=len)
+        return _as_name(path[: -len(suffix)])
+
+    count = Counter(short(path).casefold() for path in paths)
+    names = []
+    for path in paths:
+        name = short(path)
+        if count[name.casefold()] > 1 or name.casefold() in taken:
+            name = _as_name(path)
+            warn(f"{short(path)} is the name of something else, too: that of {path} is {name}.")
+        names.append(name)
+    seen = Counter(taken)
+    for path, name in zip(paths, names, strict=True):
+        seen[name.casefold()] += 1
+        if seen[name.casefold()] > 1:
+            raise ManifestError(
+                f"Two jobs of the batch have the name {name}.",
+                where=path,
+                hint="List this model in jobs, with a name of its own.",
+            )
+    return names
+
+
+def _as_name(path: str) -> str:
+    name = _NO_NAME.sub("-", path.replace("/", "-")).strip("-._")
+    if 0 < len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 9] or 'model'}-{digest}"
+
+
+def _where(job: JobConfig, base: Place) -> tuple[Place, StorageConfig]:
+    return find_place(job.model.uri, base), job.model.storage or job.storage
+
+
+def _known(
+    asked: Iterable[tuple[Place, StorageConfig]], stores: Stores, warn: Callable[[str], None]
+) -> dict[Place, Item]:
+    """What listings say of these places; a model's folder has the size of what is in it."""
+    buckets: dict[tuple[str, str, StorageConfig], set[Place]] = defaultdict(set)
+    for place, storage in asked:
+        if place.scheme != "https":  # a web server lists nothing
+            buckets[place.scheme, place.host, storage].add(place)
+    known: dict[Place, Item] = {}
+    for (scheme, _, storage), places in buckets.items():
+        if scheme == "file":
+            known |= _on_disk(places)
+            continue
+        one = next(iter(places))
+        folder = replace(one, path=posixpath.commonpath([it.folder.path for it in places]))
+        try:
+            known |= _in_bucket(places, folder, stores, storage)
+        except ParedownError as error:
+            if not isinstance(error, InputError):
+                raise
+            warn(f"Models can't be listed, so jobs are shared out as if all were alike: {error}")
+    return known
+
+
+def _on_disk(places: set[Place]) -> dict[Place, Item]:
+    sizes = {}
+    for place in places:
+        path = place.local
+        try:
+            files = [path] if path.is_file() else path.rglob("*")
+            sizes[place] = sum(it.stat().st_size for it in files if it.is_file())
+        except OSError:  # its job will tell
+            sizes[place] = 0
+    return {place: Item(place.name, place, size) for place, size in sizes.items()}
+
+
+def _in_bucket(
+    places: set[Place], folder: Place, stores: Stores, storage: StorageConfig
+) -> dict[Place, Item]:
+    folders = {f"{it.path.rstrip('/')}/": it for it in places}
+    known: dict[Place, Item] = {}
+    inside: Counter[Place] = Counter()
+    for it in open_notes(folder, stores, storage).files():
+        if it.place in places:
+            known[it.place] = it
+            continue
+        for end in (at for at, character in enumerate(it.place.path, 1) if character == "/"):
+            model = folders.get(it.place.path[:end])
+            if model is not None:
+                inside[model] += it.bytes
+    return {place: Item(place.name, place, size) for place, size in inside.items()} | known

@@ -1,0 +1,225 @@
+"""What the commands share: the manifest that is named, and what goes to standard output.
+
+A terminal or a pipe may be of an encoding that lacks characters (``LC_ALL=C``, Latin-1): those are
+escaped, so that no run fails because of how it is shown. What is for programs (YAML, JSON) is UTF-8
+everywhere, as their standards say. Nor does a disk that fills up end a run: it goes on without
+being shown, and the exit code tells that the log is not whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from job.errors import InputError, ManifestError, ParedownError, from_os_error
+from job.events import Event
+from job.report.screen import Screen
+from job.storage.place import Place, find_place, here, is_uri
+from job.text import printable
+
+QUICKSTART = "quickstart"
+Manifest = Annotated[
+    str,
+    typer.Argument(
+        help="The manifest: a path, a URI (file://, s3://, https://), - , or quickstart."
+    ),
+]
+
+
+def read_text(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
+    """The manifest's text, and the folder that its relative URIs are relative to.
+
+    Raises:
+        ManifestError: Where it names none, is too large, or can't be read from this machine.
+        InputError: Where a store or a server refuses it.
+        StorageError: Where one fails.
+    """
+    from job.storage.manifest_text import read_manifest_text
+
+    if manifest == "-":
+        return read_manifest_text(None, warn), here()
+    place = find_place(str(_quickstart()) if is_quickstart(manifest) else manifest, here())
+    if place.scheme == "s3" and not place.path:
+        raise ManifestError(
+            "This names a bucket but no key.", where=manifest, hint="Write s3://bucket/key."
+        )
+    return read_manifest_text(place, warn), place.folder
+
+
+def is_quickstart(manifest: str) -> bool:
+    """Whether the manifest that comes with paredown is meant; a file of that name goes before."""
+    return manifest == QUICKSTART and not Path(QUICKSTART).exists()
+
+
+def _quickstart() -> Path:
+    """In a checkout beside this package, else where the package's installation has put it."""
+    checkout = Path(__file__).parents[1] / "manifests"
+    folder = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "paredown"
+    return folder / QUICKSTART / f"{QUICKSTART}.json"
+
+
+def warn(message: str) -> None:
+    """Say on standard error what a user should know of."""
+    typer.echo(f"warning: {printable(message)}", err=True)
+
+
+def absolute(uri: str) -> str:
+    """A destination on the command line is relative to the current folder."""
+    if not uri:
+        raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
+    return uri if is_uri(uri) else str(Path.cwd() / uri)
+
+
+def unnameable(error: UnicodeEncodeError) -> InputError:
+    """The refusal of a file's name that is no text in this locale."""
+    return InputError(
+        "A file's name has characters that the encoding of this locale lacks.",
+        where=str(error.object)[:200],
+        hint="Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run again.",
+    )
+
+
+def say(text: str) -> None:
+    """Print a line for people.
+
+    Raises:
+        StorageError: Where standard output can't be written to; see ``writing_output``.
+    """
+    with writing_output():
+        print(text, flush=True)  # noqa: T201 - a command's output
+
+
+def say_data(text: str) -> None:
+    """Print what programs read, in UTF-8; raises as ``say`` does."""
+    with writing_output():
+        print_data(text, sys.stdout)
+
+
+@contextlib.contextmanager
+def writing_output() -> Iterator[None]:
+    """Where nobody reads any more (``| head``), end without a word.
+
+    Raises:
+        StorageError: Where standard output is on a full disk.
+        InputError: Where it can't be written to for another reason.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        forget()
+        raise typer.Exit(128 + signal.SIGPIPE) from None
+    except OSError as error:
+        forget()
+        raise failure(error) from None
+
+
+ESCAPE = "backslashreplace"
+# Ways to handle characters that an encoding lacks, which may raise an error.
+MAY_FAIL = ("strict", "surrogateescape", "surrogatepass")
+
+
+def prepare() -> None:
+    """Make both fit for any text; one that is closed (``>&-``) is replaced by nothing."""
+    if sys.stdout is None or sys.stderr is None:
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in MAY_FAIL:
+            stream.reconfigure(errors=ESCAPE)
+
+
+def forget() -> None:
+    """Let what is still buffered for standard output go nowhere: writing it would fail again."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def failure(error: OSError, hint: str = "") -> ParedownError:
+    """What a user is told of standard output that can't be written to."""
+    told = from_os_error(error, "Writing to standard output", writing=True)
+    told.where = "standard output"
+    told.hint = hint or "Free some space, or send the output elsewhere."
+    return told
+
+
+def print_data(text: str, stream: TextIO) -> None:
+    """Print what programs read: in UTF-8 and with plain line feeds, whatever the encoding is."""
+    content = f"{text}\n"
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:  # replaced by something that takes text alone
+        stream.write(content)
+    else:
+        stream.flush()
+        buffer.write(content.encode("utf-8", "backslashreplace"))
+    stream.flush()
+
+
+class EnduringScreen:
+    """Shows what another screen shows, as long as that one can.
+
+    Attributes:
+        lost: Why it no longer can; None where it can.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self.lost: OSError | None = None
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+        self._try(lambda: self._screen.show(event))
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        notes: Sequence[str],
+        optional: Sequence[str] = (),
+    ) -> None:
+        """Show the closing table, and the notes under it; ``optional`` ones where they fit."""
+        self._try(lambda: self._screen.table(title, columns, rows, notes, optional))
+
+    def error(self, error: ParedownError) -> None:
+        """Show the error; where standard output is lost, on standard error alone."""
+        if self.lost is None:
+            self._try(lambda: self._screen.error(error))
+        if self.lost is not None:
+            with contextlib.suppress(OSError):
+                typer.echo(f"error: {error}", err=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._try(self._screen.close)
+
+    def end(self, code: int) -> int:
+        """The exit code of a command that would end with ``code``: where that is 0 and output is
+        lost, what the loss means; it is reported on standard error.
+        """
+        self._try(sys.stdout.flush)
+        if self.lost is None or code:
+            return code
+        error = failure(
+            self.lost, "The run went on, and its results are published; only its log is not whole."
+        )
+        self.error(error)
+        return error.exit_code
+
+    def _try(self, act: Callable[[], None]) -> None:
+        if self.lost is not None:
+            return
+        try:
+            act()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.lost = error
+            forget()

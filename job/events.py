@@ -1,0 +1,176 @@
+"""What the child process writes down while it works; it is emitted as events, and kept.
+
+A part of the work can be heard: what was told while it was done is written beside its outcome, and
+told again by a run that finds the outcome made.
+
+events: batch_started, job_failed, batch_finished, run_started, stage_started, progress,
+stage_finished, stage_skipped, stage_resumed (``what`` was taken from a run that was stopped), kept
+(a later run will find this ``piece`` of the work), warning, child_died, run_finished, run_failed,
+error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import Field
+
+from job.artifact import Record
+from job.result import StageResult
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+
+# Progress is sent at most this often (seconds).
+SEND_EVERY_S = 0.1
+
+
+class Told(Record):
+    """What was told while a part of the work was done."""
+
+    seconds: float
+    """How long it took, without ``stages``."""
+    decisions: list[str] = Field(default=[])
+    """Of the stage that was running."""
+    stages: list[StageResult] = Field(default=[])
+    """Stages that began and ended meanwhile."""
+    warnings: list[str] = Field(default=[])
+
+
+@dataclass
+class Stage:
+    """A running stage: what was decided in it, and how far it is."""
+
+    name: str
+    emit: Emit
+    decisions: list[str] = field(default_factory=list)
+    earlier_s: float = 0.0
+    """Seconds that earlier runs, which were stopped, spent on what was taken from them."""
+    seconds: float = 0.0
+    _sent: float = 0.0
+    _started: float = field(default_factory=time.perf_counter)
+
+    def decide(self, text: str) -> None:
+        """Record a decision and its reason."""
+        self.decisions.append(text)
+
+    def advance(self, done: int, total: int, metrics: dict[str, float] | None = None) -> None:
+        """Say how far the stage is: ``done`` of ``total`` parts, and the current metrics."""
+        now = time.monotonic()
+        if done < total and now - self._sent < SEND_EVERY_S:
+            return
+        self._sent = now
+        shown = {name: round(value, 6) for name, value in (metrics or {}).items()}
+        self.emit({"event": "progress", "stage": self.name, "done": done, "total": total, **shown})
+
+    def resumed(self, what: str) -> None:
+        """Record that a part of the stage was taken from a run that was stopped."""
+        self.decide(what)
+        self.emit({"event": "stage_resumed", "stage": self.name, "what": what})
+
+    def elapsed(self) -> float:
+        """The stage's seconds until now, with those of earlier runs."""
+        return self.earlier_s + time.perf_counter() - self._started
+
+    def finish(self) -> None:
+        """Take the time, and emit what was decided."""
+        self.seconds = self.elapsed()
+        taken_over = {"earlier_s": round(self.earlier_s, 3)} if self.earlier_s else {}
+        self.emit(
+            {
+                "event": "stage_finished",
+                "stage": self.name,
+                "seconds": round(self.seconds, 3),
+                **taken_over,
+                "decisions": self.decisions,
+            }
+        )
+
+
+class Journal:
+    """Collects what happened, and emits it as events while it happens."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self.stages: list[Stage] = []
+        self.warnings: list[str] = []
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Run a stage: it is announced, timed, and its decisions are emitted at its end."""
+        stage = self._begin(name)
+        yield stage
+        stage.finish()
+
+    def _begin(self, name: str) -> Stage:
+        stage = Stage(name, self.emit)
+        self.stages.append(stage)
+        self.emit({"event": "stage_started", "stage": name})
+        return stage
+
+    def skip(self, name: str, reason: str) -> None:
+        """Record that a stage is not run, and why."""
+        self.stages.append(Stage(name, self.emit, [f"skipped: {reason}"]))
+        self.emit({"event": "stage_skipped", "stage": name, "reason": reason})
+
+    def warn(self, text: str) -> None:
+        """Record something that the user should know of, and go on."""
+        self.warnings.append(text)
+        self.emit({"event": "warning", "message": text})
+
+    def warn_first(self, text: str) -> None:
+        """Record it before all other warnings; not while anything is heard."""
+        self.warnings.insert(0, text)
+        self.emit({"event": "warning", "message": text})
+
+    def results(self, first: int = 0) -> list[StageResult]:
+        """The stages from the ``first`` on, as they are in the result."""
+        return [
+            StageResult(name=it.name, seconds=round(it.seconds, 3), decisions=it.decisions)
+            for it in self.stages[first:]
+        ]
+
+    @contextlib.contextmanager
+    def heard(self, stage: Stage | None) -> Iterator[list[Told]]:
+        """Listen to what is told; it is in the list, alone, when the context is left.
+
+        Args:
+            stage: The stage that is running; None where whole stages are heard.
+        """
+        stages, warnings, started = len(self.stages), len(self.warnings), time.perf_counter()
+        decisions = len(stage.decisions) if stage else 0
+        told: list[Told] = []
+        yield told
+        told.append(
+            Told(
+                seconds=round(time.perf_counter() - started, 3) if stage else 0.0,
+                decisions=stage.decisions[decisions:] if stage else [],
+                stages=self.results(stages),
+                warnings=self.warnings[warnings:],
+            )
+        )
+
+    def tell_again(self, told: Told, stage: Stage | None, what: str) -> None:
+        """Tell what was told by a run that was stopped.
+
+        Args:
+            told: What it was.
+            stage: The stage that is running; None where whole stages were heard.
+            what: What was taken from that run, in words.
+        """
+        if stage is not None:
+            stage.earlier_s += told.seconds
+            stage.decisions.extend(told.decisions)
+            stage.resumed(what)
+        for it in told.stages:
+            again = self._begin(it.name)
+            again.earlier_s = it.seconds
+            again.decisions.extend(it.decisions)
+            again.resumed(what)
+            again.finish()
+        for text in told.warnings:
+            self.warn(text)

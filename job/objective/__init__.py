@@ -1,0 +1,1 @@
+"""What a model is trained for: its losses and metrics, inferred from graph, outputs and targets."""

@@ -1,0 +1,199 @@
+"""The losses and the metrics of a model's outputs, as Keras has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import tensorflow as tf
+import tf_keras
+
+from job.artifact import ObjectiveResult
+from job.manifest.keras_names import BINARY, HINGES, ONE_HOT
+
+LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
+    "sparse_categorical_crossentropy": tf_keras.losses.SparseCategoricalCrossentropy,
+    "categorical_crossentropy": tf_keras.losses.CategoricalCrossentropy,
+    "binary_crossentropy": tf_keras.losses.BinaryCrossentropy,
+    "categorical_focal_crossentropy": tf_keras.losses.CategoricalFocalCrossentropy,
+    "binary_focal_crossentropy": tf_keras.losses.BinaryFocalCrossentropy,
+    "kl_divergence": tf_keras.losses.KLDivergence,
+    "mean_squared_error": tf_keras.losses.MeanSquaredError,
+    "mean_absolute_error": tf_keras.losses.MeanAbsoluteError,
+    "mean_absolute_percentage_error": tf_keras.losses.MeanAbsolutePercentageError,
+    "mean_squared_logarithmic_error": tf_keras.losses.MeanSquaredLogarithmicError,
+    "huber": tf_keras.losses.Huber,
+    "log_cosh": tf_keras.losses.LogCosh,
+    "poisson": tf_keras.losses.Poisson,
+    "cosine_similarity": tf_keras.losses.CosineSimilarity,
+    "hinge": tf_keras.losses.Hinge,
+    "squared_hinge": tf_keras.losses.SquaredHinge,
+    "categorical_hinge": tf_keras.losses.CategoricalHinge,
+}
+
+
+def _same_side(targets: Any, outputs: Any, border: float, threshold: float) -> tf.Tensor:
+    """1 where a target and its output are on the same side: of ``border``, and of ``threshold``.
+
+    For targets 0 and 1 what ``BinaryAccuracy`` counts. That compares targets with 0.0 and 1.0, so
+    that labels of -1, and smoothed ones, are wrong whatever the model answers.
+    """
+    same = tf.equal(tf.cast(targets, tf.float32) > border, tf.cast(outputs, tf.float32) > threshold)
+    return tf.cast(same, tf.float32)
+
+
+def _by_side(name: str, border: float, threshold: float) -> tf_keras.metrics.Metric:
+    return tf_keras.metrics.MeanMetricWrapper(
+        _same_side, name=name, border=border, threshold=threshold
+    )
+
+
+# What accuracy means depends on how the targets are written.
+Labels = Literal["indices", "one_hot", "binary", "signs"]
+ACCURACY: dict[str, Labels] = {
+    "sparse_categorical_crossentropy": "indices",
+    "categorical_crossentropy": "one_hot",
+    "categorical_focal_crossentropy": "one_hot",
+    "kl_divergence": "one_hot",
+    "categorical_hinge": "one_hot",
+    "binary_crossentropy": "binary",
+    "binary_focal_crossentropy": "binary",
+    "hinge": "signs",
+    "squared_hinge": "signs",
+}
+ACCURACIES: dict[str, Labels] = {
+    "binary_accuracy": "binary",
+    "categorical_accuracy": "one_hot",
+    "sparse_categorical_accuracy": "indices",
+}
+
+METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
+    "sparse_top_k_categorical_accuracy": tf_keras.metrics.SparseTopKCategoricalAccuracy,
+    "top_k_categorical_accuracy": tf_keras.metrics.TopKCategoricalAccuracy,
+    "auc": tf_keras.metrics.AUC,
+    "precision": tf_keras.metrics.Precision,
+    "recall": tf_keras.metrics.Recall,
+    "mean_squared_error": tf_keras.metrics.MeanSquaredError,
+    "mean_absolute_error": tf_keras.metrics.MeanAbsoluteError,
+    "mean_absolute_percentage_error": tf_keras.metrics.MeanAbsolutePercentageError,
+    "mean_squared_logarithmic_error": tf_keras.metrics.MeanSquaredLogarithmicError,
+    "root_mean_squared_error": tf_keras.metrics.RootMeanSquaredError,
+    "log_cosh": tf_keras.metrics.LogCoshError,
+    "poisson": tf_keras.metrics.Poisson,
+    "kl_divergence": tf_keras.metrics.KLDivergence,
+    "cosine_similarity": tf_keras.metrics.CosineSimilarity,
+    "hinge": tf_keras.metrics.Hinge,
+    "squared_hinge": tf_keras.metrics.SquaredHinge,
+    "categorical_hinge": tf_keras.metrics.CategoricalHinge,
+}
+
+# The losses that a metric can be measured with: it needs targets written in the same way.
+# Class indices have no distance, so no metric that is not named here goes with them.
+_CLASSES = (*ONE_HOT, *BINARY)
+_DISTANCES = tuple(name for name in LOSSES if name != "sparse_categorical_crossentropy")
+_BY_LOSS: dict[str, tuple[str, ...]] = {
+    "sparse_top_k_categorical_accuracy": ("sparse_categorical_crossentropy",),
+    "top_k_categorical_accuracy": (*ONE_HOT, "kl_divergence", "categorical_hinge"),
+    "auc": _CLASSES,
+    "precision": _CLASSES,
+    "recall": _CLASSES,
+    "kl_divergence": (*ONE_HOT, "kl_divergence"),
+    "hinge": HINGES,
+    "squared_hinge": HINGES,
+    "categorical_hinge": (*ONE_HOT, "categorical_hinge"),
+}
+MEANINGFUL: dict[str, tuple[str, ...]] = {
+    "accuracy": tuple(ACCURACY),
+    **{
+        name: tuple(loss for loss, written in ACCURACY.items() if written == labels)
+        for name, labels in ACCURACIES.items()
+    },
+    **{name: _BY_LOSS.get(name, _DISTANCES) for name in METRICS},
+}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What an output is trained for and measured by."""
+
+    loss_name: str
+    from_logits: bool | None
+    metric_names: tuple[str, ...]
+    reason: str
+    weight: float = 1.0
+    """The loss's weight in the total."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """The loss's other settings, by their names in Keras."""
+    labels: Labels | None = None
+    """How classes are written in the targets; None where the loss says it."""
+
+    def result(self) -> ObjectiveResult:
+        """What the result says of it."""
+        return ObjectiveResult(
+            loss=self.loss_name,
+            from_logits=self.from_logits,
+            weight=self.weight,
+            metrics=list(self.metric_names),
+            reason=self.reason,
+            options=dict(self.options),
+        )
+
+    def loss(self) -> tf_keras.losses.Loss:
+        """A new Keras loss."""
+        options: dict[str, Any] = dict(self.options)
+        if self.from_logits is not None:
+            options["from_logits"] = self.from_logits
+        if self.loss_name == "binary_focal_crossentropy" and "alpha" in options:
+            options["apply_class_balancing"] = True
+        return LOSSES[self.loss_name](**options)
+
+    def metrics(self) -> list[tf_keras.metrics.Metric]:
+        """New Keras metrics, in order, each under its name in the manifest."""
+        return [self._metric(name) for name in self.metric_names]
+
+    def _metric(self, name: str) -> tf_keras.metrics.Metric:
+        logits = self.from_logits is True
+        options: dict[str, Any] = {}
+        if name == "accuracy" or name in ACCURACIES:
+            labels = self.labels or ACCURACY[self.loss_name]
+            return _accuracy(name, ACCURACIES.get(name, labels), logits=logits)
+        if name == "auc":
+            options = {"from_logits": logits}
+        elif name in ("precision", "recall"):
+            options = {"thresholds": 0.0 if logits else 0.5}
+        return METRICS[name](name=name, **options)
+
+
+def _accuracy(name: str, labels: Labels, *, logits: bool) -> tf_keras.metrics.Metric:
+    match labels:
+        case "indices":
+            return tf_keras.metrics.SparseCategoricalAccuracy(name=name)
+        case "one_hot":
+            return tf_keras.metrics.CategoricalAccuracy(name=name)
+        case "binary":
+            return _by_side(name, 0.5, 0.0 if logits else 0.5)
+        case "signs":
+            return _by_side(name, 0.0, 0.0)
+
+
+# Output name -> its objective, in the model's order.
+Objectives = Mapping[str, Objective]
+
+
+def compile_options(model: tf_keras.Model, objectives: Objectives) -> dict[str, Any]:
+    """What ``Model.compile`` takes of the objectives: alone, in a list or in a dict, as the model's
+    outputs are.
+    """
+
+    def packed(values: Sequence[object]) -> object:
+        return tf.nest.pack_sequence_as(model.output, values)
+
+    listed = list(objectives.values())
+    options = {
+        "loss": packed([it.loss() for it in listed]),
+        "metrics": packed([it.metrics() for it in listed]),
+    }
+    if any(it.weight != 1 for it in listed):
+        options["loss_weights"] = packed([it.weight for it in listed])
+    return options

@@ -1,0 +1,192 @@
+"""The inputs: read, judged and checked against each other before any work is done.
+
+What does not fit is refused here, in seconds: a model that can't be loaded, arrays of another
+shape, labels out of range, a metric that has no meaning for the loss.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from job import machine
+from job.datasets.checks import check_inputs, check_target_numbers
+from job.datasets.data import Dataset, calibration_rows
+from job.datasets.npz import open_npz
+from job.datasets.shapes import fix_shapes
+from job.events import Journal, Stage
+from job.manifest.job import JobConfig
+from job.manifest.outputs import MinClassRecallGate
+from job.metrics.artifact import KerasFile, Ruler
+from job.metrics.quality import Predict, keras_predictor
+from job.models import compiled, layers, random_layers
+from job.models.compare import SEED
+from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
+from job.models.load import load as load_model
+from job.objective.choose import Known, choose
+from job.result import TensorSpec
+from job.safety import folder
+from job.safety.judge import Judged
+from job.worker import sample
+from job.worker.split import split
+from job.worker.training_plan import TrainingPlan
+
+# On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
+COMPARED_ROWS = 32
+COMPARED_BYTES = 1 << 23
+
+# How an archive of a SavedModel begins -> the end of its name.
+PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where things are."""
+
+    model: Judged
+    dataset: tuple[Path, ...]
+    """Its files, in the order in which their rows are joined."""
+    output: Path
+    """The folder of the results; the model is copied there."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The inputs, once they are known to be good."""
+
+    file: ModelFile
+    """The model, in Keras 2 and as it came."""
+    predict: Predict
+    """The Keras 2 model's forward pass; it follows the weights while they are pruned."""
+    baseline: KerasFile
+    inputs: Sequence[TensorSpec]
+    """The model's inputs, without open dimensions."""
+    dataset: Dataset
+    ruler: Ruler
+    plan: TrainingPlan | None = None
+    """How the model is trained; None where it is not."""
+    class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By output and class, where classes are weighted."""
+    has_sample_weights: bool = False
+
+
+def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded:
+    """Read the model and the data, and refuse what does not fit.
+
+    Args:
+        job: What is asked.
+        files: Where things are.
+        stage: Is told what was decided.
+        journal: Is told what looks wrong and may be meant.
+
+    Raises:
+        InputError: Where an input is refused.
+    """
+    found = load_model(files.model, trust=job.model.trust)
+    state = optimizer_bytes(files.model)
+    if state:
+        text = f"{state:,} bytes of the model file are an optimizer's state"
+        journal.warn(f"{text}; sizes are compared without it.")
+    draws = _draws(job, found, stage, journal)
+    inputs, outputs = layers.signature(found.model, job.model.uri)
+    dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
+    doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
+    fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
+    for text in decided:
+        stage.decide(text)
+    if compare_on_rows(found, dataset, job.model.uri):
+        stage.decide("rebuilt for Keras 2, it answers the same to rows of the data set")
+    check_target_numbers(dataset, outputs)
+    predict = keras_predictor(found.model)
+    measured = predict if found.original is found.model else keras_predictor(found.original)
+    names = [spec.name for spec in outputs]
+    objectives = choose(
+        job.training,
+        job.gates,
+        found.model,
+        outputs,
+        dataset.train.targets,
+        Known(
+            sample.look(measured, dataset.train, names),
+            compiled.losses(files.model, names),
+            compiled.weights(files.model, names),
+        ),
+    )
+    for name, it in objectives.items():
+        of = f"{name}: " if len(outputs) > 1 else ""
+        stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
+    weighs = bool(dataset.train.weights) and job.prune is not None
+    dataset, plan, used = split(job, dataset, outputs, objectives, journal)
+    scale = sample.check_scale(measured, dataset.train, objectives)
+    if scale.is_right:
+        stage.decide(scale.text)
+    for warning in [*sample.masked(found.model, names), *scale.warnings(doubts)]:
+        journal.warn(warning)
+    ruler = Ruler(
+        read=dataset.test.read,
+        rows=len(dataset.test),
+        objectives=objectives,
+        input_names=[spec.name for spec in inputs],
+        threads=machine.cores(),
+        named_classes=frozenset(
+            gate.class_index
+            for gate in job.gates
+            if isinstance(gate, MinClassRecallGate) and gate.class_index is not None
+        ),
+        draws=draws,
+    )
+    copy = _copy(files.model, files.output)
+    reference = reference_bytes(files.model, found)
+    baseline = KerasFile(
+        *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
+    )
+    return Loaded(found, predict, baseline, fixed, dataset, ruler, plan, used, weighs)
+
+
+def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
+    """Compare a Keras 3 model with the one that was rebuilt of it, on rows of both splits.
+
+    Returns:
+        Whether there were two models to compare.
+
+    Raises:
+        InputError: Where they answer differently.
+    """
+    done = False
+    for rows in (dataset.train, dataset.test):
+        row_bytes = sum(it.nbytes for it in rows.model_inputs(slice(0, 1)))
+        most = max(1, min(COMPARED_ROWS, COMPARED_BYTES // max(1, row_bytes)))
+        inputs = rows.model_inputs(calibration_rows(len(rows), most, SEED))
+        done = compare(file, inputs, where)
+    return done
+
+
+def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
+    """How many passes every file is measured in: several only where its answers are random."""
+    for text in found.notes:
+        stage.decide(text)
+    draws = job.model.draws
+    if found.effects.random:
+        journal.warn(random_layers.note(found.effects, draws))
+        return draws
+    if draws > 1:
+        journal.warn(f"model.draws is {draws}, and the model is not random: one pass is enough.")
+    return 1
+
+
+def _copy(model: Judged, output: Path) -> Path:
+    """The model as it came, where its figures can be checked; a folder becomes a tar."""
+    path = output / f"baseline{SUFFIXES[model.format]}"
+    if model.path.is_dir():
+        with path.open("wb") as file:
+            folder.pack(model.path, file, model.where)
+        return path
+    if model.format == "saved_model":
+        with model.path.open("rb") as file:
+            begins = file.read(6)
+        packed = next((end for magic, end in PACKED.items() if begins.startswith(magic)), "tar")
+        path = path.with_suffix(f".{packed}")
+    shutil.copyfile(model.path, path)
+    return path
