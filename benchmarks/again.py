@@ -19,7 +19,7 @@ from pathlib import Path
 from buckets import ROOT, contents, environment, running_store, upload_quickstart, write_manifest
 from processes import Run, run
 
-from tests.faults import Call, Faults
+from tests.support.faults import Call, Faults
 
 MAX_S = 1.5
 INPUTS = 2

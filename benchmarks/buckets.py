@@ -15,9 +15,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from tests.certificates import make_certificates  # noqa: E402 - the tests are no package of ours
-from tests.identities import MODELS, RESULTS  # noqa: E402 - as above
-from tests.seaweed import Seaweed, unavailable  # noqa: E402 - as above
+from tests.support.certificates import make_certificates  # noqa: E402 - the tests are no package of ours
+from tests.support.identities import MODELS, RESULTS  # noqa: E402 - as above
+from tests.support.seaweed import Seaweed, unavailable  # noqa: E402 - as above
 
 QUICKSTART = ROOT / "manifests" / "quickstart"
 

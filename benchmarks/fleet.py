@@ -35,8 +35,8 @@ from compare import run_tutorial
 from fleet_events import Job, jobs_of, read_events
 from processes import Run, ratios, run
 
-from tests.identities import MODELS, RESULTS
-from tests.seaweed import Seaweed
+from tests.support.identities import MODELS, RESULTS
+from tests.support.seaweed import Seaweed
 
 MIN_RATIO = 2.5
 MAX_OVERHEAD_S = 1.0

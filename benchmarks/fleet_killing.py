@@ -17,8 +17,8 @@ from buckets import ROOT, contents, environment, upload_quickstart
 from fleet_events import Event, read_events
 from processes import family
 
-from tests.identities import MODELS, RESULTS
-from tests.seaweed import Seaweed
+from tests.support.identities import MODELS, RESULTS
+from tests.support.seaweed import Seaweed
 
 JOBS = [f"job-{number}" for number in range(6)]
 GRACE_S = 20.0

@@ -31,8 +31,8 @@ from buckets import (
 from fleet_events import read_events
 from processes import Run, run
 
-from tests.identities import MODELS, RESULTS
-from tests.seaweed import Seaweed
+from tests.support.identities import MODELS, RESULTS
+from tests.support.seaweed import Seaweed
 
 OF_A_SHARD = 100
 TRUE, NAME = "true", "scale"

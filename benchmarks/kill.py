@@ -29,8 +29,8 @@ from buckets import (
 )
 from killing import ALLOWANCE_S, GRACE_S, OF_THE_RUN, Bench, Ran, Shot
 
-from tests.faults import Faults, hook
-from tests.identities import RESULTS
+from tests.support.faults import Faults, hook
+from tests.support.identities import RESULTS
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from buckets import (
     write_manifest,
 )
 
-from tests.faults import Faults
-from tests.identities import RESULTS
-from tests.seaweed import Seaweed
+from tests.support.faults import Faults
+from tests.support.identities import RESULTS
+from tests.support.seaweed import Seaweed
 
 # The command; only that it prints all progress, and not some every five seconds.
 CODE = """

@@ -26,8 +26,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 import numpy as np
 
-from tests import every_layer as every
-from tests.layer_variants import KERAS3_VARIANTS, VARIANTS
+from tests.support import every_layer as every
+from tests.support.layer_variants import KERAS3_VARIANTS, VARIANTS
 
 LIMIT = 1e-5
 
@@ -111,8 +111,8 @@ def _converted(path: Path, sample: every.Sample) -> float:
 
     from job.manifest.outputs import QuantizeConfig
     from job.models.load import read
-    from tests.conversion import answers
-    from tests.conversion import convert as converted
+    from tests.support.conversion import answers
+    from tests.support.conversion import convert as converted
 
     rows = every.rows_of(sample)
     model = read(path).model

@@ -29,8 +29,8 @@ from statistics import harmonic_mean, median
 from buckets import environment, running_store
 from processes import ratios
 
-from tests.identities import RESULTS
-from tests.seaweed import Seaweed
+from tests.support.identities import RESULTS
+from tests.support.seaweed import Seaweed
 
 MIN_RATIO = 0.9
 MAX_MB = 300

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.certificates import Certificates, make_certificates
-from tests.identities import secrets_in
-from tests.required import lacking
-from tests.seaweed import Seaweed, unavailable
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.identities import secrets_in
+from tests.support.required import lacking
+from tests.support.seaweed import Seaweed, unavailable
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

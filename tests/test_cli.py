@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Run, paredown
-from tests.published import read_result, write_manifest
-from tests.runs import PAREDOWN
+from tests.support.published import read_result, write_manifest
+from tests.support.runs import PAREDOWN
 
 QUICKSTART = ROOT / "manifests" / "quickstart" / "quickstart.json"
 

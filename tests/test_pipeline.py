@@ -23,8 +23,8 @@ from job.run.supervisor import OnlyChild
 from job.storage.local_destination import LocalDestination
 from job.storage.place import Place
 from job.storage.stores import Stores
-from tests.manifests import read_job
-from tests.published import make_result
+from tests.support.manifests import read_job
+from tests.support.published import make_result
 
 
 def _archive() -> bytes:

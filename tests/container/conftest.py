@@ -16,9 +16,9 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.container.engine import IMAGE, engine, engine_name
-from tests.identities import MODELS, RESULTS
-from tests.required import lacking
-from tests.seaweed import Seaweed
+from tests.support.identities import MODELS, RESULTS
+from tests.support.required import lacking
+from tests.support.seaweed import Seaweed
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Run
-from tests.required import lacking
+from tests.support.required import lacking
 
 IMAGE = os.environ.get("PAREDOWN_IMAGE", "paredown")
 LIMITS = ("--memory", "2g", "--cpus", "1", "--pids-limit", "256")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import Run
 from tests.container.engine import BROKEN, call, container, run
-from tests.identities import RESULTS
-from tests.seaweed import Seaweed
+from tests.support.identities import RESULTS
+from tests.support.seaweed import Seaweed
 
 Ended = tuple[Run, dict[str, Any]]
 QUICK = {"prune": None, "compress": None, "training": {"epochs": 1, "batch_size": 32}}

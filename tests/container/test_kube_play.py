@@ -10,9 +10,9 @@ import pytest
 
 from tests.container.engine import engine_name
 from tests.container.pods import SECRETS, Ended, documents, play, secret, with_a_bug
-from tests.identities import MODELS, RESULTS
-from tests.required import lacking
-from tests.seaweed import Seaweed
+from tests.support.identities import MODELS, RESULTS
+from tests.support.required import lacking
+from tests.support.seaweed import Seaweed
 
 NEVER = {"schedule": {"type": "constant", "target_sparsity": 0.5, "begin_step": 10_000}}
 GATE = {"type": "min_ratio", "value": 1e6}

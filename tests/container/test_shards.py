@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import Buckets, run
 from tests.conftest import Run
 from tests.container.engine import container, engine
-from tests.fleet_buckets import finished, put_batch, trained
-from tests.seaweed import Seaweed
+from tests.support.buckets import Buckets, run
+from tests.support.fleet_buckets import finished, put_batch, trained
+from tests.support.seaweed import Seaweed
 
 SHARDS = 4
 # The last one is killed when its first job is done.

@@ -14,8 +14,8 @@ import pytest
 
 from tests.conftest import Run
 from tests.container.engine import container, run
-from tests.identities import RESULTS
-from tests.seaweed import Seaweed
+from tests.support.identities import RESULTS
+from tests.support.seaweed import Seaweed
 
 GRACE_S = 20
 STAGES = (

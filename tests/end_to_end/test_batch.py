@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tests.buckets import Buckets, run
 from tests.conftest import Run
-from tests.fleet_buckets import files, finished, put_batch, quick, summary, trained, trusted
-from tests.hostile_code import lambda_in_keras2
-from tests.seaweed import Seaweed
+from tests.support.buckets import Buckets, run
+from tests.support.fleet_buckets import files, finished, put_batch, quick, summary, trained, trusted
+from tests.support.hostile_code import lambda_in_keras2
+from tests.support.seaweed import Seaweed
 
 GOOD = {f"good-{number}": number for number in range(12)}
 # What a model does in the child when it is trained, and nowhere else.

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import Buckets, environment
 from tests.conftest import Run, paredown
-from tests.fleet_buckets import files, finished, put_batch, summary, trained
-from tests.runs import Watched, children, is_gone
-from tests.seaweed import Seaweed
+from tests.support.buckets import Buckets, environment
+from tests.support.fleet_buckets import files, finished, put_batch, summary, trained
+from tests.support.runs import Watched, children, is_gone
+from tests.support.seaweed import Seaweed
 
 JOBS = {f"job-{number}": number for number in range(4)}
 SLOWER: dict[str, Any] = {

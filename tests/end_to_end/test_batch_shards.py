@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import Buckets, environment, run
 from tests.conftest import paredown
-from tests.faults import Faults
-from tests.fleet_buckets import DEFAULTS, finished, put_batch
-from tests.identities import MODELS
-from tests.seaweed import Seaweed
+from tests.support.buckets import Buckets, environment, run
+from tests.support.faults import Faults
+from tests.support.fleet_buckets import DEFAULTS, finished, put_batch
+from tests.support.identities import MODELS
+from tests.support.seaweed import Seaweed
 
 NAMES = [f"team-{team}/net-{number}" for team in "ab" for number in range(3)]
 FLAT = [name.replace("/", "-") for name in NAMES]
@@ -151,7 +151,7 @@ def test_no_batch_is_told(seaweed: Seaweed, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["summary.json", "summary.csv"])
 def test_a_file_of_somebodys_own_is_kept(tiny: Path, tmp_path: Path, name: str) -> None:
     """Before any work; also where the summary alone would go there."""
-    from tests.published import write_manifest
+    from tests.support.published import write_manifest
 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
@@ -174,7 +174,7 @@ def test_a_file_of_somebodys_own_is_kept(tiny: Path, tmp_path: Path, name: str) 
 
 def test_shards_are_for_batches(tiny: Path, tmp_path: Path) -> None:
     """A job is not shared out."""
-    from tests.published import write_manifest
+    from tests.support.published import write_manifest
 
     ended = paredown("run", write_manifest(tmp_path, tiny), "--shard", "0/2")
     assert ended.code == 2

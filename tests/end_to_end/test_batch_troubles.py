@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import Buckets, environment, run
 from tests.conftest import ROOT, paredown
-from tests.fleet_buckets import finished, put_batch, quick, summary
-from tests.published import write_manifest
-from tests.seaweed import Seaweed
+from tests.support.buckets import Buckets, environment, run
+from tests.support.fleet_buckets import finished, put_batch, quick, summary
+from tests.support.published import write_manifest
+from tests.support.seaweed import Seaweed
 
 
 def batch(folder: Path, tiny: Path, *names: str, **sections: Any) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.published import publish_all
+from tests.support.published import publish_all
 
 
 def test_sorted_rows_lose_no_class(tiny: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import paredown
-from tests.published import Published, digestible, publish_all, write_manifest
+from tests.support.published import Published, digestible, publish_all, write_manifest
 
 WORK = {
     "quantize": [{"type": "dynamic_range"}, {"type": "int8"}],

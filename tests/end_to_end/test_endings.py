@@ -10,7 +10,7 @@ import pytest
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.published import read_result, run_all, write_manifest
+from tests.support.published import read_result, run_all, write_manifest
 
 layers = tf_keras.layers
 TESTS = 60

@@ -23,8 +23,8 @@ from job.safety.judge import Format
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
-from tests.batches import InOrder, no_metrics
-from tests.conversion import answers, convert
+from tests.support.batches import InOrder, no_metrics
+from tests.support.conversion import answers, convert
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 layers = tf_keras.layers

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, Run, paredown
-from tests.published import read_result
+from tests.support.published import read_result
 
 QUICKSTART = ROOT / "manifests" / "quickstart"
 EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.json"))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.hostile import HOSTILE
-from tests.published import write_manifest
+from tests.support.hostile import HOSTILE
+from tests.support.published import write_manifest
 
 MAX_SECONDS = 10
 MAX_MEGABYTES = 500

@@ -16,8 +16,8 @@ import pytest
 from job.storage.destination import RESUME
 from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
-from tests.published import digestible, read_result, write_manifest
-from tests.runs import Watched, is_gone
+from tests.support.published import digestible, read_result, write_manifest
+from tests.support.runs import Watched, is_gone
 
 STAGES = (
     "scan",

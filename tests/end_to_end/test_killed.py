@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import Buckets, environment
 from tests.conftest import Run, paredown
-from tests.faults import Faults, hook
-from tests.identities import RESULTS
-from tests.published import digestible, write_manifest
-from tests.runs import Watched
-from tests.seaweed import Seaweed, Stored
+from tests.support.buckets import Buckets, environment
+from tests.support.faults import Faults, hook
+from tests.support.identities import RESULTS
+from tests.support.published import digestible, write_manifest
+from tests.support.runs import Watched
+from tests.support.seaweed import Seaweed, Stored
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 GRACE_S = 20.0

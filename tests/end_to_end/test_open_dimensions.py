@@ -11,8 +11,8 @@ import tf_keras
 
 from job.metrics.litert import custom_operators
 from tests.conftest import paredown
-from tests.heads import TESTS, answers, arrays, job, save_all
-from tests.published import Published, publish_all
+from tests.support.heads import TESTS, answers, arrays, job, save_all
+from tests.support.published import Published, publish_all
 
 SHAPES = {"uri": "../models/large.keras", "input_shapes": {"image": [12, 10, 1]}}
 JOBS: dict[str, dict[str, Any]] = {

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run
-from tests.heads import TRAINING, both, job, save_all
-from tests.published import run_all, write_manifest
+from tests.support.heads import TRAINING, both, job, save_all
+from tests.support.published import run_all, write_manifest
 
 
 def shapes(*sizes: int, name: str = "image") -> dict[str, Any]:

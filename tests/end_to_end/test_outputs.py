@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tests.heads import KINDS, SIDES, TESTS, TRAINING, answers, arrays, both, save_all
-from tests.published import Published, publish_all
+from tests.support.heads import KINDS, SIDES, TESTS, TRAINING, answers, arrays, both, save_all
+from tests.support.published import Published, publish_all
 
 JOBS = {name: both(name) for name in KINDS}
 

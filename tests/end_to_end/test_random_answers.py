@@ -13,7 +13,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from tests.published import Published, publish_all
+from tests.support.published import Published, publish_all
 
 layers = tf_keras.layers
 DRAWS = 20

@@ -17,8 +17,8 @@ import tf_keras
 from job.storage.destination import RESUME
 from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
-from tests.published import read_result, run_all, strict_json, write_manifest
-from tests.runs import tmpfs
+from tests.support.published import read_result, run_all, strict_json, write_manifest
+from tests.support.runs import tmpfs
 
 SGD = {"epochs": 2, "batch_size": 32, "optimizer": {"type": "sgd", "learning_rate": 1e35}}
 

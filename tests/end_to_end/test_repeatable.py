@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Run, paredown
-from tests.published import digestible, read_result, run_all, write_manifest
+from tests.support.published import digestible, read_result, run_all, write_manifest
 
 QUANTIZE = [{"type": "dynamic_range"}, {"type": "int8"}]
 CODECS = {"codecs": ["zip", "gzip", "zopfli", "zstd", "brotli", "xz"]}

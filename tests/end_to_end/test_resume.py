@@ -20,9 +20,9 @@ import tf_keras
 from job.errors import InterruptedRunError, StageError
 from job.events import Event
 from job.resume.checkpoints import TAKEN, read_index
-from tests.manifests import read_job
-from tests.resuming import Ran, begins, interrupt, keeps, kill, run, workers
-from tests.runs import is_gone
+from tests.support.manifests import read_job
+from tests.support.resuming import Ran, begins, interrupt, keeps, kill, run, workers
+from tests.support.runs import is_gone
 
 layers = tf_keras.layers
 WENT_ON = "goes on from step"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from tests.published import Published, digestible, publish_all
+from tests.support.published import Published, digestible, publish_all
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.buckets import QUICK, Buckets, environment, run
-from tests.certificates import Certificates
 from tests.conftest import Run, paredown
-from tests.faults import Faults
-from tests.identities import IDENTITIES, MODELS, RESULTS, secrets_in
-from tests.published import digestible, make_result, write_manifest
-from tests.runs import Watched
-from tests.seaweed import Seaweed
+from tests.support.buckets import QUICK, Buckets, environment, run
+from tests.support.certificates import Certificates
+from tests.support.faults import Faults
+from tests.support.identities import IDENTITIES, MODELS, RESULTS, secrets_in
+from tests.support.published import digestible, make_result, write_manifest
+from tests.support.runs import Watched
+from tests.support.seaweed import Seaweed
 
 
 @pytest.fixture(scope="module")

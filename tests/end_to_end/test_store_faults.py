@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.buckets import QUICK, Buckets, run
-from tests.certificates import Certificates
 from tests.conftest import Run
-from tests.faults import Faults, delay, flip, hook, lose_response, reset, status, truncate
-from tests.identities import RESULTS
-from tests.runs import tmpfs
-from tests.seaweed import Seaweed
+from tests.support.buckets import QUICK, Buckets, run
+from tests.support.certificates import Certificates
+from tests.support.faults import Faults, delay, flip, hook, lose_response, reset, status, truncate
+from tests.support.identities import RESULTS
+from tests.support.runs import tmpfs
+from tests.support.seaweed import Seaweed
 
 # Of results, not of what is kept meanwhile.
 OUT = rf"/{RESULTS}/.*/out/[^.]"

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.buckets import QUICK, Buckets, environment, run
-from tests.certificates import Certificates
 from tests.conftest import Run
-from tests.faults import Faults
-from tests.https_files import https_files
-from tests.identities import MODELS, PUBLIC, RESULTS
-from tests.runs import Watched
-from tests.seaweed import Seaweed
+from tests.support.buckets import QUICK, Buckets, environment, run
+from tests.support.certificates import Certificates
+from tests.support.faults import Faults
+from tests.support.https_files import https_files
+from tests.support.identities import MODELS, PUBLIC, RESULTS
+from tests.support.runs import Watched
+from tests.support.seaweed import Seaweed
 
 ODD = "odd ü %20+&=?#/model's.h5"
 

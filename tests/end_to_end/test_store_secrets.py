@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import paredown
-from tests.identities import IDENTITIES, STRANGER, WRONG_KEY, secrets_in
+from tests.support.identities import IDENTITIES, STRANGER, WRONG_KEY, secrets_in
 
 SECRET = "zQ9pLk7Vb/Rt3+XwYh1mNc5sJd8gFa2uEo4iTy6K"  # noqa: S105 - nobody's
 MANIFEST: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 import tf_keras
 
 from tests.conftest import paredown
-from tests.published import Published, publish_all
+from tests.support.published import Published, publish_all
 
 JOBS: dict[str, dict[str, Any]] = {
     "block": {"prune": {"structure": {"type": "block", "block_size": [4, 2]}}},

@@ -12,7 +12,7 @@ import pytest
 import tf_keras
 
 from tests.conftest import paredown
-from tests.published import read_result, write_manifest
+from tests.support.published import read_result, write_manifest
 
 
 def doubled(kit: Any) -> Any:

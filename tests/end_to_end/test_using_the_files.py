@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, paredown
-from tests.published import read_result
+from tests.support.published import read_result
 
 DOCUMENT = ROOT / "docs" / "using-the-files.md"
 FUNCTIONS, TFLITE, ROW_BY_ROW, KERAS = re.findall(

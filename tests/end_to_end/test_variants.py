@@ -16,7 +16,7 @@ import tf_keras
 import zstandard
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.published import Published, publish_all
+from tests.support.published import Published, publish_all
 
 VARIANTS: list[dict[str, Any]] = [
     {"type": "float32"},

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tests.conftest import paredown
-from tests.identities import MODELS
 from tests.kubernetes.rendered import BATCH, EVERYTHING, IMAGE, JOB, documents
-from tests.seaweed import Seaweed
+from tests.support.identities import MODELS
+from tests.support.seaweed import Seaweed
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
 from tests.conftest import paredown
 from tests.manifest.test_properties import JSON, places
-from tests.manifests import read_batch, read_job
+from tests.support.manifests import read_batch, read_job
 
 DATASET = {"uri": "s3://models/d.npz"}
 JOB = {"name": "a", "model": {"uri": "a.h5"}}

@@ -12,7 +12,7 @@ from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.outputs import DynamicRangeConfig, Int8Config
 from job.manifest.prune import PolynomialDecayConfig
-from tests.manifests import read_job
+from tests.support.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.text import printable
-from tests.manifests import read_job
+from tests.support.manifests import read_job
 
 FRACTIONS = st.floats(0, 0.99)
 COUNTS = st.integers(1, 10**6)

@@ -11,8 +11,8 @@ import tf_keras
 
 from job.metrics.kernels import kernels
 from job.metrics.sparsity import model_sparsity, zero_fraction
-from tests.conversion import convert
 from tests.stages.test_quantize import variant
+from tests.support.conversion import convert
 
 layers = tf_keras.layers
 

@@ -23,7 +23,7 @@ from job.models.layers import layers_of
 from job.models.load import ModelFile, read, save
 from job.models.prunable import kernels
 from job.safety import allowed
-from tests import every_layer as every
+from tests.support import every_layer as every
 
 layers = keras.layers
 KITS = [keras, tf_keras]

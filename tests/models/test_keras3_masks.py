@@ -17,9 +17,9 @@ from job.models.compare import answers
 from job.models.load import ModelFile, read
 from job.stages.prune import Window, wrap
 from job.stages.strip import strip
-from tests.conversion import answers as answers_of_file
-from tests.conversion import convert
 from tests.stages.test_quantize import variant
+from tests.support.conversion import answers as answers_of_file
+from tests.support.conversion import convert
 
 layers, ops = keras.layers, keras.ops
 STEPS, WORDS = 5, 9

@@ -7,7 +7,7 @@ import json
 from job.artifact import LatencyResult
 from job.report import table
 from job.result import ChosenResult, GateResult, ratio
-from tests.published import make_result
+from tests.support.published import make_result
 
 
 def test_the_table_has_a_row_for_each_artifact() -> None:

@@ -10,7 +10,7 @@ import pytest
 from job.errors import ManifestError, StageError
 from job.result import ChosenResult
 from job.run import termination
-from tests.published import make_result
+from tests.support.published import make_result
 
 
 def never(message: str) -> None:

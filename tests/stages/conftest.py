@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.encodings import weights
+from tests.support.encodings import weights
 
 
 @pytest.fixture

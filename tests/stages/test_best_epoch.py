@@ -16,7 +16,7 @@ from job.events import Stage
 from job.stages.best_epoch import BestEpoch, best, told
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.training_state import NoSaves, Saved
-from tests.batches import InOrder
+from tests.support.batches import InOrder
 
 # On held-out rows after each of six epochs.
 LOSSES = (0.1, 0.5, 0.3, 0.4, 0.3, 0.6)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from job.manifest.outputs import LEVELS, SUFFIXES
 from job.stages.codecs import CODECS, brotli_window
 from job.stages.compress import ZOPFLI_ROUNDS, compress
-from tests.encodings import AT_ONCE, DECODED_AT_ONCE, NAMES, ZIP_EPOCH, codec, weights
-from tests.required import lacking
+from tests.support.encodings import AT_ONCE, DECODED_AT_ONCE, NAMES, ZIP_EPOCH, codec, weights
+from tests.support.required import lacking
 
 TOOLS = {
     "zip": ["unzip", "-p"],

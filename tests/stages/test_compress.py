@@ -13,7 +13,7 @@ from job.artifact import EncodingResult
 from job.errors import StageError
 from job.stages.codecs import CODECS
 from job.stages.compress import ZOPFLI_MAX_BYTES, Encoder, compress, too_large
-from tests.encodings import NAMES, codec, weights
+from tests.support.encodings import NAMES, codec, weights
 
 
 def test_zopfli_is_left_out_above_a_mebibyte_unless_told_otherwise() -> None:

@@ -17,7 +17,7 @@ from job.stages import constraints
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
-from tests.batches import InOrder, no_metrics
+from tests.support.batches import InOrder, no_metrics
 
 layers, rules = tf_keras.layers, tf_keras.constraints
 Floats = NDArray[np.float32]

@@ -20,7 +20,7 @@ from job.manifest.prune import PruneConfig
 from job.manifest.training import OptimizerConfig
 from job.stages.fine_tune import OPTIMIZERS, Course, fine_tune, make_optimizer
 from job.stages.prune import Window, mask_weights, wrap
-from tests.batches import InOrder, no_metrics
+from tests.support.batches import InOrder, no_metrics
 
 layers = tf_keras.layers
 ROWS, BATCH, EPOCHS = 100, 16, 3

@@ -14,7 +14,7 @@ from job.errors import InputError, StageError
 from job.manifest.outputs import Int8Config
 from job.stages.masks import padded_rows
 from job.worker.padding import check
-from tests.conversion import answers, convert
+from tests.support.conversion import answers, convert
 
 layers = tf_keras.layers
 ASKS = Int8Config(type="int8", ignore_masks=True)

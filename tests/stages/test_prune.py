@@ -23,7 +23,7 @@ from job.stages.prune import (
     wrap,
 )
 from job.stages.strip import strip
-from tests.batches import InOrder, no_metrics
+from tests.support.batches import InOrder, no_metrics
 
 layers = tf_keras.layers
 Floats = NDArray[np.float32]

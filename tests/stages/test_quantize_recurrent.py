@@ -12,8 +12,8 @@ from ai_edge_litert.interpreter import Interpreter
 from job.errors import StageError
 from job.metrics.litert import custom_operators, tensors
 from job.stages.quantize import is_recurrent
-from tests.conversion import answers, convert
 from tests.stages.test_quantize import variant
+from tests.support.conversion import answers, convert
 
 layers = tf_keras.layers
 

@@ -20,7 +20,7 @@ from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import Window, mask_weights, wrap
 from job.stages.randomness import drawn_from_variables
 from job.stages.training_state import Saved, Variables
-from tests.batches import InOrder
+from tests.support.batches import InOrder
 
 layers = tf_keras.layers
 ROWS, BATCH = 32, 8

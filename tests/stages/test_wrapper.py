@@ -16,7 +16,7 @@ from job.models.layers import plan_layers, targets
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.penalties import regularized
 from job.stages.prune import Window, wrap
-from tests.batches import InOrder, no_metrics
+from tests.support.batches import InOrder, no_metrics
 
 layers = tf_keras.layers
 

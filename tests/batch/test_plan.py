@@ -1,0 +1,108 @@
+"""What a batch is going to do: listed and discovered jobs, with their sizes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job.batch.plan import Planned, plan
+from job.errors import InputError, ManifestError
+from job.storage.place import Place
+from job.storage.stores import Stores
+from tests.support.manifests import read_batch
+
+DATA = {"dataset": {"uri": "data.npz"}}
+
+
+def planned(folder: Path, warnings: list[str] | None = None, **sections: Any) -> list[Planned]:
+    """The plan of a batch that lies in a folder."""
+    document = {"kind": "batch", "name": "many", "defaults": DATA} | sections
+    batch = read_batch(json.dumps(document))
+    warn = (warnings if warnings is not None else []).append
+    return plan(batch, Place("file", str(folder)), Stores(warn), warn)
+
+
+def touch(folder: Path, *names: str) -> None:
+    """Files of as many bytes as their names have characters."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_listed_jobs_come_first_and_found_ones_sorted(tmp_path: Path) -> None:
+    """A model that is listed is not found once more; what is no model is none."""
+    touch(tmp_path, "m/z.keras", "m/a/b.h5", "m/a/c.txt", "m/listed.h5", "m/archive.tar.gz")
+    jobs = planned(
+        tmp_path,
+        jobs=[{"name": "mine", "model": {"uri": "m/listed.h5"}}],
+        discover={"uri": "m", "pattern": "**"},
+    )
+    assert [it.job.name for it in jobs] == ["mine", "a-b", "archive", "z"]
+    assert [it.bytes for it in jobs] == [11, 8, 16, 9]
+    assert jobs[1].job.model.uri == str(tmp_path / "m/a/b.h5")
+
+
+def test_a_pattern_stays_in_its_folder(tmp_path: Path) -> None:
+    """But for ``**``."""
+    touch(tmp_path, "m/a.h5", "m/b/c.h5", "m/b/d.keras")
+    found = planned(tmp_path, discover={"uri": "m", "pattern": "*/*.h5"})
+    assert [it.job.name for it in found] == ["b-c"]
+    found = planned(tmp_path, discover={"uri": "m"})
+    assert [it.job.name for it in found] == ["a"]
+
+
+def test_names_that_two_models_would_have(tmp_path: Path) -> None:
+    """Both get theirs with the suffix, and it is said; a disk may take A for a."""
+    warnings: list[str] = []
+    touch(tmp_path, "m/net.h5", "m/net.keras", "m/NET.hdf5", "m/other.h5")
+    found = planned(tmp_path, warnings, discover={"uri": "m"})
+    assert [it.job.name for it in found] == ["NET.hdf5", "net.h5", "net.keras", "other"]
+    assert len(warnings) == 3
+
+
+def test_names_that_can_not_be_told_apart_are_refused(tmp_path: Path) -> None:
+    """``a/b`` and ``a-b`` with the same suffix."""
+    touch(tmp_path, "m/a/b.h5", "m/a-b.h5")
+    with pytest.raises(ManifestError, match=r"Two jobs of the batch have the name a-b\.h5"):
+        planned(tmp_path, discover={"uri": "m", "pattern": "**"})
+
+
+def test_odd_names_make_names(tmp_path: Path) -> None:
+    """Of what is allowed in one; long ones are shortened, and stay different."""
+    long = "x" * 150
+    touch(tmp_path, "m/größe 1.h5", f"m/{long}1.h5", f"m/{long}2.h5", "m/ö.h5", "m/___.h5")
+    names = [it.job.name for it in planned(tmp_path, discover={"uri": "m"})]
+    assert "gr-e-1" in names
+    assert len([name for name in names if name.startswith("model-")]) == 2
+    assert len([name for name in names if len(name) == 100]) == 2
+    assert len(set(names)) == 5
+
+
+def test_a_batch_does_not_find_its_own_results(tmp_path: Path) -> None:
+    """They are models, too."""
+    touch(tmp_path, "m/a.h5", "m/out/a/prune.h5", "m/outer/b.h5")
+    found = planned(
+        tmp_path,
+        discover={"uri": "m", "pattern": "**/*.h5"},
+        destination={"uri": "m/out"},
+    )
+    assert [it.job.name for it in found] == ["a", "outer-b"]
+
+
+def test_nothing_found_is_told(tmp_path: Path) -> None:
+    """A folder that is not there is an empty one for a store, and so here."""
+    with pytest.raises(InputError, match=r"No model there matches \*\.keras"):
+        planned(tmp_path, discover={"uri": "m", "pattern": "*.keras"})
+
+
+def test_a_models_folder_has_the_size_of_its_files(tmp_path: Path) -> None:
+    """And what is not there has none: its own job tells why."""
+    touch(tmp_path, "saved/saved_model.pb", "saved/variables/variables.index")
+    jobs = [{"name": "a", "model": {"uri": "saved"}}, {"name": "b", "model": {"uri": "nowhere.h5"}}]
+    assert [it.bytes for it in planned(tmp_path, jobs=jobs)] == [
+        len("saved/saved_model.pb") + len("saved/variables/variables.index"),
+        0,
+    ]

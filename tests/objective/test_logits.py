@@ -1,0 +1,123 @@
+"""logits: graph, outputs and compile settings must agree, or the manifest says which it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tf_keras
+
+from job.errors import InputError
+from job.manifest.training import LossConfig, TrainingConfig
+from job.objective.choose import Known, choose
+from job.objective.evidence import look
+from job.objective.losses import Objective
+from tests.objective.test_choose import BINARY, INDICES, SPARSE, YES_NO, model_of, specs
+
+RANDOM = np.random.default_rng(3)
+LOGITS = RANDOM.normal(0, 3, (40, 5)).astype("float32")
+SHARES = (np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)).astype("float32")
+ONE_LOGIT = LOGITS[:, :1]
+# A regression to 0 and 1, with one answer under 0.
+FITTED = YES_NO[:, None] * 0.8 + 0.1 - 0.3 * (np.arange(40) == YES_NO.argmin())[:, None]
+ONE_SHARE = 1 / (1 + np.exp(-ONE_LOGIT))
+
+
+class Opaque(tf_keras.layers.Layer):  # type: ignore[misc]
+    """A layer that nothing is known of."""
+
+
+def chosen(
+    activation: str | None,
+    answers: Any,
+    targets: Any,
+    loss: Any = None,
+    compiled: bool | None = None,
+) -> Objective:
+    units = answers.shape[-1]
+    last = [Opaque()] if activation == "opaque" else []
+    of_dense = None if activation == "opaque" else activation
+    model = model_of(tf_keras.layers.Dense(units, activation=of_dense), *last)
+    name = SPARSE if units > 1 else BINARY
+    losses = {} if compiled is None else {"out": LossConfig(type=name, from_logits=compiled)}
+    known = Known([look(answers, targets)], losses)
+    config = TrainingConfig.model_validate({"loss": loss})
+    return choose(config, [], model, specs(model, "out"), [targets], known)["out"]
+
+
+@pytest.mark.parametrize(
+    ("activation", "answers", "targets", "compiled", "from_logits"),
+    [
+        ("softmax", SHARES, INDICES, None, False),
+        (None, LOGITS, INDICES, None, True),
+        (None, LOGITS * 0 + 0.4, INDICES, None, True),
+        ("opaque", SHARES, INDICES, None, False),
+        ("opaque", LOGITS, INDICES, None, True),
+        ("opaque", np.log(SHARES), INDICES, None, True),
+        ("relu", np.maximum(LOGITS, 0), INDICES, None, True),
+        ("sigmoid", ONE_SHARE, YES_NO, None, False),
+        (None, ONE_LOGIT, YES_NO, None, True),
+        ("opaque", ONE_SHARE, YES_NO, False, False),
+        ("opaque", ONE_SHARE, YES_NO, True, True),
+        (None, ONE_SHARE, YES_NO, True, True),
+        ("tanh", np.tanh(ONE_LOGIT), YES_NO, True, True),
+    ],
+)
+def test_what_is_told_is_taken(
+    activation: str | None, answers: Any, targets: Any, compiled: bool | None, from_logits: bool
+) -> None:
+    """By the graph and the outputs; where they are silent, by how the file was compiled."""
+    found = chosen(activation, answers, targets, compiled=compiled)
+    assert found.from_logits is from_logits
+    assert "its outputs for 40 rows go from" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("activation", "answers", "targets", "says"),
+    [
+        (None, SHARES, INDICES, "The graph says that the outputs are logits"),
+        ("softmax", LOGITS, INDICES, "The graph says that the outputs are probabilities"),
+        ("opaque", LOGITS * 0 + 0.4, INDICES, "Nothing tells"),
+        (None, ONE_SHARE, YES_NO, "Nothing tells"),
+        ("opaque", ONE_SHARE, YES_NO, "Nothing tells"),
+        ("opaque", np.log(ONE_SHARE), YES_NO, "Nothing tells"),
+        ("opaque", np.tanh(ONE_LOGIT), YES_NO, "Nothing tells"),
+        ("tanh", np.tanh(ONE_LOGIT), YES_NO, "Nothing tells"),
+        (None, FITTED, YES_NO, "fitted to 0 and 1 as to numbers"),
+    ],
+)
+def test_a_contradiction_and_silence_ask_for_a_choice(
+    activation: str | None, answers: Any, targets: Any, says: str
+) -> None:
+    """The message has what graph and outputs say, the hint what to write; then it is taken."""
+    with pytest.raises(InputError, match=says) as caught:
+        chosen(activation, np.asarray(answers, "float32"), targets)
+    assert caught.value.where == "training.loss"
+    assert '"from_logits": true' in caught.value.hint
+    if activation != "softmax":
+        loss = {"type": SPARSE if answers.shape[-1] > 1 else BINARY}
+        may_be = (True,) if answers.min() < -0.001 else (True, False)
+        sums = answers.shape[-1] > 1 and np.allclose(answers.sum(axis=-1), 1)
+        for said in (False,) if sums else may_be:
+            found = chosen(activation, answers, targets, loss | {"from_logits": said})
+            assert found.from_logits is said
+
+
+@pytest.mark.parametrize(
+    ("activation", "answers", "targets", "from_logits"),
+    [
+        ("softmax", SHARES, INDICES, True),
+        ("opaque", SHARES, INDICES, True),
+        ("sigmoid", ONE_SHARE, YES_NO, True),
+        (None, LOGITS, INDICES, False),
+        ("opaque", ONE_LOGIT, YES_NO, False),
+    ],
+)
+def test_what_the_manifest_says_can_be_impossible(
+    activation: str | None, answers: Any, targets: Any, from_logits: bool
+) -> None:
+    """Probabilities are no logits; what is out of 0..1 is no probability."""
+    loss = {"type": SPARSE if answers.shape[-1] > 1 else BINARY, "from_logits": from_logits}
+    with pytest.raises(InputError, match=f"from_logits is {str(from_logits).lower()}"):
+        chosen(activation, answers, targets, loss)

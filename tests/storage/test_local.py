@@ -1,0 +1,285 @@
+"""The local disk: inputs are read where they are, results appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from job.errors import InputError, ManifestError, StorageError
+from job.storage import local
+from tests.conftest import ROOT
+from tests.support.runs import tmpfs
+
+NAMES = {"a.h5", "b.tflite", "manifest.json", "result.json"}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with four files, one of them the result."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_bytes(name.encode() * 1000)
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_is_measured_by_its_bytes(tmp_path: Path) -> None:
+    """Size and SHA-256."""
+    path = tmp_path / "m.h5"
+    path.write_bytes(b"weights")
+    assert local.measure(path, "Reading") == (7, hashlib.sha256(b"weights").hexdigest())
+
+
+def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
+    """A folder, a pipe that would never end, a name that is nowhere, a name that can't be."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, says in (
+        (tmp_path, "no plain file"),
+        (tmp_path / "pipe", "no plain file"),
+        (tmp_path / "nowhere", "there is no such file"),
+        (tmp_path / ("a" * 300), "name too long"),
+    ):
+        with pytest.raises(InputError, match=f"(?i)Reading the model failed: .*{says}"):
+            local.measure(path, "Reading the model")
+
+
+def test_scratch_is_gone_afterwards_whatever_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies in TMPDIR, and nothing of it stays after an error."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def work() -> None:
+        with local.scratch() as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file").write_bytes(b"x")
+            assert names(tmp_path) == {folder.name}
+            assert list((folder / "output").iterdir()) == []
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert names(tmp_path) == set()
+
+
+def test_scratch_where_none_may_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place is told."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises((InputError, StorageError)) as caught, local.scratch():
+        pass
+    assert str(tmp_path / "nowhere") in caught.value.where
+
+
+def test_json_is_written_indented_and_ends_in_a_line_feed(tmp_path: Path) -> None:
+    """For people and for ``diff``."""
+    local.write_json(tmp_path / "a.json", {"a": [1]})
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == {"a": [1]}
+    assert text.startswith('{\n  "a"')
+    assert text.endswith("}\n")
+
+
+def test_claiming_makes_the_destination(tmp_path: Path) -> None:
+    """With the folders above it, and once more where it is there already."""
+    for _ in range(2):
+        with local.claimed(tmp_path / "deep" / "out", never):
+            assert names(tmp_path / "deep" / "out") == set()
+
+
+def test_a_claimed_destination_is_waited_for(tmp_path: Path) -> None:
+    """Another run that wants it says so, and goes on when the first one has ended."""
+    order: list[str] = []
+    waits = threading.Event()
+
+    def wait() -> None:
+        order.append("waits")
+        waits.set()
+
+    def work() -> None:
+        with local.claimed(tmp_path, wait):
+            order.append("second")
+
+    other = threading.Thread(target=work)
+    with local.claimed(tmp_path, never):
+        other.start()
+        assert waits.wait(timeout=30)
+        order.append("first")
+    other.join(timeout=30)
+    assert order == ["waits", "first", "second"]
+
+
+def never() -> None:
+    """What is called when another run has the destination."""
+    raise AssertionError("nobody else has it")
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "file", "read-only"])
+def test_a_tmpdir_that_can_not_be_used_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Python would take /tmp instead."""
+    (tmp_path / "file").write_bytes(b"x")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
+    with contextlib.ExitStack() as stack:
+        if folder == "read-only":
+            stack.enter_context(tmpfs(tmp_path / folder, "ro"))
+        refused = stack.enter_context(pytest.raises(InputError, match="TMPDIR names no folder"))
+        with local.scratch():
+            pass
+    assert refused.value.where == str(tmp_path / folder)
+
+
+def test_scratch_is_where_tmpdir_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one is relative to the current folder; empty is as if it were not there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("TMPDIR", "here")
+    with local.scratch() as folder:
+        assert folder.parent == tmp_path / "here"
+    monkeypatch.setenv("TMPDIR", "")
+    with local.scratch() as folder:
+        assert folder.parent.is_absolute()
+
+
+def test_preparing_clears_what_a_killed_run_left(tmp_path: Path) -> None:
+    """Half-written files go; finished ones and other people's stay."""
+    for name in (f"{local.PARTIAL}prune.h5", "prune.h5", "notes.partial", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    local.prepare(tmp_path, ["int8.tflite"])
+    assert names(tmp_path) == {"prune.h5", "notes.partial", ".hidden"}
+
+
+def test_files_that_no_run_made_are_not_overwritten(tmp_path: Path) -> None:
+    """They are named, before any work; what a killed run has left may go."""
+    for name in ("a.h5", "b.tflite", "other"):
+        (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(ManifestError, match=r"would be overwritten: a\.h5, b\.tflite\.") as caught:
+        local.prepare(tmp_path, ["a.h5", "b.tflite", "c.tflite"])
+    assert caught.value.where == str(tmp_path)
+    local.prepare(tmp_path, ["c.tflite"])
+    (tmp_path / local.MARKER).write_text("a.h5\nc.tflite")
+    local.prepare(tmp_path, ["a.h5"])
+    with pytest.raises(ManifestError, match=r"would be overwritten: b\.tflite\."):
+        local.prepare(tmp_path, ["a.h5", "b.tflite"])
+    (tmp_path / "d.h5").symlink_to("nowhere")
+    with pytest.raises(ManifestError, match=r"would be overwritten: d\.h5\."):
+        local.prepare(tmp_path, ["d.h5"])
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    """As the destination, and above it."""
+    (tmp_path / "file").write_bytes(b"x")
+    for place in (tmp_path / "file", tmp_path / "file" / "out"):
+        with (
+            pytest.raises(InputError, match="a file is in the way") as caught,
+            local.claimed(place, never),
+        ):
+            pass
+        assert caught.value.where == str(place)
+    assert (tmp_path / "file").read_bytes() == b"x"
+
+
+def test_a_destination_that_is_read_only_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Access denied is the input's fault: retrying does not help."""
+    with tmpfs(tmp_path / "disk", "ro") as disk, pytest.raises(InputError, match="access denied"):
+        local.prepare(disk, [])
+
+
+def test_a_destination_that_is_full_is_refused_before_any_work(tmp_path: Path) -> None:
+    """A full disk is the storage's fault, and the probe does not stay."""
+    with tmpfs(tmp_path / "disk", "size=4k") as disk:
+        (disk / "filler").write_bytes(b"x" * 4096)
+        with pytest.raises(StorageError, match="the disk is full"):
+            local.prepare(disk, [])
+        assert names(disk) == {"filler"}
+
+
+def test_publishing_puts_every_file_there(source: Path, tmp_path: Path) -> None:
+    """With its bytes, and nothing else."""
+    (tmp_path / "out").mkdir()
+    local.publish(source, tmp_path / "out", last="result.json", replaced=[])
+    assert names(tmp_path / "out") == NAMES
+    for name in NAMES:
+        assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_publishing_replaces_an_earlier_run(source: Path, tmp_path: Path) -> None:
+    """Its files go, also those that have no successor; what is not its own stays."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("a.h5", "old.tflite", "result.json", "mine.txt"):
+        (out / name).write_bytes(b"old")
+    replaced = ["a.h5", "old.tflite", "gone.already"]
+    local.publish(source, out, last="result.json", replaced=replaced)
+    assert names(out) == NAMES | {"mine.txt"}
+    assert (out / "a.h5").read_bytes() == (source / "a.h5").read_bytes()
+
+
+def test_a_disk_that_fills_up_leaves_no_result_and_nothing_half_written(
+    source: Path, tmp_path: Path
+) -> None:
+    """Also where an earlier result was there: it would stand beside files that are not its own.
+    A mark stays that lets a retry replace what was written.
+    """
+    (source / "b.tflite").write_bytes(b"x" * 100_000)
+    with tmpfs(tmp_path / "disk", "size=64k") as disk:
+        (disk / "result.json").write_bytes(b"old")
+        with pytest.raises(StorageError, match="the disk is full"):
+            local.publish(source, disk, last="result.json", replaced=[])
+        assert names(disk) == {"a.h5", local.MARKER}
+        local.prepare(disk, NAMES)
+
+
+def test_the_result_is_the_last_file_to_appear(tmp_path: Path) -> None:
+    """A process that publishes is killed at many moments: a result is never there without the
+    other files, all of them whole.
+    """
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    sizes = {f"{letter}.h5": 3_000_000 for letter in "abcxyz"} | {"result.json": 10}
+    for name, size in sizes.items():
+        (source / name).write_bytes(b"x" * size)
+    code = (
+        "import sys; from pathlib import Path; from job.store import local; out = Path(sys.argv[2])"
+        "\nwhile True: local.publish(Path(sys.argv[1]), out, 'result.json', ['a.h5', 'x.h5'])"
+    )
+    out.mkdir()
+    seen = set()
+    for moment in range(12):
+        command = [sys.executable, "-c", code, str(source), str(out)]
+        with subprocess.Popen(command, cwd=ROOT) as process:
+            deadline = time.monotonic() + 30
+            while not names(out) and time.monotonic() < deadline:
+                time.sleep(0.001)
+            time.sleep(0.017 * moment)
+            process.send_signal(signal.SIGKILL)
+        whole = {name for name, size in sizes.items() if _size(out / name) == size}
+        assert "result.json" not in names(out) or whole == set(sizes)
+        assert all(_size(out / name) in (-1, size) for name, size in sizes.items())
+        seen.add(len(whole))
+        shutil.rmtree(out)
+        out.mkdir()
+    assert len(seen) > 1, "every moment was the same one"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else -1
