@@ -92,7 +92,7 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
     for done in range(1, 1001):
         screen.show({"event": "progress", "stage": "prune", "done": done, "total": 1000})
     assert [line["done"] for line in lines(out.getvalue())] == [1, 1000]
-    monkeypatch.setattr(screens, "JSON_LINE_EVERY_S", 0.02)
+    monkeypatch.setattr("job.report.screen.JSON_LINE_EVERY_S", 0.02)
     time.sleep(0.03)
     screen.show({"event": "progress", "stage": "prune", "done": 7, "total": 9})
     screen.show({"event": "progress", "stage": "prune", "done": 8, "total": 9})
