@@ -15,6 +15,7 @@ from tests.conftest import Run, paredown
 from tests.faults import Faults
 from tests.identities import IDENTITIES, MODELS, RESULTS, secrets_in
 from tests.published import digestible, make_result, write_manifest
+from tests.rare import few
 from tests.runs import Watched
 from tests.seaweed import Seaweed
 
@@ -116,7 +117,7 @@ def quick(buckets: Buckets) -> str:
     return uri
 
 
-@pytest.mark.parametrize("harm", ["missing", "changed"])
+@pytest.mark.parametrize("harm", few(["changed", "missing"]))
 def test_what_is_not_whole_is_done_again(quick: str, buckets: Buckets, harm: str) -> None:
     """An object is missing, or another one of the same size, at the destination."""
     client = buckets.store.client()

@@ -16,6 +16,7 @@ from tests.certificates import Certificates
 from tests.conftest import Run
 from tests.faults import Faults, delay, flip, hook, lose_response, reset, status, truncate
 from tests.identities import RESULTS
+from tests.rare import rare
 from tests.runs import tmpfs
 from tests.seaweed import Seaweed
 
@@ -146,6 +147,7 @@ def another(
         yield store
 
 
+@rare
 def test_a_store_that_is_down_for_a_while(
     another: Seaweed, pool: ThreadPoolExecutor, tiny: Path
 ) -> None:

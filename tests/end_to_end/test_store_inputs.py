@@ -17,6 +17,7 @@ from tests.conftest import Run
 from tests.faults import Faults
 from tests.https_files import https_files
 from tests.identities import MODELS, PUBLIC, RESULTS
+from tests.rare import few
 from tests.runs import Watched
 from tests.seaweed import Seaweed
 
@@ -169,7 +170,7 @@ def test_anonymous_reading(buckets: Buckets, tmp_path: Path) -> None:
     assert "no credentials" in refused.err
 
 
-@pytest.mark.parametrize("attempt", [1, 2])
+@pytest.mark.parametrize("attempt", few([1, 2]))
 def test_two_runs_at_once(buckets: Buckets, attempt: int) -> None:
     """Of the same manifest: both succeed, and one whole result is there, of which both tell."""
     uri = buckets.manifest(f"race-{attempt}", **QUICK)
