@@ -11,10 +11,10 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' job/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check image schema manifests lock clean
+.PHONY: help install quickstart test test-all check image schema manifests lock clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 install: $(VENV)/installed ## Install into .venv, from requirements.lock
 
@@ -50,6 +50,9 @@ test: $(VENV)/developing ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
 	  --no-loadscope-reorder --ignore tests/container
 	$(BIN)/python -m pytest tests/container
+
+test-all: export PAREDOWN_EVERY_TEST = 1
+test-all: test ## Run the tests with the rare combinations, too
 
 check: $(VENV)/developing ## ruff, mypy, import-linter, schema drift
 	$(BIN)/ruff format --check --quiet .

@@ -8,6 +8,12 @@ from what the Keras that made it answers. Then every weight is changed, and the 
 read back, which fails where a weight gets into another's place. ``--convert`` makes a float32
 ``.tflite`` too, and says where that is refused. The exit code is 1 where an answer differs by more
 than 1e-5, or something fails without a reason that names the layer.
+
+Files of an older Keras 3 are made by it, and read here:
+
+    pip download --no-deps keras==3.6.0 && unzip -d OLD keras-3.6.0-*.whl
+    PYTHONPATH=OLD .venv/bin/python benchmarks/layers.py --write FILES
+    .venv/bin/python benchmarks/layers.py --read FILES
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,9 +50,69 @@ def lines(kit: Any, *, is_keras3: bool) -> Iterator[tuple[str, every.Sample | No
         yield f"activation {name}", every.of_activation(name)
 
 
+def write(kit: Any, folder: Path, pattern: str) -> int:
+    """Write the models of one layer that this Keras can make, and what they answer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{kit.__name__} {kit.__version__}")
+    for line, sample in lines(kit, is_keras3=True):
+        if sample is None or sample.is_text or not fnmatch.fnmatch(line, pattern):
+            continue
+        rows = every.rows_of(sample)
+        try:
+            model = every.model_of(kit, sample)
+            answer = np.asarray(model(rows if len(rows) > 1 else rows[0], training=False))
+            model.save(folder / f"{line}.keras")
+        except Exception as error:  # noqa: BLE001 - whatever Keras can't do is not ours
+            (folder / f"{line}.keras").unlink(missing_ok=True)
+            print(f"  {line:<46} not made by Keras: {_first(error)}")
+            continue
+        np.save(folder / f"{line}.npy", answer)
+    return 0
+
+
+def read_written(kit: Any, folder: Path, pattern: str) -> int:
+    """Read what another Keras has written: a table."""
+    good = True
+    samples = dict(lines(kit, is_keras3=True))
+    for path in sorted(folder.glob("*.keras")):
+        sample = samples.get(path.stem)
+        if sample is None or not fnmatch.fnmatch(path.stem, pattern):
+            print(f"  {path.stem:<46} no sample")
+            continue
+        rows, expected = every.rows_of(sample), np.load(path.with_suffix(".npy"))
+        try:
+            today = kit.models.load_model(path, compile=False)
+            answer = np.asarray(today(rows if len(rows) > 1 else rows[0], training=False))
+        except Exception as error:  # noqa: BLE001 - as above
+            print(f"  {path.stem:<46} not read by Keras {kit.__version__}: {_first(error)}")
+            continue
+        note = ""
+        if _difference(expected, answer) > LIMIT:  # the reference is what Keras makes of the file
+            note, expected = f"; Keras {kit.__version__} itself answers otherwise", answer
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(shutil.copy(path, scratch))
+            found = outcome(expected, sample, copy)
+        good = good and found[1]
+        print(f"  {path.stem:<46} {found[0]}{note}", flush=True)
+    return 0 if good else 1
+
+
+def outcome(expected: Any, sample: every.Sample, path: Path) -> tuple[str, bool]:
+    """What becomes of a file: a line, and whether it is as it should be."""
+    from job.errors import InputError
+
+    try:
+        text, found = _read(expected, sample, path)
+    except InputError as error:
+        return f"refused: {error}".replace("\n", " | ")[:300], "can't rebuild" not in str(error)
+    except Exception as error:  # noqa: BLE001 - a line of the table
+        return f"FAILED: {type(error).__name__}: {_first(error)}", False
+    return (text, True) if found <= LIMIT else (f"FAILED: {text}", False)
+
+
 def cell(kit: Any, sample: every.Sample, folder: Path, convert: bool) -> tuple[str, bool]:
     """What becomes of a model of one layer."""
-    from job.errors import InputError, ParedownError
+    from job.errors import ParedownError
 
     try:
         model = every.model_of(kit, sample)
@@ -65,20 +132,15 @@ def cell(kit: Any, sample: every.Sample, folder: Path, convert: bool) -> tuple[s
             kit.models.load_model(path, compile=False)
     except Exception as error:  # noqa: BLE001 - as above
         return f"not read by Keras itself: {_first(error)}", True
-    try:
-        text, found = _read(expected, sample, path)
-    except InputError as error:
-        return f"refused: {error}".replace("\n", " | ")[:300], "can't rebuild" not in str(error)
-    if found > LIMIT:
-        return f"FAILED: {text}", False
-    if convert:
+    text, is_right = outcome(expected, sample, path)
+    if convert and is_right and not text.startswith("refused"):
         try:
             text += f"; .tflite differs by {_converted(path, sample):.1e}"
         except ParedownError as error:
             text += f"; .tflite refused: {_first(error)[:120]}"
         except Exception as error:  # noqa: BLE001 - the table says so
             return f"FAILED in .tflite: {type(error).__name__} {_first(error)}", False
-    return text, True
+    return text, is_right
 
 
 def _read(expected: Any, sample: every.Sample, path: Path) -> tuple[str, float]:
@@ -141,7 +203,13 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="a pattern of their names")
     parser.add_argument("--kits", nargs="+", default=["keras", "tf_keras"])
     parser.add_argument("--convert", action="store_true", help="make a float32 .tflite, too")
+    parser.add_argument("--write", type=Path, help="write the models into a folder")
+    parser.add_argument("--read", type=Path, help="read what another Keras has written there")
     asked = parser.parse_args()
+    if asked.write or asked.read:
+        kit = __import__("keras")
+        carry_out = write if asked.write else read_written
+        return carry_out(kit, asked.write or asked.read, asked.only)
     good = True
     for name in asked.kits:
         kit = __import__(name)

@@ -14,6 +14,7 @@ from tests.support.buckets import Buckets, environment, run
 from tests.support.faults import Faults
 from tests.support.fleet_buckets import DEFAULTS, finished, put_batch
 from tests.support.identities import MODELS
+from tests.support.rare import few, rare
 from tests.support.seaweed import Seaweed
 
 NAMES = [f"team-{team}/net-{number}" for team in "ab" for number in range(3)]
@@ -110,6 +111,7 @@ def test_pods_of_a_job_go_by_one_plan(seaweed: Seaweed, tiny: Path) -> None:
     assert new == {"aaa", "team-a-large", "zzz"}
 
 
+@rare
 def test_what_changed_is_done_again(seaweed: Seaweed, tiny: Path) -> None:
     """Another model under the same key; a file that is gone; and other settings."""
     buckets = Buckets(seaweed, "test-changed/")
@@ -148,7 +150,7 @@ def test_no_batch_is_told(seaweed: Seaweed, tmp_path: Path) -> None:
         assert "no results of a batch" in ended.err
 
 
-@pytest.mark.parametrize("name", ["summary.json", "summary.csv"])
+@pytest.mark.parametrize("name", few(["summary.json", "summary.csv"]))
 def test_a_file_of_somebodys_own_is_kept(tiny: Path, tmp_path: Path, name: str) -> None:
     """Before any work; also where the summary alone would go there."""
     from tests.support.published import write_manifest

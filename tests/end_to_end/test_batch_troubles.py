@@ -16,6 +16,7 @@ from tests.conftest import ROOT, paredown
 from tests.support.buckets import Buckets, environment, run
 from tests.support.fleet_buckets import finished, put_batch, quick, summary
 from tests.support.published import write_manifest
+from tests.support.rare import few, rare
 from tests.support.seaweed import Seaweed
 
 
@@ -44,6 +45,7 @@ def test_a_failure_that_is_over_is_forgotten(seaweed: Seaweed, tiny: Path) -> No
     assert [key for key in buckets.there() if key.endswith("failure.json")] == []
 
 
+@rare
 def test_a_summary_that_was_broken_off_is_written_again(tiny: Path, tmp_path: Path) -> None:
     """The table goes after it."""
     path = batch(tmp_path, tiny, "a")
@@ -53,7 +55,7 @@ def test_a_summary_that_was_broken_off_is_written_again(tiny: Path, tmp_path: Pa
     assert (tmp_path / "out" / "summary.csv").exists()
 
 
-@pytest.mark.parametrize("log", ["json", "text"])
+@pytest.mark.parametrize("log", few(["json", "text"]))
 def test_whoever_reads_the_log_may_go_away(tiny: Path, tmp_path: Path, log: str) -> None:
     """The batch ends with 141, and no job is said to have failed; the next run does them."""
     path = batch(tmp_path, tiny, "a", "b")
@@ -70,6 +72,7 @@ def test_whoever_reads_the_log_may_go_away(tiny: Path, tmp_path: Path, log: str)
     assert (again.code, finished(again)) == (0, {"a": 1, "b": 1})
 
 
+@rare
 def test_batches_at_once_on_one_folder(tiny: Path, tmp_path: Path) -> None:
     """All of them end well."""
     path = batch(tmp_path, tiny, "a", "b")
@@ -121,7 +124,7 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.parametrize("name", few(list(FORGED)))
 def test_forged_records_are_no_bugs(tiny: Path, tmp_path: Path, name: str) -> None:
     """``summarize`` has a row for each job, and says what it can't read."""
     assert paredown("run", batch(tmp_path, tiny, "a", "b")).code == 0

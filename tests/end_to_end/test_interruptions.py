@@ -17,6 +17,7 @@ from job.storage.destination import RESUME
 from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.support.published import digestible, read_result, write_manifest
+from tests.support.rare import EVERY, few, marked, rare
 from tests.support.runs import Watched, is_gone
 
 STAGES = (
@@ -43,6 +44,14 @@ KILLS: dict[str, tuple[str, str, float]] = {
     "having compressed": ("stage_finished", "latency", 0.0),
 }
 PUBLISHING = "publishing"
+INTERRUPTED = [(stage, number) for stage in STAGES for number in SIGNALS]
+if not EVERY:
+    INTERRUPTED = [
+        ("import", signal.SIGINT),
+        ("prune", signal.SIGTERM),
+        ("compress", signal.SIGINT),
+    ]
+    KILLS = {moment: KILLS[moment] for moment in ("importing", "pruning")}
 
 
 @dataclass(frozen=True)
@@ -90,13 +99,12 @@ def interrupted(
                 break
         return ended
 
-    cases = [(stage, number) for stage in STAGES for number in SIGNALS]
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(cases, pool.map(lambda case: interrupt(*case), cases), strict=True))
+        ended = pool.map(lambda case: interrupt(*case), INTERRUPTED)
+        return dict(zip(INTERRUPTED, ended, strict=True))
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "number"), INTERRUPTED)
 def test_an_interrupted_run_leaves_nothing_behind(
     interrupted: dict[tuple[str, signal.Signals], Ended], stage: str, number: signal.Signals
 ) -> None:
@@ -178,7 +186,7 @@ def test_a_killed_run_leaves_no_child_and_no_result_that_is_not_whole(
         assert ended.run.code == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("moment", ["pruning", PUBLISHING])
+@pytest.mark.parametrize("moment", few([PUBLISHING, "pruning"]))
 def test_a_run_after_a_killed_one_is_as_if_nothing_had_happened(
     killed: dict[str, Ended], undisturbed: Path, moment: str
 ) -> None:
@@ -233,6 +241,7 @@ def test_a_child_that_crashes_is_tried_once_more_with_avx2(
     assert ended.scratch == []
 
 
+@rare
 def test_a_child_that_crashes_twice_is_given_up(tiny: Path, tmp_path: Path) -> None:
     """Exit code 4 with both stages and both signals, and nothing published."""
 
@@ -252,7 +261,7 @@ def test_a_child_that_crashes_twice_is_given_up(tiny: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [(signal.SIGKILL, "memory"), (signal.SIGTERM, "SIGTERM")]
+    ("number", "says"), [(signal.SIGKILL, "memory"), marked(signal.SIGTERM, "SIGTERM")]
 )
 def test_a_child_that_is_killed_is_not_tried_again(
     tiny: Path, tmp_path: Path, number: signal.Signals, says: str

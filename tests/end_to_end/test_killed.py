@@ -21,6 +21,7 @@ from tests.support.buckets import Buckets, environment
 from tests.support.faults import Faults, hook
 from tests.support.identities import RESULTS
 from tests.support.published import digestible, write_manifest
+from tests.support.rare import rare, some
 from tests.support.runs import Watched
 from tests.support.seaweed import Seaweed, Stored
 
@@ -49,17 +50,22 @@ class Case:
     resumed: frozenset[str] = frozenset()
 
 
-CASES = {
-    "downloading": Case(KILL, ("GET", "/data.npz", 1)),
-    "importing": Case(KILL, stage="import"),
-    "training": Case(KILL, SECOND_SAVE, resumed=frozenset({"baseline", "training"})),
-    "quantizing": Case(KILL, stage="quantize", resumed=frozenset({"baseline"})),
-    "uploading": Case(KILL, ("PUT", "/out/prune.h5$", 1), resumed=frozenset({"baseline"})),
-    "at the result": Case(KILL, ("PUT", "/result.json$", 1), resumed=frozenset({"baseline"})),
-    "told at once": Case(TERM, ("HEAD", "/model.h5$", 1)),
-    "told in training": Case(TERM, FIRST_SAVE, resumed=frozenset({"baseline", "training"})),
-    "told in quantize": Case(TERM, stage="quantize", resumed=frozenset({"baseline", "prune"})),
-}
+CASES = some(
+    {
+        "downloading": Case(KILL, ("GET", "/data.npz", 1)),
+        "importing": Case(KILL, stage="import"),
+        "training": Case(KILL, SECOND_SAVE, resumed=frozenset({"baseline", "training"})),
+        "quantizing": Case(KILL, stage="quantize", resumed=frozenset({"baseline"})),
+        "uploading": Case(KILL, ("PUT", "/out/prune.h5$", 1), resumed=frozenset({"baseline"})),
+        "at the result": Case(KILL, ("PUT", "/result.json$", 1), resumed=frozenset({"baseline"})),
+        "told at once": Case(TERM, ("HEAD", "/model.h5$", 1)),
+        "told in training": Case(TERM, FIRST_SAVE, resumed=frozenset({"baseline", "training"})),
+        "told in quantize": Case(TERM, stage="quantize", resumed=frozenset({"baseline", "prune"})),
+    },
+    "training",
+    "told in training",
+    "told in quantize",
+)
 
 
 @dataclass(frozen=True)
@@ -256,6 +262,7 @@ def test_a_folder_keeps_it_too(tiny: Path, tmp_path: Path, undisturbed: Undistur
     assert files == undisturbed.files
 
 
+@rare
 def test_nothing_is_kept_where_that_is_not_wanted(
     seaweed: Seaweed, inputs: Buckets, tmp_path: Path
 ) -> None:

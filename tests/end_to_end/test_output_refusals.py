@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Run
 from tests.support.heads import TRAINING, both, job, save_all
-from tests.support.published import run_all, write_manifest
+from tests.support.published import run_together
 
 
 def shapes(*sizes: int, name: str = "image") -> dict[str, Any]:
@@ -62,12 +62,8 @@ def refused(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, R
     """All refusals, run."""
     inputs = tmp_path_factory.mktemp("refusals")
     save_all(inputs)
-    return run_all(
-        {
-            case: ["run", write_manifest(inputs / case, tiny, **sections)]
-            for case, (sections, *_) in REFUSALS.items()
-        }
-    )
+    jobs = {case: sections for case, (sections, *_) in REFUSALS.items()}
+    return run_together(jobs, tiny, inputs)
 
 
 @pytest.mark.parametrize("case", REFUSALS)

@@ -16,6 +16,7 @@ from tests.support.buckets import QUICK, Buckets, run
 from tests.support.certificates import Certificates
 from tests.support.faults import Faults, delay, flip, hook, lose_response, reset, status, truncate
 from tests.support.identities import RESULTS
+from tests.support.rare import rare
 from tests.support.runs import tmpfs
 from tests.support.seaweed import Seaweed
 
@@ -146,6 +147,7 @@ def another(
         yield store
 
 
+@rare
 def test_a_store_that_is_down_for_a_while(
     another: Seaweed, pool: ThreadPoolExecutor, tiny: Path
 ) -> None:

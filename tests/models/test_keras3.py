@@ -16,6 +16,7 @@ import tf_keras
 from job.errors import InputError
 from job.models.compare import TOLERANCE, difference
 from job.models.load import read, save
+from tests.support.rare import few
 
 layers = keras.layers
 
@@ -118,7 +119,7 @@ def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
     assert difference(model, found.model) <= TOLERANCE
 
 
-@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("make", few(MODELS, 4))
 def test_what_was_pruned_is_written_as_a_keras_3_file(
     make: Callable[[], keras.Model], tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from job.models import load, saved_model
 from job.models.compare import TOLERANCE, difference
 from job.models.load import read, save
 from job.safety.judge import judge
+from tests.support.rare import few
 
 layers = tf_keras.layers
 
@@ -52,7 +53,7 @@ def scrambled(model: tf_keras.Model) -> tf_keras.Model:
 
 
 @pytest.mark.parametrize("make", [nested, sequential, dicts])
-@pytest.mark.parametrize("traces", [True, False])
+@pytest.mark.parametrize("traces", few([True, False]))
 def test_a_saved_model_answers_as_before(
     make: Callable[[], tf_keras.Model], traces: bool, tmp_path: Path
 ) -> None:
@@ -64,7 +65,7 @@ def test_a_saved_model_answers_as_before(
     assert difference(model, found.model) <= TOLERANCE
 
 
-@pytest.mark.parametrize("make", [nested, sequential, dicts])
+@pytest.mark.parametrize("make", few([dicts, sequential, nested], 2))
 def test_what_is_written_is_a_saved_model_that_tensorflow_serves(
     make: Callable[[], tf_keras.Model], tmp_path: Path
 ) -> None:

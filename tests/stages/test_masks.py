@@ -15,6 +15,7 @@ from job.manifest.outputs import Int8Config
 from job.stages.masks import padded_rows
 from job.worker.padding import check
 from tests.support.conversion import answers, convert
+from tests.support.rare import few
 
 layers = tf_keras.layers
 ASKS = Int8Config(type="int8", ignore_masks=True)
@@ -33,7 +34,7 @@ def tokens(*, explicit: bool = False) -> tf_keras.Model:
     return model
 
 
-@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("explicit", few([True, False]))
 def test_without_padding_an_integer_lstm_needs_no_mask(explicit: bool, tmp_path: Path) -> None:
     """It answers as the model with its masks does; and the model has them afterwards."""
     model = tokens(explicit=explicit)

@@ -21,6 +21,7 @@ from job.stages.prune import Window, mask_weights, wrap
 from job.stages.randomness import drawn_from_variables
 from job.stages.training_state import Saved, Variables
 from tests.support.batches import InOrder
+from tests.support.rare import few
 
 layers = tf_keras.layers
 ROWS, BATCH = 32, 8
@@ -130,7 +131,7 @@ def undisturbed() -> tuple[AtStep, list[EpochResult], list[np.ndarray]]:
     return saves, history, weights
 
 
-@pytest.mark.parametrize(("step", "in_validation"), [(4, True), (6, False)])
+@pytest.mark.parametrize(("step", "in_validation"), few([(4, True), (6, False)]))
 def test_a_training_goes_on_where_it_was_stopped(
     undisturbed: tuple[AtStep, list[EpochResult], list[np.ndarray]], step: int, in_validation: bool
 ) -> None:
