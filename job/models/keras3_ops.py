@@ -1,8 +1,8 @@
-"""Functions of ``keras.ops`` that a Keras 3 model calls as layers, in TensorFlow.
+"""Functions of ``keras.ops`` that a Keras 3 model calls, in TensorFlow.
 
 ``x + 1.0`` in a functional Keras 3 model is a call of the operation ``Add``. On the input of a
-``tf_keras`` model the same TensorFlow function becomes a ``TFOpLambda`` layer. Where there is no
-such function, or Keras 3 converts dtypes first, a Keras 2 layer calls the operation itself.
+``tf_keras`` model the same TensorFlow function becomes a ``TFOpLambda`` layer. If there is no such
+function, or Keras 3 converts dtypes first, a Keras 2 layer calls the operation itself.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import keras
 import tensorflow as tf
 import tf_keras
 
-from job.models.keras3_calls import of_operation
+from job.models.keras3_adapters import of_operation
 from job.safety.allowed import KERAS3_OPS
 
-# An operation's own settings are attributes of it; its arguments are those of its call.
+# An operation's settings are its attributes; its arguments are those of its call.
 Operation = Any
 Call = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def _getitem(_: Operation, x: Any, key: Any) -> Any:
 
 
 def _einsum(op: Operation, *operands: Any) -> Any:
-    if len(operands) > 1:  # Keras 2 can't write such a call into a configuration
+    if len(operands) > 1:  # Keras 2 can't serialize such a call
         return of_operation(op, *operands)
     return tf.einsum(op.subscripts, *operands)
 
@@ -54,12 +54,12 @@ def _along(function: Call) -> Call:
 
 
 def _on(function: Call) -> Call:
-    """A function of tensors alone."""
+    """A function of tensors only."""
     return lambda _, *tensors: function(*tensors)
 
 
 def _in_floats(function: Call) -> Call:
-    """The function where all tensors are float32; Keras 3 converts other dtypes as it sees fit."""
+    """The function if all tensors are float32; Keras 3 converts other dtypes by its own rules."""
 
     def call(op: Operation, *arguments: Any, **options: Any) -> Any:
         tensors = [it for it in keras.tree.flatten((arguments, options)) if hasattr(it, "dtype")]
@@ -73,7 +73,7 @@ def _in_floats(function: Call) -> Call:
     return call
 
 
-# Operations that call functions: these are code, which a file can't be trusted with.
+# Operations that call functions: these are code, which is not run from a file.
 CALL_FUNCTIONS = (
     *("AssociativeScan", "Cond", "ForiLoop", "Function", "JVP", "Map", "Scan", "Switch"),
     *("VectorizedMap", "WhileLoop"),
@@ -146,7 +146,7 @@ IN_TENSORFLOW: dict[str, Call] = {
     "Where": _on(tf.where),
 }
 
-# Each operation that a file may name.
+# Each operation that a file may use.
 OPS: dict[str, Call] = {
     name: _in_floats(IN_TENSORFLOW[name]) if name in IN_TENSORFLOW else of_operation
     for name in KERAS3_OPS.split()

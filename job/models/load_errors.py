@@ -1,8 +1,8 @@
-"""What Keras raises when it can't make a model of its file -> what is wrong, and where.
+"""Keras's exceptions for a model file that it can't load -> messages with the cause and the place.
 
-"Damaged" is said of files whose bytes are, as HDF5, zip or TensorFlow's checksums find. A class
-that this Keras does not know, weights that do not fit the configuration, or a name that Keras 2
-can't have, are named as what they are.
+Only files with damaged bytes are called damaged, as HDF5, zip or TensorFlow's checksums find. A
+class that this Keras does not know, weights that do not fit the configuration, or a name that
+Keras 2 does not allow have their own messages.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from job.errors import InputError
+from job.safety.archive import COPY_AGAIN
 from job.safety.judge import Judged
 
 LONGEST = 300
-# What reading raises of bytes that are not what was written.
+# Exceptions for damaged bytes.
 DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError)
 DAMAGED_CLASSES = ("DataLossError", "LZMAError")
 HDF5_DAMAGED = re.compile(
@@ -25,20 +26,20 @@ HDF5_DAMAGED = re.compile(
     r"|local|global|object|heap|version)|incorrect metadata checksum|addr overflow"
     r"|[Ff]ile signature"
 )
-# Keras nests the error of a layer in that of the model around it.
+# Keras nests the error of a layer in the error of its model.
 NESTED = re.compile(r"Exception encountered: |Example error message for object ")
 LAYER = re.compile(r"deserializing class '(\w+)' using config=\{'name': '([^']*)'")
-# Of the weights of one object: "<Dense name=dense_7, built=False>:".
+# The object of an error about weights: "<Dense name=dense_7, built=False>:".
 OBJECT = re.compile(r"<(?P<kind>\w+) name=(?P<name>[^,>]+), built=(?P<built>\w+)>")
 
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What a text of Keras's means."""
+    """The meaning of an error text of Keras."""
 
     pattern: re.Pattern[str]
     what: str
-    """A sentence; it may use the pattern's named groups, and ``said`` and ``keras``."""
+    """A sentence with the pattern's named groups, ``said`` and ``keras`` as fields."""
     hint: str
 
 
@@ -51,7 +52,7 @@ REPLACE = (
     "Keras 3 loads the file, so it is not damaged: replace this by something that Keras 2 has too, "
     "and save the model again."
 )
-# The first that is found in the error's text counts.
+# The first match counts.
 MEANINGS = (
     _Meaning(
         re.compile(r"'(?P<name>.+?)/?' is not a valid (root )?scope name"),
@@ -121,19 +122,19 @@ MEANINGS = (
 
 
 def explain(error: Exception, judged: Judged, *, is_rebuilding: bool) -> InputError:
-    """The refusal of a file that a model can't be made of.
+    """The refusal of a model file that can't be loaded.
 
     Args:
-        error: What Keras raised.
-        judged: The file; what it is and which Keras wrote it.
-        is_rebuilding: Whether the model was loaded, and is being made again in Keras 2.
+        error: Keras's exception.
+        judged: The file.
+        is_rebuilding: Whether the model was loaded, and is being rebuilt in Keras 2.
     """
     text, said = str(error), _innermost(error)
     if _is_damaged(error, text):
         return InputError(
             f"The model file is damaged: {type(error).__name__}: {said}",
             where=judged.where,
-            hint="Copy it again, and pin its sha256 in the manifest.",
+            hint=COPY_AGAIN,
         )
     keras = _keras(judged, is_rebuilding=is_rebuilding)
     where = judged.where + _layer(text)
@@ -161,16 +162,16 @@ def _is_damaged(error: Exception, text: str) -> bool:
 
 
 def _innermost(error: Exception) -> str:
-    """The first line of the error that the others are about."""
+    """The first line of the innermost of nested errors."""
     last = NESTED.split(str(error))[-1].strip()
     lines = [line.strip() for line in last.splitlines() if line.strip()]
-    if len(lines) > 1 and OBJECT.match(lines[0]):  # its name alone, and then what is wrong with it
+    if len(lines) > 1 and OBJECT.match(lines[0]):  # its name only; the cause follows
         lines = lines[1:]
     return (lines or [type(error).__name__])[0][:LONGEST].strip("\"'")
 
 
 def _layer(text: str) -> str:
-    """The layer that an error is about, for the end of a place; nothing where none is named."""
+    """The layer that an error names, as the end of a place; "" if it names none."""
     made = LAYER.findall(text)
     if made:
         return f", layer {made[-1][1]} ({made[-1][0]})"
@@ -179,21 +180,21 @@ def _layer(text: str) -> str:
 
 
 def _name(found: re.Match[str]) -> str:
-    """Of whichever way the pattern has to find it."""
+    """The name from one of the alternatives of a pattern."""
     groups = found.groupdict()
     names = (groups.get(it) for it in ("name", "other", "third"))
     return next((it for it in names if it), "").strip("'\". ")[:80]
 
 
 def _keras(judged: Judged, *, is_rebuilding: bool) -> str:
-    """The Keras that does not know something."""
+    """The Keras that failed."""
     if is_rebuilding:
         return "Keras 2"
     return f"Keras {version('keras' if judged.is_keras3 else 'tf-keras')}"
 
 
 def _with_version(hint: str, judged: Judged) -> str:
-    """Also that the file is of a newer Keras than the one that reads it."""
+    """The hint, with a remark if the file is of a newer Keras than the one that reads it."""
     here = version("keras" if judged.is_keras3 else "tf-keras")
     if _numbers(judged.keras_version) > _numbers(here):
         return f"The file was saved by Keras {judged.keras_version}, newer than {here} here. {hint}"

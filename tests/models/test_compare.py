@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.models.compare import TOLERANCE, Rows, difference, on_random_inputs, rows_of
+from job.models.compare import TOLERANCE, Rows, difference, rows_of
+from job.models.random_inputs import on_random_inputs
 
 layers = tf_keras.layers
 

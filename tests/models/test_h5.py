@@ -12,7 +12,7 @@ import pytest
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models import h5, load
+from job.models import formats, load
 from job.models.load import ModelFile
 from job.safety.judge import judge
 
@@ -164,13 +164,13 @@ def test_other_weights_than_were_saved_are_an_error(
 ) -> None:
     """A file that another process has replaced meanwhile is noticed."""
     model, other, path = deferred(), deferred(), tmp_path / "m.h5"
-    original = h5.load
+    original = formats.load_h5
 
     def replaced(read: Path) -> tf_keras.Model:
         other.save(read, include_optimizer=False, save_format="h5")
         return original(read)
 
-    monkeypatch.setattr(h5, "load", replaced)
+    monkeypatch.setattr(formats, "load_h5", replaced)
     with pytest.raises(StageError, match="other weights"):
         save(model, path)
 
@@ -180,7 +180,7 @@ def test_other_answers_than_those_of_what_was_saved_are_an_error(
 ) -> None:
     """The same weights in a model that computes something else."""
     model = deferred()
-    original = h5.load
+    original = formats.load_h5
 
     def bent(read: Path) -> tf_keras.Model:
         loaded = original(read)
@@ -190,7 +190,7 @@ def test_other_answers_than_those_of_what_was_saved_are_an_error(
         other.set_weights(loaded.get_weights())
         return other
 
-    monkeypatch.setattr(h5, "load", bent)
+    monkeypatch.setattr(formats, "load_h5", bent)
     with pytest.raises(StageError, match="answers differently"):
         save(model, tmp_path / "m.h5")
 

@@ -15,9 +15,9 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError
-from job.models import keras3_settings as settings
+from job.models import keras3_layers as settings
 from job.models.compare import TOLERANCE
-from job.models.keras3_calls import Keras3Layer
+from job.models.keras3_adapters import Keras3Layer
 from job.models.keras3_ops import CALL_FUNCTIONS
 from job.models.layers import layers_of
 from job.models.load import ModelFile, read, save

@@ -12,8 +12,8 @@ import pytest
 import tf_keras
 
 from job.manifest.prune import PruneConfig
-from job.models import layers as of_model
-from job.models.compare import answers
+from job.models import prunable
+from job.models.compare import outputs_of
 from job.models.load import ModelFile, read
 from job.stages.prune import Window, wrap
 from job.stages.strip import strip
@@ -141,7 +141,7 @@ def close(after: Any, before: Any, by: float) -> None:
 
 def pruned_and_stripped(model: tf_keras.Model) -> tf_keras.Model:
     config = PruneConfig(min_weights=1)
-    targets = of_model.targets(of_model.plan_layers(model, config), "")
+    targets = prunable.targets(prunable.plan_layers(model, config), "")
     return strip(wrap(model, targets, config, Window(0, 4, 1)), model)
 
 
@@ -152,10 +152,10 @@ def test_masks_are_those_of_keras_3_on_rows_of_every_length(
     """Rebuilt, also after pruning wrappers were put on and taken off."""
     found = load(make, tmp_path)
     rows = padded(found.original)
-    expected = answers(found.original, rows)
+    expected = outputs_of(found.original, rows)
     # Wrapped and cloned once is enough: what differs is how the calls are written down.
     model = pruned_and_stripped(found.model) if make in (by_hand, nested) else found.model
-    for before, after in zip(expected, answers(model, rows), strict=True):
+    for before, after in zip(expected, outputs_of(model, rows), strict=True):
         close(after, before, 1e-6)
 
 
@@ -165,4 +165,4 @@ def test_masks_are_in_the_converted_file(tmp_path: Path) -> None:
     rows = [it[(it != 0).any(axis=1)] for it in padded(found.original)]  # no mean of no step
     convert(found.model, variant("float32"), rows, tmp_path / "m.tflite")
     after = answers_of_file(found.model, tmp_path / "m.tflite", rows)
-    close(after, answers(found.original, rows)[0], 1e-5)
+    close(after, outputs_of(found.original, rows)[0], 1e-5)

@@ -10,13 +10,12 @@ import tf_keras
 
 from job.errors import InputError
 from job.manifest.prune import PruneConfig
-from job.models.layers import (
+from job.models.layers import layers_of, scales_inputs
+from job.models.prunable import (
     LayerPlan,
     default_target,
-    layers_of,
     plan_layers,
     results,
-    scales_inputs,
     targets,
     unmatched_rules,
 )

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.manifest.prune import PruneConfig
-from job.models.layers import layers_of, plan_layers, results, signature
+from job.models.layers import SCOPE, layers_of, scope_name, signature, users_name
 from job.models.load import read, save
-from job.models.names import SCOPE, scope_name, users_name
+from job.models.prunable import plan_layers, results
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda it: "/" not in it), min_size=1, max_size=3))

@@ -10,7 +10,7 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.compare import difference
-from job.models.open_sizes import input_shapes
+from job.models.random_inputs import input_shapes
 
 
 def cropping(library: Any) -> Any:

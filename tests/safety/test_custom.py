@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from job.errors import InputError
-from job.safety.config import find_dangers
-from job.safety.text_inputs import refuse_text
+from job.safety.config import find_dangers, refuse_text
 
 NODES: dict[str, tuple[dict[str, Any], str]] = {
     "Keras 2": ({"class_name": "MyPkg>Scale"}, "custom class 'MyPkg>Scale'"),

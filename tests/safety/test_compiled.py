@@ -12,7 +12,7 @@ import pytest
 import tf_keras
 
 from job.manifest.training import LossConfig
-from job.models.compiled import losses, weights
+from job.safety.compiled import losses, weights
 from job.safety.judge import judge
 
 OUTPUTS = ("a", "b")
