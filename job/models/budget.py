@@ -36,10 +36,7 @@ def within_limits(weight_bytes: int, where: str) -> Iterator[None]:
 
     Only for the main thread. If TensorFlow itself runs out of memory or time, the process ends: by
     SIGABRT, or by SIGXCPU.
-
-    Args:
-        weight_bytes: The size in memory of the weights in the file.
-        where: The file, for messages.
+    ``weight_bytes`` is the size in memory of the weights in the file.
 
     Raises:
         InputError: If a limit is exceeded.

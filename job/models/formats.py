@@ -56,10 +56,6 @@ def write_judged(judged: Judged, folder: Path) -> Path:
     """Write a ``.keras`` file with nothing but the validated contents, for Keras to read.
 
     Its configuration is the validated one, without the compile settings.
-
-    Args:
-        judged: A ``.keras`` file.
-        folder: The folder for the file.
     """
     archive = judged.contents
     target = folder / "model.keras"

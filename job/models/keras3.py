@@ -60,13 +60,7 @@ def read(judged: Judged, *, trust: bool) -> keras.Model:
 
 
 def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
-    """Save the pruned weights as a Keras 3 file.
-
-    Args:
-        original: The Keras 3 model; its weights are changed.
-        pruned: The same model in ``tf_keras``, pruned.
-        path: The new file.
-    """
+    """Save the pruned weights in the original Keras 3 model, which is changed."""
     for weight, counterpart in _pairs(original, pruned):
         weight.assign(counterpart.numpy())
     _finalize(original)
@@ -75,11 +69,7 @@ def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
 
 
 def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
-    """The same model in ``tf_keras`` and in float32: same layer names, weights and outputs.
-
-    Args:
-        model: A Keras 3 Sequential or functional model.
-        where: The file, for messages.
+    """A Sequential or functional model in ``tf_keras`` and float32: same weights and outputs.
 
     Raises:
         InputError: If the model has no graph, a layer has no counterpart, or the outputs differ.

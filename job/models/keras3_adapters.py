@@ -63,8 +63,7 @@ def unmasked(tensor: Any) -> Any:
 class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
     """A built Keras 3 layer, called with variables of Keras 2; its own variables never change.
 
-    Args:
-        layer: The Keras 3 layer. Its random numbers in training are seeded as in Keras 2.
+    Its random numbers in training are seeded as in Keras 2.
     """
 
     def __init__(self, layer: keras.Layer) -> None:
@@ -165,9 +164,7 @@ class _Place:
 class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
     """An operation of ``keras.ops``; as in Keras 3, no mask goes through it.
 
-    Args:
-        operation: The operation.
-        arguments: The positional and the named arguments of its call, with tensors of Keras 2.
+    ``arguments`` are the positional and the named ones of its call, with tensors of Keras 2.
     """
 
     def __init__(self, operation: keras.Operation, arguments: Any) -> None:

@@ -30,18 +30,8 @@ from job.models.layers import graph_of
 def rebuild_graph(model: keras.Model, where: str) -> tuple[Graph, tf_keras.Model]:
     """Rebuild a model, without its weights.
 
-    It is started again if a nested model needs an input for another mask.
-
-    Args:
-        model: A Keras 3 Sequential or functional model.
-        where: The file, for messages.
-
-    Returns:
-        The graph, with the counterparts of tensors, and the ``tf_keras`` model.
-
-    Raises:
-        InputError: If the model has no graph, or a layer has no counterpart.
-        Exception: From either Keras, if it can't make or call a layer.
+    It is started again if a nested model needs an input for another mask. For ``Raises`` see
+    ``keras3.rebuild``.
     """
     mask_inputs: dict[int, dict[int, int]] = {}
     while True:
@@ -59,10 +49,8 @@ class _MoreMasksError(Exception):
 class Graph:
     """A graph while it is rebuilt; a layer or model that is used twice is made once.
 
-    Args:
-        where: The file, for messages.
-        mask_inputs: By the ``id`` of a nested model: the index of each input that has a mask in any
-            call -> the mask's rank. New ones are added.
+    ``mask_inputs`` has, by the ``id`` of a nested model, the index of each input that has a mask in
+    any call -> the mask's rank. New ones are added.
     """
 
     def __init__(self, where: str, mask_inputs: dict[int, dict[int, int]]) -> None:

@@ -77,12 +77,9 @@ _BY_FUNCTION = {getattr(keras.activations, key): name for key, name in SAME_ACTI
 
 
 def make(layer: keras.Layer, inner: Make, where: str) -> tf_keras.layers.Layer:
-    """Make a Keras 2 layer without its weights.
+    """Make the Keras 2 layer of a built Keras 3 layer, without its weights.
 
-    Args:
-        layer: A built Keras 3 layer that is not a model.
-        inner: Makes the layers inside it.
-        where: The file, for messages.
+    ``inner`` makes the layers inside it.
 
     Raises:
         InputError: If no Keras 2 layer can behave like it.

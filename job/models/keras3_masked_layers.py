@@ -24,12 +24,6 @@ def mask_option(
 ) -> dict[str, Tensor]:
     """The argument ``mask`` of a call of ``tf_keras``; None overrides a mask that Keras 2 attached.
 
-    Args:
-        layer: The Keras 3 layer.
-        counterpart: Its counterpart.
-        inputs: The inputs of the counterpart's call.
-        masks: Masks of the call, of ``tf_keras``.
-
     Raises:
         ValueError: If Keras 2's layer accepts no mask.
     """
@@ -47,12 +41,7 @@ def mask_option(
 
 
 def masks_by_name(inputs: Tensor, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The masks of a call of a ``Keras3Layer``: all of Keras 3's, and none of Keras 2's.
-
-    Args:
-        inputs: The inputs of the call.
-        masks: Masks of the call, of ``tf_keras``, by the argument's name.
-    """
+    """The masks of a call of a ``Keras3Layer``: all of Keras 3's, and none of Keras 2's."""
     return ({"mask": None} if _any_masked(inputs) else {}) | dict(masks)
 
 
@@ -88,12 +77,8 @@ def attend(
 def _attention_mask(masks: Mapping[str, Tensor]) -> Tensor | None:
     """The combined mask of a MultiHeadAttention: which of S values each of T queries may use.
 
-    Args:
-        masks: Tensors of ``tf_keras``, those that exist of: ``query_mask`` (batch, T),
-            ``value_mask`` and ``key_mask`` (batch, S), ``attention_mask`` (batch, T, S).
-
-    Returns:
-        A mask (batch, T, S), or of a shape that broadcasts to it.
+    The masks are those that exist of ``query_mask`` (batch, T), ``value_mask`` and ``key_mask``
+    (batch, S), ``attention_mask`` (batch, T, S); the result broadcasts to (batch, T, S).
     """
     axes = {"query_mask": -1, "value_mask": -2, "key_mask": -2}
     found = None

@@ -22,10 +22,6 @@ Operation = Any
 Call = Callable[..., Any]
 
 
-def _getitem(_: Operation, x: Any, key: Any) -> Any:
-    return x[tuple(key) if isinstance(key, list) else key]
-
-
 def _einsum(op: Operation, *operands: Any) -> Any:
     if len(operands) > 1:  # Keras 2 can't serialize such a call
         return of_operation(op, *operands)
@@ -79,66 +75,43 @@ CALL_FUNCTIONS = (
     *("VectorizedMap", "WhileLoop"),
 )
 
+# Functions of tensors only, and reductions, under the operation's name in lower case.
+ELEMENTWISE = (
+    *("Add", "Ceil", "Cos", "Divide", "Equal", "Erf", "Exp", "Floor", "Greater", "Less", "Log"),
+    *("Maximum", "Minimum", "Multiply", "Negative", "Round", "Rsqrt", "Sigmoid", "Sign", "Sin"),
+    *("Softplus", "Sqrt", "Square", "Subtract", "Tanh"),
+)
+ACTIVATIONS = ("Relu", "Relu6", "Selu", "Silu")
+REDUCTIONS = ("Logsumexp", "Max", "Mean", "Min", "Prod", "Sum")
+
 IN_TENSORFLOW: dict[str, Call] = {
+    **{name: _on(getattr(tf.math, name.lower())) for name in ELEMENTWISE},
+    **{name: _on(getattr(tf.nn, name.lower())) for name in ACTIVATIONS},
+    **{name: _along(getattr(tf, f"reduce_{name.lower()}")) for name in REDUCTIONS},
     "Absolute": _on(tf.abs),
-    "Add": _on(tf.add),
     "Cast": lambda op, x: tf.cast(x, op.dtype),
-    "Ceil": _on(tf.math.ceil),
     "Clip": lambda op, x: tf.clip_by_value(x, op.x_min, op.x_max),
     "Concatenate": lambda op, xs: tf.concat(xs, axis=op.axis),
-    "Cos": _on(tf.cos),
-    "Divide": _on(tf.divide),
     "Einsum": _einsum,
     "Elu": lambda op, x: tf_keras.activations.elu(x, op.alpha),
-    "Equal": _on(tf.equal),
-    "Erf": _on(tf.math.erf),
-    "Exp": _on(tf.exp),
     "ExpandDims": lambda op, x: tf.expand_dims(x, op.axis),
-    "Floor": _on(tf.floor),
     "Gelu": lambda op, x: tf.nn.gelu(x, approximate=op.approximate),
-    "GetItem": _getitem,
-    "Greater": _on(tf.greater),
+    "GetItem": lambda _, x, key: x[tuple(key) if isinstance(key, list) else key],
     "GreaterEqual": _on(tf.greater_equal),
     "LeakyRelu": lambda op, x: tf.nn.leaky_relu(x, op.negative_slope),
-    "Less": _on(tf.less),
     "LessEqual": _on(tf.less_equal),
-    "Log": _on(tf.math.log),
     "LogSoftmax": lambda op, x: tf.nn.log_softmax(x, axis=op.axis),
-    "Logsumexp": _along(tf.reduce_logsumexp),
     "Matmul": _on(tf.matmul),
-    "Max": _along(tf.reduce_max),
-    "Maximum": _on(tf.maximum),
-    "Mean": _along(tf.reduce_mean),
-    "Min": _along(tf.reduce_min),
-    "Minimum": _on(tf.minimum),
-    "Multiply": _on(tf.multiply),
-    "Negative": _on(tf.negative),
     "Pad": _pad,
     "Power": _on(tf.pow),
-    "Prod": _along(tf.reduce_prod),
-    "Relu": _on(tf.nn.relu),
-    "Relu6": _on(tf.nn.relu6),
     "Reshape": lambda op, x: tf.reshape(x, [-1 if it is None else it for it in op.newshape]),
     "Resize": _resize,
-    "Round": _on(tf.round),
-    "Rsqrt": _on(tf.math.rsqrt),
-    "Selu": _on(tf.nn.selu),
-    "Sigmoid": _on(tf.sigmoid),
-    "Sign": _on(tf.sign),
-    "Silu": _on(tf.nn.silu),
-    "Sin": _on(tf.sin),
     "Softmax": lambda op, x: tf.nn.softmax(x, axis=op.axis),
-    "Softplus": _on(tf.math.softplus),
     "Split": _split,
-    "Sqrt": _on(tf.sqrt),
-    "Square": _on(tf.square),
     "Squeeze": lambda op, x: tf.squeeze(x, axis=op.axis),
     "Stack": lambda op, xs: tf.stack(xs, axis=op.axis),
     "Std": _along(tf.math.reduce_std),
-    "Subtract": _on(tf.subtract),
-    "Sum": _along(tf.reduce_sum),
     "Take": lambda op, x, indices: tf.gather(x, indices, axis=op.axis),
-    "Tanh": _on(tf.tanh),
     "Tile": lambda op, x: tf.tile(x, op.repeats),
     "Transpose": lambda op, x: tf.transpose(x, op.axes),
     "TrueDivide": _on(tf.truediv),

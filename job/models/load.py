@@ -62,11 +62,7 @@ def read(path: Path, *, trust: bool = False) -> ModelFile:
 
 
 def load(judged: Judged, *, trust: bool = False) -> ModelFile:
-    """Load a validated model.
-
-    Args:
-        judged: The file.
-        trust: Whether code in it may run.
+    """Load a validated model; ``trust`` allows its code to run.
 
     Raises:
         InputError: If the model could run code, or Keras can't make it.
@@ -111,12 +107,7 @@ def _with_free_batch(model: Any, judged: Judged, trust: bool) -> tuple[Any, str]
 
 
 def compare(file: ModelFile, inputs: Sequence[Array], where: str) -> bool:
-    """Compare a Keras 3 model with its counterpart in Keras 2, on given rows.
-
-    Args:
-        file: The two models; a model of Keras 2 has no counterpart.
-        inputs: Rows of each input, in the model's order, of its dtypes.
-        where: The file, for messages.
+    """Compare a Keras 3 model with its counterpart in Keras 2, on rows of each of its inputs.
 
     Returns:
         Whether there are two models that accept the rows.
@@ -159,15 +150,11 @@ def reference_bytes(judged: Judged, found: ModelFile) -> int:
 
 
 def save(pruned: tf_keras.Model, like: ModelFile, path: Path) -> ModelFile:
-    """Save a pruned model in the format of its file, read it back and compare.
-
-    Args:
-        pruned: The model in Keras 2.
-        like: The file that it came from; its ``original`` gets the new weights.
-        path: The new file.
+    """Save a pruned model in the format of the file that it came from, and read it back.
 
     Returns:
-        The model as it was read back: bit by bit the same weights, and the same outputs.
+        The model as it was read back: bit by bit the same weights, and the same outputs. The
+        ``original`` of ``like`` has the new weights, too.
 
     Raises:
         StageError: If it is not the same.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from job.errors import InputError
@@ -33,102 +32,60 @@ LAYER = re.compile(r"deserializing class '(\w+)' using config=\{'name': '([^']*)
 OBJECT = re.compile(r"<(?P<kind>\w+) name=(?P<name>[^,>]+), built=(?P<built>\w+)>")
 
 
-@dataclass(frozen=True)
-class _Meaning:
-    """The meaning of an error text of Keras."""
-
-    pattern: re.Pattern[str]
-    what: str
-    """A sentence with the pattern's named groups, ``said`` and ``keras`` as fields."""
-    hint: str
-
-
 NEWER = "If a newer Keras saved the model, save it with {keras} or an older one."
-OWN = (
-    "If it is your own, its code is not in the file: use a built-in one, and save the model again."
-)
 AGAIN = "Load the model where it was trained, and save it again: model.save('model.keras')."
 REPLACE = (
     "Keras 3 loads the file, so it is not damaged: replace this by something that Keras 2 has too, "
     "and save the model again."
 )
-# The first match counts.
-MEANINGS = (
-    _Meaning(
-        re.compile(r"'(?P<name>.+?)/?' is not a valid (root )?scope name"),
+OWN = (
+    "If it is your own, its code is not in the file: use a built-in one, and save the model again."
+)
+UNKNOWN = ("The model uses the {kind} {name!r}, which {keras} does not know.", f"{NEWER} {OWN}")
+# A pattern of an error's text -> a sentence and a hint, with the pattern's named groups, ``said``
+# and ``keras`` as fields. The first match counts.
+MEANINGS = {
+    r"'(?P<name>.+?)/?' is not a valid (root )?scope name": (
         "The name {name!r} can't be a layer's in Keras 2.",
         "Name it with letters, digits, '_', '-', '.' and '/', and save the model again.",
     ),
-    _Meaning(
-        re.compile(
-            r"Unknown (?P<kind>layer|activation function|initializer|regularizer|constraint|loss"
-            r"|metric|optimizer|dtype policy)[^:'\"]{0,20}:? ?['\"]?(?P<name>[\w>.]+)"
-        ),
-        "The model uses the {kind} {name!r}, which {keras} does not know.",
-        f"{NEWER} {OWN}",
-    ),
-    _Meaning(
-        re.compile(r"Could not (?:locate|find) (?P<kind>class|function) '(?P<name>[\w>.]+)'"),
-        "The model uses the {kind} {name!r}, which {keras} does not know.",
-        f"{NEWER} {OWN}",
-    ),
-    _Meaning(
-        re.compile(
-            r"Could not interpret (?P<kind>[\w ]+?)(?: identifier| function)?: '?(?P<name>.+)"
-        ),
-        "The model uses the {kind} {name!r}, which {keras} does not know.",
-        f"{NEWER} {OWN}",
-    ),
-    _Meaning(
-        re.compile(
-            r"Unrecognized keyword arguments?(?: passed to \w+)?: \{?['\"]?(?P<name>\w+)"
-            r"|unexpected keyword argument '(?P<other>\w+)'"
-            r"|Keyword argument not understood:?'?[, (]*'(?P<third>\w+)'"
-        ),
+    r"Unknown (?P<kind>layer|activation function|initializer|regularizer|constraint|loss|metric"
+    r"|optimizer|dtype policy)[^:'\"]{0,20}:? ?['\"]?(?P<name>[\w>.]+)": UNKNOWN,
+    r"Could not (?:locate|find) (?P<kind>class|function) '(?P<name>[\w>.]+)'": UNKNOWN,
+    r"Could not interpret (?P<kind>[\w ]+?)(?: identifier| function)?: '?(?P<name>.+)": UNKNOWN,
+    r"Unrecognized keyword arguments?(?: passed to \w+)?: \{?['\"]?(?P<name>\w+)"
+    r"|unexpected keyword argument '(?P<other>\w+)'"
+    r"|Keyword argument not understood:?'?[, (]*'(?P<third>\w+)'": (
         "The layer has the setting {name!r}, which {keras} does not know.",
         f"{NEWER} Or leave that setting out, and save the model again.",
     ),
-    _Meaning(
-        re.compile(r"was never built|built=False|has not (?:yet )?been built"),
+    r"was never built|built=False|has not (?:yet )?been built": (
         "A layer was not built: the file does not say which shapes its weights have.",
         "Build the model (call it once, or model.build(...)) before it is saved.",
     ),
-    _Meaning(
-        re.compile(r"object '(?P<name>[^']+)' doesn't exist"),
+    r"object '(?P<name>[^']+)' doesn't exist": (
         "The weights of {name!r} are not in the file.",
         AGAIN,
     ),
-    _Meaning(
-        re.compile(
-            r"(?:Layer|Weight) count mismatch|weight shape .* not compatible|[Ss]hape mismatch"
-            r"|objects could not be loaded|expected \d+ (?:variables|weights|arrays)"
-            r"|were? passed weights? .* expecting"
-            r"|weights? list of length|provided a weight"
-        ),
+    r"(?:Layer|Weight) count mismatch|weight shape .* not compatible|[Ss]hape mismatch"
+    r"|objects could not be loaded|expected \d+ (?:variables|weights|arrays)"
+    r"|were? passed weights? .* expecting|weights? list of length|provided a weight": (
         "The weights do not fit the model's configuration: {said}",
         f"Both are readable, and they are not of the same model. {AGAIN}",
     ),
-    _Meaning(
-        re.compile(r"is incompatible with the layer"),
+    r"is incompatible with the layer": (
         "The layers of the model's configuration do not fit each other: {said}",
         AGAIN,
     ),
-    _Meaning(
-        re.compile(r"[Vv]ocabulary|assets?[/ ]"),
+    r"[Vv]ocabulary|assets?[/ ]": (
         "A vocabulary or another asset is not in the file: {said}",
         AGAIN,
     ),
-)
+}
 
 
 def explain(error: Exception, judged: Judged, *, is_rebuilding: bool) -> InputError:
-    """The refusal of a model file that can't be loaded.
-
-    Args:
-        error: Keras's exception.
-        judged: The file.
-        is_rebuilding: Whether the model was loaded, and is being rebuilt in Keras 2.
-    """
+    """The refusal of a model file that Keras can't load, or that can't be rebuilt in Keras 2."""
     text, said = str(error), _innermost(error)
     if _is_damaged(error, text):
         return InputError(
@@ -138,13 +95,11 @@ def explain(error: Exception, judged: Judged, *, is_rebuilding: bool) -> InputEr
         )
     keras = _keras(judged, is_rebuilding=is_rebuilding)
     where = judged.where + _layer(text)
-    for meaning in MEANINGS:
-        found = meaning.pattern.search(text)
+    for pattern, (sentence, to_do) in MEANINGS.items():
+        found = re.search(pattern, text)
         if found:
-            names = [it for it in found.groupdict().items() if it[1] is not None]
-            given = dict(names) | {"name": _name(found)}
-            what = meaning.what.format(said=said, keras=keras, **given)
-            hint = meaning.hint.format(keras=keras)
+            names = found.groupdict() | {"name": _name(found)}
+            what, hint = sentence.format(said=said, keras=keras, **names), to_do.format(keras=keras)
             break
     else:
         what = f"Keras can't make the model: {type(error).__name__}: {said}"

@@ -51,11 +51,7 @@ class LayerPlan:
 
 
 def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
-    """The variables of a layer that can be pruned, each once; none of a frozen layer.
-
-    Args:
-        layer: A built layer; for a wrapper or a model, the layers inside count.
-    """
+    """The variables of a built layer, or of the layers inside it, that can be pruned, each once."""
     if not layer.weights or not layer.trainable:
         return []
     inner = _inside(layer)
@@ -118,17 +114,10 @@ def _inside(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.Layer] | None:
 
 
 def plan_layers(model: tf_keras.Model, config: PruneConfig) -> list[LayerPlan]:
-    """Plan each layer that has weights.
+    """Plan each layer that has weights, in the model's order.
 
     A wrapper (``TimeDistributed``, ``Bidirectional``) is one layer, with one target for everything
     inside it. Layers to be pruned get the method with which tfmot finds their kernels.
-
-    Args:
-        model: The trained model.
-        config: The manifest's settings.
-
-    Returns:
-        One plan for each layer with weights, in the model's order.
     """
     return [_plan(path, layer, config) for path, layer in layers_of(model) if layer.weights]
 

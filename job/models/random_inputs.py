@@ -54,14 +54,7 @@ LARGEST = 1000
 
 
 def input_shapes(model: Any) -> list[Shape] | None:
-    """Shapes of a model's inputs, without the batch, that it accepts.
-
-    Args:
-        model: A model of Keras 2 or 3 with a graph.
-
-    Returns:
-        One shape for each input, in the model's order; None if none was found.
-    """
+    """Shapes, without the batch, that a model of Keras 2 or 3 accepts; None if none was found."""
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     if all(None not in shape for shape in shapes):
         return shapes

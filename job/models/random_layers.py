@@ -55,11 +55,7 @@ def is_random(model: tf_keras.Model) -> bool:
 
 
 def effects(model: tf_keras.Model) -> Effects:
-    """The side effects in the graph of a Keras 2 model's inference.
-
-    Args:
-        model: A model with a graph. It is only traced if its configuration is suspect.
-    """
+    """The side effects of a Keras 2 model's inference; only suspect models are traced."""
     if not _is_suspect(model):
         return Effects()
     specs = [tf.TensorSpec([None, *it.shape[1:]], it.dtype) for it in model.inputs]
@@ -116,8 +112,7 @@ def note(found: Effects, draws: int) -> str:
 def equal_draws(model: Any) -> Iterator[None]:
     """Within the context, a Keras 2 model draws the same numbers each time, outside graphs.
 
-    Args:
-        model: A model; one of Keras 3 is ignored, since it is not random if ``training`` is false.
+    One of Keras 3 is ignored, since it is not random if ``training`` is false.
     """
     if not isinstance(model, tf_keras.Model) or not _is_suspect(model):
         yield

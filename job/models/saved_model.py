@@ -88,10 +88,6 @@ def save(model: tf_keras.Model, path: Path) -> None:
     The graph has the signature ``serving_default``, and no traces of single layers, which take
     fifty times as long to write and are not needed to load the model. (A model with a metric of its
     own has them, since the graph can't be saved without the metric's variables.)
-
-    Args:
-        model: A model with a graph.
-        path: The tar.
     """
     specs = [
         tf.TensorSpec(tensor.shape, tensor.dtype, name=name)

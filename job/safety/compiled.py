@@ -26,14 +26,9 @@ REDUCTIONS = ("auto", "sum_over_batch_size", "none", None)
 
 
 def losses(judged: Judged, outputs: Sequence[str]) -> dict[str, LossConfig | str]:
-    """The losses that a validated file was compiled with, by output.
+    """The losses that a file was compiled with, by output: each a loss, or why it can't be used.
 
-    Args:
-        judged: The file.
-        outputs: The outputs' names, in the model's order.
-
-    Returns:
-        A loss, or the reason why it can't be used; outputs without a loss are left out.
+    Outputs without a loss are left out. ``outputs`` are their names in the model's order.
     """
     by_output = _by_output(_settings(judged).get("loss"), outputs)
     return {name: _loss(given) for name, given in by_output.items() if given is not None}

@@ -45,14 +45,7 @@ class Danger:
 
 
 def read_config(text: str, where: str) -> dict[str, Any]:
-    """Parse a model's configuration, as data.
-
-    Args:
-        text: JSON, as Keras wrote it.
-        where: The file, for messages.
-
-    Returns:
-        The configuration without the compile settings, which are never loaded.
+    """Parse a model's JSON configuration, without the compile settings, which are never loaded.
 
     Raises:
         InputError: If it is corrupt.
@@ -75,11 +68,7 @@ def without_compile_configs(config: dict[str, Any], where: str) -> dict[str, Any
     """Remove the compile settings of nested models: a custom loss or metric is not needed to run.
 
     Only for files that are loaded from the configuration returned here. (Keras itself reads an HDF5
-    file, so all of its configuration is validated.)
-
-    Args:
-        config: From ``read_config``; it is changed.
-        where: The file, for messages.
+    file, so all of its configuration is validated.) ``config`` is changed.
 
     Raises:
         InputError: If the configuration is nested too deeply.
@@ -91,14 +80,7 @@ def without_compile_configs(config: dict[str, Any], where: str) -> dict[str, Any
 
 
 def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
-    """Everything in a model's configuration that could run code or read files when it is loaded.
-
-    Args:
-        config: From ``read_config``.
-        where: The file, for messages.
-
-    Returns:
-        The first danger of each layer, in the file's order.
+    """The first danger of each layer in a model's configuration, in the file's order.
 
     Raises:
         InputError: If the configuration is nested too deeply, or a class name is not a name.
@@ -118,10 +100,6 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
 
 def refuse_text(config: dict[str, Any], where: str) -> None:
     """Refuse a model with inputs of text, or a layer for text: nothing made here could run it.
-
-    Args:
-        config: The model's configuration, as data.
-        where: The file, for messages.
 
     Raises:
         InputError: With the layer.

@@ -51,11 +51,6 @@ def measure(folder: Path, where: str) -> tuple[int, str]:
 def pack(folder: Path, file: IO[bytes], where: str) -> None:
     """Write a folder's files into a tar, sorted by name, without times and owners.
 
-    Args:
-        folder: The folder.
-        file: The tar.
-        where: The folder's name in messages.
-
     Raises:
         InputError: If there is a link in it.
         OSError: If a file can't be read or written.

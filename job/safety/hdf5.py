@@ -37,11 +37,7 @@ class Contents:
 
 
 def judge_hdf5(path: Path, where: str) -> Contents:
-    """Validate an HDF5 file.
-
-    Args:
-        path: The file.
-        where: Its name in messages.
+    """Validate an HDF5 file; ``where`` is its name in messages.
 
     Raises:
         InputError: If the file is not HDF5, is damaged, refers to other files, or declares more
