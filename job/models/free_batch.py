@@ -61,8 +61,8 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
     (size,) = sizes
     if size > MAX_ROWS:
         raise InputError(
-            f"The model has the fixed batch size {size:,}; up to {MAX_ROWS:,} it is tried whether "
-            "other sizes are answered in the same way.",
+            f"The model has the fixed batch size {size:,}; up to {MAX_ROWS:,}, other sizes are "
+            "tried.",
             where=where,
             hint=DEPENDS_HINT,
         )
@@ -75,18 +75,18 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
     except Exception as error:  # noqa: BLE001 - a graph can make TensorFlow raise anything
         found, why = float("nan"), _reason(error)
     if why or not found <= TOLERANCE:
-        why = why or f"rows in batches of another size are answered otherwise, by {found:.2g}"
+        why = why or f"the outputs for batches of another size differ, by {found:.2g}"
         raise InputError(
             f"The model has the fixed batch size {size}, and it depends on it: {why}.",
             where=where,
             hint=DEPENDS_HINT,
         )
-    how = f"as the model answers the rows in its own batches (largest difference {found:.1g})"
+    how = f"are those of the model itself for its own batches (largest difference {found:.1g})"
     if isinstance(freed, tf_keras.Model) and is_random(freed):
-        how = "in the right shapes; the answers are random"
+        how = "have the right shapes; they are random"
     return freed, (
         f"the file's fixed batch size, {size}, was taken out, in the files that are made, too: "
-        f"batches of 1 and {size + 1} rows are answered {how}"
+        f"the outputs for batches of 1 and {size + 1} rows {how}"
     )
 
 
@@ -96,8 +96,8 @@ def _refuse_stateful(model: Any, size: int, where: str) -> None:
         if hasattr(layer, "layers") or not resets or not getattr(layer, "stateful", False):
             continue
         raise InputError(
-            f"The layer {layer.name} is stateful: what it answers depends on the batches before, "
-            f"each of exactly {size} rows.",
+            f"The layer {layer.name} is stateful: its outputs depend on the previous batches, each "
+            f"of exactly {size} rows.",
             where=f"{where}, layer {layer.name}",
             hint=STATEFUL_HINT,
         )
@@ -150,7 +150,7 @@ def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
             for a, b in zip(wanted, given, strict=True):
                 if a[:count].shape != b.shape:
                     shapes = f"{b.shape} instead of {a[:count].shape}"
-                    return float("nan"), f"with a batch of {count} an answer has the shape {shapes}"
+                    return float("nan"), f"with a batch of {count} an output has the shape {shapes}"
                 if not random and a.size:
                     far = _relative(a[:count].astype(np.float64), b.astype(np.float64))
                     worst = far if not far <= worst else worst  # NaN is the largest

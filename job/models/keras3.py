@@ -114,7 +114,7 @@ def _refuse_different(
         first = graph.first_different(model, rebuilt, rows) or "unknown"
     on = "random rows" if rows is None else "rows of the data set"
     raise InputError(
-        f"The model answers differently when it is rebuilt for Keras 2: by {found:.2g}, on {on}. "
+        f"The model's outputs differ after it is rebuilt for Keras 2: by {found:.2g}, on {on}. "
         f"The first layer that differs is {first}.",
         where=where,
         hint="Replace that layer; it can't be pruned by tfmot, which needs Keras 2.",

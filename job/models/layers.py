@@ -148,8 +148,8 @@ def _output_names(model: tf_keras.Model, where: str) -> list[str]:
     is_dict = isinstance(output, Mapping)
     if any(tf.nest.is_nested(it) for it in (output.values() if is_dict else output)):
         raise InputError(
-            "The model answers with lists or dicts inside of others; a tensor, or one list or dict "
-            "of tensors is supported.",
+            "The model's outputs are nested lists or dicts; a tensor, or one list or dict of "
+            "tensors is supported.",
             where=where,
             hint="Make a model whose outputs are one list or one dict.",
         )

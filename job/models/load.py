@@ -94,7 +94,7 @@ def _overruled(model: Any, judged: Judged) -> str:
     if not judged.is_keras3 or "'training': True" not in str(model.get_config()):
         return ""
     return (
-        "layers are called with training=True, which Keras 3 overrules in predict: their answers "
+        "layers are called with training=True, which Keras 3 overrides in predict: their outputs "
         "are those of inference, here and in the files that are made"
     )
 
@@ -188,7 +188,7 @@ def _check_same(saved: tf_keras.Model, reloaded: tf_keras.Model) -> None:
     found = difference(saved, reloaded)
     if not found <= TOLERANCE:
         raise StageError(
-            f"The saved model answers differently when it is read back: by {found:.2g}.",
+            f"The saved model's outputs differ when it is read back: by {found:.2g}.",
             hint="Report the model's layers; it can't be saved faithfully.",
         )
 

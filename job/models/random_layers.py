@@ -86,9 +86,8 @@ def refuse_changing(model: tf_keras.Model, where: str) -> Effects:
     found = effects(model)
     if found.assigning:
         raise InputError(
-            f"The model changes itself with every answer (at {', '.join(found.assigning[:3])}), "
-            "and an answer depends on the rows and batches beside it: no figure of it would mean "
-            "anything.",
+            f"Inference changes the model (at {', '.join(found.assigning[:3])}), and its outputs "
+            "depend on the other rows and batches: no metric of it would mean anything.",
             where=where,
             hint="Call BatchNormalization and its like without training=True, and save the model "
             "again; a layer that is frozen (trainable=False) may be called so.",
@@ -103,8 +102,8 @@ def note(found: Effects, draws: int) -> str:
     passes = f"the mean over {draws} passes" if draws > 1 else "of one pass"
     return (
         f"The model answers at random (at {', '.join(found.random[:3])}): its metrics and those of "
-        f"all files made of it are of random answers, {passes} (model.draws), and drift includes "
-        "what is drawn. Saved and loaded models are compared with equal draws."
+        f"all files made from it are those of random outputs, {passes} (model.draws), and drift "
+        "includes the randomness. Saved and loaded models are compared with equal draws."
     )
 
 

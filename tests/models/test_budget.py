@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ import tf_keras
 from job.errors import InputError
 from job.models import budget
 from job.models.load import read
-from tests.conftest import ROOT
 
 layers = tf_keras.layers
 
@@ -79,32 +75,3 @@ def test_a_layer_with_a_trillion_answers_is_refused_before_it_is_asked(tmp_path:
     with pytest.raises(InputError, match="answers with 8,000,000,000 numbers") as caught:
         read(tmp_path / "m.h5")
     assert "again" in caught.value.where
-
-
-LIMITED = """
-import sys
-from job.safety.limits import limited
-with limited(1 << 28, 5):
-    {what}
-print("went on")
-"""
-
-
-@pytest.mark.parametrize(
-    ("what", "ends_in"),
-    [
-        ("bytes(1 << 27)", 0),
-        ("bytes(1 << 30)", 1),  # MemoryError
-        ("\n    while True: pass", -signal.SIGXCPU),
-    ],
-    ids=["little", "memory", "time"],
-)
-def test_a_process_may_take_so_much_and_no_more(what: str, ends_in: int) -> None:
-    """The kernel says no, to whatever library."""
-    command = [sys.executable, "-c", LIMITED.format(what=what)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == ends_in
-    assert ("went on" in done.stdout) == (ends_in == 0)
-    assert ("MemoryError" in done.stderr) == (ends_in == 1)
