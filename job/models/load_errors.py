@@ -31,7 +31,6 @@ LAYER = re.compile(r"deserializing class '(\w+)' using config=\{'name': '([^']*)
 # The object of an error about weights: "<Dense name=dense_7, built=False>:".
 OBJECT = re.compile(r"<(?P<kind>\w+) name=(?P<name>[^,>]+), built=(?P<built>\w+)>")
 
-
 NEWER = "If a newer Keras saved the model, save it with {keras} or an older one."
 AGAIN = "Load the model where it was trained, and save it again: model.save('model.keras')."
 REPLACE = (
@@ -143,14 +142,16 @@ def _name(found: re.Match[str]) -> str:
 
 def _keras(judged: Judged, *, is_rebuilding: bool) -> str:
     """The Keras that failed."""
-    if is_rebuilding:
-        return "Keras 2"
-    return f"Keras {version('keras' if judged.is_keras3 else 'tf-keras')}"
+    return "Keras 2" if is_rebuilding else f"Keras {_installed(judged)}"
+
+
+def _installed(judged: Judged) -> str:
+    return version("keras" if judged.is_keras3 else "tf-keras")
 
 
 def _with_version(hint: str, judged: Judged) -> str:
     """The hint, with a remark if the file is of a newer Keras than the one that reads it."""
-    here = version("keras" if judged.is_keras3 else "tf-keras")
+    here = _installed(judged)
     if _numbers(judged.keras_version) > _numbers(here):
         return f"The file was saved by Keras {judged.keras_version}, newer than {here} here. {hint}"
     return hint

@@ -1,4 +1,4 @@
-"""Keras 3 models: rebuilt exactly, pruned, written back as Keras 3 files."""
+"""keras3: Keras 3 models are rebuilt exactly, pruned, and written as Keras 3 files."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ MODELS += [cells, deferred, of_its_first_layer, of_its_data]
 def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
     make: Callable[[], keras.Model], tmp_path: Path
 ) -> None:
-    """Layers by name, weights, and answers within 1e-5."""
+    """Layers by name, weights, and outputs within 1e-5."""
     keras.utils.set_random_seed(3)
     model = make()
     model.save(tmp_path / "m.keras")
@@ -119,10 +119,10 @@ def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
 
 
 @pytest.mark.parametrize("make", MODELS)
-def test_what_was_pruned_is_written_as_a_keras_3_file(
+def test_a_pruned_model_is_written_as_a_keras_3_file(
     make: Callable[[], keras.Model], tmp_path: Path
 ) -> None:
-    """The file that Keras 3 reads holds the pruned weights; twice the same bytes."""
+    """Keras 3 reads the pruned weights; the file is reproducible."""
     keras.utils.set_random_seed(3)
     make().save(tmp_path / "m.keras")
     found = read(tmp_path / "m.keras")
@@ -136,8 +136,8 @@ def test_what_was_pruned_is_written_as_a_keras_3_file(
     assert (tmp_path / "pruned.keras").read_bytes() == first
 
 
-def test_dropout_and_augmentation_are_on_in_training_alone(tmp_path: Path) -> None:
-    """Whatever Keras 3 notes with their calls; a backbone called with training=False stays so."""
+def test_dropout_and_augmentation_are_only_on_in_training(tmp_path: Path) -> None:
+    """Whatever Keras 3 stores with their calls; a backbone called with training=False is not."""
     norm = layers.BatchNormalization(momentum=0.0)
     backbone = keras.Sequential([keras.Input((8, 8, 3)), norm], name="backbone")
     given = keras.Input((8, 8, 3))
@@ -156,7 +156,7 @@ def test_dropout_and_augmentation_are_on_in_training_alone(tmp_path: Path) -> No
 
 
 def test_a_lambda_in_a_keras_3_file_does_not_run(tmp_path: Path) -> None:
-    """It is refused by its configuration; a canary proves that nothing ran."""
+    """It is refused by its configuration; a canary file proves that nothing ran."""
     canary = tmp_path / "canary"
     path = tmp_path / "m.keras"
     run: Any = f"lambda x: (__import__('pathlib').Path({str(canary)!r}).touch(), x)[1]"
@@ -168,7 +168,7 @@ def test_a_lambda_in_a_keras_3_file_does_not_run(tmp_path: Path) -> None:
     assert not canary.exists()
 
 
-def test_a_module_of_somebody_else_is_not_imported(tmp_path: Path) -> None:
+def test_a_module_that_is_not_keras_is_not_imported(tmp_path: Path) -> None:
     """The pattern of CVE-2025-1550, in a Keras 3 file."""
     path = tmp_path / "m.keras"
     keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save(path)

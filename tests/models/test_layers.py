@@ -1,4 +1,4 @@
-"""layers: a model's inputs and outputs, and those that are refused."""
+"""layers: their paths and names, and the inputs and outputs of a model."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from job.result import TensorSpec
 layers = tf_keras.layers
 
 
-def test_the_signature_is_of_all_inputs_and_outputs_in_the_models_order() -> None:
-    """A list's outputs are called by their layers; None is an open dimension."""
+def test_the_signature_has_all_inputs_and_outputs_in_the_models_order() -> None:
+    """A list's outputs are named by their layers; None is an open dimension."""
     zeta, alpha = tf_keras.Input((None, 4), name="zeta"), tf_keras.Input((6,), name="alpha")
     merged = layers.Concatenate()([layers.GlobalAveragePooling1D()(zeta), alpha])
     two, one = layers.Dense(2, name="two")(merged), layers.Dense(1, name="one")(merged)
@@ -40,10 +40,10 @@ def test_the_signature_is_of_all_inputs_and_outputs_in_the_models_order() -> Non
     assert {it.dtype for it in [*inputs, *outputs]} == {"float32"}
 
 
-def test_truth_values_go_in_and_not_out() -> None:
-    """A mask may be an input; the job measures no such outputs."""
+def test_booleans_may_be_inputs_but_not_outputs() -> None:
+    """An input may be a mask; there are no metrics for such outputs."""
     seen = tf_keras.Input((4,), dtype="bool", name="seen")
-    x = layers.Lambda(lambda it: tf.cast(it, "float32"))(seen)
+    x = layers.Lambda(lambda x: tf.cast(x, "float32"))(seen)
     (found,), _ = signature(tf_keras.Model(seen, x), "m.h5")
     assert found == TensorSpec("seen", (4,), "bool")
     with pytest.raises(InputError, match="of bool"):
@@ -51,8 +51,8 @@ def test_truth_values_go_in_and_not_out() -> None:
 
 
 @pytest.mark.parametrize("keys", [("zulu", "echo"), ("echo", "zulu")])
-def test_a_dicts_outputs_are_called_by_its_keys(keys: tuple[str, str]) -> None:
-    """In the order that Keras flattens them in, which is the alphabet's; one is enough."""
+def test_a_dicts_outputs_are_named_by_its_keys(keys: tuple[str, str]) -> None:
+    """In alphabetical order, as Keras flattens them; also a single one."""
     given = tf_keras.Input((4,), name="given")
     made = {"zulu": layers.Dense(2)(given), "echo": layers.Dense(3)(given)}
     _, outputs = signature(tf_keras.Model(given, {key: made[key] for key in keys}), "m.h5")
@@ -63,15 +63,15 @@ def test_a_dicts_outputs_are_called_by_its_keys(keys: tuple[str, str]) -> None:
     assert [it.name for it in outputs] == ["only"]
 
 
-def test_what_the_job_can_not_measure_is_refused() -> None:
-    """Outputs in several layers of lists and dicts, texts, ragged rows, a fixed batch."""
+def test_unsupported_inputs_and_outputs_are_refused() -> None:
+    """Nested lists and dicts, strings, ragged rows, a fixed batch."""
     given = tf_keras.Input((4,), name="given")
     one, two = layers.Dense(2, name="one")(given), layers.Dense(2)(given)
     texts = tf_keras.Input((1,), dtype="string", name="texts")
     ragged = tf_keras.Input((None,), ragged=True, name="ragged")
     fixed = tf_keras.Input((4,), batch_size=3, name="fixed")
     models = {
-        "inside of others": tf_keras.Model(given, {"a": [one, two]}),
+        "nested lists or dicts": tf_keras.Model(given, {"a": [one, two]}),
         "lists or dicts": tf_keras.Model(given, [one, {"b": two}]),
         "texts is a TensorSpec of string": tf_keras.Model(
             texts, layers.StringLookup(vocabulary=["a"])(texts)
@@ -87,7 +87,7 @@ def test_what_the_job_can_not_measure_is_refused() -> None:
         assert caught.value.hint
 
 
-def test_a_model_that_scales_its_inputs_is_known() -> None:
+def test_a_model_that_scales_its_inputs_is_recognized() -> None:
     """By a Rescaling or Normalization layer, in a nested model too."""
     plain = tf_keras.Sequential([layers.InputLayer((4,)), layers.BatchNormalization()])
     assert not scales_inputs(plain)
@@ -97,23 +97,22 @@ def test_a_model_that_scales_its_inputs_is_known() -> None:
         assert scales_inputs(tf_keras.Sequential([layers.InputLayer((4,)), scaling, plain]))
 
 
-@given(st.lists(st.text(min_size=1).filter(lambda it: "/" not in it), min_size=1, max_size=3))
+@given(st.lists(st.text(min_size=1).filter(lambda name: "/" not in name), min_size=1, max_size=3))
 @settings(max_examples=30, deadline=None)
-def test_every_name_can_be_a_scope_and_is_read_back(parts: list[str]) -> None:
-    """Also as a part of a path."""
+def test_every_name_can_be_a_scope_and_is_decoded(parts: list[str]) -> None:
+    """Also in a path."""
     scopes = [scope_name(it) for it in parts]
     assert all(SCOPE.fullmatch(it) for it in scopes)
     assert users_name("/".join(scopes)) == "/".join(parts)
 
 
 @pytest.mark.parametrize("name", ["dense", "conv2d_1", "A.b-c", string.ascii_letters])
-def test_usual_names_stay(name: str) -> None:
-    """They are scopes as they are."""
+def test_usual_names_are_unchanged(name: str) -> None:
     assert scope_name(name) == users_name(name) == name
 
 
-def test_a_keras3_model_goes_through_under_its_own_names(tmp_path: Path) -> None:
-    """Inputs, layers, nested models, outputs; and the file that is written has them again."""
+def test_a_keras3_model_keeps_its_names(tmp_path: Path) -> None:
+    """Of inputs, layers, nested models and outputs; also in the file that is written."""
     x = taken = keras.Input((8,), name="Größe [cm]")
     inner_given = keras.Input((8,), name="in ner")
     inner = keras.Model(

@@ -1,4 +1,4 @@
-"""layers: what can be pruned, how far, and the reason where it can't."""
+"""prunable: the plan for each layer, its target sparsity or the reason why it is not pruned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def only(layer: tf_keras.layers.Layer, *shape: int, **sections: Any) -> LayerPla
 
 
 def test_layers_that_tfmot_prunes_get_the_schedules_target() -> None:
-    """Dense, convolution and recurrent kernels; biases are no prunable weights."""
+    """Dense, convolution and recurrent kernels; biases are not prunable."""
     for layer, shape, prunable, parameters in (
         (layers.Dense(20), (10,), 200, 220),
         (layers.Conv2D(8, 3), (6, 6, 4), 288, 296),
@@ -68,25 +68,24 @@ def test_layers_that_tfmot_prunes_get_the_schedules_target() -> None:
         (layers.Dense(7), (9,), "63 prunable weights, fewer than min_weights (64)"),
     ],
 )
-def test_layers_that_are_left_alone_have_a_reason(
+def test_layers_that_are_not_pruned_have_a_reason(
     layer: tf_keras.layers.Layer, shape: tuple[int, ...], reason: str
 ) -> None:
-    """Not supported, nothing to prune, frozen, or too small: said in words."""
+    """Not supported, nothing to prune, frozen, or too small."""
     plan = only(layer, *shape)
     assert plan.target_sparsity is None
     assert reason in plan.reason
     assert plan.parameters == layer.count_params()
 
 
-def test_min_weights_is_where_layers_begin_to_be_pruned() -> None:
-    """A layer of just so many weights is pruned."""
+def test_a_layer_with_exactly_min_weights_is_pruned() -> None:
     assert only(layers.Dense(8), 8).target_sparsity == 0.8
     assert only(layers.Dense(8), 8, min_weights=65).target_sparsity is None
     assert only(layers.Dense(1), 1, min_weights=0).target_sparsity == 0.8
 
 
-def test_the_first_rule_that_fits_is_taken() -> None:
-    """Rules go by pattern, by type, or by both; they also overrule min_weights."""
+def test_the_first_matching_rule_is_used() -> None:
+    """Rules match by pattern, by type, or by both; they also override min_weights."""
     model = tf_keras.Sequential(
         [
             layers.InputLayer((8, 8, 4)),
@@ -120,7 +119,7 @@ def test_the_first_rule_that_fits_is_taken() -> None:
     assert unmatched_rules(list(found.values()), asked) == [asked.layers[4]]
 
 
-def test_a_rule_can_not_do_what_tfmot_can_not() -> None:
+def test_a_rule_can_not_prune_a_layer_that_tfmot_can_not() -> None:
     """The reason is tfmot's, not the rule."""
     rule = {"type": "BatchNormalization", "target_sparsity": 0.5}
     plan = only(layers.BatchNormalization(), 100, layers=[rule])
@@ -130,8 +129,8 @@ def test_a_rule_can_not_do_what_tfmot_can_not() -> None:
     assert skipped.reason == "a rule skips it (name *)"
 
 
-def test_rules_and_structures_hold_for_what_is_inside_wrappers() -> None:
-    """A rule goes by the wrapper's name and type; a structure by the kernels inside."""
+def test_rules_and_structures_apply_to_wrappers() -> None:
+    """A rule to the wrapper's name and type; a structure to the kernels inside."""
     skip = [{"type": "TimeDistributed", "skip": True}]
     dense = layers.TimeDistributed(layers.Dense(20))
     assert only(dense, 5, 12, layers=skip).reason == "a rule skips it (type TimeDistributed)"
@@ -146,7 +145,7 @@ def test_rules_and_structures_hold_for_what_is_inside_wrappers() -> None:
     assert "3x32 and 8x32" in odd.reason
 
 
-def test_what_stays_dense_inside_a_wrapper_that_is_pruned_is_said() -> None:
+def test_dense_layers_inside_a_pruned_wrapper_are_reported() -> None:
     """Each reason once, after why the rest is pruned; only the rest is counted."""
     frame = tf_keras.Sequential(
         [
@@ -166,7 +165,7 @@ def test_what_stays_dense_inside_a_wrapper_that_is_pruned_is_said() -> None:
 
 
 def test_blocks_are_for_kernels_of_two_dimensions() -> None:
-    """A convolution is left alone, and its kernel's shape is said."""
+    """A convolution is not pruned, and its kernel's shape is in the reason."""
     block = {"type": "block", "block_size": [1, 4]}
     plan = only(layers.Conv2D(8, 3), 6, 6, 4, structure=block)
     assert plan.target_sparsity is None
@@ -188,7 +187,7 @@ def test_blocks_are_for_kernels_of_two_dimensions() -> None:
 def test_m_by_n_needs_an_input_axis_that_n_divides(
     layer: tf_keras.layers.Layer, shape: tuple[int, ...], fits: bool
 ) -> None:
-    """One channel can't hold 2 zeros in every 4; the target is m/n, whatever the schedule says."""
+    """One channel can't have 2 zeros in every 4; the target is m/n, whatever the schedule says."""
     plan = only(layer, *shape, structure={"type": "m_by_n", "sparsity_m_by_n": [1, 4]})
     assert plan.target_sparsity == (0.25 if fits else None)
     assert fits or "input axis that 4 divides" in plan.reason
@@ -215,7 +214,7 @@ def nested_model() -> tf_keras.Model:
 
 
 def test_two_layers_of_one_name_keep_their_own_plans() -> None:
-    """Nested models made by one function name their layers alike; a frozen one stays as it is."""
+    """Nested models made by one function have layers of equal names; a frozen one is not pruned."""
 
     def branch(trainable: bool) -> tf_keras.Model:
         dense = layers.Dense(16, name="dense", trainable=trainable)
@@ -232,7 +231,7 @@ def test_two_layers_of_one_name_keep_their_own_plans() -> None:
 
 
 def test_targets_are_those_of_the_layers_to_be_pruned() -> None:
-    """Name -> sparsity; of a model with none, every layer's reason is in the error."""
+    """Name -> sparsity; if there is none, every layer's reason is in the error."""
     model = nested_model()
     plans = plan_layers(model, config(layers=[{"name": "neck", "skip": True}]))
     assert targets(plans, "m.h5") == {"backbone/inner/core": 0.8, "head": 0.8}
@@ -245,8 +244,8 @@ def test_targets_are_those_of_the_layers_to_be_pruned() -> None:
         targets([], "m.h5")
 
 
-def test_results_say_what_was_achieved() -> None:
-    """Of each planned layer: the zeros among its prunable weights, pruned or not."""
+def test_results_have_the_achieved_sparsity() -> None:
+    """For each planned layer: the zeros among its prunable weights, pruned or not."""
     model = nested_model()
     plans = plan_layers(model, config(layers=[{"name": "neck", "skip": True}]))
     core = dict(layers_of(model))["backbone/inner/core"]
@@ -268,7 +267,7 @@ def test_results_say_what_was_achieved() -> None:
 
 
 def test_layers_of_nested_models_are_found_once() -> None:
-    """At every depth, in the model's order; models themselves are none."""
+    """At every depth, in the model's order; models themselves are not layers."""
     model = nested_model()
     paths = [path for path, it in layers_of(model) if it.weights]
     assert paths == ["backbone/inner/core", "backbone/neck", "head"]

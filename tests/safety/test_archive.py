@@ -1,4 +1,4 @@
-"""Archives that would do harm are refused before or while they are unpacked."""
+"""archive: dangerous archives are refused before or while they are unpacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ layers = keras.layers
 
 
 def archive(path: Path, change: Callable[[zipfile.ZipFile], None]) -> Path:
-    """A good file with something added to its archive."""
+    """A valid file with an addition to its archive."""
     keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save(path)
     with zipfile.ZipFile(path, "a") as file:
         change(file)
@@ -53,10 +53,10 @@ def understated(file: zipfile.ZipFile) -> None:
         (understated, "Bad CRC-32"),
     ],
 )
-def test_archives_that_would_do_harm_are_refused(
+def test_dangerous_archives_are_refused(
     change: Callable[[zipfile.ZipFile], None], says: str, tmp_path: Path
 ) -> None:
-    """By the archive's directory, or while the weights are unpacked to be judged."""
+    """By the archive's directory, or while the weights are extracted for validation."""
     with pytest.raises(InputError, match=says):
         read(archive(tmp_path / "m.keras", change))
     assert not (tmp_path / "evil.py").exists()

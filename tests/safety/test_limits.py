@@ -1,4 +1,4 @@
-"""A process that exceeds its limits is stopped by the kernel."""
+"""limits: a process that exceeds its limits is stopped by the kernel."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ print("went on")
     ],
     ids=["little", "memory", "time"],
 )
-def test_a_process_may_take_so_much_and_no_more(what: str, ends_in: int) -> None:
-    """The kernel says no, to whatever library."""
+def test_a_process_is_stopped_at_its_limits(what: str, ends_in: int) -> None:
     command = [sys.executable, "-c", LIMITED.format(what=what)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
