@@ -18,21 +18,11 @@ from job.models.load import read, save
 
 ops = keras.ops
 
-# An operation -> a use of it on x, (rows, 6, 4), between 0 and 1.
 UNARY = (
-    "Cos",
-    "Erf",
-    "Exp",
-    "Gelu",
-    "Sigmoid",
-    "Silu",
-    "Sin",
-    "Softmax",
-    "Softplus",
-    "Sqrt",
-    "Square",
-    "Tanh",
+    *("Cos", "Erf", "Exp", "Gelu", "Sigmoid", "Silu", "Sin", "Softmax", "Softplus", "Sqrt"),
+    *("Square", "Tanh"),
 )
+# An operation -> a use of it on x, (rows, 6, 4), between 0 and 1.
 USES: dict[str, Callable[[Any], Any]] = {
     **{name: getattr(ops, name.lower()) for name in UNARY},
     "Absolute": lambda x: ops.abs(x - 0.5),
