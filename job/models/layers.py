@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -94,7 +94,7 @@ def in_users_names(model: Any) -> Iterator[None]:
         take_scope_names(model)
 
 
-def _rename(model: Any, new_name: Any) -> None:
+def _rename(model: Any, new_name: Callable[[str], str]) -> None:
     for layer in list(every_layer(model)):
         if type(layer).__name__ != "InputLayer":
             layer.name = new_name(layer.name)

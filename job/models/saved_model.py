@@ -28,7 +28,7 @@ from job.safety import folder
 from job.safety.archive import SAVE_AGAIN
 from job.safety.folder import GRAPH
 from job.safety.judge import Judged
-from job.safety.saved_model import VARIABLES, root, variable_files
+from job.safety.saved_model import variable_files, variables
 
 # A gradient's name also has the number of its function.
 COUNTED = re.compile(r"(__inference___backward_.*?_|.*_)(?:\d+_)?(\d+)")
@@ -55,9 +55,8 @@ def load(judged: Judged) -> tf_keras.Model:
     with tempfile.TemporaryDirectory() as scratch:
         for name in variable_files(archive):
             archive.unpack(name, Path(scratch))
-        variables = Path(scratch) / ((root(archive) or "") + VARIABLES)
         try:
-            model.load_weights(variables).assert_existing_objects_matched()
+            model.load_weights(Path(scratch) / variables(archive)).assert_existing_objects_matched()
         except AssertionError as error:
             raise InputError(
                 f"Variables of the model are not in the SavedModel: {str(error)[:200]}",
@@ -70,10 +69,10 @@ def load(judged: Judged) -> tf_keras.Model:
 def optimizer_bytes(judged: Judged) -> int:
     """The size of the optimizer's state among the variables of a validated SavedModel."""
     archive = judged.contents
-    variables = (root(archive) or "") + VARIABLES
+    start = variables(archive)
     with tempfile.TemporaryDirectory() as scratch:
-        archive.unpack(f"{variables}.index", Path(scratch))
-        reader = tf.train.load_checkpoint(f"{scratch}/{variables}")
+        archive.unpack(f"{start}.index", Path(scratch))
+        reader = tf.train.load_checkpoint(f"{scratch}/{start}")
         dtypes = reader.get_variable_to_dtype_map()
         return sum(
             math.prod(shape) * dtypes[name].size

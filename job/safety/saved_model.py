@@ -81,13 +81,18 @@ def root(archive: Archive) -> str | None:
     return found[0].removesuffix(GRAPH) if len(found) == 1 else None
 
 
+def variables(archive: Archive) -> str:
+    """The common start of the names of the files that hold the variables."""
+    return (root(archive) or "") + VARIABLES
+
+
 def variable_files(archive: Archive) -> list[str]:
     """The files that hold the variables: an index, and data shards.
 
     Raises:
         InputError: If there is no index. (Keras would then load another file as weights.)
     """
-    start = (root(archive) or "") + VARIABLES
+    start = variables(archive)
     if f"{start}.index" not in archive.sizes:
         raise InputError(
             f"The SavedModel has no {VARIABLES}.index in it.", where=archive.where, hint=HINT
@@ -115,11 +120,10 @@ def read(archive: Archive) -> Contents:
             where=where,
             hint="Build it with the functional API, and save it again.",
         )
-    variables = variable_files(archive)
     return Contents(
         config=read_config(json.dumps(config), where),
         keras_version=str(metadata.get("keras_version", "2.0")),
-        weight_bytes=sum(archive.sizes[name] for name in variables),
+        weight_bytes=sum(archive.sizes[name] for name in variable_files(archive)),
         dangers=tuple(_unsafe_operators(graphs)),
     )
 
