@@ -61,8 +61,7 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
     (size,) = sizes
     if size > MAX_ROWS:
         raise InputError(
-            f"The model has the fixed batch size {size:,}; up to {MAX_ROWS:,}, other sizes are "
-            "tried.",
+            f"The model has the fixed batch size {size:,}; it can be removed up to {MAX_ROWS:,}.",
             where=where,
             hint=DEPENDS_HINT,
         )
