@@ -172,8 +172,9 @@ def in_a_process(path: Path, log: Path) -> tuple[str, float]:
 def read(path: Path) -> int:
     """Read a file as the child process of a job does, and call the model."""
     from job.errors import InputError
-    from job.models.compare import answers, on_random_inputs
+    from job.models.compare import outputs_of
     from job.models.load import load
+    from job.models.random_inputs import on_random_inputs
     from job.safety.judge import judge
     from job.safety.limits import scanning
 
@@ -181,7 +182,7 @@ def read(path: Path) -> int:
         with scanning(path.stat().st_size):
             judged = judge(path)
         model = load(judged).model
-        on_random_inputs(model, lambda inputs: answers(model, inputs))
+        on_random_inputs(model, lambda inputs: outputs_of(model, inputs))
     except InputError as error:
         if error.what and error.where and error.hint:
             return REFUSED

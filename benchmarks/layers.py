@@ -144,7 +144,7 @@ def cell(kit: Any, sample: every.Sample, folder: Path, convert: bool) -> tuple[s
 
 
 def _read(expected: Any, sample: every.Sample, path: Path) -> tuple[str, float]:
-    from job.models.keras3_calls import Keras3Layer
+    from job.models.keras3_adapters import Keras3Layer
     from job.models.layers import signature
     from job.models.load import read, save
 

@@ -1,7 +1,7 @@
-"""Limits on what making a model may take.
+"""Limits on the variables, memory and time for making a model.
 
-A small file can name a layer of a trillion weights, or of a trillion answers; a damaged graph keeps
-Keras looking for a layer without end.
+A small file can declare a layer with a trillion weights or a trillion outputs; a damaged graph can
+make Keras search for a layer without end.
 """
 
 from __future__ import annotations
@@ -17,31 +17,29 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
+from job.models.layers import every_layer
 from job.safety.limits import FLOOR_BYTES, limited
 
-# CPU time, so that a slow machine is given longer. EfficientNetB0 takes 10 s.
+# CPU time, so that a slow or busy machine does not matter. EfficientNetB0 takes 10 s.
 FLOOR_SECONDS = 30
 BYTES_PER_SECOND = 10_000_000
-# Memory beside the weights: TensorFlow's threads, and what layers answer to two rows.
+# Memory in addition to the weights: TensorFlow's threads, and the layers' outputs for two rows.
 FLOOR_MEMORY = 4 << 30
-# What a layer may answer to one row: numbers. MobileNetV2 has 1,204,224 for an image of 224x224.
-MAX_ANSWERS = 1 << 28
+# The outputs of a layer for one row. MobileNetV2 has 1,204,224 for an image of 224x224.
+MAX_OUTPUTS = 1 << 28
 HINT = "The file is damaged, or made to do harm. Load it where it was trained, and save it again."
 
 
 @contextmanager
 def within_limits(weight_bytes: int, where: str) -> Iterator[None]:
-    """Make a model with variables, memory and CPU time in proportion to what its file holds.
+    """Limit variables, memory and CPU time in proportion to the file while a model is made.
 
-    To be used in the main thread. Where TensorFlow itself runs out of memory or time, it ends the
-    process: by SIGABRT, or by SIGXCPU.
-
-    Args:
-        weight_bytes: What the weights in the file are in memory.
-        where: The file, for messages.
+    Only for the main thread. If TensorFlow itself runs out of memory or time, the process ends: by
+    SIGABRT, or by SIGXCPU.
+    ``weight_bytes`` is the size in memory of the weights in the file.
 
     Raises:
-        InputError: Where it wants more.
+        InputError: If a limit is exceeded.
     """
     seconds = FLOOR_SECONDS + weight_bytes / BYTES_PER_SECOND
 
@@ -66,27 +64,29 @@ def within_limits(weight_bytes: int, where: str) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def refuse_huge_answers(model: tf_keras.Model, where: str) -> None:
-    """Look at what layers answer to one row, before they are asked; open dimensions count as one.
+def refuse_huge_outputs(model: tf_keras.Model, where: str) -> None:
+    """Check the size of the layers' outputs for one row, before any is computed.
+
+    Open dimensions count as one.
 
     Raises:
-        InputError: Where an answer is too large.
+        InputError: If an output is too large.
     """
-    for layer in model._flatten_layers():  # noqa: SLF001 - public API has no walk
+    for layer in every_layer(model):
         for tensor in tf.nest.flatten([call.outputs for call in layer.inbound_nodes]):
-            answers = math.prod(size or 1 for size in tuple(tensor.shape)[1:])
-            if answers > MAX_ANSWERS:
+            numbers = math.prod(size or 1 for size in tuple(tensor.shape)[1:])
+            if numbers > MAX_OUTPUTS:
                 raise InputError(
-                    f"The layer answers with {answers:,} numbers to one row.",
+                    f"The layer's output has {numbers:,} numbers for one row.",
                     where=f"{where}, layer {layer.name}",
                     hint=HINT,
                 )
 
 
 def _counting(weight_bytes: int, where: str) -> Callable[..., tf.Variable]:
-    """What makes variables, until they outgrow the file: before room is made for them.
+    """A variable creator that refuses variables that exceed the file, before they are allocated.
 
-    Twice as much as the file holds is allowed, and 64 MB more: layers keep things beside weights.
+    Allowed are twice the size of the file, and 64 MB more: layers also have other variables.
     """
     most = 2 * weight_bytes + FLOOR_BYTES
     made = 0

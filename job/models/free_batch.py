@@ -1,8 +1,8 @@
-"""A model that was built for one batch size, made again for any.
+"""A model with a fixed batch size, rebuilt for any.
 
 ``Input(shape, batch_size=32)`` is often a habit, and nothing in the model depends on it. The
-configuration is rewritten, the weights are copied, and the outcome must answer batches of other
-sizes as the model itself answers the same rows in batches of its own.
+configuration is rewritten and the weights are copied. The new model's outputs for batches of other
+sizes must be those of the model itself for the same rows in batches of its own size.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from job.errors import InputError
 from job.models import precision
-from job.models.compare import TOLERANCE, Array, answers, on_random_inputs
+from job.models.compare import TOLERANCE, outputs_of
+from job.models.layers import every_layer
+from job.models.random_inputs import Array, on_random_inputs
 from job.models.random_layers import is_random
 
-# Where a configuration has shapes with the batch.
+# Keys of a configuration whose values are shapes with the batch.
 SHAPES = ("batch_shape", "batch_input_shape", "build_input_shape", "batch_sizes")
 BUILD = "build_config"
-# The largest batch that is computed to compare.
+# The largest batch that is computed for the comparison.
 MAX_ROWS = 4096
 STATEFUL_HINT = "Build it with stateful=False, copy the weights, and save it again."
 DEPENDS_HINT = (
@@ -34,19 +36,18 @@ DEPENDS_HINT = (
 
 
 def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str]:
-    """Free a model of its fixed batch size, where it has one.
+    """Remove a model's fixed batch size, if it has one.
 
     Args:
         model: A model of Keras 2 or 3 with a graph; its inputs are known.
         where: The file, for messages.
-        trust: Whether the code that it carries may run.
+        trust: Whether code in it may run.
 
     Returns:
-        The model, or one like it; and what was done, for the result, which is empty where nothing
-        was.
+        The model, or a copy; and a note for the result, which is empty for the model itself.
 
     Raises:
-        InputError: Where its answers depend on the batch size.
+        InputError: If its outputs depend on the batch size.
     """
     sizes = sorted({it.shape[0] for it in model.inputs if it.shape[0] is not None})
     if not sizes:
@@ -60,8 +61,7 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
     (size,) = sizes
     if size > MAX_ROWS:
         raise InputError(
-            f"The model has the fixed batch size {size:,}; up to {MAX_ROWS:,} it is tried whether "
-            "other sizes are answered in the same way.",
+            f"The model has the fixed batch size {size:,}; it can be removed up to {MAX_ROWS:,}.",
             where=where,
             hint=DEPENDS_HINT,
         )
@@ -71,32 +71,32 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
         found, why = _compare(model, freed, size)
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - Keras and TensorFlow raise whatever a graph brings
+    except Exception as error:  # noqa: BLE001 - a graph can make TensorFlow raise anything
         found, why = float("nan"), _reason(error)
     if why or not found <= TOLERANCE:
-        why = why or f"rows in batches of another size are answered otherwise, by {found:.2g}"
+        why = why or f"the outputs for batches of another size differ, by {found:.2g}"
         raise InputError(
             f"The model has the fixed batch size {size}, and it depends on it: {why}.",
             where=where,
             hint=DEPENDS_HINT,
         )
-    how = f"as the model answers the rows in its own batches (largest difference {found:.1g})"
+    how = f"are those of the model itself for its own batches (largest difference {found:.1g})"
     if isinstance(freed, tf_keras.Model) and is_random(freed):
-        how = "in the right shapes; the answers are random"
+        how = "have the right shapes; they are random"
     return freed, (
         f"the file's fixed batch size, {size}, was taken out, in the files that are made, too: "
-        f"batches of 1 and {size + 1} rows are answered {how}"
+        f"the outputs for batches of 1 and {size + 1} rows {how}"
     )
 
 
 def _refuse_stateful(model: Any, size: int, where: str) -> None:
-    for layer in model._flatten_layers():  # noqa: SLF001 - public API has no walk
+    for layer in every_layer(model):
         resets = hasattr(layer, "reset_states") or hasattr(layer, "reset_state")
         if hasattr(layer, "layers") or not resets or not getattr(layer, "stateful", False):
             continue
         raise InputError(
-            f"The layer {layer.name} is stateful: what it answers depends on the batches before, "
-            f"each of exactly {size} rows.",
+            f"The layer {layer.name} is stateful: its outputs depend on the previous batches, each "
+            f"of exactly {size} rows.",
             where=f"{where}, layer {layer.name}",
             hint=STATEFUL_HINT,
         )
@@ -115,7 +115,7 @@ def _rebuilt(model: Any, size: int, *, trust: bool) -> Any:
 
 
 def _without(config: Any, size: int, *, is_shape: bool = False) -> Any:
-    """A configuration with None where shapes have the batch size."""
+    """A configuration with None for the batch size in shapes."""
     if isinstance(config, dict):
         return {
             key: _without(value, size, is_shape=is_shape or key in SHAPES or key == BUILD)
@@ -129,7 +129,7 @@ def _without(config: Any, size: int, *, is_shape: bool = False) -> Any:
 
 
 def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
-    """The largest difference between the answers to batches of the model's own size and to others,
+    """The largest difference between the outputs for batches of the model's own size and of others,
     relative to the largest number over 1; or why there is none.
     """
     if isinstance(model, tf_keras.Model):
@@ -137,19 +137,19 @@ def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
 
     def distance(rows: Sequence[Array]) -> tuple[float, str]:
         some = [it[np.arange(size + 1) % len(it)] for it in rows]
-        first = answers(model, [it[:size] for it in some])
-        last = answers(model, [it[1:] for it in some])
+        first = outputs_of(model, [it[:size] for it in some])
+        last = outputs_of(model, [it[1:] for it in some])
         wanted = [np.concatenate([a, b[-1:]]) for a, b in zip(first, last, strict=True)]
         worst = 0.0
         for count in (size + 1, 1):
             try:
-                given = answers(freed, [it[:count] for it in some])
+                given = outputs_of(freed, [it[:count] for it in some])
             except Exception as error:  # noqa: BLE001 - as above
                 return float("nan"), f"with a batch of {count} it fails ({_reason(error)})"
             for a, b in zip(wanted, given, strict=True):
                 if a[:count].shape != b.shape:
                     shapes = f"{b.shape} instead of {a[:count].shape}"
-                    return float("nan"), f"with a batch of {count} an answer has the shape {shapes}"
+                    return float("nan"), f"with a batch of {count} an output has the shape {shapes}"
                 if not random and a.size:
                     far = _relative(a[:count].astype(np.float64), b.astype(np.float64))
                     worst = far if not far <= worst else worst  # NaN is the largest
@@ -163,23 +163,23 @@ def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
 
 
 def _relative(wanted: NDArray[np.float64], given: NDArray[np.float64]) -> float:
-    """The largest difference, in units of the largest number where that is over 1: sums in another
-    order are apart by some of its last bits. What is NaN in both is equal.
+    """The largest difference, relative to the largest number if that is over 1: sums in another
+    order differ by some of its last bits. NaN in both is equal.
     """
     far = np.where(np.isnan(wanted) & np.isnan(given), 0.0, np.abs(wanted - given))
     return float(far.max() / max(1.0, np.abs(np.nan_to_num(wanted)).max()))
 
 
 def _reason(error: Exception) -> str:
-    """The layer that an error names, and its line that says what is wrong."""
+    """The layer that an error names, and the line of its text with the cause."""
     text = str(error)
     layer = re.search(r"layer ['\"]?([\w./]+)['\"]?|calling (\w+)\.call", text)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [
+    causes = [
         re.sub(r"\{\{.*?\}\}|\[Op:\w+\]", "", line).strip()
         for line in lines
         if not line.startswith(("Exception encountered", "Call arguments", "•", "Arguments"))
     ]
-    what = next((line for line in told if line), type(error).__name__)
+    what = next((line for line in causes if line), type(error).__name__)
     name = layer and (layer[1] or layer[2])
     return f"layer {name}: {what[:200]}" if name else what[:200]

@@ -1,36 +1,57 @@
 """Keras 3 models: rebuilt as ``tf_keras`` models, which tfmot can prune, and written back.
 
-tfmot works on Keras 2 alone and always will (tfmot issues 1119 and 1172). Loading a Keras 3 file
-in ``tf_keras`` fails; rebuilding the model does not: its graph is walked, each layer is made again
-from its configuration and called as it was called, and its weights are copied. The outputs are
-compared, and a model that answers differently is refused.
+tfmot works with Keras 2 only (tfmot issues 1119 and 1172), and ``tf_keras`` can't load a Keras 3
+file. But the model can be rebuilt: its graph is walked, each layer is made from its configuration
+and called as before, and its weights are copied. The outputs are compared, and a model with
+different outputs is refused.
+
+Weights are paired by name: a layer's weights have another order in the two, since Keras 2 lists
+trainable ones first, in a wrapper too. So layers are paired by name, layers inside them by
+attribute, and weights by name.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import tf_keras
 
 from job.errors import InputError
 from job.models import precision
-from job.models.budget import refuse_huge_answers
+from job.models.budget import refuse_huge_outputs
 from job.models.compare import TOLERANCE, Rows, difference
-from job.models.keras3_walk import Rebuilding, walk
-from job.models.keras3_weights import copy_to_keras2, copy_to_keras3
-from job.models.keras_file import write_judged
-from job.models.names import in_users_names, take_scope_names
+from job.models.formats import write_judged
+from job.models.keras3_adapters import Keras3Layer
+from job.models.keras3_graph import Graph, rebuild_graph
+from job.models.layers import every_layer, in_users_names, take_scope_names
 from job.safety.judge import Judged
+
+# The attributes under which layers of both Keras hold other layers.
+PARTS = (
+    *("layer", "forward_layer", "backward_layer", "cell", "activation", "recurrent_activation"),
+    *("_query_dense", "_key_dense", "_value_dense", "_output_dense"),
+)
+
+# Keras 3's name of a weight -> Keras 2's, by layer.
+RENAMED = {
+    "DepthwiseConv1D": {"kernel": "depthwise_kernel"},
+    "DepthwiseConv2D": {"kernel": "depthwise_kernel"},
+}
+
+# Weights or layers: of Keras 3, with the counterpart in Keras 2.
+Pairs = Iterator[tuple[Any, Any]]
 
 
 def read(judged: Judged, *, trust: bool) -> keras.Model:
-    """A Keras 3 model from a file that was judged; ``trust`` lets its code run."""
+    """Load a validated Keras 3 file; ``trust`` allows its code to run."""
     with tempfile.TemporaryDirectory() as scratch:
         if judged.format == "keras":
             path = write_judged(judged, Path(scratch))
-        else:  # Keras goes by the name of a file
+        else:  # Keras detects the format by the file's name
             path = Path(scratch) / "model.h5"
             path.symlink_to(judged.path.absolute())
         model = keras.models.load_model(path, compile=False, safe_mode=not trust)
@@ -39,64 +60,131 @@ def read(judged: Judged, *, trust: bool) -> keras.Model:
 
 
 def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
-    """Save the pruned weights as a Keras 3 file.
-
-    Args:
-        original: The Keras 3 model; its weights are changed.
-        pruned: The same model in ``tf_keras``, pruned.
-        path: Where the file goes.
-    """
-    copy_to_keras3(pruned, original)
+    """Save the pruned weights in the original Keras 3 model, which is changed."""
+    for weight, counterpart in _pairs(original, pruned):
+        weight.assign(counterpart.numpy())
+    _finalize(original)
     with in_users_names(original):
         original.save(path)
 
 
 def rebuild(model: keras.Model, where: str) -> tf_keras.Model:
-    """The same model in ``tf_keras`` and in float32: same layer names, same weights, same outputs.
-
-    Args:
-        model: A Keras 3 Sequential or functional model.
-        where: The file, for messages.
+    """A Sequential or functional model in ``tf_keras`` and float32: same weights and outputs.
 
     Raises:
-        InputError: Where the model has no graph, a layer has no counterpart, or the outputs differ.
-        Exception: What either Keras raises, where it can't make or call a model.
+        InputError: If the model has no graph, a layer has no counterpart, or the outputs differ.
+        Exception: From either Keras, if it can't make or call a model.
     """
-    rebuilding, rebuilt = walk(model, where)
-    copy_to_keras2(model, rebuilt)
-    refuse_huge_answers(rebuilt, where)
-    _refuse_different(model, rebuilt, where, rebuilding)
+    graph, rebuilt = _rebuilt(model, where)
+    refuse_huge_outputs(rebuilt, where)
+    _refuse_different(model, rebuilt, where, graph)
     return rebuilt
 
 
 def compare(model: keras.Model, rebuilt: tf_keras.Model, where: str, rows: Rows) -> None:
-    """Compare a model with the rebuilt one, of the same weights, on rows of data.
+    """Compare a model with its counterpart, of the same weights, on rows of data.
 
     Raises:
-        InputError: Where the outputs differ.
+        InputError: If the outputs differ.
     """
     _refuse_different(model, rebuilt, where, None, rows)
+
+
+def _rebuilt(model: keras.Model, where: str) -> tuple[Graph, tf_keras.Model]:
+    graph, rebuilt = rebuild_graph(model, where)
+    for weight, counterpart in _pairs(model, rebuilt):
+        counterpart.assign(weight.numpy())
+    _finalize(rebuilt)
+    return graph, rebuilt
 
 
 def _refuse_different(
     model: keras.Model,
     rebuilt: tf_keras.Model,
     where: str,
-    rebuilding: Rebuilding | None,
+    graph: Graph | None,
     rows: Rows | None = None,
 ) -> None:
     with precision.computing_in_float32(model):
         found = difference(model, rebuilt, rows)
         if found <= TOLERANCE:
             return
-        if rebuilding is None:  # the walk is over: it is done again
-            rebuilding, rebuilt = walk(model, where)
-            copy_to_keras2(model, rebuilt)
-        first = rebuilding.first_different(model, rebuilt, rows) or "not to be told"
+        if graph is None:  # it was not stored: the model is rebuilt once more
+            graph, rebuilt = _rebuilt(model, where)
+        first = graph.first_different(model, rebuilt, rows) or "unknown"
     on = "random rows" if rows is None else "rows of the data set"
     raise InputError(
-        f"The model answers differently when it is rebuilt for Keras 2: by {found:.2g}, on {on}. "
+        f"The model's outputs differ after it is rebuilt for Keras 2: by {found:.2g}, on {on}. "
         f"The first layer that differs is {first}.",
         where=where,
         hint="Replace that layer; it can't be pruned by tfmot, which needs Keras 2.",
     )
+
+
+def _pairs(layer: Any, counterpart: Any) -> Pairs:
+    """Each weight of a Keras 3 layer or model, with that of its counterpart.
+
+    Raises:
+        InputError: If the two have different weights.
+    """
+    if isinstance(counterpart, Keras3Layer):
+        yield from counterpart.pairs()
+    elif isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            if inner.weights:
+                yield from _pairs(inner, counterpart.get_layer(inner.name))
+    else:
+        inside = list(_parts(layer, counterpart))
+        for pair in inside:
+            yield from _pairs(*pair)
+        yield from _own_weights(layer, counterpart, inside)
+
+
+def _parts(layer: Any, counterpart: Any) -> Pairs:
+    """The layers inside a layer that have weights."""
+    if isinstance(layer, keras.layers.StackedRNNCells):
+        yield from zip(layer.cells, counterpart.cells, strict=True)
+        return
+    # In a Bidirectional, ``layer`` is one of the two or a copy of it.
+    skipped = "layer" if isinstance(layer, keras.layers.Bidirectional) else ""
+    for name in PARTS:
+        part = getattr(layer, name, None)
+        if name != skipped and isinstance(part, keras.Layer) and part.weights:
+            yield part, getattr(counterpart, name)
+
+
+def _own_weights(layer: Any, counterpart: Any, inside: list[tuple[Any, Any]]) -> Pairs:
+    """The weights that belong to no layer inside the layer, paired by name."""
+    renamed = RENAMED.get(type(layer).__name__, {})
+    named = _by_name(layer, [part for part, _ in inside])
+    left = {renamed.get(key, key): it for key, it in named.items()}
+    right = _by_name(counterpart, [part for _, part in inside])
+    if _shapes(left) != _shapes(right):
+        raise InputError(
+            f"The layer {layer.name} ({type(layer).__name__}) has other weights in Keras 2: "
+            f"{_described(right)}, not {_described(left)}.",
+            hint="Replace that layer; tfmot works with Keras 2 alone.",
+        )
+    for key, weight in left.items():
+        yield weight, right[key]
+
+
+def _by_name(layer: Any, parts: list[Any]) -> dict[str, Any]:
+    inside = {id(it) for part in parts for it in part.weights}
+    own = [it for it in layer.weights if id(it) not in inside]
+    return {it.name.rpartition("/")[2].partition(":")[0]: it for it in own}
+
+
+def _shapes(weights: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(it.shape) for key, it in weights.items()}
+
+
+def _described(weights: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {shape}" for key, shape in _shapes(weights).items()) or "none"
+
+
+def _finalize(model: Any) -> None:
+    """Recompute the constants that a Normalization derives from its weights."""
+    for layer in every_layer(model):
+        if isinstance(layer, keras.layers.Normalization | tf_keras.layers.Normalization):
+            layer.finalize_state()

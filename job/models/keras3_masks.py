@@ -1,11 +1,11 @@
 """Masks of Keras 3 models: which one each call gets, and how a ``tf_keras`` model computes it.
 
-In Keras 3 a mask goes with a tensor (``_keras_mask``) from layer to layer while the model runs, and
-a layer takes the mask of its inputs where the call gives none. Keras 2 does so too, by rules that
-differ (merging layers, attention, encoders and decoders, nested models). So nothing is left to
-Keras 2's rules: the walk over the graph works out the mask of each tensor by Keras 3's own methods
-(``compute_mask``), and each layer of the rebuilt model is given its mask as an argument of the
-call. Such an argument is a part of the graph, so it survives cloning, wrapping, and converting.
+In Keras 3 a mask is attached to a tensor (``_keras_mask``) while the model runs, and a layer uses
+the mask of its inputs if the call has none. Keras 2 does the same with different rules (for merging
+layers, attention, encoders and decoders, nested models). So Keras 2's rules are not used: the mask
+of each tensor is computed by Keras 3's own methods (``compute_mask``), and each layer of the
+rebuilt model gets its mask as an argument of the call. Such an argument is a part of the graph, so
+it is preserved by cloning, wrapping and converting.
 
 Sources: ``Layer.__call__`` in keras/src/layers/layer.py, steps 6 and 7, of Keras 3.15.
 """
@@ -23,7 +23,7 @@ import tensorflow as tf
 # A tensor of a Keras 3 graph, or of a ``tf_keras`` graph; nested in lists, tuples and dicts.
 Tensor = Any
 
-# The operators that masks are computed with, beside those of keras3_ops.
+# The operators for masks, in addition to those of keras3_ops.
 MASK_OPS: dict[str, Callable[..., Any]] = {
     "All": lambda op, x: tf.reduce_all(truth(x), axis=op.axis, keepdims=op.keepdims),
     "Any": lambda op, x: tf.reduce_any(truth(x), axis=op.axis, keepdims=op.keepdims),
@@ -37,33 +37,33 @@ MASK_OPS: dict[str, Callable[..., Any]] = {
     "ZerosLike": lambda op, x: tf.zeros_like(x, op.dtype),
 }
 
-# What arguments that are masks are called.
-_MASKS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
-# Layers that look at the masks of their inputs while they run, which those of Keras 2 do not.
+# Layers that use the masks of their inputs while they run; those of Keras 2 do not.
 MERGING = (keras.layers.Multiply, keras.layers.Maximum, keras.layers.Minimum)
-# The inputs of attention layers, whose masks Keras 3 takes off the tensors while it runs.
+# The inputs of attention layers, from which Keras 3 removes the masks while it runs.
 ATTENTION_INPUTS = ("query", "value", "key")
+# The names of arguments that are masks.
+_MASKS = ("mask", *(f"{name}_mask" for name in (*ATTENTION_INPUTS, "attention")))
 
 
 @dataclass
 class Scope:
-    """What is known of the tensors of one graph while it is rebuilt, by ``id``."""
+    """The tensors of one graph while it is rebuilt, by ``id``."""
 
     tensors: dict[int, Tensor] = field(default_factory=dict)
-    """Of Keras 3 -> their counterparts in ``tf_keras``."""
+    """A tensor of Keras 3 -> its counterpart in ``tf_keras``."""
     masks: dict[int, Tensor] = field(default_factory=dict)
-    """Of Keras 3 -> the mask that goes with it, a tensor of Keras 3."""
+    """A tensor of Keras 3 -> its mask, a tensor of Keras 3."""
     handed_on: list[int] = field(default_factory=list)
-    """The outputs of the graph whose masks are outputs, too; of a nested model."""
+    """The outputs of a nested model's graph whose masks are outputs, too."""
     alive: list[Tensor] = field(default_factory=list)
-    """Tensors that nothing else holds, so that no other gets their ``id``."""
+    """Tensors without another reference, so that no other tensor gets their ``id``."""
 
     def mask_of(self, nested: Tensor) -> Tensor:
-        """The masks that go with tensors, in the same structure; None where there is none."""
+        """The masks of tensors, in the same structure; None for a tensor without one."""
         return keras.tree.map_structure(lambda one: self.masks.get(id(one)), nested)
 
     def set_mask(self, tensor: Tensor, mask: Tensor | None) -> None:
-        """Let a mask go with a tensor from now on; with None it goes without."""
+        """Attach a mask to a tensor; None removes it."""
         if mask is None:
             self.masks.pop(id(tensor), None)
         else:
@@ -71,7 +71,7 @@ class Scope:
             self.alive.append(mask)
 
     def adopt(self, tensor: Tensor) -> Tensor:
-        """A tensor of Keras 3 that stands for one of ``tf_keras``."""
+        """A tensor of Keras 3 that represents one of ``tf_keras``."""
         stand_in = keras.KerasTensor(tuple(tensor.shape), tensor.dtype.name)
         self.tensors[id(stand_in)] = tensor
         self.alive.append(stand_in)
@@ -80,18 +80,18 @@ class Scope:
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a Keras 3 layer, with the masks that it gets when the model runs."""
+    """A call of a Keras 3 layer, with its masks when the model runs."""
 
     first: str
     """The name of the first argument."""
     arguments: Mapping[str, Any]
-    """All of them, defaults too: tensors of Keras 3, nested, or a setting."""
+    """All arguments, with defaults: tensors of Keras 3, nested, or a setting."""
     options: Mapping[str, Any]
-    """Those that the graph gives, but for the first one and for masks."""
+    """The arguments in the graph, except for the first one and for masks."""
     masks: Mapping[str, Tensor]
-    """Those that are masks, and not all None."""
+    """The arguments that are masks, unless all in it are None."""
     previous: Tensor
-    """The masks that the layer hands on, by its rules; nested."""
+    """The masks from which the layer computes those of its outputs; nested."""
 
     @property
     def inputs(self) -> Tensor:
@@ -100,11 +100,11 @@ class Call:
 
 
 def bind(layer: keras.Layer, node: Any, scope: Scope) -> Call:
-    """What a layer is called with: the graph's arguments, and the masks of its inputs.
+    """The arguments of a layer's call: those in the graph, and the masks of its inputs.
 
-    A mask that the graph names goes before those of the inputs. Keras looks for a mask of the
-    inputs under the name ``mask`` where one argument holds tensors, and under ``<argument>_mask``
-    where several do: an LSTM that is given an initial state gets none.
+    A mask in the graph has priority over those of the inputs. Keras passes a mask of the inputs as
+    ``mask`` if one argument holds tensors, and as ``<argument>_mask`` if several do: an LSTM with
+    an initial state gets none.
     """
     signature = inspect.signature(layer.call)
     given = {
@@ -130,21 +130,21 @@ def bind(layer: keras.Layer, node: Any, scope: Scope) -> Call:
             mask = f"{name}_mask"
             if mask in arguments and arguments[mask] is None:
                 found[mask] = scope.mask_of(arguments[name])
-    if isinstance(layer, keras.layers.MultiHeadAttention):  # it asks the tensor in any case
+    if isinstance(layer, keras.layers.MultiHeadAttention):  # it always uses the attached mask
         found["query_mask"] = scope.mask_of(arguments["query"])
     arguments |= found
     named = given.get("mask") if given.get("mask") is not None else found.get("mask")
     previous = scope.mask_of(arguments[first]) if named is None else named
     names = [name for name in arguments if name in _MASKS and name != first]
     masks = {name: arguments[name] for name in names if _some(arguments[name])}
-    if type(layer) in MERGING and _some(previous):  # they ask the tensors, too
+    if type(layer) in MERGING and _some(previous):  # they use the attached masks, too
         masks["mask"] = previous
     options = {name: arguments[name] for name in arguments if name in in_graph - {first, *names}}
     return Call(first, arguments, options, masks, previous)
 
 
 def hand_on(layer: keras.Layer, call: Call, outputs: Sequence[Tensor], scope: Scope) -> None:
-    """Note the masks that go with the outputs of a layer, by the layer's own method."""
+    """Compute the masks of a layer's outputs, with the layer's own method."""
     if isinstance(layer, keras.layers.MultiHeadAttention):
         for name in ATTENTION_INPUTS:
             if name in call.arguments:
@@ -165,7 +165,7 @@ def _computed(layer: keras.Layer, call: Call) -> Tensor:
 
 
 def truth(x: Tensor) -> Tensor:
-    """A mask as truth values; zero is false."""
+    """A mask as booleans; zero is false."""
     return x if getattr(x, "dtype", None) == tf.bool else tf.cast(x, tf.bool)
 
 

@@ -1,8 +1,8 @@
-"""What Keras raises when it can't make a model of its file -> what is wrong, and where.
+"""Keras's exceptions for a model file that it can't load -> messages with the cause and the place.
 
-"Damaged" is said of files whose bytes are, as HDF5, zip or TensorFlow's checksums find. A class
-that this Keras does not know, weights that do not fit the configuration, or a name that Keras 2
-can't have, are named as what they are.
+Only files with damaged bytes are called damaged, as HDF5, zip or TensorFlow's checksums find. A
+class that this Keras does not know, weights that do not fit the configuration, or a name that
+Keras 2 does not allow have their own messages.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from job.errors import InputError
+from job.safety.archive import COPY_AGAIN
 from job.safety.judge import Judged
 
 LONGEST = 300
-# What reading raises of bytes that are not what was written.
+# Exceptions for damaged bytes.
 DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError)
 DAMAGED_CLASSES = ("DataLossError", "LZMAError")
 HDF5_DAMAGED = re.compile(
@@ -25,125 +25,80 @@ HDF5_DAMAGED = re.compile(
     r"|local|global|object|heap|version)|incorrect metadata checksum|addr overflow"
     r"|[Ff]ile signature"
 )
-# Keras nests the error of a layer in that of the model around it.
+# Keras nests the error of a layer in the error of its model.
 NESTED = re.compile(r"Exception encountered: |Example error message for object ")
 LAYER = re.compile(r"deserializing class '(\w+)' using config=\{'name': '([^']*)'")
-# Of the weights of one object: "<Dense name=dense_7, built=False>:".
+# The object of an error about weights: "<Dense name=dense_7, built=False>:".
 OBJECT = re.compile(r"<(?P<kind>\w+) name=(?P<name>[^,>]+), built=(?P<built>\w+)>")
 
-
-@dataclass(frozen=True)
-class _Meaning:
-    """What a text of Keras's means."""
-
-    pattern: re.Pattern[str]
-    what: str
-    """A sentence; it may use the pattern's named groups, and ``said`` and ``keras``."""
-    hint: str
-
-
 NEWER = "If a newer Keras saved the model, save it with {keras} or an older one."
-OWN = (
-    "If it is your own, its code is not in the file: use a built-in one, and save the model again."
-)
 AGAIN = "Load the model where it was trained, and save it again: model.save('model.keras')."
 REPLACE = (
     "Keras 3 loads the file, so it is not damaged: replace this by something that Keras 2 has too, "
     "and save the model again."
 )
-# The first that is found in the error's text counts.
-MEANINGS = (
-    _Meaning(
-        re.compile(r"'(?P<name>.+?)/?' is not a valid (root )?scope name"),
+OWN = (
+    "If it is your own, its code is not in the file: use a built-in one, and save the model again."
+)
+UNKNOWN = ("The model uses the {kind} {name!r}, which {keras} does not know.", f"{NEWER} {OWN}")
+# A pattern of an error's text -> a sentence and a hint, with the pattern's named groups, ``said``
+# and ``keras`` as fields. The first match counts.
+MEANINGS = {
+    r"'(?P<name>.+?)/?' is not a valid (root )?scope name": (
         "The name {name!r} can't be a layer's in Keras 2.",
         "Name it with letters, digits, '_', '-', '.' and '/', and save the model again.",
     ),
-    _Meaning(
-        re.compile(
-            r"Unknown (?P<kind>layer|activation function|initializer|regularizer|constraint|loss"
-            r"|metric|optimizer|dtype policy)[^:'\"]{0,20}:? ?['\"]?(?P<name>[\w>.]+)"
-        ),
-        "The model uses the {kind} {name!r}, which {keras} does not know.",
-        f"{NEWER} {OWN}",
-    ),
-    _Meaning(
-        re.compile(r"Could not (?:locate|find) (?P<kind>class|function) '(?P<name>[\w>.]+)'"),
-        "The model uses the {kind} {name!r}, which {keras} does not know.",
-        f"{NEWER} {OWN}",
-    ),
-    _Meaning(
-        re.compile(
-            r"Could not interpret (?P<kind>[\w ]+?)(?: identifier| function)?: '?(?P<name>.+)"
-        ),
-        "The model uses the {kind} {name!r}, which {keras} does not know.",
-        f"{NEWER} {OWN}",
-    ),
-    _Meaning(
-        re.compile(
-            r"Unrecognized keyword arguments?(?: passed to \w+)?: \{?['\"]?(?P<name>\w+)"
-            r"|unexpected keyword argument '(?P<other>\w+)'"
-            r"|Keyword argument not understood:?'?[, (]*'(?P<third>\w+)'"
-        ),
+    r"Unknown (?P<kind>layer|activation function|initializer|regularizer|constraint|loss|metric"
+    r"|optimizer|dtype policy)[^:'\"]{0,20}:? ?['\"]?(?P<name>[\w>.]+)": UNKNOWN,
+    r"Could not (?:locate|find) (?P<kind>class|function) '(?P<name>[\w>.]+)'": UNKNOWN,
+    r"Could not interpret (?P<kind>[\w ]+?)(?: identifier| function)?: '?(?P<name>.+)": UNKNOWN,
+    r"Unrecognized keyword arguments?(?: passed to \w+)?: \{?['\"]?(?P<name>\w+)"
+    r"|unexpected keyword argument '(?P<other>\w+)'"
+    r"|Keyword argument not understood:?'?[, (]*'(?P<third>\w+)'": (
         "The layer has the setting {name!r}, which {keras} does not know.",
         f"{NEWER} Or leave that setting out, and save the model again.",
     ),
-    _Meaning(
-        re.compile(r"was never built|built=False|has not (?:yet )?been built"),
+    r"was never built|built=False|has not (?:yet )?been built": (
         "A layer was not built: the file does not say which shapes its weights have.",
         "Build the model (call it once, or model.build(...)) before it is saved.",
     ),
-    _Meaning(
-        re.compile(r"object '(?P<name>[^']+)' doesn't exist"),
+    r"object '(?P<name>[^']+)' doesn't exist": (
         "The weights of {name!r} are not in the file.",
         AGAIN,
     ),
-    _Meaning(
-        re.compile(
-            r"(?:Layer|Weight) count mismatch|weight shape .* not compatible|[Ss]hape mismatch"
-            r"|objects could not be loaded|expected \d+ (?:variables|weights|arrays)"
-            r"|were? passed weights? .* expecting"
-            r"|weights? list of length|provided a weight"
-        ),
+    r"(?:Layer|Weight) count mismatch|weight shape .* not compatible|[Ss]hape mismatch"
+    r"|objects could not be loaded|expected \d+ (?:variables|weights|arrays)"
+    r"|were? passed weights? .* expecting|weights? list of length|provided a weight": (
         "The weights do not fit the model's configuration: {said}",
         f"Both are readable, and they are not of the same model. {AGAIN}",
     ),
-    _Meaning(
-        re.compile(r"is incompatible with the layer"),
+    r"is incompatible with the layer": (
         "The layers of the model's configuration do not fit each other: {said}",
         AGAIN,
     ),
-    _Meaning(
-        re.compile(r"[Vv]ocabulary|assets?[/ ]"),
+    r"[Vv]ocabulary|assets?[/ ]": (
         "A vocabulary or another asset is not in the file: {said}",
         AGAIN,
     ),
-)
+}
 
 
 def explain(error: Exception, judged: Judged, *, is_rebuilding: bool) -> InputError:
-    """The refusal of a file that a model can't be made of.
-
-    Args:
-        error: What Keras raised.
-        judged: The file; what it is and which Keras wrote it.
-        is_rebuilding: Whether the model was loaded, and is being made again in Keras 2.
-    """
+    """The refusal of a model file that Keras can't load, or that can't be rebuilt in Keras 2."""
     text, said = str(error), _innermost(error)
     if _is_damaged(error, text):
         return InputError(
             f"The model file is damaged: {type(error).__name__}: {said}",
             where=judged.where,
-            hint="Copy it again, and pin its sha256 in the manifest.",
+            hint=COPY_AGAIN,
         )
     keras = _keras(judged, is_rebuilding=is_rebuilding)
     where = judged.where + _layer(text)
-    for meaning in MEANINGS:
-        found = meaning.pattern.search(text)
+    for pattern, (sentence, to_do) in MEANINGS.items():
+        found = re.search(pattern, text)
         if found:
-            names = [it for it in found.groupdict().items() if it[1] is not None]
-            given = dict(names) | {"name": _name(found)}
-            what = meaning.what.format(said=said, keras=keras, **given)
-            hint = meaning.hint.format(keras=keras)
+            names = found.groupdict() | {"name": _name(found)}
+            what, hint = sentence.format(said=said, keras=keras, **names), to_do.format(keras=keras)
             break
     else:
         what = f"Keras can't make the model: {type(error).__name__}: {said}"
@@ -161,16 +116,16 @@ def _is_damaged(error: Exception, text: str) -> bool:
 
 
 def _innermost(error: Exception) -> str:
-    """The first line of the error that the others are about."""
+    """The first line of the innermost of nested errors."""
     last = NESTED.split(str(error))[-1].strip()
     lines = [line.strip() for line in last.splitlines() if line.strip()]
-    if len(lines) > 1 and OBJECT.match(lines[0]):  # its name alone, and then what is wrong with it
+    if len(lines) > 1 and OBJECT.match(lines[0]):  # its name only; the cause follows
         lines = lines[1:]
     return (lines or [type(error).__name__])[0][:LONGEST].strip("\"'")
 
 
 def _layer(text: str) -> str:
-    """The layer that an error is about, for the end of a place; nothing where none is named."""
+    """The layer that an error names, as the end of a place; "" if it names none."""
     made = LAYER.findall(text)
     if made:
         return f", layer {made[-1][1]} ({made[-1][0]})"
@@ -179,22 +134,24 @@ def _layer(text: str) -> str:
 
 
 def _name(found: re.Match[str]) -> str:
-    """Of whichever way the pattern has to find it."""
+    """The name from one of the alternatives of a pattern."""
     groups = found.groupdict()
     names = (groups.get(it) for it in ("name", "other", "third"))
     return next((it for it in names if it), "").strip("'\". ")[:80]
 
 
 def _keras(judged: Judged, *, is_rebuilding: bool) -> str:
-    """The Keras that does not know something."""
-    if is_rebuilding:
-        return "Keras 2"
-    return f"Keras {version('keras' if judged.is_keras3 else 'tf-keras')}"
+    """The Keras that failed."""
+    return "Keras 2" if is_rebuilding else f"Keras {_installed(judged)}"
+
+
+def _installed(judged: Judged) -> str:
+    return version("keras" if judged.is_keras3 else "tf-keras")
 
 
 def _with_version(hint: str, judged: Judged) -> str:
-    """Also that the file is of a newer Keras than the one that reads it."""
-    here = version("keras" if judged.is_keras3 else "tf-keras")
+    """The hint, with a remark if the file is of a newer Keras than the one that reads it."""
+    here = _installed(judged)
     if _numbers(judged.keras_version) > _numbers(here):
         return f"The file was saved by Keras {judged.keras_version}, newer than {here} here. {hint}"
     return hint

@@ -1,8 +1,8 @@
-"""Models that compute in another precision than float32: worked on as the same model in float32.
+"""Models of another precision than float32: processed as the same model in float32.
 
-A layer of the policy ``mixed_float16`` keeps its weights in float32 and computes in float16. To
-train it takes loss scaling, its losses and metrics are rounded, and the converter leaves the casts
-in the file. So such a model gets a twin in float32, which is pruned and converted; the weights go
+A layer with the policy ``mixed_float16`` has float32 weights and computes in float16. Training it
+needs loss scaling, its losses and metrics are rounded, and the converter leaves the casts in the
+file. So such a model gets a copy in float32, which is pruned and converted; the weights are copied
 back into the model itself, with its policy, when it is saved.
 """
 
@@ -15,12 +15,13 @@ from typing import Any
 import tf_keras
 
 from job.errors import InputError
+from job.models.layers import every_layer
 
 FLOAT32 = "float32"
-# What layers may compute in; policies of integers are those of indices, and stay.
+# Policies of layers that are replaced; policies of integers are those of indices.
 MIXED = ("mixed_float16", "mixed_bfloat16")
 OTHERS = ("float16", "bfloat16", "float64", *MIXED)
-# Weights of these are too coarse to be trained, and float32 ones do not fit in.
+# Weights of these dtypes are too coarse for training, and can't store float32 values.
 COARSE = ("float16", "bfloat16")
 
 
@@ -28,7 +29,7 @@ def refuse_coarse_weights(model: Any, where: str) -> None:
     """Check a model of Keras 2 or 3.
 
     Raises:
-        InputError: Where weights are of 16 bits.
+        InputError: If it has weights of 16 bits.
     """
     for weight in model.weights:
         dtype = getattr(weight.dtype, "name", weight.dtype)
@@ -43,23 +44,21 @@ def refuse_coarse_weights(model: Any, where: str) -> None:
 
 
 def in_float32(model: tf_keras.Model) -> tf_keras.Model:
-    """The same model in float32: itself where it is, else a twin with its weights."""
-    layers = model._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
-    if not any(it.dtype_policy.name in OTHERS for it in layers):
+    """The same model in float32: itself, or a copy with its weights."""
+    if not computes_otherwise(model):
         return model
-    twin = type(model).from_config(_in_float32(model.get_config()))
-    twin.set_weights(model.get_weights())
-    return twin
+    converted = type(model).from_config(_in_float32(model.get_config()))
+    converted.set_weights(model.get_weights())
+    return converted
 
 
 def computes_otherwise(model: Any) -> bool:
     """Whether a layer of the model, of Keras 2 or 3, computes in another precision."""
-    layers = [model, *model._flatten_layers()]  # noqa: SLF001 - public API has no walk
-    return any(it.dtype_policy.name in OTHERS for it in layers)
+    return any(it.dtype_policy.name in OTHERS for it in every_layer(model))
 
 
 def _in_float32(config: Any, key: str = "") -> Any:
-    """A configuration, with float32 for every other ``dtype`` that is a float's."""
+    """A configuration with float32 for every ``dtype`` in ``OTHERS``."""
     if key == "dtype" and _policy(config) in OTHERS:
         return FLOAT32
     if isinstance(config, dict):
@@ -70,7 +69,7 @@ def _in_float32(config: Any, key: str = "") -> Any:
 
 
 def _policy(dtype: Any) -> str | None:
-    """Its name: a policy is written as a name, or as an object with one."""
+    """The name of a policy, which is stored as a name or as an object with one."""
     if isinstance(dtype, dict):
         dtype = dtype.get("config", {}).get("name")
     return dtype if isinstance(dtype, str) else None
@@ -78,9 +77,9 @@ def _policy(dtype: Any) -> str | None:
 
 @contextlib.contextmanager
 def computing_in_float32(model: Any) -> Iterator[None]:
-    """Let a Keras 3 model of mixed precision compute in float32 while the context lasts."""
-    layers = [model, *model._flatten_layers()]  # noqa: SLF001 - public API has no walk
-    policies = [(it, it.dtype_policy) for it in layers if it.dtype_policy.name in MIXED]
+    """Within the context, a Keras 3 model of mixed precision computes in float32."""
+    mixed = [it for it in every_layer(model) if it.dtype_policy.name in MIXED]
+    policies = [(it, it.dtype_policy) for it in mixed]
     for layer, _ in policies:
         layer.dtype_policy = FLOAT32
     try:

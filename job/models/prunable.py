@@ -1,15 +1,26 @@
-"""What of a layer can be pruned: its kernels, those of the layers inside wrappers too.
+"""Which layers can be pruned, to which sparsity, and why not: planned before anything is changed.
 
 tfmot knows the kernels of most of Keras's layers, but refuses ``TimeDistributed`` and
-``Bidirectional``. It prunes any layer, though, that has a method ``get_prunable_weights`` (its
-interface ``PrunableLayer``), so a wrapper gets one that names the kernels inside it.
+``Bidirectional``. However, it prunes any layer with a method ``get_prunable_weights`` (its
+interface ``PrunableLayer``), so a wrapper gets one that lists the kernels inside it.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+
+from job.artifact import LayerResult
+from job.errors import InputError
+from job.manifest.prune import LayerRule, PruneConfig
+from job.models.layers import layers_of, users_name
 
 layers = tf_keras.layers
 
@@ -21,36 +32,46 @@ MORE_KERNELS: dict[type[tf_keras.layers.Layer], tuple[str, ...]] = {
     layers.ConvLSTM2D: ("kernel", "recurrent_kernel"),
     layers.ConvLSTM3D: ("kernel", "recurrent_kernel"),
 }
-# Constraints that scale weights, or set some to zero: what is zero stays zero.
+# Constraints that only scale weights or set some to zero: zeros stay zeros.
 KEEP_ZEROS = ("NonNeg", "MaxNorm", "UnitNorm", "MinMaxNorm")
 
 
-def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
-    """The variables of a layer that can be pruned, each once; none of what is frozen.
+@dataclass(frozen=True)
+class LayerPlan:
+    """The plan for a layer that has weights."""
 
-    Args:
-        layer: A layer that is built; of a wrapper or a model, the layers inside count.
-    """
+    name: str
+    """The layer's path: ``dense``, or ``branch/dense`` in a nested model."""
+    type: str
+    parameters: int
+    prunable_weights: int
+    target_sparsity: float | None
+    """None if the layer is not pruned."""
+    reason: str
+
+
+def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
+    """The variables of a built layer, or of the layers inside it, that can be pruned, each once."""
     if not layer.weights or not layer.trainable:
         return []
     inner = _inside(layer)
     if inner is not None:
         found = {id(it): it for part in inner for it in kernels(part)}
         return list(found.values())
-    if hasattr(layer, "prunable_kernels"):  # a layer that calls one of Keras 3
+    if hasattr(layer, "prunable_kernels"):  # a layer that calls a Keras 3 layer
         return list(layer.prunable_kernels())
     if type(layer) in MORE_KERNELS:
         owner = getattr(layer, "cell", layer)
         own = [getattr(owner, name) for name in MORE_KERNELS[type(layer)]]
-        return [kernel for kernel in own if not _breaks(kernel)]
-    if not PruneRegistry.supports(layer):
+    elif PruneRegistry.supports(layer):
+        own = PruneRegistry.make_prunable(layer).get_prunable_weights()
+    else:
         return []
-    found = PruneRegistry.make_prunable(layer).get_prunable_weights()
-    return [kernel for kernel in found if not _breaks(kernel)]
+    return [kernel for kernel in own if not _breaks(kernel)]
 
 
 def make_prunable(layer: tf_keras.layers.Layer) -> None:
-    """Give a layer the method by which tfmot asks it what to prune."""
+    """Give a layer the method with which tfmot finds its kernels."""
     layer.get_prunable_weights = lambda: kernels(layer)
 
 
@@ -58,15 +79,15 @@ def why_dense(layer: tf_keras.layers.Layer) -> list[str]:
     """Why weights of a layer, or of the layers inside it, can't be pruned; each reason once."""
     if not layer.weights:
         return []
+    kind = type(layer).__name__
     if not layer.trainable:
-        return [f"this {type(layer).__name__} layer is frozen (trainable is false)"]
+        return [f"this {kind} layer is frozen (trainable is false)"]
     inner = _inside(layer)
     if inner is not None:
         reasons = [reason for part in inner for reason in why_dense(part)]
         return list(dict.fromkeys(reasons))
     if kernels(layer):
         return []
-    kind = type(layer).__name__
     broken = sorted({type(it.constraint).__name__ for it in layer.weights if _breaks(it)})
     if broken:
         return [f"{', '.join(broken)} and zeros can't both be had: it makes weights of zeros"]
@@ -82,7 +103,7 @@ def _breaks(weight: tf.Variable) -> bool:
 
 
 def _inside(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.Layer] | None:
-    """The layers that a wrapper or a model is made of; None of any other layer."""
+    """The layers of a wrapper or a model; None for any other layer."""
     if isinstance(layer, layers.Bidirectional):
         return [layer.forward_layer, layer.backward_layer]
     if isinstance(layer, layers.Wrapper):
@@ -90,3 +111,129 @@ def _inside(layer: tf_keras.layers.Layer) -> list[tf_keras.layers.Layer] | None:
     if isinstance(layer, tf_keras.Model):
         return list(layer.layers)
     return None
+
+
+def plan_layers(model: tf_keras.Model, config: PruneConfig) -> list[LayerPlan]:
+    """Plan each layer that has weights, in the model's order.
+
+    A wrapper (``TimeDistributed``, ``Bidirectional``) is one layer, with one target for everything
+    inside it. Layers to be pruned get the method with which tfmot finds their kernels.
+    """
+    return [_plan(path, layer, config) for path, layer in layers_of(model) if layer.weights]
+
+
+def default_target(config: PruneConfig) -> float:
+    """The final sparsity of a layer without a rule."""
+    if config.structure.type == "m_by_n":
+        m, n = config.structure.sparsity_m_by_n
+        return m / n
+    if config.schedule.type == "constant":
+        return config.schedule.target_sparsity
+    return config.schedule.final_sparsity
+
+
+def unmatched_rules(plans: list[LayerPlan], config: PruneConfig) -> list[LayerRule]:
+    """The rules that match no layer: most likely a misspelt name."""
+    return [
+        rule
+        for rule in config.layers
+        if not any(_fits(rule, users_name(plan.name), plan.type) for plan in plans)
+    ]
+
+
+def _plan(path: str, layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
+    kind = type(layer).__name__
+    shapes = [tuple(kernel.shape) for kernel in kernels(layer)]
+    weights = sum(math.prod(shape) for shape in shapes)
+    rule = next((it for it in config.layers if _fits(it, users_name(path), kind)), None)
+    target: float | None = default_target(config)
+    dense = "; ".join(why_dense(layer))
+    reason = _obstacle(shapes, config) if shapes else dense
+    if rule is not None and rule.skip:
+        reason = f"a rule skips it ({_describe(rule)})"
+    elif rule is not None:
+        target = rule.target_sparsity
+    elif not reason and weights < config.min_weights:
+        reason = f"it has {weights} prunable weights, fewer than min_weights ({config.min_weights})"
+    if not reason:
+        make_prunable(layer)
+    why = f"a rule fits it ({_describe(rule)})" if rule else "the schedule"
+    return LayerPlan(
+        name=path,
+        type=kind,
+        parameters=int(layer.count_params()),
+        prunable_weights=weights,
+        target_sparsity=None if reason else target,
+        reason=reason or (f"{why}; but inside it: {dense}" if dense else why),
+    )
+
+
+def _obstacle(shapes: list[tuple[int, ...]], config: PruneConfig) -> str:
+    """Why kernels of these shapes can't be pruned in the requested structure; "" if they can."""
+    described = " and ".join("x".join(str(size) for size in shape) for shape in shapes)
+    if config.structure.type == "block":
+        if any(len(shape) != 2 or 1 in shape for shape in shapes):
+            return f"blocks need a kernel of two dimensions, this one has {described}"
+        rows, columns = config.structure.block_size
+        # tfmot can't handle a mask that is one block high or wide.
+        if any(-(-shape[0] // rows) == 1 or -(-shape[1] // columns) == 1 for shape in shapes):
+            return f"blocks of {rows}x{columns} are too large for the kernel, {described}"
+    elif config.structure.type == "m_by_n":
+        _, n = config.structure.sparsity_m_by_n
+        if any(len(shape) not in (2, 4) or shape[-2] % n for shape in shapes):
+            return f"m_by_n needs an input axis that {n} divides, the kernel is {described}"
+    return ""
+
+
+def _fits(rule: LayerRule, name: str, kind: str) -> bool:
+    own = name.rpartition("/")[2]  # a pattern may mean the path or the layer's own name
+    by_name = rule.name is None or any(fnmatch.fnmatchcase(it, rule.name) for it in (name, own))
+    return by_name and (rule.type is None or rule.type == kind)
+
+
+def _describe(rule: LayerRule) -> str:
+    parts = [("name", rule.name), ("type", rule.type)]
+    return ", ".join(f"{key} {value}" for key, value in parts if value is not None)
+
+
+def targets(plans: Sequence[LayerPlan], model_uri: str) -> dict[str, float]:
+    """Layer name -> its final sparsity.
+
+    Raises:
+        InputError: If no layer is to be pruned, with each layer's reason.
+    """
+    found = {it.name: it.target_sparsity for it in plans if it.target_sparsity is not None}
+    if not found:
+        reasons = "\n".join(
+            f"  {users_name(plan.name)} ({plan.type}): {plan.reason}" for plan in plans
+        )
+        raise InputError(
+            f"No layer of the model can be pruned:\n{reasons or '  it has no weights'}",
+            where=model_uri,
+            hint='Change the rules or min_weights, or set "prune": null to quantize only.',
+        )
+    return found
+
+
+def results(plans: Sequence[LayerPlan], model: tf_keras.Model) -> list[LayerResult]:
+    """The plans, with the sparsity that the pruned model has."""
+    by_path = dict(layers_of(model))
+    return [
+        LayerResult(
+            name=users_name(plan.name),
+            type=plan.type,
+            parameters=plan.parameters,
+            prunable_weights=plan.prunable_weights,
+            pruned=plan.target_sparsity is not None,
+            reason=plan.reason,
+            target_sparsity=plan.target_sparsity,
+            achieved_sparsity=_sparsity([it.numpy() for it in kernels(by_path[plan.name])]),
+        )
+        for plan in plans
+    ]
+
+
+def _sparsity(found: Sequence[np.ndarray]) -> float:
+    total = sum(kernel.size for kernel in found)
+    zeros = total - sum(int(np.count_nonzero(kernel)) for kernel in found)
+    return zeros / total if total else 0.0

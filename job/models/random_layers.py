@@ -1,13 +1,14 @@
-"""Models that answer at random, or whose answers change the model.
+"""Models with random outputs, and models that inference changes.
 
-``Dropout`` that was called with ``training=True`` (Monte Carlo dropout), ``GaussianNoise``
-likewise, a sampling with ``tf.random.normal``: two answers to one row differ, so models are
-compared with equal draws, and metrics are those of random answers. ``BatchNormalization`` that was
-called with ``training=True`` is not random: its answers depend on the other rows of their batch,
-and each changes its averages; no metric of such a model means anything.
+With ``Dropout`` that is called with ``training=True`` (Monte Carlo dropout), likewise
+``GaussianNoise``, or a sampling with ``tf.random.normal``, two outputs for one row differ. So
+models are compared with equal draws, and metrics are those of random outputs.
+``BatchNormalization`` that is called with ``training=True`` is not random: its outputs depend on
+the other rows of their batch, and each call changes its averages; no metric of such a model means
+anything.
 
-What a model does is read off the graph of its inference, so it does not matter how the layers are
-called or nested.
+This is found in the graph of the model's inference, so it does not matter how the layers are called
+or nested.
 """
 
 from __future__ import annotations
@@ -24,41 +25,37 @@ from tensorflow.python.eager import context
 from tf_keras.src import backend
 
 from job.errors import InputError
+from job.models.layers import every_layer
 
 SEED = 20240628
-# Operators whose numbers differ from run to run. Those with a seed as their input ("Stateless") do
-# so where the seed comes from a generator, which is another operator here.
+# Operators whose numbers differ from run to run. Those with a seed as an input ("Stateless") are
+# not among them: if their seed comes from a generator, another operator here reads it.
 RANDOM = re.compile(
     r"Random(?!Dataset|Seed)\w*|(Parameterized)?TruncatedNormal|Multinomial"
     r"|Stateful(Uniform|StandardNormal|TruncatedNormal|RandomBinomial)\w*|Rng(ReadAnd)?Skip\w*"
 )
 ASSIGNS = re.compile(r"Assign(Add|Sub)?Variable\w*|ResourceScatter\w*|Assign(Add|Sub)?")
-# What there is in the configuration of a model that may do either; the graph is looked at then.
+# Parts of a configuration that may do either; only then is the graph traced.
 SUSPECT = re.compile(r"'training': (?!False|None)|random\.|nn\.dropout|'Lambda'|'stateful': True")
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What an inference does beside computing, as the names of the operators that do it."""
+    """The side effects of an inference, as the names of the operators that have them."""
 
     random: tuple[str, ...] = ()
-    """Those that draw random numbers."""
+    """Operators that draw random numbers."""
     assigning: tuple[str, ...] = ()
-    """Those that change a variable of the model."""
+    """Operators that change a variable of the model."""
 
 
 def is_random(model: tf_keras.Model) -> bool:
-    """Whether a Keras 2 model answers one row differently from call to call."""
+    """Whether a Keras 2 model's outputs for one row differ from call to call."""
     return bool(effects(model).random)
 
 
 def effects(model: tf_keras.Model) -> Effects:
-    """Look at the graph of a Keras 2 model's inference.
-
-    Args:
-        model: A model with a graph. Where nothing in its configuration is suspect, it is not
-            traced.
-    """
+    """The side effects of a Keras 2 model's inference; only suspect models are traced."""
     if not _is_suspect(model):
         return Effects()
     specs = [tf.TensorSpec([None, *it.shape[1:]], it.dtype) for it in model.inputs]
@@ -71,30 +68,26 @@ def effects(model: tf_keras.Model) -> Effects:
     definition = infer.get_concrete_function().graph.as_graph_def()
     inner = [node for function in definition.library.function for node in function.node_def]
     nodes = [*definition.node, *inner]
-    counted = {  # metrics count what they see, and are none of the model's weights
-        it.name
-        for it in model._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
-        if type(it).__name__ == "AddMetric"
-    }
+    # Metrics update their own variables, which are not weights of the model.
+    counted = {it.name for it in every_layer(model) if type(it).__name__ == "AddMetric"}
     own = [node for node in nodes if counted.isdisjoint(node.name.split("/"))]
     return Effects(_named(nodes, RANDOM), _named(own, ASSIGNS))
 
 
 def refuse_changing(model: tf_keras.Model, where: str) -> Effects:
-    """Check that answers leave a Keras 2 model as it is.
+    """Check that inference does not change a Keras 2 model.
 
     Returns:
-        What else its inference does.
+        The other side effects of its inference.
 
     Raises:
-        InputError: Where they change its variables.
+        InputError: If it changes variables.
     """
     found = effects(model)
     if found.assigning:
         raise InputError(
-            f"The model changes itself with every answer (at {', '.join(found.assigning[:3])}), "
-            "and an answer depends on the rows and batches beside it: no figure of it would mean "
-            "anything.",
+            f"Inference changes the model (at {', '.join(found.assigning[:3])}), and its outputs "
+            "depend on the other rows and batches: no metric of it would mean anything.",
             where=where,
             hint="Call BatchNormalization and its like without training=True, and save the model "
             "again; a layer that is frozen (trainable=False) may be called so.",
@@ -103,24 +96,22 @@ def refuse_changing(model: tf_keras.Model, where: str) -> Effects:
 
 
 def note(found: Effects, draws: int) -> str:
-    """What the user should know of a random model; empty of any other."""
+    """A warning about a random model; empty for any other."""
     if not found.random:
         return ""
     passes = f"the mean over {draws} passes" if draws > 1 else "of one pass"
     return (
         f"The model answers at random (at {', '.join(found.random[:3])}): its metrics and those of "
-        f"all files made of it are of random answers, {passes} (model.draws), and drift includes "
-        "what is drawn. Saved and loaded models are compared with equal draws."
+        f"all files made from it are those of random outputs, {passes} (model.draws), and drift "
+        "includes the randomness. Saved and loaded models are compared with equal draws."
     )
 
 
 @contextlib.contextmanager
 def equal_draws(model: Any) -> Iterator[None]:
-    """While this lasts, what a Keras 2 model draws is the same as at the last time, outside graphs.
+    """Within the context, a Keras 2 model draws the same numbers each time, outside graphs.
 
-    Args:
-        model: A model; nothing is done for one of Keras 3, which is not random where ``training``
-            is false.
+    One of Keras 3 is ignored, since it is not random if ``training`` is false.
     """
     if not isinstance(model, tf_keras.Model) or not _is_suspect(model):
         yield
@@ -131,7 +122,7 @@ def equal_draws(model: Any) -> Iterator[None]:
         generator = getattr(source, "_generator", None)
         state = None if generator is None else generator.state.numpy()
         before.append((source, source._seed, generator, state))  # noqa: SLF001 - no other way
-        if source._seed is not None:  # noqa: SLF001 - it is counted up with every draw
+        if source._seed is not None:  # noqa: SLF001 - each draw increments it
             source._seed = SEED + index  # noqa: SLF001 - as above
         if generator is not None:
             generator.reset_from_seed(SEED + index)
@@ -148,23 +139,23 @@ def equal_draws(model: Any) -> Iterator[None]:
 def _is_suspect(model: tf_keras.Model) -> bool:
     try:
         config = str(model.get_config())
-    except (TypeError, ValueError, NotImplementedError):  # it has what no configuration can hold
+    except (TypeError, ValueError, NotImplementedError):  # a part of it can't be serialized
         return True
     return SUSPECT.search(config) is not None
 
 
 def _sources(model: tf_keras.Model) -> list[backend.RandomGenerator]:
     found: dict[int, backend.RandomGenerator] = {}
-    for layer in model._flatten_layers():  # noqa: SLF001 - submodules fails for recurrent dropout
+    for layer in every_layer(model):
         source = getattr(layer, "_random_generator", None)
         if isinstance(source, backend.RandomGenerator):
-            source._maybe_init()  # noqa: SLF001 - so that it has the generator that it will use
+            source._maybe_init()  # noqa: SLF001 - it creates the generator
             found.setdefault(id(source), source)
     return list(found.values())
 
 
 def _named(nodes: list[Any], kinds: re.Pattern[str]) -> tuple[str, ...]:
-    """The operators of some kinds: where they are in the model, each place once."""
+    """Where operators of some kinds are in the model, each place once."""
     places = [
         "/".join(node.name.split("/")[1:-1]) or node.name
         for node in nodes

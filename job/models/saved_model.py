@@ -1,61 +1,78 @@
-"""Keras SavedModels: the model is made anew from its configuration, and its graph is never run.
+"""Keras SavedModels: rebuilt from their configuration, without running their graph; and saved.
 
-``tf_keras.models.load_model`` restores a SavedModel by running its graph, and whatever operators
-are in it. The configuration and the variables are all that is needed.
+``tf_keras.models.load_model`` restores a SavedModel by running its graph, with any operators in it.
+The configuration and the variables are sufficient.
+
+Saved files are reproducible. TensorFlow appends to the names of functions a counter of everything
+that the process has made, and writes the functions in an order that depends on the names. A resumed
+job has made less before; so the functions are renumbered, in the order in which they were made.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from google.protobuf.message import Message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from job.errors import InputError
-from job.models.canonical import number_anew
 from job.safety import folder
+from job.safety.archive import SAVE_AGAIN
+from job.safety.folder import GRAPH
 from job.safety.judge import Judged
-from job.safety.saved_model import GRAPH, VARIABLES, root, variable_files
+from job.safety.saved_model import variable_files, variables
+
+# A gradient's name also has the number of its function.
+COUNTED = re.compile(r"(__inference___backward_.*?_|.*_)(?:\d+_)?(\d+)")
+# Recurrent layers give their two implementations a random identifier.
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# An attribute of a function's argument; for one without a name, also a counter.
+ARGUMENT = "_user_specified_name"
+# Longer strings are contents, not names.
+MAX_NAME = 1000
+
+Rename = Callable[[str], str]
 
 
 def load(judged: Judged) -> tf_keras.Model:
-    """Make the model that a judged SavedModel describes, and give it its variables.
+    """Rebuild the model of a validated SavedModel, with its variables.
 
     Raises:
-        InputError: Where variables of the model are not in the file.
+        InputError: If variables of the model are not in the file.
     """
-    archive = judged.archive
-    assert archive is not None  # a SavedModel is a folder or an archive
+    archive = judged.contents
     model = tf_keras.models.model_from_json(json.dumps(judged.config))
     if not model.built:
         return model
     with tempfile.TemporaryDirectory() as scratch:
         for name in variable_files(archive):
             archive.unpack(name, Path(scratch))
-        variables = Path(scratch) / ((root(archive) or "") + VARIABLES)
         try:
-            model.load_weights(variables).assert_existing_objects_matched()
+            model.load_weights(Path(scratch) / variables(archive)).assert_existing_objects_matched()
         except AssertionError as error:
             raise InputError(
                 f"Variables of the model are not in the SavedModel: {str(error)[:200]}",
                 where=judged.where,
-                hint="Load the model where it was trained, and save it again.",
+                hint=SAVE_AGAIN,
             ) from None
     return model
 
 
 def optimizer_bytes(judged: Judged) -> int:
-    """The bytes of the optimizer's state among the variables of a judged SavedModel."""
-    archive = judged.archive
-    assert archive is not None  # a SavedModel is a folder or an archive
-    variables = (root(archive) or "") + VARIABLES
+    """The size of the optimizer's state among the variables of a validated SavedModel."""
+    archive = judged.contents
+    start = variables(archive)
     with tempfile.TemporaryDirectory() as scratch:
-        archive.unpack(f"{variables}.index", Path(scratch))
-        reader = tf.train.load_checkpoint(f"{scratch}/{variables}")
+        archive.unpack(f"{start}.index", Path(scratch))
+        reader = tf.train.load_checkpoint(f"{scratch}/{start}")
         dtypes = reader.get_variable_to_dtype_map()
         return sum(
             math.prod(shape) * dtypes[name].size
@@ -65,15 +82,11 @@ def optimizer_bytes(judged: Judged) -> int:
 
 
 def save(model: tf_keras.Model, path: Path) -> None:
-    """Save a model as a tar of a SavedModel, the same bytes each time.
+    """Save a model as a tar of a SavedModel, reproducibly.
 
-    The graph has the signature ``serving_default``, and not the traces of single layers, which
-    take fifty times as long to write and are not needed to load the model again. (But for a model
-    with a metric of its own, whose variables the graph could not be saved with otherwise.)
-
-    Args:
-        model: A model with a graph.
-        path: Where the tar goes.
+    The graph has the signature ``serving_default``, and no traces of single layers, which take
+    fifty times as long to write and are not needed to load the model. (A model with a metric of its
+    own has them, since the graph can't be saved without the metric's variables.)
     """
     specs = [
         tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
@@ -83,10 +96,10 @@ def save(model: tf_keras.Model, path: Path) -> None:
     @tf.function(input_signature=specs)
     def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         given = tf.nest.pack_sequence_as(model.input, inputs)
-        answers = model(given, training=False)
-        if isinstance(answers, dict):
-            return answers
-        return dict(zip(model.output_names, tf.nest.flatten(answers), strict=True))
+        outputs = model(given, training=False)
+        if isinstance(outputs, dict):
+            return outputs
+        return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
 
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / "model"
@@ -98,13 +111,80 @@ def save(model: tf_keras.Model, path: Path) -> None:
             signatures={"serving_default": serve},
         )
         (written / "fingerprint.pb").unlink(missing_ok=True)  # it holds a random number
-        _write_anew(written / GRAPH)
+        _make_reproducible(written / GRAPH)
         with path.open("wb") as file:
             folder.pack(written, file, path.name)
 
 
-def _write_anew(path: Path) -> None:
-    """Protobuf writes the entries of a map in any order, unless it is told otherwise."""
+def _make_reproducible(path: Path) -> None:
+    """Number the functions of a SavedModel from 0 on, and write it in a fixed order."""
     content = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    number_anew(content)
+    for graph in content.meta_graphs:
+        library = graph.graph_def.library
+        ordered = sorted(library.function, key=lambda made: _parts(made.signature.name)[::-1])
+        names = {
+            it.signature.name: f"{_parts(it.signature.name)[0]}{index}"
+            for index, it in enumerate(ordered)
+        }
+        del library.function[:]
+        library.function.extend(ordered)
+        for function in library.function:
+            for index, argument in function.arg_attr.items():
+                if argument.attr[ARGUMENT].s.isdigit():
+                    argument.attr[ARGUMENT].s = str(index).encode()
+        _rename(graph, _renaming(names))
     path.write_bytes(content.SerializeToString(deterministic=True))
+
+
+def _parts(name: str) -> tuple[str, int]:
+    """A function's name without its number, and the number."""
+    found = COUNTED.fullmatch(name)
+    return (found[1], int(found[2])) if found else (f"{name}_", -1)
+
+
+def _renaming(names: dict[str, str]) -> Rename:
+    """A function that replaces names, also inside other names, and random identifiers."""
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    any_name = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '$^'})(?!\\d)")
+    seen: dict[str, str] = {}
+
+    def rename(text: str) -> str:
+        if len(text) > MAX_NAME:
+            return text
+        text = any_name.sub(lambda found: names[found[0]], text)
+        return UUID.sub(lambda found: seen.setdefault(found[0], str(len(seen))), text)
+
+    return rename
+
+
+def _rename(message: Message, rename: Rename) -> None:
+    """Rename in every string of a message, including keys of maps."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            if isinstance(value, str):
+                setattr(message, field.name, rename(value))
+            else:
+                value[:] = [rename(it) for it in value]
+        elif field.type == field.TYPE_BYTES and isinstance(value, bytes):
+            if value.isascii():
+                setattr(message, field.name, rename(value.decode()).encode())
+        elif field.type != field.TYPE_MESSAGE:
+            continue
+        elif isinstance(value, Message):
+            _rename(value, rename)
+        elif field.message_type.GetOptions().map_entry:
+            _rename_in_map(value, rename)
+        else:
+            for it in value:
+                _rename(it, rename)
+
+
+def _rename_in_map(entries: Any, rename: Rename) -> None:
+    for key in sorted(entries):
+        if not isinstance(entries[key], Message):
+            continue
+        _rename(entries[key], rename)
+        new = rename(key) if isinstance(key, str) else key
+        if new != key:
+            entries[new].CopyFrom(entries[key])
+            del entries[key]

@@ -1,29 +1,28 @@
-"""What a model's configuration may name: Keras's own classes that carry no code and open no file.
+"""Names that a model's configuration may use: Keras classes that hold no code and open no file.
 
-The names are written out, so that a model is judged before TensorFlow is imported, and so that
-what a new Keras brings is looked at before it is let in: a test compares them with the Keras that
-is installed.
+They are listed, so that a model is validated before TensorFlow is imported, and so that additions
+in a new Keras are reviewed before they are allowed: a test compares them with the installed Keras.
 """
 
 import re
 
-# They carry code, or run code that they name.
+# They hold code, or run code by its name.
 CARRY_CODE = frozenset(
     """
     Lambda __lambda__ TFSMLayer TorchModuleWrapper JaxLayer FlaxLayer ClassMethod
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
-# They can name a file that is read while they are built.
+# They can read a file while they are built.
 READ_FILES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
-# How a layer of Keras 3 computes whose weights are quantized: refused, since they can't be trained.
+# The policies of quantized Keras 3 layers: refused, since their weights can't be trained.
 QUANTIZED = frozenset(
     {"QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy", "AWQDTypePolicy"}
 )
 # Calls of TensorFlow functions, by their names in the configuration.
 CALL_FUNCTIONS = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
-# The modules that classes may be in. A class in another one is somebody else's; and Keras looks up
-# whatever name it is given in them, so that its inner modules are none of these.
+# The modules that classes may be in; classes in others are custom. Keras looks up any name in them,
+# so its internal modules are not among them.
 MODULES = re.compile(
     r"builtins|(keras|tf_keras)(\.(layers|initializers|regularizers|constraints|activations|models"
     r"|optimizers|optimizers\.schedules|losses|metrics|dtype_policies|saving|mixed_precision))?"
@@ -34,8 +33,7 @@ MODULES = re.compile(
     r"|keras\.src\.activations\.activations"  # ReLU and Mish
 )
 
-# Layers of Keras 2; those of Keras 3 alone are named so that the refusal can say that Keras 2 has
-# no such layer. ``MANY`` stands for the endings 1D, 2D and 3D.
+# Layers of Keras 2, and those of Keras 3 alone. ``MANY`` stands for the suffixes 1D, 2D and 3D.
 LAYERS = """
     Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average
     AvgPoolMANY AveragePoolingMANY BatchNormalization Bidirectional CategoryEncoding CenterCrop
@@ -62,7 +60,7 @@ KERAS3_LAYERS = """
     RandomPosterization RandomSaturation RandomSharpness RandomShear ReversibleEmbedding
     STFTSpectrogram Solarization
 """
-# How a layer is made: nothing of it is left in a trained model.
+# Initializers, regularizers and constraints.
 MAKING = """
     Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal
     LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT
@@ -73,7 +71,7 @@ MAKING = """
     MaxNorm MinMaxNorm NonNeg RadialConstraint UnitNorm max_norm min_max_norm non_neg
     radial_constraint unit_norm
 """
-# How a model is trained; it stands in the configuration of a nested model that was compiled.
+# Training settings, which are in the configuration of a nested model that was compiled.
 TRAINING = """
     Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lamb Lion LossScaleOptimizer Muon Nadam
     RMSprop SGD ScheduleFreeAdamW
@@ -91,15 +89,15 @@ TRAINING = """
     SensitivityAtSpecificity SparseCategoricalAccuracy SparseTopKCategoricalAccuracy
     SpecificityAtSensitivity Sum TopKCategoricalAccuracy TrueNegatives TruePositives
 """
-# Structures of the configuration itself; what ``add_loss`` and ``add_metric`` of a model become.
+# Structures of the configuration itself; ``add_loss`` and ``add_metric`` of a model make two.
 STRUCTURES = """
     AddLoss AddMetric
     Sequential Functional Model __keras_tensor__ __tensor__ __numpy__ __tuple__ __slice__
     __ellipsis__ TensorShape
     TypeSpec DTypePolicy FloatDTypePolicy DTypePolicyMap Policy KerasTensor CompileConfig
 """
-# Functions of Keras 3 (keras.ops) that are called as layers are: all that call no
-# function themselves, and those that only make masks.
+# Operations of Keras 3 (keras.ops) in a model: all that call no function themselves, and those that
+# only compute masks.
 KERAS3_OPS = """
     Abs Absolute AdaptiveAveragePool AdaptiveMaxPool Add AffineTransform All AllClose Amax Amin
     Angle Append Arange Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax Argmin
@@ -137,7 +135,7 @@ MASK_OPS = """
     All Any ConvertToTensor LogicalAnd LogicalNot LogicalOr LogicalXor NotEqual OnesLike ZerosLike
 """
 
-# Functions of TensorFlow that only compute. They are matched whole.
+# Functions of TensorFlow that only compute; whole names.
 HARMLESS_FUNCTIONS = frozenset(
     """
     __operators__.add __operators__.getitem __operators__.sub __operators__.mul

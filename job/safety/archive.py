@@ -1,7 +1,7 @@
-"""Archives (zip, tar) and folders that hold a model: judged before anything is unpacked.
+"""Archives (zip, tar) and folders that hold a model: validated before anything is unpacked.
 
-The cases: entries that would land elsewhere (absolute paths, ``..``, links, devices), zip bombs,
-and names that are there twice.
+Refused are entries that would be written elsewhere (absolute paths, ``..``, links, devices), zip
+bombs, and duplicate names.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import IO
 from job.errors import InputError
 from job.safety.limits import MAX_GRAPH_BYTES, most_bytes
 
-HINT = "Load the model where it was trained, and save it again."
-# No model has more files; an archive of millions only takes time.
+SAVE_AGAIN = "Load the model where it was trained, and save it again."
+COPY_AGAIN = "Copy it again, and pin its sha256 in the manifest."
+# No model has more files; an archive with millions of entries only costs time.
 MAX_ENTRIES = 10_000
-# What stands before a file in a tar and holds a name that is too long for the plain header.
+# Tar headers that precede a file and hold a name that is too long for the plain header.
 HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
@@ -30,43 +31,48 @@ HEADERS = (
 MAX_HEADER_BYTES = 1 << 16
 
 
+def corrupt(what: str, where: str) -> InputError:
+    """The error for a model file whose content is not what Keras writes."""
+    return InputError(f"The model file is corrupt: {what}.", where=where, hint=SAVE_AGAIN)
+
+
 @dataclass(frozen=True)
 class Archive:
-    """An archive or a folder whose entries were judged."""
+    """An archive or a folder whose entries were validated."""
 
     path: Path
     where: str
-    """What it is called in messages."""
+    """The file's name in messages."""
     sizes: dict[str, int]
     """The files in it: name, with slashes, to bytes."""
 
     def read(self, name: str) -> bytes:
-        """The content of one of its small files.
+        """The content of a small file.
 
         Raises:
-            InputError: Where it is not there, damaged, or too large for what it should be.
+            InputError: If it is missing, damaged, or too large for a model's description.
         """
         if name not in self.sizes:
-            raise InputError(f"The model has no {name} in it.", where=self.where, hint=HINT)
+            raise InputError(f"The model has no {name} in it.", where=self.where, hint=SAVE_AGAIN)
         if self.sizes[name] > MAX_GRAPH_BYTES:
             raise InputError(
                 f"{name} has {self.sizes[name]:,} bytes, too many for a model's description.",
                 where=self.where,
-                hint=HINT,
+                hint=SAVE_AGAIN,
             )
-        with _damage_in_words(self.where), _opened(self.path, name) as file:
+        with _reporting_damage(self.where), _opened(self.path, name) as file:
             return file.read()
 
     def unpack(self, name: str, folder: Path) -> Path:
-        """Write one of its files into a folder, under its own name.
+        """Extract a file into a folder, under its own name.
 
         Raises:
-            InputError: Where it is damaged.
+            InputError: If it is damaged.
         """
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
-            _damage_in_words(self.where),
+            _reporting_damage(self.where),
             _opened(self.path, name) as file,
             target.open("wb") as unpacked,
         ):
@@ -80,14 +86,14 @@ class _Entry:
     bytes: int
     is_file: bool = True
     obstacle: str = ""
-    """Why it can't be taken, as the end of a sentence."""
+    """Why it is refused, as the end of a sentence."""
 
 
 class _Member(tarfile.TarInfo):
-    """A header of a tar, of which no part may announce more than a header can be."""
+    """A tar header whose size is limited."""
 
     def _proc_member(self, tape: tarfile.TarFile) -> tarfile.TarInfo:
-        """Called by tarfile for each header; it reads those of names and attributes whole."""
+        """Called by tarfile for each header; it reads headers of names and attributes whole."""
         if self.type in HEADERS and self.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of type {self.type!r} and {self.size:,} bytes")
         return super()._proc_member(tape)  # type: ignore[misc,no-any-return]  # it has no types
@@ -105,16 +111,16 @@ def is_archive(path: Path) -> bool:
 
 
 def judge_entries(path: Path, where: str) -> Archive:
-    """Look at what an archive or a folder says is in it.
+    """Validate the directory of an archive or a folder.
 
     Raises:
-        InputError: Where it is damaged, or an entry is dangerous.
+        InputError: If it is damaged, or an entry is dangerous.
     """
     limit = None if path.is_dir() else most_bytes(path.stat().st_size)
     sizes: dict[str, int] = {}
     declared = 0
-    with _damage_in_words(where):
-        # One at a time: a bomb in a tar is found before what its header announces is unpacked.
+    with _reporting_damage(where):
+        # One at a time: a tar bomb is found before the entry that its header declares is unpacked.
         for entry in _entries(path):
             declared += entry.bytes
             obstacle = entry.obstacle or _obstacle(entry.name)
@@ -128,7 +134,7 @@ def judge_entries(path: Path, where: str) -> Archive:
                 raise InputError(
                     f"An entry of the archive {obstacle}.",
                     where=f"{where}, {entry.name}",
-                    hint=HINT,
+                    hint=SAVE_AGAIN,
                 )
             if entry.is_file:
                 sizes[entry.name] = entry.bytes
@@ -155,7 +161,7 @@ def _entries(path: Path) -> Iterator[_Entry]:
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     obstacle = "is a link, or no plain file"
                 elif item.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    # zipfile unpacks these without a bound, whatever size the entry declares.
+                    # zipfile unpacks these without a limit, whatever size the entry declares.
                     obstacle = "is packed in a way that no model is (neither stored nor deflated)"
                 yield _Entry(item.filename, item.file_size, not item.is_dir(), obstacle)
     else:
@@ -188,18 +194,16 @@ def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
         with tarfile.open(path, tarinfo=_Member) as tape:
             member = next(it for it in tape if it.name.removeprefix("./") == name)
             file_in_tape = tape.extractfile(member)
-            assert file_in_tape is not None  # it is a regular file, as was seen before
+            assert file_in_tape is not None  # it was validated as a regular file
             with file_in_tape as file:
                 yield file
 
 
 @contextmanager
-def _damage_in_words(where: str) -> Iterator[None]:
+def _reporting_damage(where: str) -> Iterator[None]:
     try:
         yield
     except (InputError, OSError):
         raise
     except Exception as error:  # noqa: BLE001 - zipfile, tarfile, zlib and lzma raise all kinds
-        raise InputError(
-            f"The model file is corrupt: {type(error).__name__}: {error}.", where=where, hint=HINT
-        ) from None
+        raise corrupt(f"{type(error).__name__}: {error}", where) from None

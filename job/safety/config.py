@@ -1,8 +1,8 @@
-"""Judge a model's configuration before anything of it is deserialized: a model is a program.
+"""Validate a model's configuration before anything in it is deserialized: a model is a program.
 
-``tf_keras.models.load_model`` runs code that a file carries (``Lambda`` layers) and imports what
-a file names (the pattern of CVE-2025-1550). So the configuration is read as data first, and every
-class and function in it, wherever it stands, must be a built-in one that carries no code.
+``tf_keras.models.load_model`` runs code that a file holds (``Lambda`` layers) and imports modules
+that a file names (the pattern of CVE-2025-1550). So the configuration is first read as data, and
+every class and function anywhere in it must be a built-in one that holds no code.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from typing import Any
 
 from job.errors import InputError
 from job.safety import allowed
-from job.safety.custom import advice_of, describe
+from job.safety.archive import SAVE_AGAIN, corrupt
 from job.safety.limits import MAX_CONFIG_BYTES
 
 # Keras nests a layer's configuration some ten objects deep; nobody nests models a hundred deep.
 MAX_DEPTH = 400
 MAX_NAME = 1000
-HINT = "Load the model where it was trained, and save it again."
+KNOWN = allowed.CLASS_NAMES | allowed.CARRY_CODE | {"function"}
+BUILT_IN = (
+    "Build the model of built-in layers with the functional API, copy the weights, and save it "
+    'again. "trust" does not help: it allows code embedded in the model to run, and this code is '
+    "not in it."
+)
+# They take or give text, whatever their configuration says. Others have the dtype of their inputs.
+TEXT_LAYERS = ("TextVectorization", "StringLookup")
 
 
 @dataclass(frozen=True)
@@ -30,61 +37,41 @@ class Danger:
     what: str
     """A sentence."""
     layer: str
-    """The layer that it is in, with the models around it: ``branch/crop``."""
+    """The path of its layer in the model: ``branch/crop``."""
     is_code: bool = False
     """Whether the code is in the file, so that trusting it is enough to load it."""
     to_do: str = ""
-    """What to do about it, where that is known."""
+    """What to do about it, if known."""
 
 
 def read_config(text: str, where: str) -> dict[str, Any]:
-    """Parse a model's configuration; it is data, and nothing of it is carried out.
-
-    Args:
-        text: JSON, as Keras wrote it.
-        where: The file, for messages.
-
-    Returns:
-        The configuration, without how the model was compiled: that is never loaded.
+    """Parse a model's JSON configuration, without the compile settings, which are never loaded.
 
     Raises:
-        InputError: Where it is corrupt.
+        InputError: If it is corrupt.
     """
     if len(text) > MAX_CONFIG_BYTES:
         raise InputError(
-            f"The model's configuration has {len(text):,} characters.", where=where, hint=HINT
+            f"The model's configuration has {len(text):,} characters.", where=where, hint=SAVE_AGAIN
         )
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"The model file is corrupt: its configuration is no JSON ({error!s:.200}).",
-            where=where,
-            hint=HINT,
-        ) from None
+        raise corrupt(f"its configuration is no JSON ({error!s:.200})", where) from None
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
-        raise InputError(
-            "The model file is corrupt: its configuration names no model class.",
-            where=where,
-            hint=HINT,
-        )
+        raise corrupt("its configuration names no model class", where)
     config.pop("compile_config", None)
     return config
 
 
 def without_compile_configs(config: dict[str, Any], where: str) -> dict[str, Any]:
-    """Set aside how the models inside a model were compiled: a custom loss or metric is not needed
-    to run them.
+    """Remove the compile settings of nested models: a custom loss or metric is not needed to run.
 
-    Only for files that are loaded from the configuration returned here. (An HDF5 file is read by
-    Keras itself, and so is judged with all that is in it.)
-
-    Args:
-        config: What ``read_config`` gave; it is changed.
-        where: The file, for messages.
+    Only for files that are loaded from the configuration returned here. (Keras itself reads an HDF5
+    file, so all of its configuration is validated.) ``config`` is changed.
 
     Raises:
-        InputError: Where the configuration is nested beyond reason.
+        InputError: If the configuration is nested too deeply.
     """
     for _, node in _objects(config, where):
         if isinstance(node.get("class_name"), str):
@@ -93,17 +80,10 @@ def without_compile_configs(config: dict[str, Any], where: str) -> dict[str, Any
 
 
 def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
-    """Everything in a model's configuration that could run code or read files when it is loaded.
-
-    Args:
-        config: What ``read_config`` gave.
-        where: The file, for messages.
-
-    Returns:
-        The first of each layer, in the file's order.
+    """The first danger of each layer in a model's configuration, in the file's order.
 
     Raises:
-        InputError: Where the configuration is nested beyond reason, or its classes are no names.
+        InputError: If the configuration is nested too deeply, or a class name is not a name.
     """
     found: dict[str, Danger] = {}
     for place, node in _objects(config, where):
@@ -111,10 +91,32 @@ def find_dangers(config: dict[str, Any], where: str) -> list[Danger]:
         _refuse_quantized(node, layer, where)
         inside = [it for it in found if f"{layer}/".startswith(f"{it}/")]
         for what in _judge(node, where):
-            if not inside:  # of a Lambda its code and its module are no news
+            if not inside:  # the code and the module of a Lambda were reported with it
                 is_code = node.get("class_name") == "Lambda"
-                found.setdefault(layer, Danger(what, layer, is_code, advice_of(node)))
+                to_do = BUILT_IN if _custom_class(node) else ""
+                found.setdefault(layer, Danger(what, layer, is_code, to_do))
     return list(found.values())
+
+
+def refuse_text(config: dict[str, Any], where: str) -> None:
+    """Refuse a model with inputs of text, or a layer for text: nothing made here could run it.
+
+    Raises:
+        InputError: With the layer.
+    """
+    for _, node in _objects(config, where):
+        kind, inner = node.get("class_name"), node.get("config")
+        fields = inner if isinstance(inner, dict) else {}
+        if isinstance(kind, str) and (kind in TEXT_LAYERS or fields.get("dtype") == "string"):
+            name = " ".join(str(fields.get("name", kind)).split())[:100]
+            raise InputError(
+                f"The model takes or gives text: {name} ({kind}) is of strings. Pruning, .tflite "
+                "files and .npz data sets are for numbers.",
+                where=f"{where}, layer {name}",
+                hint="Turn text into numbers before the model: save the part behind this layer, "
+                "keras.Model(numbers, model.output), and give its inputs (token ids, say) as the "
+                "data set.",
+            )
 
 
 def _refuse_quantized(node: dict[str, Any], layer: str, where: str) -> None:
@@ -129,13 +131,13 @@ def _refuse_quantized(node: dict[str, Any], layer: str, where: str) -> None:
 
 
 def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of the configuration, with the names of the layers around it."""
+    """Every object of the configuration, with the path of the layers around it."""
     pending: list[tuple[Any, str, int]] = [(config, "", 0)]
     while pending:
         node, place, depth = pending.pop()
         if depth > MAX_DEPTH:
             raise InputError(
-                "The model's configuration is nested too deeply.", where=where, hint=HINT
+                "The model's configuration is nested too deeply.", where=where, hint=SAVE_AGAIN
             )
         if isinstance(node, dict):
             if "class_name" in node:
@@ -147,21 +149,17 @@ def _objects(config: dict[str, Any], where: str) -> Iterator[tuple[str, dict[str
 
 
 def _name(node: dict[str, Any], where: str) -> str:
-    """What a layer is called in messages: on one line, whatever its file calls it."""
+    """A layer's name in messages: on one line, whatever the file contains."""
     inner = node.get("config")
     named = inner.get("name") if isinstance(inner, dict) else None
     name = str(named or node.get("name") or node["class_name"])
     if len(name) > MAX_NAME:
-        raise InputError(
-            f"The model file is corrupt: a name has {len(name):,} characters.",
-            where=where,
-            hint=HINT,
-        )
+        raise corrupt(f"a name has {len(name):,} characters", where)
     return " ".join(name.split())
 
 
 def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
-    custom = describe(node)
+    custom = _custom_class(node)
     if custom:
         yield custom
     for key in ("module", "fn_module", "module_name"):
@@ -172,9 +170,7 @@ def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
         return
     name, registered = node["class_name"], node.get("registered_name")
     if not isinstance(name, str):
-        raise InputError(
-            f"The model file is corrupt: a class is named {name!r:.60}.", where=where, hint=HINT
-        )
+        raise corrupt(f"a class is named {name!r:.60}", where)
     # Keras looks for the registered name in the module, too.
     if registered not in (None, name) and (name, registered) != ("function", node.get("config")):
         yield f"The model names the class {name!r:.80}, and means {registered!r:.80}."
@@ -185,6 +181,20 @@ def _judge(node: dict[str, Any], where: str) -> Iterator[str]:
             hint="Replace it with a layer. Operations that call functions can't be carried over.",
         )
     yield from _judge_class(name, node.get("config"))
+
+
+def _custom_class(node: dict[str, Any]) -> str:
+    """A description of a custom class, whose code is not in the file; "" for other objects."""
+    name, registered = node.get("class_name"), node.get("registered_name")
+    if not isinstance(name, str) or name in KNOWN:
+        return ""
+    named = registered if isinstance(registered, str) and ">" in registered else name
+    module = node.get("module")
+    of = f" of the module {module!r:.80}" if isinstance(module, str) else ""
+    return (
+        f"The model holds the custom class {named!r:.80}{of}: it is not built into Keras, and its "
+        "code is not in the file."
+    )
 
 
 def _is_keras(module: object) -> bool:

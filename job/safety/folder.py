@@ -1,4 +1,4 @@
-"""A folder as one file: a tar that is the same for the same contents, whoever packs it when."""
+"""A folder packed as a reproducible tar: the same contents give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GRAPH = "saved_model.pb"
 
 
 class _Digest(io.RawIOBase):
-    """Takes the size and the SHA-256 of what is written to it."""
+    """Computes the size and the SHA-256 of what is written to it."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
@@ -31,11 +31,11 @@ class _Digest(io.RawIOBase):
 
 
 def measure(folder: Path, where: str) -> tuple[int, str]:
-    """Bytes and SHA-256 (hexadecimal) of the tar that ``pack`` makes.
+    """Bytes and SHA-256 (hexadecimal) of the tar that ``pack`` writes.
 
     Raises:
-        InputError: Where the folder holds no SavedModel, or a link.
-        OSError: Where a file can't be read.
+        InputError: If the folder holds no SavedModel, or a link.
+        OSError: If a file can't be read.
     """
     if not (folder / GRAPH).is_file():
         raise InputError(
@@ -49,16 +49,11 @@ def measure(folder: Path, where: str) -> tuple[int, str]:
 
 
 def pack(folder: Path, file: IO[bytes], where: str) -> None:
-    """Write a folder's files into a tar, in the order of their names, without times and owners.
-
-    Args:
-        folder: The folder.
-        file: Where the tar goes.
-        where: What the folder is called in messages.
+    """Write a folder's files into a tar, sorted by name, without times and owners.
 
     Raises:
-        InputError: Where there is a link in it.
-        OSError: Where a file can't be read or written.
+        InputError: If there is a link in it.
+        OSError: If a file can't be read or written.
     """
     archive = judge_entries(folder, where)
     with tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tape:

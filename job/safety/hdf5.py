@@ -1,7 +1,7 @@
-"""Judge an HDF5 file as data: no links out of it, no data from elsewhere, no shape bombs.
+"""Validate an HDF5 file as data: no links out of it, no external data, no shape bombs.
 
-The cases are those of CVE-2026-0897 (a data set that declares a petabyte) and of HDF5's external
-links, external storage and virtual data sets, with which a model file reads any file.
+See CVE-2026-0897 (a data set that declares a petabyte). With HDF5's external links, external
+storage and virtual data sets a model file could read any file.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 import h5py
 
 from job.errors import InputError
+from job.safety.archive import COPY_AGAIN
 from job.safety.limits import most_bytes
 
 HINT = "Load the model where it was trained, and save it with model.save('model.h5')."
-# Where Keras 2, and Keras 3, put an optimizer's state.
+# Where Keras 2 and Keras 3 store an optimizer's state.
 OPTIMIZER = ("/optimizer_weights/", "/optimizer/")
 # A model of 1,000 layers, with an optimizer's state, has some 10,000 groups and data sets.
 MAX_OBJECTS = 30_000
@@ -25,25 +26,21 @@ ATTRIBUTES = ("model_config", "keras_version", "backend")
 
 @dataclass(frozen=True)
 class Contents:
-    """What an HDF5 file holds."""
+    """The contents of an HDF5 file."""
 
     attributes: dict[str, str]
-    """Those of ``ATTRIBUTES`` that the root has: what Keras writes about a whole model."""
+    """Those of ``ATTRIBUTES`` that the root has: Keras writes them for a whole model."""
     bytes: int
-    """What all its data sets are together, in memory."""
+    """The size of all its data sets, in memory."""
     optimizer_bytes: int
-    """What an optimizer's state takes of the file: up to twice as much as the weights."""
+    """The size of an optimizer's state in the file: up to twice the weights."""
 
 
 def judge_hdf5(path: Path, where: str) -> Contents:
-    """Look through an HDF5 file.
-
-    Args:
-        path: The file.
-        where: What it is called in messages.
+    """Validate an HDF5 file; ``where`` is its name in messages.
 
     Raises:
-        InputError: Where the file is no HDF5, is damaged, leads to other files, or declares more
+        InputError: If the file is not HDF5, is damaged, refers to other files, or declares more
             than it can hold.
     """
     try:
@@ -65,7 +62,7 @@ def judge_hdf5(path: Path, where: str) -> Contents:
             raise InputError(
                 "The model file is truncated: it ends before the data that it announces.",
                 where=where,
-                hint="Copy it again, and pin its sha256 in the manifest.",
+                hint=COPY_AGAIN,
             ) from None
         raise InputError(
             f"The model file is no readable HDF5 file: {type(error).__name__}: {error}.",
@@ -75,9 +72,9 @@ def judge_hdf5(path: Path, where: str) -> Contents:
 
 
 def _judge_groups(file: h5py.File, size: int, where: str) -> tuple[int, int]:
-    """Refuse what leads out of the file, and data sets that declare more than the file holds.
+    """Refuse references out of the file, and data sets that declare more than the file holds.
 
-    Links are read and not followed; a group that is linked twice is looked at once.
+    Links are read but not followed; a group that is linked twice is checked once.
 
     Returns:
         Bytes in memory of all data sets, and bytes in the file of the optimizer's.

@@ -1,9 +1,9 @@
-"""Judge a model file before TensorFlow is even imported: what it is, who wrote it, what it holds.
+"""Validate a model file before TensorFlow is even imported: its format, its Keras, its contents.
 
-A model file is somebody's program. It is read as data here, with nothing but the standard library,
-h5py and protobuf: the JSON configuration, HDF5's metadata, the archive's directory, a SavedModel's
-graph. What could run code is a danger, which only ``model.trust`` lets in; what could exhaust the
-machine or reach out of the file is refused whatever the manifest says.
+A model file is a program from an unknown source. It is read as data here, with only the standard
+library, h5py and protobuf: the JSON configuration, HDF5's metadata, the archive's directory, a
+SavedModel's graph. Something that could run code is a danger, which only ``model.trust`` allows;
+something that could exhaust the machine or access other files is always refused.
 """
 
 from __future__ import annotations
@@ -20,10 +20,22 @@ import h5py
 
 from job.errors import InputError
 from job.safety import saved_model
-from job.safety.archive import Archive, is_archive, judge_entries
-from job.safety.config import Danger, find_dangers, read_config, without_compile_configs
+from job.safety.archive import (
+    COPY_AGAIN,
+    SAVE_AGAIN,
+    Archive,
+    corrupt,
+    is_archive,
+    judge_entries,
+)
+from job.safety.config import (
+    Danger,
+    find_dangers,
+    read_config,
+    refuse_text,
+    without_compile_configs,
+)
 from job.safety.hdf5 import judge_hdf5
-from job.safety.text_inputs import refuse_text
 
 Format = Literal["h5", "keras", "saved_model"]
 
@@ -35,38 +47,44 @@ VERSION = re.compile(r"[23]\.[0-9][0-9A-Za-z.+-]{0,30}")
 
 @dataclass(frozen=True)
 class Judged:
-    """A model file that may be loaded, once its dangers are looked at."""
+    """A validated model file, which may be loaded once its dangers are handled."""
 
     path: Path
     where: str
-    """What it is called in messages."""
+    """Its name in messages."""
     format: Format
     keras_version: str
     config: dict[str, Any]
     """The model's configuration, as data."""
     weight_bytes: int
-    """What the weights are in memory, with an optimizer's."""
+    """The size of the weights in memory, including an optimizer's."""
     optimizer_bytes: int
-    """What an optimizer's state takes of the file; of a SavedModel, see ``saved_model``."""
+    """The size of an optimizer's state in the file; of a SavedModel, see ``saved_model``."""
     dangers: tuple[Danger, ...]
     archive: Archive | None
-    """What it is packed in; None for HDF5."""
+    """Its archive or folder; None for HDF5."""
 
     @property
     def is_keras3(self) -> bool:
         """Whether Keras 3 wrote it."""
         return self.keras_version.startswith("3.")
 
+    @property
+    def contents(self) -> Archive:
+        """The archive or folder of a .keras file or a SavedModel."""
+        assert self.archive is not None  # only HDF5 has none
+        return self.archive
+
 
 def judge(path: Path, where: str = "") -> Judged:
-    """Judge a model file, or a folder.
+    """Validate a model file, or a folder.
 
     Args:
-        path: The file. Weights in an archive are unpacked into a temporary folder to be looked at.
-        where: What it is called in messages; its path where left out.
+        path: The file. Weights in an archive are extracted into a temporary folder for this.
+        where: Its name in messages; by default its path.
 
     Raises:
-        InputError: Where it is missing, damaged, no whole Keras model, or made to do harm.
+        InputError: If it is missing, damaged, not a whole Keras model, or malicious.
     """
     where = where or str(path)
     if not path.exists():
@@ -76,7 +94,7 @@ def judge(path: Path, where: str = "") -> Judged:
         raise InputError(
             "The model file is an HDF5 file and a zip archive at once: one of them hides there.",
             where=where,
-            hint="Load the model where it was trained, and save it again.",
+            hint=SAVE_AGAIN,
         )
     if not hdf5:
         _refuse_other_kinds(path, where)
@@ -95,7 +113,7 @@ def judge(path: Path, where: str = "") -> Judged:
 
 
 def _refuse_other_kinds(path: Path, where: str) -> None:
-    """Say what a file is that is no model, where it begins as something known."""
+    """Name the format of a file that begins as a known one and is not a model."""
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -111,12 +129,12 @@ def _refuse_other_kinds(path: Path, where: str) -> None:
             "The model file is truncated: it begins as a zip archive (a .keras file), and has no "
             "end.",
             where=where,
-            hint="Copy it again, and pin its sha256 in the manifest.",
+            hint=COPY_AGAIN,
         )
 
 
 def refuse_dangers(judged: Judged) -> None:
-    """Raise where the model holds what could run code.
+    """Refuse a model that could run code.
 
     Raises:
         InputError: With every danger.
@@ -124,17 +142,13 @@ def refuse_dangers(judged: Judged) -> None:
     if not judged.dangers:
         return
     layers = ", ".join(dict.fromkeys(it.layer for it in judged.dangers))
-    what = [f"layer {it.layer}: {it.what}" for it in judged.dangers]
-    if len(what) == 1:
-        what = [judged.dangers[0].what]
-    else:
+    what = judged.dangers[0].what
+    if len(judged.dangers) > 1:
         title = "The model could run code:"
         if all(it.to_do for it in judged.dangers):
             title = "The model holds what can't be loaded:"
-        what.insert(0, title)
-    raise InputError(
-        "\n  ".join(what), where=f"{judged.where}, layer {layers}", hint=advice(judged)
-    )
+        what = "\n  ".join([title, *(f"layer {it.layer}: {it.what}" for it in judged.dangers)])
+    raise InputError(what, where=f"{judged.where}, layer {layers}", hint=advice(judged))
 
 
 def advice(judged: Judged) -> str:
@@ -155,25 +169,18 @@ def advice(judged: Judged) -> str:
 
 
 def _judge_h5(path: Path, where: str) -> Judged:
-    contents = judge_hdf5(path, where)
-    if "model_config" not in contents.attributes:
+    found = judge_hdf5(path, where)
+    if "model_config" not in found.attributes:
         raise InputError(
             "The model file holds weights only: there is no model_config in it.",
             where=where,
             hint="Save the whole model: model.save('model.h5'), not model.save_weights(...).",
         )
-    config = read_config(contents.attributes["model_config"], where)
-    return Judged(
-        path=path,
-        where=where,
-        format="h5",
-        keras_version=contents.attributes.get("keras_version", "1"),
-        config=config,
-        weight_bytes=contents.bytes,
-        optimizer_bytes=contents.optimizer_bytes,
-        dangers=tuple(find_dangers(config, where)),
-        archive=None,
-    )
+    version = found.attributes.get("keras_version", "1")
+    config = read_config(found.attributes["model_config"], where)
+    dangers = tuple(find_dangers(config, where))
+    sizes = found.bytes, found.optimizer_bytes
+    return Judged(path, where, "h5", version, config, *sizes, dangers, None)
 
 
 def _judge_archive(path: Path, where: str) -> Judged:
@@ -184,7 +191,7 @@ def _judge_archive(path: Path, where: str) -> Judged:
         raise InputError(
             "The archive is a .keras file and a SavedModel at once: one of them hides there.",
             where=where,
-            hint="Load the model where it was trained, and save it again.",
+            hint=SAVE_AGAIN,
         )
     if is_keras:
         return _judge_keras(archive)
@@ -200,50 +207,30 @@ def _judge_archive(path: Path, where: str) -> Judged:
 
 
 def _judge_keras(archive: Archive) -> Judged:
-    where = archive.where
+    path, where = archive.path, archive.where
     try:
-        version = json.loads(archive.read(METADATA))["keras_version"]
+        version = str(json.loads(archive.read(METADATA))["keras_version"])
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"The model file is corrupt: its {METADATA} is damaged ({error!s:.200}).",
-            where=where,
-            hint="Load the model where it was trained, and save it again.",
-        ) from None
+        raise corrupt(f"its {METADATA} is damaged ({error!s:.200})", where) from None
     config = read_config(archive.read(CONFIG).decode(errors="replace"), where)
     if WEIGHTS not in archive.sizes:
         raise InputError(
             f"The model file holds no weights: there is no {WEIGHTS} in it.",
             where=where,
-            hint="Load the model where it was trained, and save it again.",
+            hint=SAVE_AGAIN,
         )
     config = without_compile_configs(config, where)
-    with tempfile.TemporaryDirectory() as folder:  # Keras reads weights of other names, too
-        contents = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
-    return Judged(
-        path=archive.path,
-        where=where,
-        format="keras",
-        keras_version=str(version),
-        config=config,
-        weight_bytes=contents.bytes,
-        optimizer_bytes=contents.optimizer_bytes,
-        dangers=tuple(find_dangers(config, where)),
-        archive=archive,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # Keras also reads weights of other names
+        found = judge_hdf5(archive.unpack(WEIGHTS, Path(folder)), where)
+    dangers = tuple(find_dangers(config, where))
+    sizes = found.bytes, found.optimizer_bytes
+    return Judged(path, where, "keras", version, config, *sizes, dangers, archive)
 
 
 def _judge_saved_model(archive: Archive) -> Judged:
+    path, where = archive.path, archive.where
     found = saved_model.read(archive)
-    config = without_compile_configs(found.config, archive.where)
-    dangers = [*find_dangers(config, archive.where), *found.dangers]
-    return Judged(
-        path=archive.path,
-        where=archive.where,
-        format="saved_model",
-        keras_version=found.keras_version,
-        config=config,
-        weight_bytes=found.weight_bytes,
-        optimizer_bytes=0,
-        dangers=tuple(dangers),
-        archive=archive,
-    )
+    config = without_compile_configs(found.config, where)
+    dangers = (*find_dangers(config, where), *found.dangers)
+    sizes = found.weight_bytes, 0
+    return Judged(path, where, "saved_model", found.keras_version, config, *sizes, dangers, archive)

@@ -1,7 +1,7 @@
-"""How much a model file may unpack to, and how much reading it may take.
+"""Limits on the unpacked size of a model file, and on the memory and time for reading it.
 
-The cases are zip bombs, shapes (of CVE-2026-0897 and its like) that nothing in the file fills, and
-files that keep a library busy or hungry.
+They stop zip bombs, declared shapes without data (CVE-2026-0897 and similar), and files that make a
+library loop or exhaust the memory.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-# Weights hardly compress. Those of a model pruned to 99 % do by 40 times, a million zeros by 1,000.
+# Weights hardly compress: a model pruned to 99 % by 40 times, a million zeros by 1,000.
 MAX_RATIO = 100
-# What is smaller does no harm.
+# Always allowed.
 FLOOR_BYTES = 1 << 26
 # A SavedModel's graph, with the traces of hundreds of layers, has some tens of megabytes.
 MAX_GRAPH_BYTES = 1 << 27
 # A configuration is a kilobyte for a layer.
 MAX_CONFIG_BYTES = 1 << 24
-# What looking at a model may take: it is read as data, and little of it is kept. A damaged file can
-# keep the HDF5 library going round for ever.
+# For validating a model: it is read as data, and little of it stays in memory. A damaged file can
+# make the HDF5 library loop for ever.
 SCAN_BYTES = 1 << 30
 SCAN_SECONDS = 5
 SCAN_BYTES_PER_SECOND = 50_000_000
 
 
 def most_bytes(packed: int) -> int:
-    """The most that ``packed`` bytes of a model file may declare to hold."""
+    """The largest size that ``packed`` bytes of a model file may declare."""
     return max(FLOOR_BYTES, packed * MAX_RATIO)
 
 
 def scanning(model_bytes: int) -> AbstractContextManager[None]:
-    """The limits for judging a model of this size: ``limited``'s."""
+    """Apply ``limited`` with the limits for validating a model of this size."""
     return limited(SCAN_BYTES, SCAN_SECONDS + model_bytes / SCAN_BYTES_PER_SECOND)
 
 
 @contextmanager
 def limited(more_bytes: float, more_seconds: float) -> Iterator[None]:
-    """Limit what this process may still take, while the context lasts.
+    """Limit the further memory and CPU time of this process within the context.
 
-    Where a library does not turn the limits into an exception, they end the process: memory by
-    SIGABRT, time by SIGXCPU.
+    Unless a library raises an exception at a limit, the process ends: by SIGABRT for memory, by
+    SIGXCPU for time.
 
     Args:
-        more_bytes: Memory, beside what it has.
-        more_seconds: CPU time, beside what it took.
+        more_bytes: Memory, in addition to the current use.
+        more_seconds: CPU time, in addition to the current use.
     """
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = used.ru_utime + used.ru_stime + more_seconds

@@ -1,8 +1,8 @@
-"""A Keras SavedModel as data: what its protobufs say, without TensorFlow.
+"""A Keras SavedModel as data: its protobufs are read without TensorFlow.
 
 The model's configuration is in ``keras_metadata.pb`` (in ``saved_model.pb`` before TensorFlow
-2.5). The graph is never run here: the model is made anew from its configuration. It is looked at
-all the same, since whoever loads the file elsewhere runs it.
+2.5). The graph is never run here: the model is rebuilt from its configuration. It is checked all
+the same, since loading the file elsewhere runs it.
 
 Only the fields that are read are declared, by their numbers in TensorFlow's ``saved_model.proto``,
 ``meta_graph.proto``, ``graph.proto``, ``function.proto``, ``saved_object_graph.proto`` and Keras's
@@ -25,8 +25,8 @@ from google.protobuf.message import DecodeError, Message
 from job.errors import InputError
 from job.safety.archive import Archive
 from job.safety.config import Danger, read_config
+from job.safety.folder import GRAPH
 
-GRAPH = "saved_model.pb"
 METADATA = "keras_metadata.pb"
 VARIABLES = "variables/variables"
 HINT = "Save the whole model: model.save('model.keras'), or with Keras 2 as a SavedModel."
@@ -50,8 +50,8 @@ SCHEMA: dict[str, dict[str, tuple[int, str | None, bool]]] = {
     },
 }
 
-# Operators that read or write files, run Python, or talk to other machines. Those that every
-# SavedModel saves and restores its own variables with are none of them.
+# Operators that read or write files, run Python, or use the network; not those with which every
+# SavedModel saves and restores its own variables.
 REACH_OUT = re.compile(
     r"(ReadFile|WriteFile|MatchingFiles|(Eager)?PyFunc(Stateless)?|LoadAndRemapMatrix"
     r"|InitializeTableFromTextFile(V2)?|\w*Reader(V2)?|ReaderRead\w*|ImmutableConst"
@@ -65,7 +65,7 @@ REACH_OUT = re.compile(
 
 @dataclass(frozen=True)
 class Contents:
-    """What a SavedModel says of itself."""
+    """The description of a SavedModel."""
 
     config: dict[str, Any]
     keras_version: str
@@ -74,20 +74,25 @@ class Contents:
 
 
 def root(archive: Archive) -> str | None:
-    """The folder of the archive that holds the SavedModel, with a slash at its end; None where
-    there is not exactly one.
+    """The folder of the archive that holds the SavedModel, with a trailing slash; None unless
+    there is exactly one.
     """
     found = [name for name in archive.sizes if PurePosixPath(name).name == GRAPH]
     return found[0].removesuffix(GRAPH) if len(found) == 1 else None
 
 
+def variables(archive: Archive) -> str:
+    """The common start of the names of the files that hold the variables."""
+    return (root(archive) or "") + VARIABLES
+
+
 def variable_files(archive: Archive) -> list[str]:
-    """The files that hold the variables: an index, and parts of data.
+    """The files that hold the variables: an index, and data shards.
 
     Raises:
-        InputError: Where there is no index. (Keras would take another file for one of weights.)
+        InputError: If there is no index. (Keras would then load another file as weights.)
     """
-    start = (root(archive) or "") + VARIABLES
+    start = variables(archive)
     if f"{start}.index" not in archive.sizes:
         raise InputError(
             f"The SavedModel has no {VARIABLES}.index in it.", where=archive.where, hint=HINT
@@ -100,7 +105,7 @@ def read(archive: Archive) -> Contents:
     """Read a SavedModel as data.
 
     Raises:
-        InputError: Where it is damaged, was not written by Keras 2, or is a subclassed model.
+        InputError: If it is damaged, was not written by Keras 2, or is a subclassed model.
     """
     where, folder = archive.where, root(archive) or ""
     graphs = _parse("SavedModel", archive.read(folder + GRAPH), where).meta_graphs
@@ -115,17 +120,16 @@ def read(archive: Archive) -> Contents:
             where=where,
             hint="Build it with the functional API, and save it again.",
         )
-    variables = variable_files(archive)
     return Contents(
         config=read_config(json.dumps(config), where),
         keras_version=str(metadata.get("keras_version", "2.0")),
-        weight_bytes=sum(archive.sizes[name] for name in variables),
-        dangers=tuple(_reaching_out(graphs)),
+        weight_bytes=sum(archive.sizes[name] for name in variable_files(archive)),
+        dangers=tuple(_unsafe_operators(graphs)),
     )
 
 
 def training_config(archive: Archive) -> object:
-    """How a judged SavedModel was compiled, as data; None where it was not."""
+    """The compile settings of a validated SavedModel, as data; None if it was not compiled."""
     folder = root(archive) or ""
     graphs: Any = ()
     if folder + METADATA not in archive.sizes:
@@ -134,7 +138,7 @@ def training_config(archive: Archive) -> object:
 
 
 def _root_metadata(archive: Archive, folder: str, graphs: Any) -> dict[str, Any]:
-    """What Keras wrote about the model itself."""
+    """Keras's metadata of the model itself."""
     if folder + METADATA in archive.sizes:
         message = _parse("Metadata", archive.read(folder + METADATA), archive.where)
         nodes = [node for node in message.nodes if node.node_path in (b"", b"root")]
@@ -163,8 +167,8 @@ def _object(text: bytes, where: str) -> dict[str, Any]:
     return found
 
 
-def _reaching_out(graphs: Any) -> Iterator[Danger]:
-    """The operators of the graph that reach out of it, each kind once."""
+def _unsafe_operators(graphs: Any) -> Iterator[Danger]:
+    """The operators of the graph that access files, Python or the network, each kind once."""
     names: dict[bytes, bytes] = {}
     for graph in graphs:
         functions = [function.node_def for function in graph.graph_def.library.function]

@@ -18,8 +18,7 @@ import tf_keras
 from job.errors import InputError, StageError
 from job.manifest.outputs import Float32Config, QuantizeConfig
 from job.metrics import litert, promises
-from job.models.layers import layers_of
-from job.models.names import scope_name
+from job.models.layers import layers_of, scope_name
 from job.models.random_layers import is_random
 from job.result import TensorSpec
 from job.stages.quantize import Calibration, is_recurrent, prepare, quantize

@@ -24,10 +24,10 @@ from job.manifest.outputs import (
 )
 from job.manifest.prune import PruneConfig
 from job.models import layers, random_layers
-from job.models.compare import on_random_inputs
+from job.models.layers import users_name
 from job.models.load import load
-from job.models.names import users_name
-from job.models.open_sizes import input_shapes
+from job.models.prunable import plan_layers
+from job.models.random_inputs import input_shapes, on_random_inputs
 from job.result import InspectedLayer, InspectedModel, TensorSpec
 from job.safety.judge import Judged
 from job.worker.convert import attempt, plan
@@ -83,7 +83,7 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
 
 def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
     """Every layer of the model, in its order; those without weights have no reason."""
-    plans = {plan.name: plan for plan in layers.plan_layers(model, PruneConfig())}
+    plans = {plan.name: plan for plan in plan_layers(model, PruneConfig())}
     found = []
     for path, layer in layers.layers_of(model):
         plan = plans.get(path)

@@ -21,13 +21,12 @@ from job.manifest.job import JobConfig
 from job.manifest.outputs import MinClassRecallGate
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.quality import Predict, keras_predictor
-from job.models import compiled, layers, random_layers
-from job.models.compare import SEED
+from job.models import layers, random_layers
 from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.objective.choose import Known, choose
 from job.result import TensorSpec
-from job.safety import folder
+from job.safety import compiled, folder
 from job.safety.judge import Judged
 from job.worker import sample
 from job.worker.split import split
@@ -158,7 +157,7 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
     for rows in (dataset.train, dataset.test):
         row_bytes = sum(it.nbytes for it in rows.model_inputs(slice(0, 1)))
         most = max(1, min(COMPARED_ROWS, COMPARED_BYTES // max(1, row_bytes)))
-        inputs = rows.model_inputs(calibration_rows(len(rows), most, SEED))
+        inputs = rows.model_inputs(calibration_rows(len(rows), most, random_layers.SEED))
         done = compare(file, inputs, where)
     return done
 

@@ -15,7 +15,7 @@ from job.datasets.data import shuffled_batches
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.metrics.quality import evaluate
-from job.models import layers, load
+from job.models import load, prunable
 from job.models.load import SUFFIXES, ModelFile
 from job.objective.losses import compile_options
 from job.resume.checkpoints import Form, Kept, StoppedError, digest, place
@@ -102,10 +102,10 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
     plan = loaded.plan
     assert plan is not None  # of a job that prunes there is one
     with work.journal.stage("prune") as stage:
-        plans = layers.plan_layers(loaded.file.model, config)
-        targets = layers.targets(plans, work.job.model.uri)
+        plans = prunable.plan_layers(loaded.file.model, config)
+        targets = prunable.targets(plans, work.job.model.uri)
         constraints.refuse_untrainable(loaded.file.model, work.job.model.uri)
-        for rule in layers.unmatched_rules(plans, config):
+        for rule in prunable.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped = _wrapped(work, loaded, targets, plan, stage)
         epochs = _fine_tune(work, loaded, wrapped, plan, _KeptTraining(work, stage, of))
@@ -115,7 +115,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         file = work.output / f"prune{SUFFIXES[loaded.file.format]}"
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
         compare_on_rows(reloaded, loaded.dataset, file.name)
-        found = layers.results(plans, reloaded.model)
+        found = prunable.results(plans, reloaded.model)
         for warning in check_reached(found):
             work.journal.warn(warning)
         _check_constraints(work, reloaded, stage, file)

@@ -17,8 +17,8 @@ from job.events import Stage
 from job.manifest.outputs import QuantizeConfig
 from job.manifest.prune import PruneConfig
 from job.metrics.litert import custom_operators
-from job.models.layers import plan_layers, results, targets
 from job.models.load import ModelFile, save
+from job.models.prunable import plan_layers, results, targets
 from job.safety.judge import Format
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap

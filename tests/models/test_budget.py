@@ -1,11 +1,8 @@
-"""budget: a model that wants more than its file can hold is refused while it is made."""
+"""budget: a model that exceeds the limits of its file is refused while it is made."""
 
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,12 @@ import tf_keras
 from job.errors import InputError
 from job.models import budget
 from job.models.load import read
-from tests.conftest import ROOT
 
 layers = tf_keras.layers
 
 
 def changed(path: Path, change: Callable[[Any], None]) -> Path:
-    """A small model whose configuration somebody has changed."""
+    """A small model with a changed configuration."""
     given = tf_keras.Input((4,), name="given")
     model = tf_keras.Model(given, layers.Dense(3, name="b")(layers.Dense(3, name="a")(given)))
     model.save(path, save_format="h5")
@@ -35,8 +31,8 @@ def changed(path: Path, change: Callable[[Any], None]) -> Path:
     return path
 
 
-def test_a_layer_of_a_trillion_weights_is_refused_before_it_is_made(tmp_path: Path) -> None:
-    """Neither layer is too large for its own output; their product is."""
+def test_a_layer_with_a_trillion_weights_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    """Neither layer alone is too large; their product is."""
 
     def grow(found: list[Any]) -> None:
         found[1]["config"]["units"] = found[2]["config"]["units"] = 1_000_000
@@ -47,7 +43,7 @@ def test_a_layer_of_a_trillion_weights_is_refused_before_it_is_made(tmp_path: Pa
     assert caught.value.where == str(path)
 
 
-def test_a_graph_that_keras_never_finishes_is_given_up(
+def test_a_graph_that_keras_never_finishes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer whose input is a call that is never made: Keras waits for it without end."""
@@ -60,15 +56,14 @@ def test_a_graph_that_keras_never_finishes_is_given_up(
         read(changed(tmp_path / "m.h5", mislead))
 
 
-def test_what_a_file_holds_may_be_made(tmp_path: Path) -> None:
-    """The limits are gone afterwards."""
+def test_a_normal_model_is_made_and_the_limits_end_afterwards(tmp_path: Path) -> None:
     assert read(changed(tmp_path / "m.h5", lambda _: None)).model.count_params() == 27
     large = tf.Variable(tf.zeros((1 << 25,)))
     assert large.shape == (1 << 25,)
 
 
-def test_a_layer_with_a_trillion_answers_is_refused_before_it_is_asked(tmp_path: Path) -> None:
-    """A RepeatVector has no weights; it is the layer that is named."""
+def test_a_layer_with_huge_outputs_is_refused_before_they_are_computed(tmp_path: Path) -> None:
+    """A RepeatVector has no weights; the layer is named."""
     given = tf_keras.Input((4,), name="given")
     repeated = layers.RepeatVector(2, name="again")(given)
     tf_keras.Model(given, layers.Flatten()(repeated)).save(tmp_path / "m.h5", save_format="h5")
@@ -76,35 +71,6 @@ def test_a_layer_with_a_trillion_answers_is_refused_before_it_is_asked(tmp_path:
         config = json.loads(file.attrs["model_config"])
         config["config"]["layers"][1]["config"]["n"] = 2_000_000_000
         file.attrs["model_config"] = json.dumps(config)
-    with pytest.raises(InputError, match="answers with 8,000,000,000 numbers") as caught:
+    with pytest.raises(InputError, match="output has 8,000,000,000 numbers") as caught:
         read(tmp_path / "m.h5")
     assert "again" in caught.value.where
-
-
-LIMITED = """
-import sys
-from job.safety.limits import limited
-with limited(1 << 28, 5):
-    {what}
-print("went on")
-"""
-
-
-@pytest.mark.parametrize(
-    ("what", "ends_in"),
-    [
-        ("bytes(1 << 27)", 0),
-        ("bytes(1 << 30)", 1),  # MemoryError
-        ("\n    while True: pass", -signal.SIGXCPU),
-    ],
-    ids=["little", "memory", "time"],
-)
-def test_a_process_may_take_so_much_and_no_more(what: str, ends_in: int) -> None:
-    """The kernel says no, to whatever library."""
-    command = [sys.executable, "-c", LIMITED.format(what=what)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == ends_in
-    assert ("went on" in done.stdout) == (ends_in == 0)
-    assert ("MemoryError" in done.stderr) == (ends_in == 1)

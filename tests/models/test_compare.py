@@ -1,4 +1,4 @@
-"""Two models are told apart by what they do with padding, signs, sizes and integers."""
+"""compare: models differ in padding, signs, sizes and integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.models.compare import TOLERANCE, Rows, difference, on_random_inputs, rows_of
+from job.models.compare import TOLERANCE, Rows, difference, rows_of
+from job.models.random_inputs import on_random_inputs
 
 layers = tf_keras.layers
 
@@ -35,17 +36,17 @@ def model(call: Callable[[tf.Tensor], tf.Tensor], dtype: str = "float32") -> tf_
         ("bool", lambda x: tf.cast(x, tf.int32), lambda x: tf.ones_like(x, tf.int32)),
     ],
 )
-def test_what_two_models_do_differently_shows(
+def test_random_rows_reveal_a_difference(
     dtype: str, one: Callable[..., tf.Tensor], other: Callable[..., tf.Tensor]
 ) -> None:
-    """Each pair is the same on values from 0 to 1, or on integers that are zero."""
+    """Each pair is equal on values from 0 to 1, or on integers that are zero."""
     assert difference(model(one, dtype), model(other, dtype)) > TOLERANCE
     assert difference(model(one, dtype), model(one, dtype)) == 0
 
 
 @pytest.mark.parametrize("side", [slice(0, 2), slice(-2, None)])
-def test_padding_on_either_side_shows_among_tokens(side: slice) -> None:
-    """A table whose row of zeros is seen only where a row is padded on that side."""
+def test_rows_of_tokens_are_padded_on_either_side(side: slice) -> None:
+    """The difference is only visible in a row that is padded on that side."""
     table = layers.Embedding(50, 3)
 
     def padded(x: tf.Tensor) -> tf.Tensor:
@@ -67,40 +68,40 @@ def test_inputs_may_be_one_number_for_each_row(dtype: str) -> None:
     )
     assert difference(one, one) == 0
     assert difference(one, other) > TOLERANCE
-    assert on_random_inputs(one, lambda it: it[0].shape) == (2,)
+    assert on_random_inputs(one, lambda rows: rows[0].shape) == (2,)
     nothing = tf_keras.Model(given, tf.cast(given, tf.int32) * 0)
     assert difference(one, nothing) > TOLERANCE
 
 
-def test_integers_are_such_as_the_model_takes() -> None:
-    """A table of four rows without an Embedding: larger integers are refused, and not tried."""
-    table = tf.constant([[1.0], [2.0], [3.0], [4.0]])
-    one = model(lambda x: tf.gather(table, x), "int32")
-    two = model(lambda x: tf.gather(table * 2, x), "int32")
-    assert difference(one, one) == 0
-    assert difference(one, two) > 0.5
-    assert [it.shape for it in on_random_inputs(one, lambda it: (one(it), it)[1])] == [(2, 6)]
-
-
-def test_the_same_nan_and_the_same_infinity_are_no_difference() -> None:
-    """And NaN against a number is one, wherever it stands."""
+def test_equal_nan_and_equal_infinity_are_no_difference() -> None:
+    """NaN and a number differ, in either order."""
     one = model(lambda x: tf.math.log(x) / x)
     assert difference(one, one) == 0
     other = model(lambda x: tf.where(x > 0, tf.math.log(x) / x, tf.zeros_like(x)))
     assert not difference(one, other) <= TOLERANCE
 
 
-def test_large_answers_are_compared_in_proportion() -> None:
-    """A sum of large numbers in another order is no other model; half a percent is one."""
+def test_large_outputs_are_compared_relatively() -> None:
+    """A sum of large numbers in another order is equal; half a percent is a difference."""
     one = model(lambda x: x * 1e6)
     assert difference(one, model(lambda x: x * 1e6 * (1 + 1e-6))) <= TOLERANCE
     assert difference(one, model(lambda x: x * 1e6 * 1.005)) > 1e-3
 
 
-def test_given_rows_are_what_is_compared() -> None:
-    """Models that differ there alone."""
+def test_given_rows_are_compared() -> None:
+    """These models only differ there."""
     one, other = model(tf.identity), model(lambda x: tf.where(x > 5000, 0.0, x))
     assert difference(one, other) == 0
     rows = rows_of([np.full((1, 6), 6000, "float32")])
     assert rows == Rows(rows.inputs, 600.0)
     assert difference(one, other, rows) * rows.scale == pytest.approx(1)
+
+
+def test_integers_are_in_the_range_that_the_model_accepts() -> None:
+    """A table of four rows without an Embedding: with larger integers the model fails."""
+    table = tf.constant([[1.0], [2.0], [3.0], [4.0]])
+    one = model(lambda x: tf.gather(table, x), "int32")
+    two = model(lambda x: tf.gather(table * 2, x), "int32")
+    assert difference(one, one) == 0
+    assert difference(one, two) > 0.5
+    assert [it.shape for it in on_random_inputs(one, lambda rows: (one(rows), rows)[1])] == [(2, 6)]

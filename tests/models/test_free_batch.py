@@ -1,4 +1,4 @@
-"""free_batch: a fixed batch size is taken out where nothing in the model depends on it."""
+"""free_batch: a fixed batch size is removed if nothing in the model depends on it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def reshaped(kit: Any) -> Any:
 
 
 def centred(kit: Any) -> Any:
-    """Each row is compared with the others of its batch; every shape is fine."""
+    """Each row is compared with the others of its batch; every shape is right."""
     mean = tf.reduce_mean if kit is tf_keras else keras.ops.mean
     given = kit.Input((6,), batch_size=BATCH)
     return kit.Model(given, kit.layers.Dense(2)(given - mean(given, axis=0, keepdims=True)))
@@ -77,10 +77,10 @@ FREE = [
 
 
 @pytest.mark.parametrize(("kit", "make", "name"), FREE)
-def test_any_number_of_rows_is_answered_as_the_model_answers_its_own(
+def test_outputs_for_any_batch_size_are_those_of_the_model(
     kit: Any, make: Callable[[Any], Any], name: str, tmp_path: Path
 ) -> None:
-    """And so does the file that is written of it."""
+    """Also for the file that is written."""
     kit.utils.set_random_seed(5)
     model = make(kit)
     path = tmp_path / name
@@ -110,7 +110,7 @@ def test_any_number_of_rows_is_answered_as_the_model_answers_its_own(
     [
         (stateful, "memory is stateful"),
         (reshaped, "depends on it: with a batch of 5 it fails .*reshape"),
-        (centred, "depends on it: rows in batches of another size .* otherwise"),
+        (centred, "depends on it: the outputs for batches of another size differ"),
     ],
 )
 def test_a_model_that_depends_on_its_batch_size_is_refused_with_the_reason(

@@ -15,9 +15,9 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError
-from job.models import keras3_settings as settings
+from job.models import keras3_layers as settings
 from job.models.compare import TOLERANCE
-from job.models.keras3_calls import Keras3Layer
+from job.models.keras3_adapters import Keras3Layer
 from job.models.keras3_ops import CALL_FUNCTIONS
 from job.models.layers import layers_of
 from job.models.load import ModelFile, read, save
@@ -32,13 +32,13 @@ Floats = NDArray[np.floating]
 
 @pytest.mark.parametrize("kit", KITS, ids=["keras", "tf_keras"])
 def test_every_layer_class_has_a_sample(kit: Any) -> None:
-    """``benchmarks/layers.py`` takes each of them through; a new one has to be looked at."""
+    """``benchmarks/layers.py`` tries each of them; a new one has to be reviewed."""
     left_out = every.ABSTRACT | every.CODE | {"Lambda"}
     assert set(every.classes(kit)) - left_out - set(every.SAMPLES) == set()
 
 
-def test_every_setting_of_a_layer_that_both_have_is_decided() -> None:
-    """Keras 2 knows it, calls it otherwise, or behaves as one of its values."""
+def test_every_setting_of_a_layer_that_both_have_is_handled() -> None:
+    """Keras 2 knows it, has another name for it, or behaves like one of its values."""
     decided = {*settings.LACKING, *settings.MADE, *settings.NO_MATTER, *settings.WITH}
     for name in set(every.classes(keras)) & set(every.classes(tf_keras)) - every.ABSTRACT:
         if name in ("Lambda", "RNN", "TextVectorization", "StringLookup"):
@@ -50,8 +50,8 @@ def test_every_setting_of_a_layer_that_both_have_is_decided() -> None:
         assert keys - known - decided == set(), name
 
 
-def test_every_operation_is_carried_over_or_calls_functions() -> None:
-    """All of ``keras.ops``, and those of activations; a new one has to be looked at."""
+def test_every_operation_is_rebuilt_or_calls_functions() -> None:
+    """All of ``keras.ops``, and those of activations; a new one has to be reviewed."""
     found = {"Mish", "ReLU"}
     for module in pkgutil.walk_packages(keras.src.ops.__path__, "keras.src.ops."):
         if "test" not in module.name:
@@ -66,7 +66,7 @@ def test_every_operation_is_carried_over_or_calls_functions() -> None:
 
 
 def rebuilt(model: keras.Model, folder: Path) -> ModelFile:
-    """As paredown reads it from a file; no weight is zero."""
+    """The model as paredown reads it from a file; no weight is zero."""
     random = np.random.default_rng(3)
     for weight in model.weights:
         weight.assign(0.2 + random.random(weight.shape))
@@ -78,7 +78,7 @@ def rebuilt(model: keras.Model, folder: Path) -> ModelFile:
 
 
 def assert_same(model: keras.Model, file: ModelFile, x: Floats, folder: Path) -> None:
-    """The same answers; and after its weights have changed, those of the file that is written."""
+    """The same outputs; also, with changed weights, of the file that is written."""
     for before, after in zip(model(x, training=False), file.model(x, training=False), strict=True):
         np.testing.assert_allclose(after, before, atol=TOLERANCE, rtol=0)
     for weight in file.model.weights:
@@ -94,7 +94,7 @@ def assert_same(model: keras.Model, file: ModelFile, x: Floats, folder: Path) ->
         np.testing.assert_allclose(after, before, atol=TOLERANCE, rtol=0)
 
 
-def test_every_activation_answers_as_in_keras_3(tmp_path: Path) -> None:
+def test_every_activation_computes_the_same_as_in_keras_3(tmp_path: Path) -> None:
     """By its name, and as an object; on values of both signs."""
     given = keras.Input((3, 6))
     names = [it for it in every.activations(keras) if it != "threshold"]  # it needs arguments
@@ -139,8 +139,8 @@ IMAGES = [
 ]
 
 
-def test_settings_and_wrappers_of_keras_3_answer_as_they_did(tmp_path: Path) -> None:
-    """What Keras 2 lacks, calls otherwise, or orders otherwise; in one model."""
+def test_settings_and_wrappers_of_keras_3_compute_the_same(tmp_path: Path) -> None:
+    """Those that Keras 2 lacks, names or orders differently; in one model."""
     given = keras.Input((8, 8, 3))
     model = keras.Model(given, [it(given) for it in IMAGES])
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
@@ -161,7 +161,7 @@ def test_settings_and_wrappers_of_keras_3_answer_as_they_did(tmp_path: Path) -> 
 
 
 def test_constraints_and_regularizers_hold_in_training(tmp_path: Path) -> None:
-    """In layers of Keras 2, in wrappers, and where a layer of Keras 3 is called."""
+    """In layers of Keras 2, in wrappers, and in called layers of Keras 3."""
     given = keras.Input((4, 6))
     options: dict[str, Any] = {
         "kernel_constraint": "non_neg",
@@ -194,7 +194,7 @@ def test_constraints_and_regularizers_hold_in_training(tmp_path: Path) -> None:
     assert saved.layers[-1].kernel_regularizer.l2 == pytest.approx(0.1)
 
 
-def test_what_can_not_be_rebuilt_says_why(tmp_path: Path) -> None:
+def test_a_layer_that_can_not_be_rebuilt_is_refused_with_the_reason(tmp_path: Path) -> None:
     """The layer, its class and the reason; never that the file is corrupt."""
     quantized = keras.Sequential([keras.Input((6,)), layers.Dense(3, name="packed")])
     quantized.quantize("int8")

@@ -1,4 +1,4 @@
-"""Masks of Keras 3 models: those given by hand, and those that Keras propagates."""
+"""keras3_masks: explicit masks, and those that Keras propagates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 import tf_keras
 
 from job.manifest.prune import PruneConfig
-from job.models import layers as of_model
-from job.models.compare import answers
+from job.models import prunable
+from job.models.compare import outputs_of
 from job.models.load import ModelFile, read
 from job.stages.prune import Window, wrap
 from job.stages.strip import strip
@@ -34,7 +34,7 @@ def embedded(given: keras.KerasTensor, *, masked: bool = True) -> keras.KerasTen
 
 
 def by_hand() -> keras.Model:
-    """Pooling, a recurrent layer and attention, each with a mask of its own."""
+    """Pooling, a recurrent layer and attention, each with its own explicit mask."""
     given = tokens()
     mask, x = ops.not_equal(given, 0), embedded(given, masked=False)
     seen = layers.Attention()([x, x], mask=[None, mask])
@@ -55,7 +55,7 @@ def residual() -> keras.Model:
 
 
 def gated() -> keras.Model:
-    """Multiply and Maximum ask for masks while they run; those of Keras 2 do not."""
+    """Multiply and Maximum use masks while they run; those of Keras 2 do not."""
     given, other = tokens(), tokens()
     x, y = embedded(given), embedded(other)
     x = layers.Multiply()([x, layers.Dense(4, activation="sigmoid")(y)])
@@ -63,14 +63,14 @@ def gated() -> keras.Model:
 
 
 def encoder_decoder() -> keras.Model:
-    """An LSTM that is given a state is given no mask of its input, in Keras 3."""
+    """In Keras 3 an LSTM with an initial state gets no mask of its input."""
     given, other = tokens(), tokens()
     _, *state = layers.LSTM(4, return_state=True)(embedded(given))
     return keras.Model([given, other], layers.LSTM(4)(embedded(other), initial_state=state))
 
 
 def nested() -> keras.Model:
-    """A model that is called with a mask and without one, and hands masks on."""
+    """A model that is called with a mask and without one, and propagates masks."""
     inner = tokens()
     words = keras.Model(inner, embedded(inner), name="words")
     steps = keras.Input((STEPS, 4))
@@ -81,7 +81,7 @@ def nested() -> keras.Model:
 
 
 def scores() -> keras.Model:
-    """A row without a word sees nothing; what is answered then depends on the dropout."""
+    """For a row without words nothing is visible; the output then depends on the dropout."""
     given = tokens()
     x = embedded(given)
     y = layers.MultiHeadAttention(2, 3, dropout=0.1)(x, x)
@@ -96,7 +96,7 @@ def steps_of_zeros() -> keras.Model:
 
 
 def called() -> keras.Model:
-    """Layers that are called as they are in Keras 3, and their masks, by several names."""
+    """Layers of Keras 3 that are called, with masks under several names."""
     given, other = tokens(), tokens()
     words = layers.ReversibleEmbedding(WORDS, 4, mask_zero=True)
     x, y = words(given), layers.RMSNormalization()(embedded(other))
@@ -115,7 +115,7 @@ MODELS = [by_hand, residual, gated, encoder_decoder, nested, scores, steps_of_ze
 
 
 def padded(model: keras.Model) -> list[np.ndarray]:
-    """Rows of every length, padded behind and before."""
+    """Rows of every length, padded after and before."""
     random = np.random.default_rng(5)
     lengths = [*range(STEPS + 1)] * 2
     found = []
@@ -141,7 +141,7 @@ def close(after: Any, before: Any, by: float) -> None:
 
 def pruned_and_stripped(model: tf_keras.Model) -> tf_keras.Model:
     config = PruneConfig(min_weights=1)
-    targets = of_model.targets(of_model.plan_layers(model, config), "")
+    targets = prunable.targets(prunable.plan_layers(model, config), "")
     return strip(wrap(model, targets, config, Window(0, 4, 1)), model)
 
 
@@ -149,20 +149,20 @@ def pruned_and_stripped(model: tf_keras.Model) -> tf_keras.Model:
 def test_masks_are_those_of_keras_3_on_rows_of_every_length(
     make: Callable[[], keras.Model], tmp_path: Path
 ) -> None:
-    """Rebuilt, also after pruning wrappers were put on and taken off."""
+    """Also after pruning wrappers were added and removed."""
     found = load(make, tmp_path)
     rows = padded(found.original)
-    expected = answers(found.original, rows)
+    expected = outputs_of(found.original, rows)
     # Wrapped and cloned once is enough: what differs is how the calls are written down.
     model = pruned_and_stripped(found.model) if make in (by_hand, nested) else found.model
-    for before, after in zip(expected, answers(model, rows), strict=True):
+    for before, after in zip(expected, outputs_of(model, rows), strict=True):
         close(after, before, 1e-6)
 
 
 def test_masks_are_in_the_converted_file(tmp_path: Path) -> None:
-    """A plain interpreter, with one row at a time."""
+    """With the LiteRT interpreter, one row at a time."""
     found = load(by_hand, tmp_path)
     rows = [it[(it != 0).any(axis=1)] for it in padded(found.original)]  # no mean of no step
     convert(found.model, variant("float32"), rows, tmp_path / "m.tflite")
     after = answers_of_file(found.model, tmp_path / "m.tflite", rows)
-    close(after, answers(found.original, rows)[0], 1e-5)
+    close(after, outputs_of(found.original, rows)[0], 1e-5)

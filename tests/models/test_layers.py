@@ -1,254 +1,93 @@
-"""layers: what can be pruned, how far, and the reason where it can't."""
+"""layers: their paths and names, and the inputs and outputs of a model."""
 
 from __future__ import annotations
 
-from typing import Any
+import string
+from pathlib import Path
 
-import numpy as np
+import keras
 import pytest
+import tensorflow as tf
 import tf_keras
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from job.errors import InputError
 from job.manifest.prune import PruneConfig
 from job.models.layers import (
-    LayerPlan,
-    default_target,
+    SCOPE,
     layers_of,
-    plan_layers,
-    results,
     scales_inputs,
-    targets,
-    unmatched_rules,
+    scope_name,
+    signature,
+    users_name,
 )
+from job.models.load import read, save
+from job.models.prunable import plan_layers, results
+from job.result import TensorSpec
 
 layers = tf_keras.layers
 
 
-def config(**sections: Any) -> PruneConfig:
-    return PruneConfig.model_validate(sections)
+def test_the_signature_has_all_inputs_and_outputs_in_the_models_order() -> None:
+    """A list's outputs are named by their layers; None is an open dimension."""
+    zeta, alpha = tf_keras.Input((None, 4), name="zeta"), tf_keras.Input((6,), name="alpha")
+    merged = layers.Concatenate()([layers.GlobalAveragePooling1D()(zeta), alpha])
+    two, one = layers.Dense(2, name="two")(merged), layers.Dense(1, name="one")(merged)
+    inputs, outputs = signature(tf_keras.Model([zeta, alpha], [two, one]), "m.h5")
+    assert [(it.name, it.shape) for it in inputs] == [("zeta", (None, 4)), ("alpha", (6,))]
+    assert [(it.name, it.shape) for it in outputs] == [("two", (2,)), ("one", (1,))]
+    assert {it.dtype for it in [*inputs, *outputs]} == {"float32"}
 
 
-def plans_of(model: tf_keras.Model, **sections: Any) -> dict[str, LayerPlan]:
-    return {plan.name: plan for plan in plan_layers(model, config(**sections))}
+def test_booleans_may_be_inputs_but_not_outputs() -> None:
+    """An input may be a mask; there are no metrics for such outputs."""
+    seen = tf_keras.Input((4,), dtype="bool", name="seen")
+    x = layers.Lambda(lambda x: tf.cast(x, "float32"))(seen)
+    (found,), _ = signature(tf_keras.Model(seen, x), "m.h5")
+    assert found == TensorSpec("seen", (4,), "bool")
+    with pytest.raises(InputError, match="of bool"):
+        signature(tf_keras.Model(seen, layers.Reshape((2, 2))(seen)), "m.h5")
 
 
-def only(layer: tf_keras.layers.Layer, *shape: int, **sections: Any) -> LayerPlan:
-    """The plan of the one layer with weights."""
-    model = tf_keras.Sequential([layers.InputLayer(shape), layer])
-    (plan,) = plan_layers(model, config(**sections))
-    return plan
+@pytest.mark.parametrize("keys", [("zulu", "echo"), ("echo", "zulu")])
+def test_a_dicts_outputs_are_named_by_its_keys(keys: tuple[str, str]) -> None:
+    """In alphabetical order, as Keras flattens them; also a single one."""
+    given = tf_keras.Input((4,), name="given")
+    made = {"zulu": layers.Dense(2)(given), "echo": layers.Dense(3)(given)}
+    _, outputs = signature(tf_keras.Model(given, {key: made[key] for key in keys}), "m.h5")
+    assert [(it.name, it.shape) for it in outputs] == [("echo", (3,)), ("zulu", (2,))]
+    _, outputs = signature(tf_keras.Model(given, {"zulu": made["zulu"]}), "m.h5")
+    assert [it.name for it in outputs] == ["zulu"]
+    _, outputs = signature(tf_keras.Model(given, [layers.Dense(2, name="only")(given)]), "m.h5")
+    assert [it.name for it in outputs] == ["only"]
 
 
-def test_layers_that_tfmot_prunes_get_the_schedules_target() -> None:
-    """Dense, convolution and recurrent kernels; biases are no prunable weights."""
-    for layer, shape, prunable, parameters in (
-        (layers.Dense(20), (10,), 200, 220),
-        (layers.Conv2D(8, 3), (6, 6, 4), 288, 296),
-        (layers.Conv1D(8, 3), (6, 4), 96, 104),
-        (layers.LSTM(8), (6, 4), 4 * 8 * (4 + 8), 4 * 8 * (4 + 8) + 32),
-        (layers.SeparableConv2D(16, 3), (6, 6, 4), 64, 36 + 64 + 16),
-        (layers.TimeDistributed(layers.Dense(20)), (5, 10), 200, 220),
-        (layers.Bidirectional(layers.LSTM(8)), (6, 4), 768, 832),
-    ):
-        plan = only(layer, *shape)
-        assert (plan.target_sparsity, plan.reason) == (0.8, "the schedule"), plan
-        assert plan.type == type(layer).__name__
-        assert (plan.prunable_weights, plan.parameters) == (prunable, parameters)
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "reason"),
-    [
-        (layers.DepthwiseConv2D(3), (9, 9, 16), "DepthwiseConv2D"),
-        (layers.BatchNormalization(), (100,), "BatchNormalization"),
-        (layers.TimeDistributed(layers.DepthwiseConv1D(3)), (5, 9, 20), "DepthwiseConv1D"),
-        (layers.Bidirectional(layers.GRU(8), trainable=False), (6, 4), "frozen"),
-        (layers.TimeDistributed(layers.Dense(9, trainable=False)), (5, 20), "frozen"),
-        (layers.TimeDistributed(layers.Dense(7)), (5, 9), "fewer than min_weights (64)"),
-        (layers.Dense(20, trainable=False), (10,), "frozen"),
-        (layers.Dense(7), (9,), "63 prunable weights, fewer than min_weights (64)"),
-    ],
-)
-def test_layers_that_are_left_alone_have_a_reason(
-    layer: tf_keras.layers.Layer, shape: tuple[int, ...], reason: str
-) -> None:
-    """Not supported, nothing to prune, frozen, or too small: said in words."""
-    plan = only(layer, *shape)
-    assert plan.target_sparsity is None
-    assert reason in plan.reason
-    assert plan.parameters == layer.count_params()
-
-
-def test_min_weights_is_where_layers_begin_to_be_pruned() -> None:
-    """A layer of just so many weights is pruned."""
-    assert only(layers.Dense(8), 8).target_sparsity == 0.8
-    assert only(layers.Dense(8), 8, min_weights=65).target_sparsity is None
-    assert only(layers.Dense(1), 1, min_weights=0).target_sparsity == 0.8
-
-
-def test_the_first_rule_that_fits_is_taken() -> None:
-    """Rules go by pattern, by type, or by both; they also overrule min_weights."""
-    model = tf_keras.Sequential(
-        [
-            layers.InputLayer((8, 8, 4)),
-            layers.Conv2D(8, 3, name="block_1_conv"),
-            layers.Conv2D(8, 3, name="block_2_conv"),
-            layers.Flatten(),
-            layers.Dense(20, name="block_2_dense"),
-            layers.Dense(20, name="head"),
-            layers.Dense(2, name="tiny"),
-        ]
-    )
-    rules = [
-        {"name": "block_2_*", "type": "Dense", "target_sparsity": 0.95},
-        {"name": "block_2_*", "skip": True},
-        {"type": "Conv2D", "target_sparsity": 0.3},
-        {"name": "[t]iny", "target_sparsity": 0.1},
-        {"name": "BLOCK*", "target_sparsity": 0.99},
-    ]
-    found = plans_of(model, layers=rules)
-    assert {name: plan.target_sparsity for name, plan in found.items()} == {
-        "block_1_conv": 0.3,
-        "block_2_conv": None,
-        "block_2_dense": 0.95,
-        "head": 0.8,
-        "tiny": 0.1,
+def test_unsupported_inputs_and_outputs_are_refused() -> None:
+    """Nested lists and dicts, strings, ragged rows, a fixed batch."""
+    given = tf_keras.Input((4,), name="given")
+    one, two = layers.Dense(2, name="one")(given), layers.Dense(2)(given)
+    texts = tf_keras.Input((1,), dtype="string", name="texts")
+    ragged = tf_keras.Input((None,), ragged=True, name="ragged")
+    fixed = tf_keras.Input((4,), batch_size=3, name="fixed")
+    models = {
+        "nested lists or dicts": tf_keras.Model(given, {"a": [one, two]}),
+        "lists or dicts": tf_keras.Model(given, [one, {"b": two}]),
+        "texts is a TensorSpec of string": tf_keras.Model(
+            texts, layers.StringLookup(vocabulary=["a"])(texts)
+        ),
+        "ragged is a RaggedTensorSpec": tf_keras.Model(ragged, ragged),
+        "fixed has the fixed batch size 3": tf_keras.Model(fixed, layers.Dense(2)(fixed)),
     }
-    assert found["block_2_conv"].reason == "a rule skips it (name block_2_*)"
-    assert found["block_2_dense"].reason == "a rule fits it (name block_2_*, type Dense)"
-    assert found["head"].reason == "the schedule"
-    asked = config(layers=rules)
-    assert unmatched_rules(list(found.values()), asked) == [asked.layers[4]]
+    for says, model in models.items():
+        with pytest.raises(InputError) as caught:
+            signature(model, "m.h5")
+        assert says in caught.value.what
+        assert caught.value.where == "m.h5"
+        assert caught.value.hint
 
 
-def test_a_rule_can_not_do_what_tfmot_can_not() -> None:
-    """The reason is tfmot's, not the rule."""
-    rule = {"type": "BatchNormalization", "target_sparsity": 0.5}
-    plan = only(layers.BatchNormalization(), 100, layers=[rule])
-    assert plan.target_sparsity is None
-    assert "dense" in plan.reason
-    skipped = only(layers.BatchNormalization(), 100, layers=[{"name": "*", "skip": True}])
-    assert skipped.reason == "a rule skips it (name *)"
-
-
-def test_rules_and_structures_hold_for_what_is_inside_wrappers() -> None:
-    """A rule goes by the wrapper's name and type; a structure by the kernels inside."""
-    skip = [{"type": "TimeDistributed", "skip": True}]
-    dense = layers.TimeDistributed(layers.Dense(20))
-    assert only(dense, 5, 12, layers=skip).reason == "a rule skips it (type TimeDistributed)"
-    block = {"type": "block", "block_size": [1, 4]}
-    assert only(dense, 5, 12, structure=block).target_sparsity == 0.8
-    conv = layers.TimeDistributed(layers.Conv2D(8, 3))
-    assert "3x3x4x8" in only(conv, 2, 6, 6, 4, structure=block).reason
-    m_by_n = {"type": "m_by_n", "sparsity_m_by_n": [1, 4]}
-    lstm = layers.Bidirectional(layers.LSTM(8))
-    assert only(lstm, 6, 4, structure=m_by_n).target_sparsity == 0.25
-    odd = only(layers.Bidirectional(layers.LSTM(8)), 6, 3, structure=m_by_n)
-    assert "3x32 and 8x32" in odd.reason
-
-
-def test_what_stays_dense_inside_a_wrapper_that_is_pruned_is_said() -> None:
-    """Each reason once, after why the rest is pruned; only the rest is counted."""
-    frame = tf_keras.Sequential(
-        [
-            layers.InputLayer((9,)),
-            layers.Dense(10, trainable=False),
-            layers.Dense(10, trainable=False),
-            layers.BatchNormalization(),
-            layers.Dense(20),
-        ]
-    )
-    plan = only(layers.TimeDistributed(frame), 5, 9)
-    assert (plan.target_sparsity, plan.prunable_weights) == (0.8, 200)
-    assert plan.reason == (
-        "the schedule; but inside it: this Dense layer is frozen (trainable is false); "
-        "tfmot leaves the weights of BatchNormalization layers dense"
-    )
-
-
-def test_blocks_are_for_kernels_of_two_dimensions() -> None:
-    """A convolution is left alone, and its kernel's shape is said."""
-    block = {"type": "block", "block_size": [1, 4]}
-    plan = only(layers.Conv2D(8, 3), 6, 6, 4, structure=block)
-    assert plan.target_sparsity is None
-    assert "3x3x4x8" in plan.reason
-    assert only(layers.Dense(20), 10, structure=block).target_sparsity == 0.8
-    assert only(layers.Dense(1), 100, structure=block).target_sparsity is None
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "fits"),
-    [
-        (layers.Conv2D(30, 3), (9, 9, 1), False),
-        (layers.Conv2D(30, 3), (9, 9, 4), True),
-        (layers.Dense(30), (30,), False),
-        (layers.Dense(30), (32,), True),
-        (layers.Conv1D(30, 3), (9, 4), False),
-    ],
-)
-def test_m_by_n_needs_an_input_axis_that_n_divides(
-    layer: tf_keras.layers.Layer, shape: tuple[int, ...], fits: bool
-) -> None:
-    """One channel can't hold 2 zeros in every 4; the target is m/n, whatever the schedule says."""
-    plan = only(layer, *shape, structure={"type": "m_by_n", "sparsity_m_by_n": [1, 4]})
-    assert plan.target_sparsity == (0.25 if fits else None)
-    assert fits or "input axis that 4 divides" in plan.reason
-
-
-def test_the_default_target_is_the_schedules_or_the_structures() -> None:
-    """final_sparsity, target_sparsity, or m/n."""
-    assert default_target(config()) == 0.8
-    assert default_target(config(schedule={"type": "constant", "target_sparsity": 0.3})) == 0.3
-    m_by_n = {"type": "m_by_n", "sparsity_m_by_n": [2, 8]}
-    assert default_target(config(structure=m_by_n)) == 0.25
-
-
-def nested_model() -> tf_keras.Model:
-    """A frozen backbone two models deep, used twice, and a head."""
-    core = tf_keras.Sequential(
-        [layers.InputLayer((16,)), layers.Dense(16, name="core")], name="inner"
-    )
-    backbone = tf_keras.Sequential([core, layers.Dense(16, name="neck")], name="backbone")
-    backbone.build((None, 16))
-    left, right = tf_keras.Input((16,)), tf_keras.Input((16,))
-    merged = layers.Add()([backbone(left), backbone(right)])
-    return tf_keras.Model([left, right], layers.Dense(8, name="head")(merged))
-
-
-def test_layers_of_nested_models_are_found_once() -> None:
-    """At every depth, in the model's order; models themselves are none."""
-    model = nested_model()
-    paths = [path for path, it in layers_of(model) if it.weights]
-    assert paths == ["backbone/inner/core", "backbone/neck", "head"]
-    assert not any(isinstance(it, tf_keras.Model) for _, it in layers_of(model))
-    shared, given = layers.Dense(16, name="shared"), tf_keras.Input((16,))
-    left, right = (tf_keras.Sequential([layers.InputLayer((16,)), shared]) for _ in range(2))
-    both = tf_keras.Model(given, right(left(given)))
-    assert [it.name for _, it in layers_of(both) if it.weights] == ["shared"]
-    model.get_layer("backbone").trainable = False
-    found = plans_of(model)
-    assert {name for name, plan in found.items() if plan.target_sparsity} == {"head"}
-    assert "frozen" in found["backbone/inner/core"].reason
-
-
-def test_two_layers_of_one_name_keep_their_own_plans() -> None:
-    """Nested models made by one function name their layers alike; a frozen one stays as it is."""
-
-    def branch(trainable: bool) -> tf_keras.Model:
-        dense = layers.Dense(16, name="dense", trainable=trainable)
-        name = f"branch_{trainable}"
-        return tf_keras.Sequential([layers.InputLayer((16,)), dense], name=name)
-
-    given = tf_keras.Input((16,))
-    model = tf_keras.Model(given, branch(True)(branch(False)(given)))
-    plans = plan_layers(model, config())
-    assert [plan.target_sparsity for plan in plans] == [None, 0.8]
-    kernel = model.get_layer("branch_True").layers[-1].weights[0]
-    kernel.assign(kernel.numpy() * (np.arange(256).reshape(16, 16) % 2))
-    assert [it.achieved_sparsity for it in results(plans, model)] == [0.0, 0.5]
-
-
-def test_a_model_that_scales_its_inputs_is_known() -> None:
+def test_a_model_that_scales_its_inputs_is_recognized() -> None:
     """By a Rescaling or Normalization layer, in a nested model too."""
     plain = tf_keras.Sequential([layers.InputLayer((4,)), layers.BatchNormalization()])
     assert not scales_inputs(plain)
@@ -258,37 +97,48 @@ def test_a_model_that_scales_its_inputs_is_known() -> None:
         assert scales_inputs(tf_keras.Sequential([layers.InputLayer((4,)), scaling, plain]))
 
 
-def test_targets_are_those_of_the_layers_to_be_pruned() -> None:
-    """Name -> sparsity; of a model with none, every layer's reason is in the error."""
-    model = nested_model()
-    plans = plan_layers(model, config(layers=[{"name": "neck", "skip": True}]))
-    assert targets(plans, "m.h5") == {"backbone/inner/core": 0.8, "head": 0.8}
-    with pytest.raises(InputError, match="No layer") as caught:
-        targets(plan_layers(model, config(min_weights=1000)), "m.h5")
-    assert caught.value.where == "m.h5"
-    for name in ("core", "neck", "head"):
-        assert f"{name} (Dense): it has" in caught.value.what
-    with pytest.raises(InputError, match="it has no weights"):
-        targets([], "m.h5")
+@given(st.lists(st.text(min_size=1).filter(lambda name: "/" not in name), min_size=1, max_size=3))
+@settings(max_examples=30, deadline=None)
+def test_every_name_can_be_a_scope_and_is_decoded(parts: list[str]) -> None:
+    """Also in a path."""
+    scopes = [scope_name(it) for it in parts]
+    assert all(SCOPE.fullmatch(it) for it in scopes)
+    assert users_name("/".join(scopes)) == "/".join(parts)
 
 
-def test_results_say_what_was_achieved() -> None:
-    """Of each planned layer: the zeros among its prunable weights, pruned or not."""
-    model = nested_model()
-    plans = plan_layers(model, config(layers=[{"name": "neck", "skip": True}]))
-    core = dict(layers_of(model))["backbone/inner/core"]
-    kernel = core.kernel.numpy()
-    kernel[:4] = 0
-    core.set_weights([kernel, np.zeros(16)])
-    found = {it.name: it for it in results(plans, model)}
-    core_found = found["backbone/inner/core"]
-    assert core_found.achieved_sparsity == 0.25
-    assert core_found.target_sparsity == 0.8
-    assert core_found.pruned
-    assert (
-        core_found.parameters,
-        core_found.prunable_weights,
-    ) == (272, 256)
-    assert found["backbone/neck"].achieved_sparsity == 0
-    assert not found["backbone/neck"].pruned
-    assert found["backbone/neck"].reason == "a rule skips it (name neck)"
+@pytest.mark.parametrize("name", ["dense", "conv2d_1", "A.b-c", string.ascii_letters])
+def test_usual_names_are_unchanged(name: str) -> None:
+    assert scope_name(name) == users_name(name) == name
+
+
+def test_a_keras3_model_keeps_its_names(tmp_path: Path) -> None:
+    """Of inputs, layers, nested models and outputs; also in the file that is written."""
+    x = taken = keras.Input((8,), name="Größe [cm]")
+    inner_given = keras.Input((8,), name="in ner")
+    inner = keras.Model(
+        inner_given, keras.layers.Dense(16, name="b c")(inner_given), name="my inner"
+    )
+    x = keras.layers.Dense(8, name="_hidden (1)")(inner(x))
+    built = keras.Model(taken, keras.layers.Dense(2, name="ja/nein".replace("/", " ÷ "))(x))
+    built.save(tmp_path / "m.keras")
+    file = read(tmp_path / "m.keras")
+    inputs, outputs = signature(file.model, "here")
+    assert [it.name for it in inputs] == ["Größe [cm]"]
+    assert [it.name for it in outputs] == ["ja ÷ nein"]
+    rules = PruneConfig.model_validate(
+        {
+            "layers": [
+                {"name": "_hidden (1)", "skip": True},
+                {"name": "my inner/*", "target_sparsity": 0.5},
+            ]
+        }
+    )
+    plans = plan_layers(file.model, rules)
+    assert len(plans) == len([it for _, it in layers_of(file.model) if it.weights])
+    found = results(plans, file.model)
+    assert [it.name for it in found] == ["my inner/b c", "_hidden (1)", "ja ÷ nein"]
+    assert ["a rule" in it.reason for it in found] == [True, True, False]
+    save(file.model, file, tmp_path / "again.keras")
+    again = keras.models.load_model(tmp_path / "again.keras")
+    assert [it.name for it in again.layers] == [it.name for it in built.layers]
+    assert [it.name for it in again.get_layer("my inner").layers] == ["in ner", "b c"]

@@ -1,4 +1,4 @@
-"""What Keras raises is told as what it means; damage is said of bytes alone."""
+"""load_errors: Keras's exceptions become messages with the cause; only damaged bytes are damage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def judged(version: str = "3.15.1") -> Judged:
-    """A file that was judged."""
+    """A validated file."""
     return Judged(Path("m.keras"), "m.keras", "keras", version, {}, 0, 0, (), None)
 
 
@@ -43,8 +43,8 @@ def judged(version: str = "3.15.1") -> Judged:
         (RuntimeError("something else\nand more"), "RuntimeError: something else"),
     ],
 )
-def test_each_is_told_as_what_it_is(error: Exception, said: str) -> None:
-    """In one line, and no file is called damaged that is not."""
+def test_each_exception_has_a_message_with_its_cause(error: Exception, said: str) -> None:
+    """In one line; only a damaged file is called damaged."""
     told = explain(error, judged(), is_rebuilding=False)
     assert said in told.what
     assert "\n" not in told.what
@@ -53,8 +53,8 @@ def test_each_is_told_as_what_it_is(error: Exception, said: str) -> None:
     assert told.hint
 
 
-def test_what_keras_2_lacks_is_not_the_files_fault() -> None:
-    """It was loaded by Keras 3."""
+def test_a_feature_that_keras_2_lacks_is_not_damage() -> None:
+    """Keras 3 has loaded the file."""
     error = ValueError("Unknown activation function 'hard_silu' cannot be deserialized.")
     told = explain(error, judged(), is_rebuilding=True)
     assert "can't be rebuilt for Keras 2" in told.what
@@ -62,7 +62,7 @@ def test_what_keras_2_lacks_is_not_the_files_fault() -> None:
     assert "not damaged" in told.hint
 
 
-def test_a_file_of_a_newer_keras_is_told() -> None:
+def test_a_file_of_a_newer_keras_is_reported() -> None:
     """With both versions."""
     error = TypeError("unexpected keyword argument 'magic'")
     assert "saved by Keras 3.99.0" in explain(error, judged("3.99.0"), is_rebuilding=False).hint
@@ -94,10 +94,10 @@ def setting(**settings: Any) -> Change:
     ],
     ids=["a setting", "an activation", "a size"],
 )
-def test_real_files_are_told(
+def test_errors_in_real_files_are_explained(
     change: Change, said: str, layer: str, saved: Path, tmp_path: Path
 ) -> None:
-    """Keras nests its errors; the innermost one counts, with its layer."""
+    """Keras nests its errors; the innermost one is used, with its layer."""
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():

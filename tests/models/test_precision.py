@@ -1,8 +1,7 @@
-"""precision: models of mixed precision and of float64 are worked on in float32, and keep theirs."""
+"""precision: models of other precision are processed in float32, and keep theirs in files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ from job.models.load import read, save
 from job.stages.quantize import quantize
 
 
-def keras2(policy: str) -> tf_keras.Model:
+def convolutional(kit: Any, policy: str) -> Any:
     """A convolution, a frozen nested model used twice, a wrapper; the last layer in float32."""
-    layers = tf_keras.layers
-    given = layers.Input((8, 8, 3))
-    block = tf_keras.Sequential(
+    layers = kit.layers
+    given = kit.Input((8, 8, 3))
+    block = kit.Sequential(
         [
-            layers.InputLayer((8, 8, 16), dtype="float32"),
+            kit.Input((8, 8, 16), dtype="float32"),
             layers.Conv2D(16, 3, padding="same", dtype=policy, trainable=False),
             layers.BatchNormalization(dtype=policy),
         ],
@@ -37,26 +36,7 @@ def keras2(policy: str) -> tf_keras.Model:
     x = layers.Reshape((64, 16), dtype=policy)(x)
     x = layers.TimeDistributed(layers.Dense(16, dtype=policy), dtype=policy)(x)
     x = layers.GlobalAveragePooling1D(dtype=policy)(x)
-    return tf_keras.Model(given, layers.Dense(64)(x))
-
-
-def keras3(policy: str) -> keras.Model:
-    layers = keras.layers
-    given = keras.Input((8, 8, 3))
-    block = keras.Sequential(
-        [
-            keras.Input((8, 8, 16)),
-            layers.Conv2D(16, 3, padding="same", dtype=policy, trainable=False),
-            layers.BatchNormalization(dtype=policy),
-        ],
-        name="block",
-    )
-    x = layers.Conv2D(16, 3, padding="same", dtype=policy)(layers.Rescaling(0.5)(given))
-    x = block(block(x))
-    x = layers.Reshape((64, 16), dtype=policy)(x)
-    x = layers.TimeDistributed(layers.Dense(16, dtype=policy), dtype=policy)(x)
-    x = layers.GlobalAveragePooling1D(dtype=policy)(x)
-    return keras.Model(given, layers.Dense(64, dtype="float32")(x))
+    return kit.Model(given, layers.Dense(64, dtype="float32")(x))
 
 
 def pictures(rows: int) -> np.ndarray:
@@ -69,13 +49,13 @@ def policies(model: Any) -> list[str]:
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 @pytest.mark.parametrize("suffix", ["h5", "keras"])
-@pytest.mark.parametrize("make", [keras2, keras3])
+@pytest.mark.parametrize("kit", [tf_keras, keras], ids=["keras2", "keras3"])
 def test_a_model_of_another_precision_is_pruned_in_float32_and_keeps_its_own(
-    make: Callable[[str], Any], suffix: str, policy: str, tmp_path: Path
+    kit: Any, suffix: str, policy: str, tmp_path: Path
 ) -> None:
-    """What is read computes in float32, what is saved in what it did; the zeros are in both."""
+    """The model is pruned in float32 and saved with its own policy; both have the zeros."""
     tf_keras.utils.set_random_seed(3)
-    model = make(policy)
+    model = convolutional(kit, policy)
     model.save(tmp_path / f"m.{suffix}")
     found = read(tmp_path / f"m.{suffix}")
     assert set(policies(found.model)) == {"float32"}
@@ -94,16 +74,16 @@ def test_a_model_of_another_precision_is_pruned_in_float32_and_keeps_its_own(
 
 
 @pytest.mark.parametrize("kind", ["float32", "dynamic_range", "int8"])
-def test_a_model_of_mixed_precision_becomes_the_file_that_a_float32_model_becomes(
+def test_a_model_of_mixed_precision_is_converted_like_a_float32_model(
     kind: str, tmp_path: Path
 ) -> None:
-    """Float inputs and outputs (or integer ones), no float16 inside, and the same bytes."""
+    """Float inputs and outputs (or integer ones), no float16 inside, and about the same size."""
     config: QuantizeConfig = TypeAdapter(QuantizeConfig).validate_python({"type": kind})
     files = []
     for policy in ("mixed_float16", "float32"):
         tf_keras.backend.clear_session()
         tf_keras.utils.set_random_seed(3)
-        keras2(policy).save(tmp_path / "m.h5")
+        convolutional(tf_keras, policy).save(tmp_path / "m.h5")
         path = tmp_path / f"{policy}.tflite"
         quantize(read(tmp_path / "m.h5").model, config, (pictures(20),), path)
         files.append(path.stat().st_size)
@@ -116,12 +96,12 @@ def test_a_model_of_mixed_precision_becomes_the_file_that_a_float32_model_become
 
 
 def test_weights_of_16_bits_are_refused(tmp_path: Path) -> None:
-    """By name, with what to do; those of bfloat16 by the scan, since HDF5 has no such numbers."""
+    """By name, with a hint; those of bfloat16 by the validation, since HDF5 has no such numbers."""
     given = keras.Input((4,))
     half = keras.layers.Dense(3, dtype="float16", name="half")
     keras.Model(given, half(given)).save(tmp_path / "3.keras")
-    twin = tf_keras.layers.Dense(3, dtype="float16", name="half")
-    tf_keras.Sequential([tf_keras.layers.InputLayer((4,)), twin]).save(tmp_path / "2.h5")
+    same = tf_keras.layers.Dense(3, dtype="float16", name="half")
+    tf_keras.Sequential([tf_keras.layers.InputLayer((4,)), same]).save(tmp_path / "2.h5")
     for file in ("3.keras", "2.h5"):
         with pytest.raises(InputError, match=r"half/kernel.* is float16") as caught:
             read(tmp_path / file)
@@ -133,7 +113,6 @@ def test_weights_of_16_bits_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_float32_model_is_its_own_original(tmp_path: Path) -> None:
-    """There is no twin of what needs none."""
-    keras2("float32").save(tmp_path / "m.h5")
+    convolutional(tf_keras, "float32").save(tmp_path / "m.h5")
     found = read(tmp_path / "m.h5")
     assert found.model is found.original

@@ -11,7 +11,7 @@ layers = tf_keras.layers
 
 
 def built(layer: tf_keras.layers.Layer, *shape: int) -> tf_keras.layers.Layer:
-    """The layer in a model; a model knows its own shape."""
+    """The layer, built in a model."""
     tf_keras.Sequential([layers.InputLayer(shape), layer])
     return layer
 
@@ -40,7 +40,7 @@ def nested() -> tf_keras.Model:
 def test_the_kernels_of_a_layer_are_found_inside_it(
     layer: tf_keras.layers.Layer, shape: tuple[int, ...], expected: list[tuple[int, ...]] | None
 ) -> None:
-    """In wrappers, models in wrappers, and cells; biases are none."""
+    """In wrappers, models in wrappers, and cells; not biases."""
     expected = expected or [(4, 6), (2, 6), (2, 8), (2, 8)]
     found = kernels(built(layer, *shape))
     assert [tuple(it.shape) for it in found] == expected
@@ -74,12 +74,11 @@ def test_a_layer_that_is_used_twice_inside_is_counted_once() -> None:
 def test_a_layer_without_kernels_has_a_reason(
     layer: tf_keras.layers.Layer, shape: tuple[int, ...], reason: str
 ) -> None:
-    """That of what is inside it, where it is a wrapper."""
+    """For a wrapper, the reason of the layer inside it."""
     assert kernels(built(layer, *shape)) == []
     (found,) = why_dense(layer)
     assert reason in found
 
 
 def test_a_layer_without_weights_needs_no_reason() -> None:
-    """There is nothing to prune in it."""
     assert why_dense(built(layers.TimeDistributed(layers.Flatten()), 3, 4, 4)) == []

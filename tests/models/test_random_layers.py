@@ -1,4 +1,4 @@
-"""random_layers: models that answer at random, or change themselves, are known as such."""
+"""random_layers: models that are random, or that inference changes, are recognized."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ RANDOM: dict[str, Callable[[], tf_keras.Model]] = {
 
 
 @pytest.mark.parametrize("make", RANDOM.values(), ids=list(RANDOM))
-def test_a_random_model_is_known_as_one_and_saved_as_it_is(
+def test_a_random_model_is_recognized_and_saved_as_it_is(
     make: Callable[[], tf_keras.Model], tmp_path: Path
 ) -> None:
-    """The file that is written loads, and its answers differ from call to call as before."""
+    """The file that is written loads, and its outputs differ from call to call as before."""
     tf.random.set_seed(11)
     path = tmp_path / "model.h5"
     make().save(path)
@@ -71,18 +71,18 @@ def test_a_random_model_is_known_as_one_and_saved_as_it_is(
 
 
 @pytest.mark.parametrize("make", [layers.Dropout, layers.GaussianNoise, layers.AlphaDropout])
-def test_layers_that_are_random_in_training_alone_are_not_random(
+def test_layers_that_are_only_random_in_training_are_not_random(
     make: Callable[[float], tf_keras.layers.Layer],
 ) -> None:
     model = tf_keras.Sequential([layers.InputLayer((4,)), make(0.5), layers.Dense(2)])
     assert not is_random(model)
 
 
-def test_a_model_that_changes_itself_with_every_answer_is_refused(tmp_path: Path) -> None:
-    """BatchNormalization with training=True; not where it is frozen, since it then does nothing."""
+def test_a_model_that_inference_changes_is_refused(tmp_path: Path) -> None:
+    """BatchNormalization with training=True; not if it is frozen, since it then changes nothing."""
     path = tmp_path / "model.h5"
     called_in_training(layers.BatchNormalization(name="norm"), shape=(8,)).save(path)
-    with pytest.raises(InputError, match=r"changes itself with every answer .at norm"):
+    with pytest.raises(InputError, match=r"Inference changes the model .at norm"):
         read(path)
     called_in_training(layers.BatchNormalization(trainable=False), shape=(8,)).save(path)
     assert not read(path).effects.random

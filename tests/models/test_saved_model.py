@@ -1,4 +1,4 @@
-"""saved_model: Keras SavedModels, made anew from their configuration; the graph is never run."""
+"""saved_model: Keras SavedModels, rebuilt from their configuration; the graph is never run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def dicts() -> tf_keras.Model:
 
 
 def scrambled(model: tf_keras.Model) -> tf_keras.Model:
-    """A model whose every weight has a value of its own."""
+    """A model with distinct values in every weight."""
     random = np.random.default_rng(3)
     model.set_weights([random.uniform(0.1, 1, it.shape) for it in model.get_weights()])
     return model
@@ -54,7 +54,7 @@ def scrambled(model: tf_keras.Model) -> tf_keras.Model:
 
 @pytest.mark.parametrize("make", [nested, sequential, dicts])
 @pytest.mark.parametrize("traces", few([True, False]))
-def test_a_saved_model_answers_as_before(
+def test_a_saved_model_has_the_same_outputs(
     make: Callable[[], tf_keras.Model], traces: bool, tmp_path: Path
 ) -> None:
     """Written by Keras 2, with the traces of its layers and without."""
@@ -66,10 +66,10 @@ def test_a_saved_model_answers_as_before(
 
 
 @pytest.mark.parametrize("make", few([dicts, sequential, nested], 2))
-def test_what_is_written_is_a_saved_model_that_tensorflow_serves(
+def test_tensorflow_serves_the_saved_model_that_is_written(
     make: Callable[[], tf_keras.Model], tmp_path: Path
 ) -> None:
-    """A tar without times; its signature and Keras itself answer as the model."""
+    """A tar without times; its signature and Keras itself give the model's outputs."""
     model = scrambled(make())
     model.save(tmp_path / "m", save_format="tf")
     found = read(tmp_path / "m")
@@ -104,8 +104,10 @@ def _tar(folder: Path, to: Path) -> None:
 
 
 @pytest.mark.parametrize(("pack", "name"), [(_zip, "m.zip"), (_tar, "m.tar.gz")])
-def test_it_may_be_packed(pack: Callable[[Path, Path], None], name: str, tmp_path: Path) -> None:
-    """As a zip with the model in a folder of it, and as a compressed tar."""
+def test_a_saved_model_may_be_in_an_archive(
+    pack: Callable[[Path, Path], None], name: str, tmp_path: Path
+) -> None:
+    """In a zip with the model in a folder, and in a compressed tar."""
     model = scrambled(sequential())
     model.save(tmp_path / "m", save_format="tf")
     pack(tmp_path / "m", tmp_path / name)
@@ -113,7 +115,7 @@ def test_it_may_be_packed(pack: Callable[[Path, Path], None], name: str, tmp_pat
 
 
 def test_an_optimizers_state_is_counted(tmp_path: Path) -> None:
-    """Adam's two moments for each weight, its step and its rate; what is written has none."""
+    """Adam's two moments for each weight, its step and its rate; written files have none."""
     model = sequential()
     model.compile("adam", "mse")
     model.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
@@ -126,19 +128,18 @@ def test_an_optimizers_state_is_counted(tmp_path: Path) -> None:
 
 
 class Subclassed(tf_keras.Model):  # type: ignore[misc]
-    """A model of Python code, which the file does not hold."""
+    """A model of Python code, which is not in the file."""
 
     def __init__(self) -> None:
         super().__init__()
         self.dense = layers.Dense(2)
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """The code."""
         return self.dense(x)
 
 
 def test_a_subclassed_model_is_refused(tmp_path: Path) -> None:
-    """It says what to do about it."""
+    """The hint says what to do."""
     model = Subclassed()
     model(np.ones((1, 3), "float32"))
     model.save(tmp_path / "m", save_format="tf")
@@ -148,7 +149,7 @@ def test_a_subclassed_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_exported_graph_is_refused(tmp_path: Path) -> None:
-    """What keras.Model.export and tf.saved_model.save write is no Keras model."""
+    """keras.Model.export and tf.saved_model.save write no Keras model."""
     model = sequential()
     model.export(tmp_path / "m")
     with pytest.raises(InputError, match="exported"):
@@ -156,7 +157,7 @@ def test_an_exported_graph_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_variables_are_refused(tmp_path: Path) -> None:
-    """Those of another model, and none at all."""
+    """No variables, and those of another model."""
     sequential().save(tmp_path / "m", save_format="tf")
     other = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(3)])
     other.save(tmp_path / "other", save_format="tf")
@@ -168,9 +169,9 @@ def test_missing_variables_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "m")
 
 
-def test_what_was_done_before_does_not_show_in_the_bytes(tmp_path: Path) -> None:
-    """A process that has made other functions writes the same file; recurrent layers, which have
-    random names in their graphs, do too, and TensorFlow runs what they are written to.
+def test_the_bytes_do_not_depend_on_what_the_process_did_before(tmp_path: Path) -> None:
+    """Also of recurrent layers, which have random names in their graphs; and TensorFlow runs the
+    renamed graph.
     """
     tf_keras.utils.set_random_seed(5)
     model = tf_keras.Sequential(

@@ -1,4 +1,4 @@
-"""allowed: the names are those of the installed Keras, and nothing that runs code is among them."""
+"""allowed: the names are those of the installed Keras, and none of them runs code."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def names(module: ModuleType, is_kind: Any) -> set[str]:
 
 @pytest.mark.parametrize("room", ROOMS)
 @pytest.mark.parametrize("kit", [keras, tf_keras], ids=["keras", "tf_keras"])
-def test_every_class_of_keras_is_allowed_or_named_as_dangerous(kit: Any, room: str) -> None:
-    """A class that a new Keras brings has to be looked at: this test then fails."""
+def test_every_class_of_keras_is_listed_as_allowed_or_dangerous(kit: Any, room: str) -> None:
+    """This test fails with a new Keras class, which has to be reviewed."""
     found = names(getattr(kit, room), inspect.isclass)
     assert found - allowed.CLASS_NAMES - allowed.CARRY_CODE - ABSTRACT == set()
 
 
-def test_nothing_is_allowed_that_carries_code_or_that_keras_has_not() -> None:
-    """Neither a Lambda, nor a name that no Keras knows, which would be somebody else's."""
+def test_no_class_is_allowed_that_holds_code_or_is_not_in_keras() -> None:
+    """Neither a Lambda, nor an unknown name, which would be a custom class."""
     assert allowed.CLASS_NAMES.isdisjoint(allowed.CARRY_CODE | ABSTRACT)
     rooms = [getattr(kit, room) for kit in (keras, tf_keras) for room in ROOMS]
     rooms += [tf_keras.optimizers.schedules]
@@ -49,12 +49,12 @@ def test_nothing_is_allowed_that_carries_code_or_that_keras_has_not() -> None:
 
 @pytest.mark.parametrize("room", ["activations", "losses", "metrics"])
 def test_functions_are_those_of_keras(room: str) -> None:
-    """What looks functions up by a name of the file's is none of them."""
+    """Except those that look up functions by name."""
     found = names(getattr(tf_keras, room), inspect.isfunction)
     assert found - allowed.FUNCTION_NAMES == {"deserialize", "get", "serialize"}
 
 
-def test_every_operation_that_is_rebuilt_is_allowed() -> None:
-    """And every one that is allowed can be rebuilt, those that masks are computed with, too."""
+def test_operations_are_allowed_if_they_can_be_rebuilt() -> None:
+    """Also those for masks."""
     assert set(OPS) == set(allowed.KERAS3_OPS.split()) <= allowed.CLASS_NAMES
     assert set(MASK_OPS) == set(allowed.MASK_OPS.split()) <= allowed.CLASS_NAMES

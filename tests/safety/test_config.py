@@ -1,4 +1,4 @@
-"""config: a file is judged before anything of it runs; a canary proves that nothing did."""
+"""config: a file is validated before any of its code runs; a canary file proves that none did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.load import read
-from job.safety.config import find_dangers, read_config
+from job.safety.config import find_dangers, read_config, refuse_text
 
 layers = tf_keras.layers
 Config = dict[str, Any]
@@ -42,7 +42,7 @@ def with_config(path: Path, text: str | bytes) -> Path:
 
 
 def edited(path: Path, change: Callable[[Config], Any]) -> Path:
-    """A saved small model whose configuration somebody has changed."""
+    """A saved small model with a changed configuration."""
     saved(small_model(), path)
     with h5py.File(path, "r") as file:
         config = json.loads(file.attrs["model_config"])
@@ -50,7 +50,7 @@ def edited(path: Path, change: Callable[[Config], Any]) -> Path:
 
 
 def refused(path: Path) -> InputError:
-    """The file is refused in words for the user, before Keras sees it."""
+    """The error of a file that is refused before Keras loads it."""
     with pytest.raises(InputError) as caught:
         read(path)
     assert str(path) in caught.value.where
@@ -60,19 +60,19 @@ def refused(path: Path) -> InputError:
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    """A file that the code in the models below would write."""
+    """A file that the code in the models below writes."""
     return tmp_path / "canary"
 
 
 def evil_layer(canary: Path) -> tf_keras.layers.Layer:
     return layers.Lambda(
-        eval(f"lambda x: (open({str(canary)!r}, 'w').write('sung'), x)[1]"),  # noqa: S307
+        eval(f"lambda x: (open({str(canary)!r}, 'w').write('ran'), x)[1]"),  # noqa: S307
         name="evil",
     )
 
 
 def lambda_config(canary: Path) -> Config:
-    """What Keras writes for the evil layer."""
+    """Keras's configuration of the evil layer."""
     made = tf_keras.Sequential([layers.InputLayer((5, 4)), evil_layer(canary)])
     canary.unlink(missing_ok=True)
     config: Config = json.loads(made.to_json())["config"]["layers"][-1]
@@ -80,50 +80,38 @@ def lambda_config(canary: Path) -> Config:
     return config
 
 
-def test_the_canary_sings_where_nobody_looks(canary: Path, tmp_path: Path) -> None:
-    """Keras itself runs a Lambda while loading: the tests below would see it."""
-    path = edited(
-        tmp_path / "m.h5", lambda it: it["config"]["layers"].append(lambda_config(canary))
-    )
+def test_keras_itself_runs_a_lambda_while_loading(canary: Path, tmp_path: Path) -> None:
+    """So the tests below would detect it."""
+    evil = lambda_config(canary)
+    path = edited(tmp_path / "m.h5", lambda config: config["config"]["layers"].append(evil))
     assert not canary.exists()
     tf_keras.models.load_model(path, compile=False)
     assert canary.exists()
 
 
-def in_sequential(canary: Path) -> tf_keras.Model:
-    return tf_keras.Sequential([layers.InputLayer((5, 4)), evil_layer(canary)])
-
-
-def in_functional(canary: Path) -> tf_keras.Model:
+def in_functional(evil: tf_keras.layers.Layer) -> tf_keras.Model:
     given = tf_keras.Input((5, 4))
-    return tf_keras.Model(given, evil_layer(canary)(given))
+    return tf_keras.Model(given, evil(given))
 
 
-def in_nested_models(canary: Path) -> tf_keras.Model:
-    inner = tf_keras.Sequential([layers.InputLayer((5, 4)), in_functional(canary)], name="inner")
-    given = tf_keras.Input((5, 4))
-    return tf_keras.Model(given, inner(given))
+def sequential(*some: tf_keras.layers.Layer, shape: tuple[int, ...] = (5, 4)) -> tf_keras.Model:
+    return tf_keras.Sequential([layers.InputLayer(shape), *some])
 
 
-def in_a_wrapper(canary: Path) -> tf_keras.Model:
-    return tf_keras.Sequential(
-        [layers.InputLayer((5, 4)), layers.TimeDistributed(evil_layer(canary), name="each")]
-    )
+# Where a Lambda may be: a function that makes a model with it.
+PLACES: dict[str, Callable[[tf_keras.layers.Layer], tf_keras.Model]] = {
+    "sequential": sequential,
+    "functional": in_functional,
+    "nested models": lambda evil: in_functional(sequential(in_functional(evil))),
+    "wrapper": lambda evil: sequential(layers.TimeDistributed(evil, name="each")),
+    "wrapped model": lambda evil: sequential(layers.TimeDistributed(sequential(evil, shape=(4,)))),
+}
 
 
-def in_a_wrapped_model(canary: Path) -> tf_keras.Model:
-    inner = tf_keras.Sequential([layers.InputLayer((4,)), evil_layer(canary)])
-    return tf_keras.Sequential([layers.InputLayer((5, 4)), layers.TimeDistributed(inner)])
-
-
-@pytest.mark.parametrize(
-    "place", [in_sequential, in_functional, in_nested_models, in_a_wrapper, in_a_wrapped_model]
-)
-def test_a_lambda_is_refused_wherever_it_is(
-    place: Callable[[Path], tf_keras.Model], canary: Path, tmp_path: Path
-) -> None:
-    """In models, in models in models and in wrappers; the layer is named and nothing has run."""
-    path = saved(place(canary), tmp_path / "m.h5")
+@pytest.mark.parametrize("place", PLACES)
+def test_a_lambda_is_refused_wherever_it_is(place: str, canary: Path, tmp_path: Path) -> None:
+    """In models, nested models and wrappers; the layer is named and nothing has run."""
+    path = saved(PLACES[place](evil_layer(canary)), tmp_path / "m.h5")
     canary.unlink(missing_ok=True)
     error = refused(path)
     assert "Lambda" in error.what
@@ -133,7 +121,7 @@ def test_a_lambda_is_refused_wherever_it_is(
 
 
 def without_name(layer: Config) -> Config:
-    """Keras makes up a name where there is none."""
+    """A layer for which Keras makes up a name."""
     return {
         "class_name": layer["class_name"],
         "config": {key: value for key, value in layer["config"].items() if key != "name"},
@@ -142,18 +130,18 @@ def without_name(layer: Config) -> Config:
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_lambda_without_a_name_is_refused(wrapped: bool, canary: Path, tmp_path: Path) -> None:
-    """A configuration that nobody's Keras wrote: the layer has no name to be found by."""
+    """In a configuration that no Keras wrote."""
     evil = without_name(lambda_config(canary))
     if wrapped:
         evil = {"class_name": "TimeDistributed", "config": {"name": "each", "layer": evil}}
-    path = edited(tmp_path / "m.h5", lambda it: it["config"]["layers"].append(evil))
+    path = edited(tmp_path / "m.h5", lambda config: config["config"]["layers"].append(evil))
     error = refused(path)
     assert not canary.exists()
     assert "Lambda" in error.what
 
 
 def test_a_lambda_as_the_model_itself_is_refused(canary: Path, tmp_path: Path) -> None:
-    """The topmost class is judged as every other."""
+    """The outermost class is validated like any other."""
     path = edited(tmp_path / "m.h5", lambda _: without_name(lambda_config(canary)))
     assert "Lambda" in refused(path).what
     assert not canary.exists()
@@ -166,17 +154,18 @@ def test_no_module_that_a_file_names_is_imported(
 ) -> None:
     """An activation or initializer from another module (CVE-2025-1550) imports nothing."""
     (tmp_path / "canary_module.py").write_text(
-        f"open({str(canary)!r}, 'w').write('sung')\ncanary_class = sing = lambda *_: None\n"
+        f"open({str(canary)!r}, 'w').write('ran')\ncanary_class = run = lambda *_: None\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     evil = {
         "module": "canary_module",
         "class_name": class_name,
-        "config": "sing" if class_name == "function" else {},
-        "registered_name": "sing",
+        "config": "run" if class_name == "function" else {},
+        "registered_name": "run",
     }
     path = edited(
-        tmp_path / "m.h5", lambda it: it["config"]["layers"][1]["config"].update({key: evil})
+        tmp_path / "m.h5",
+        lambda config: config["config"]["layers"][1]["config"].update({key: evil}),
     )
     assert "canary_module" in refused(path).what
     assert not canary.exists()
@@ -186,16 +175,15 @@ def test_no_module_that_a_file_names_is_imported(
 @pytest.mark.parametrize("class_name", ["Custom>Layer", "MyAttention", "Normalise", "os"])
 def test_a_class_that_is_not_built_in_is_refused_by_name(class_name: str, tmp_path: Path) -> None:
     """The message names the class, and the layer."""
-    path = edited(
-        tmp_path / "m.h5", lambda it: it["config"]["layers"][1].update({"class_name": class_name})
-    )
+    named = {"class_name": class_name}
+    path = edited(tmp_path / "m.h5", lambda config: config["config"]["layers"][1].update(named))
     error = refused(path)
     assert class_name in error.what
     assert "small/dense" in error.where
 
 
-def test_functions_that_only_compute_pass_and_others_do_not(tmp_path: Path) -> None:
-    """``x * 2`` in a functional model is a call of math.multiply; io.read_file is another thing."""
+def test_only_functions_that_compute_are_allowed(tmp_path: Path) -> None:
+    """``x * 2`` in a functional model is a call of math.multiply."""
     given = tf_keras.Input((4,))
     model = tf_keras.Model(given, given * 2.0)
     x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -205,76 +193,8 @@ def test_functions_that_only_compute_pass_and_others_do_not(tmp_path: Path) -> N
     assert "io.decode_raw" in refused(saved(reads, tmp_path / "bad.h5")).what
 
 
-def test_a_file_that_is_no_hdf5_is_refused(tmp_path: Path) -> None:
-    """Neither text, nor nothing, nor a folder, nor a file that is not there."""
-    path = tmp_path / "m.h5"
-    for content in (b"", b"not a model\n" * 500):
-        path.write_bytes(content)
-        assert "HDF5" in refused(path).what
-    path.write_bytes(b"PK\x03\x04" + bytes(5000))
-    assert "truncated" in refused(path).what
-    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(5000))
-    assert "converted already" in refused(path).what
-    assert refused(tmp_path / "absent.h5").exit_code == 3
-    assert refused(tmp_path).exit_code == 3
-
-
-@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_file_is_said_to_be_truncated(fraction: float, tmp_path: Path) -> None:
-    """Wherever it ends."""
-    path = saved(small_model(), tmp_path / "m.h5")
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * fraction)])
-    error = refused(path)
-    assert "truncated" in error.what
-    assert "sha256" in error.hint
-
-
-def test_weights_without_a_model_are_refused(tmp_path: Path) -> None:
-    """save_weights writes no architecture; the hint says what to call instead."""
-    path = tmp_path / "m.h5"
-    small_model().save_weights(path)
-    error = refused(path)
-    assert "weights only" in error.what
-    assert "model.save(" in error.hint
-
-
-@pytest.mark.parametrize("version", ["4.0.0", "1.2.2", None])
-def test_a_file_of_another_keras_is_refused(version: str | None, tmp_path: Path) -> None:
-    """By the version that the file itself gives; a file without one is from before Keras 2."""
-    path = saved(small_model(), tmp_path / "m.h5")
-    with h5py.File(path, "r+") as file:
-        assert file.attrs["keras_version"].startswith("2.")
-        del file.attrs["keras_version"]
-        if version is not None:
-            file.attrs["keras_version"] = version
-    error = refused(path)
-    assert f"Keras {version or 1}" in error.what
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"class_name": "Seq',
-        "",
-        b"\xff\xfe\xfa",
-        "NaN" * 3,
-        '["class_name"]',
-        '"Sequential"',
-        "17",
-        "null",
-        "{}",
-        "[" * 100_000,
-    ],
-    ids=lambda it: repr(it)[:20],
-)
-def test_a_configuration_that_is_none_is_refused(text: str | bytes, tmp_path: Path) -> None:
-    """Cut off, not text, not JSON, JSON that is no model, and JSON too deep to be one."""
-    refused(with_config(saved(small_model(), tmp_path / "m.h5"), text))
-
-
-def test_built_in_layers_wrappers_and_nested_models_pass(tmp_path: Path) -> None:
-    """With their initializers, regularizers and activations; the model answers as before."""
+def test_built_in_layers_wrappers_and_nested_models_are_allowed(tmp_path: Path) -> None:
+    """With their initializers, regularizers and activations; the outputs are unchanged."""
     inner = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(3, activation="relu")])
     model = tf_keras.Sequential(
         [
@@ -299,8 +219,8 @@ def own_loss(wanted: Any, given: Any) -> Any:
 
 
 @pytest.mark.parametrize("kit", [tf_keras, keras])
-def test_how_nested_models_were_compiled_is_set_aside(kit: Any, tmp_path: Path) -> None:
-    """As of the outermost model: a loss of somebody's own is not needed to run it."""
+def test_compile_settings_of_nested_models_are_removed(kit: Any, tmp_path: Path) -> None:
+    """As for the outermost model: a custom loss is not needed to run it."""
     inner = kit.Sequential([kit.Input((4,)), kit.layers.Dense(3)], name="inner")
     inner.compile("adam", own_loss)
     outer = kit.Sequential([kit.Input((4,)), inner, kit.layers.Dense(2)])
@@ -311,8 +231,8 @@ def test_how_nested_models_were_compiled_is_set_aside(kit: Any, tmp_path: Path) 
     np.testing.assert_allclose(read(path).model(x), outer(x), atol=1e-6)
 
 
-def test_compile_settings_in_an_hdf5_file_are_judged(tmp_path: Path) -> None:
-    """Keras reads that file itself, and would deserialize them."""
+def test_compile_settings_in_an_hdf5_file_are_validated(tmp_path: Path) -> None:
+    """Keras itself reads that file, and would deserialize them."""
     model = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(2)])
     path = saved(model, tmp_path / "m.h5")
     with h5py.File(path, "r+") as file:
@@ -322,3 +242,55 @@ def test_compile_settings_in_an_hdf5_file_are_judged(tmp_path: Path) -> None:
         file.attrs["model_config"] = json.dumps(config)
     with pytest.raises(InputError, match="module 'os'"):
         read(path)
+
+
+NODES: dict[str, tuple[dict[str, Any], str]] = {
+    "Keras 2": ({"class_name": "MyPkg>Scale"}, "custom class 'MyPkg>Scale'"),
+    "Keras 3": (
+        {"class_name": "Scale", "module": "my.layers", "registered_name": "MyPkg>Scale"},
+        "custom class 'MyPkg>Scale' of the module 'my.layers'",
+    ),
+    "not registered": ({"class_name": "Scale", "registered_name": "Scale"}, "class 'Scale'"),
+}
+
+
+TEXT: dict[str, tuple[str, dict[str, str | bool]]] = {
+    "TextVectorization": ("TextVectorization", {}),
+    "StringLookup": ("StringLookup", {"invert": True, "dtype": "int64"}),
+    "an input": ("InputLayer", {"dtype": "string"}),
+    "Hashing": ("Hashing", {"dtype": "string"}),
+}
+
+
+def model(layer: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with one layer in a nested model."""
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [layer]}}
+    return {"class_name": "Functional", "config": {"name": "outer", "layers": [inner]}}
+
+
+@pytest.mark.parametrize("case", NODES)
+def test_a_custom_class_is_named(case: str) -> None:
+    """With its layer, and that trust does not help."""
+    node, said = NODES[case]
+    (danger,) = find_dangers(model(node | {"config": {"name": "x"}}), "m.keras")
+    assert said in danger.what
+    assert danger.layer == "outer/inner/x"
+    assert not danger.is_code
+    assert '"trust"' in danger.to_do
+
+
+@pytest.mark.parametrize("case", TEXT)
+def test_a_model_of_text_is_refused(case: str) -> None:
+    """Wherever its layer is."""
+    kind, config = TEXT[case]
+    with pytest.raises(InputError, match="takes or gives text") as caught:
+        refuse_text(model({"class_name": kind, "config": {**config, "name": "t"}}), "m.keras")
+    assert caught.value.where == "m.keras, layer t"
+    numbers = {"class_name": "Hashing", "config": {"name": "t", "dtype": "int64"}}
+    refuse_text(model(numbers), "m.keras")
+
+
+def test_a_class_name_that_is_not_text_is_reported_as_damage() -> None:
+    """A fuzzer made such files."""
+    with pytest.raises(InputError, match="a class is named"):
+        find_dangers(model({"class_name": {"a": 1}, "config": {"name": "t"}}), "m.keras")

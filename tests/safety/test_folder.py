@@ -1,4 +1,4 @@
-"""folder: the same tar for the same files, whenever and by whomever they were written."""
+"""folder: the same files give the same tar."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def model(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_the_tar_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
-    """Neither on times, nor on modes, nor on the order in which the files were made."""
+def test_the_tar_only_depends_on_names_and_contents(tmp_path: Path) -> None:
+    """Not on times, modes, or the order in which the files were made."""
     names = ("saved_model.pb", "variables/a", "assets/b")
     first = model(tmp_path / "first", *names)
     second = model(tmp_path / "second", *reversed(names))
@@ -38,14 +38,14 @@ def test_the_tar_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_saved_model_is_not_read(tmp_path: Path) -> None:
-    """Somebody's whole disk would take a while."""
+    """It could be a whole disk."""
     with pytest.raises(InputError, match="no SavedModel") as caught:
         measure(model(tmp_path, "a"), "here")
     assert caught.value.where == "here"
 
 
-def test_a_link_is_no_part_of_a_model(tmp_path: Path) -> None:
-    """It leads to a file that nobody meant to pack."""
+def test_a_link_in_a_folder_is_refused(tmp_path: Path) -> None:
+    """It could add any file to the tar."""
     folder = model(tmp_path / "m", "saved_model.pb")
     (folder / "secret").symlink_to("/etc/passwd")
     with pytest.raises(InputError, match="is a link"):

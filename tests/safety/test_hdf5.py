@@ -1,4 +1,4 @@
-"""hdf5: a model file that leads to other files, or declares more than it holds."""
+"""hdf5: a model file that refers to other files, or declares more than it holds, is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KERNEL = "model_weights/dense/dense/kernel:0"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A good model file."""
+    """A valid model file."""
     path = tmp_path / "m.h5"
     model = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(3, name="dense")])
     model.save(path, save_format="h5")
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file of the machine, as HDF5 and as bytes, that no model should read."""
+    """A file outside the model, as HDF5 and as bytes."""
     path = tmp_path / "secret.h5"
     with h5py.File(path, "w") as file:
         file["kernel"] = np.arange(12, dtype="float32").reshape(4, 3)
@@ -44,8 +44,8 @@ def refused(path: Path) -> InputError:
     return caught.value
 
 
-def test_a_good_file_gives_its_attributes(path: Path) -> None:
-    """The configuration and the version, as text; compressed weights are good too."""
+def test_the_attributes_of_a_valid_file_are_read(path: Path) -> None:
+    """The configuration and the version, as text; also with compressed weights."""
     with h5py.File(path, "r+") as file:
         kernel = file[KERNEL][:]
         del file[KERNEL]
@@ -57,7 +57,7 @@ def test_a_good_file_gives_its_attributes(path: Path) -> None:
 
 
 def test_links_to_other_files_are_refused(path: Path, secret: Path) -> None:
-    """An external link in the place of a kernel would read any HDF5 file; its place is named."""
+    """An external link instead of a kernel would read any HDF5 file; its place is named."""
     with h5py.File(path, "r+") as file:
         del file[KERNEL]
         file[KERNEL] = h5py.ExternalLink(str(secret), "/kernel")
@@ -68,14 +68,14 @@ def test_links_to_other_files_are_refused(path: Path, secret: Path) -> None:
 
 
 def test_links_within_the_file_are_refused(path: Path) -> None:
-    """Keras writes none; a soft link could lead in circles."""
+    """Keras writes none; a soft link could be circular."""
     with h5py.File(path, "r+") as file:
         file["model_weights/dense/again"] = h5py.SoftLink("/model_weights")
     assert "links" in refused(path).what
 
 
-def test_groups_that_hold_each_other_come_to_an_end(path: Path) -> None:
-    """A hard link to a group above is no other place, and no endless walk."""
+def test_circular_groups_are_checked_once(path: Path) -> None:
+    """With a hard link to a parent group."""
     with h5py.File(path, "r+") as file:
         file["model_weights/dense/above"] = file["model_weights"]
     assert "model_config" in judge_hdf5(path, str(path)).attributes
@@ -96,7 +96,7 @@ def test_data_from_other_files_is_refused(path: Path, secret: Path) -> None:
 
 
 @pytest.mark.parametrize("chunks", [None, (1024, 1024)])
-def test_a_shape_bomb_is_refused_without_making_room_for_it(
+def test_a_shape_bomb_is_refused_without_allocating_it(
     chunks: tuple[int, int] | None, path: Path
 ) -> None:
     """A data set that declares a petabyte and holds nothing (CVE-2026-0897)."""

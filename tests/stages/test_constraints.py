@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from job.errors import InputError, StageError
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.models.layers import plan_layers, targets
+from job.models.prunable import plan_layers, targets
 from job.stages import constraints
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.models.layers import plan_layers, results, targets
+from job.models.prunable import plan_layers, results, targets
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import (
     Window,

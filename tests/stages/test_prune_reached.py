@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from job.errors import StageError
-from job.models.layers import plan_layers, results, targets
+from job.models.prunable import plan_layers, results, targets
 from job.stages.prune import Window, check_reached
 from job.stages.strip import strip
 from tests.stages.test_prune import dense_model, prune_config, train

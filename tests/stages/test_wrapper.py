@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.models.layers import plan_layers, targets
+from job.models.prunable import plan_layers, targets
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.penalties import regularized
 from job.stages.prune import Window, wrap

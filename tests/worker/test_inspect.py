@@ -11,7 +11,7 @@ from job.events import Journal
 from job.manifest.outputs import Float32Config
 from job.safety.judge import judge
 from job.worker import inspect
-from tests.models.test_open_sizes import cropping
+from tests.models.test_random_inputs import cropping
 
 
 def test_variants_are_tried_with_a_size_that_the_model_takes(

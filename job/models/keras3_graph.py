@@ -1,4 +1,4 @@
-"""The walk over the graph of a Keras 3 model, which makes each call again in ``tf_keras``."""
+"""The graph of a Keras 3 model, rebuilt in ``tf_keras`` call by call."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import keras
 import tf_keras
 
 from job.errors import InputError
-from job.models import precision
-from job.models.compare import Rows, first_different, graph_of
-from job.models.keras3_calls import Keras3Layer
+from job.models.compare import Rows, first_different
+from job.models.keras3_adapters import Keras3Layer, float_dtype
 from job.models.keras3_layers import make
-from job.models.keras3_masked import (
+from job.models.keras3_masked_layers import (
     MERGES,
     Softmax,
     all_true,
@@ -25,56 +24,45 @@ from job.models.keras3_masked import (
 )
 from job.models.keras3_masks import MASK_OPS, Call, Scope, bind, hand_on
 from job.models.keras3_ops import OPS
+from job.models.layers import graph_of
 
 
-def walk(model: keras.Model, where: str) -> tuple[Rebuilding, tf_keras.Model]:
+def rebuild_graph(model: keras.Model, where: str) -> tuple[Graph, tf_keras.Model]:
     """Rebuild a model, without its weights.
 
-    It is done anew where a nested model turns out to need an input for one more mask.
-
-    Args:
-        model: A Keras 3 Sequential or functional model.
-        where: The file, for messages.
-
-    Returns:
-        The walk, which knows the calls, and the ``tf_keras`` model.
-
-    Raises:
-        InputError: Where the model has no graph, or a layer has no counterpart.
-        Exception: What either Keras raises, where it can't make or call a layer.
+    It is started again if a nested model needs an input for another mask. For ``Raises`` see
+    ``keras3.rebuild``.
     """
-    masked: dict[int, dict[int, int]] = {}
+    mask_inputs: dict[int, dict[int, int]] = {}
     while True:
-        rebuilding = Rebuilding(where, masked)
+        graph = Graph(where, mask_inputs)
         try:
-            return rebuilding, rebuilding.model(model)
+            return graph, graph.model(model)
         except _MoreMasksError:
             continue
 
 
 class _MoreMasksError(Exception):
-    """A nested model that was made is called with a mask that it has no input for."""
+    """A nested model that was made already is called with a mask that it has no input for."""
 
 
-class Rebuilding:
-    """One walk over a model; a layer or model that is used twice is made once.
+class Graph:
+    """A graph while it is rebuilt; a layer or model that is used twice is made once.
 
-    Args:
-        where: The file, for messages.
-        masked: By the ``id`` of a nested model: its inputs that a call has a mask for -> the mask's
-            rank. What the walk finds is added.
+    ``mask_inputs`` has, by the ``id`` of a nested model, the index of each input that has a mask in
+    any call -> the mask's rank. New ones are added.
     """
 
-    def __init__(self, where: str, masked: dict[int, dict[int, int]]) -> None:
+    def __init__(self, where: str, mask_inputs: dict[int, dict[int, int]]) -> None:
         self._where = where
         self._made: dict[int, tf_keras.layers.Layer] = {}
         self._scopes: dict[int, Scope] = {}
-        self._masked = masked
+        self._mask_inputs = mask_inputs
 
     def first_different(
         self, model: keras.Model, rebuilt: tf_keras.Model, rows: Rows | None
     ) -> str:
-        """The first layer of the model, in the order of its calls, that answers differently."""
+        """The first layer of the model, in the order of its calls, whose outputs differ."""
         graph = graph_of(model)
         tensors = self._scopes[id(model)].tensors
         calls = [node for node in _nodes(graph) if id(node.outputs[0]) in tensors]
@@ -84,8 +72,8 @@ class Rebuilding:
         return first_different(names, before, after, rows)
 
     def model(self, model: keras.Model, *, nested: bool = False) -> tf_keras.Model:
-        """The same model. Masks of a nested one's inputs are inputs, too, and those of its outputs
-        are outputs: they follow the others, and all are plain lists then.
+        """The same model. A nested one has further inputs and outputs, for the masks of its inputs
+        and outputs; then all are plain lists.
         """
         graph = graph_of(model)
         if not hasattr(graph, "_nodes_by_depth"):
@@ -96,15 +84,15 @@ class Rebuilding:
             )
         scope = self._scopes[id(model)] = Scope()
         scope.tensors |= {
-            id(it): tf_keras.Input(
-                batch_shape=it.shape,
-                dtype=precision.FLOAT32 if it.dtype in precision.OTHERS else it.dtype,
-                name=_origin(it).name,
+            id(tensor): tf_keras.Input(
+                batch_shape=tensor.shape,
+                dtype=float_dtype(tensor.dtype),
+                name=_origin(tensor).name,
             )
-            for it in graph.inputs
+            for tensor in graph.inputs
         }
         masks = []
-        for index, rank in self._masked.get(id(model), {}).items():
+        for index, rank in self._mask_inputs.get(id(model), {}).items():
             of = graph.inputs[index]
             name = f"{_origin(of).name}_mask"
             masks.append(tf_keras.Input(batch_shape=of.shape[:rank], dtype="bool", name=name))
@@ -112,16 +100,16 @@ class Rebuilding:
         for node in _nodes(graph):
             self._call(node, scope)
         ends = [
-            keras.tree.map_structure(lambda it: scope.tensors[id(it)], structure)
+            keras.tree.map_structure(lambda tensor: scope.tensors[id(tensor)], structure)
             for structure in (graph._inputs_struct, graph._outputs_struct)  # noqa: SLF001 - no other way
         ]
-        found = [scope.mask_of(it) for it in graph.outputs]
+        found = [scope.mask_of(tensor) for tensor in graph.outputs]
         if nested:
             scope.handed_on = [place for place, mask in enumerate(found) if mask is not None]
         if masks or scope.handed_on:
-            out = [self._rebuilt(found[place], scope) for place in scope.handed_on]
+            mask_outputs = [self._rebuilt(found[place], scope) for place in scope.handed_on]
             inputs, outputs = map(keras.tree.flatten, ends)
-            ends = [[*inputs, *masks], [*outputs, *out]]
+            ends = [[*inputs, *masks], [*outputs, *mask_outputs]]
         return tf_keras.Model(*ends, name=model.name)
 
     def _call(self, node: Any, scope: Scope) -> None:
@@ -148,91 +136,89 @@ class Rebuilding:
             return MERGES[type(layer)](inputs, masks["mask"])
         if masks and type(layer) is keras.layers.Softmax:
             self._made.setdefault(id(layer), Softmax(layer.axis, name=layer.name))
-        twin = self._layer(layer)
-        if isinstance(twin, Keras3Layer):
-            return twin(inputs, **options, **masks_by_name(inputs, masks))
+        counterpart = self._layer(layer)
+        if isinstance(counterpart, Keras3Layer):
+            return counterpart(inputs, **options, **masks_by_name(inputs, masks))
         if isinstance(layer, keras.layers.MultiHeadAttention):
-            return attend(twin, layer, inputs, options, masks)
+            return attend(counterpart, layer, inputs, options, masks)
         inputs = mergeable(layer, inputs)
-        return twin(inputs, **options, **mask_option(layer, twin, inputs, masks))
+        return counterpart(inputs, **options, **mask_option(layer, counterpart, inputs, masks))
 
     def _call_model(
         self, model: keras.Model, call: Call, answered: Sequence[Any], scope: Scope
     ) -> Any:
-        """Call a nested model; it has inputs for the masks that any of its calls has."""
+        """Call a nested model; it has inputs for the masks of all its calls."""
         given = keras.tree.flatten(call.inputs)
         masks = keras.tree.flatten(call.masks["mask"]) if call.masks else [None] * len(given)
-        ranks = self._masked.setdefault(id(model), {})
-        new = {at: len(it.shape) for at, it in enumerate(masks) if it is not None}
+        ranks = self._mask_inputs.setdefault(id(model), {})
+        new = {index: len(mask.shape) for index, mask in enumerate(masks) if mask is not None}
         if not new.keys() <= ranks.keys():
-            self._masked[id(model)] = new | ranks
+            ranks = self._mask_inputs[id(model)] = new | ranks
             if id(model) in self._made:
                 raise _MoreMasksError
-        twin = self._layer(model)
+        counterpart = self._layer(model)
         inside = self._scopes[id(model)]
-        ranks = self._masked[id(model)]
         options = self._options(model, call, scope)
         if not ranks and not inside.handed_on:
-            return twin(self._rebuilt(call.inputs, scope), **options)
-        tensors = [scope.tensors[id(it)] for it in given]
-        more = [
-            all_true(tensors[at], rank) if masks[at] is None else self._rebuilt(masks[at], scope)
-            for at, rank in ranks.items()
+            return counterpart(self._rebuilt(call.inputs, scope), **options)
+        tensors = [scope.tensors[id(tensor)] for tensor in given]
+        mask_inputs = [
+            all_true(tensors[index], rank)
+            if masks[index] is None
+            else self._rebuilt(masks[index], scope)
+            for index, rank in ranks.items()
         ]
-        outputs = twin([*tensors, *more], **options)
+        outputs = counterpart([*tensors, *mask_inputs], **options)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         for place, mask in zip(inside.handed_on, outputs[len(answered) :], strict=True):
             scope.set_mask(answered[place], scope.adopt(mask))
         for before, inner in zip(given, graph_of(model).inputs, strict=True):
-            if inside.mask_of(inner) is None:  # attention inside it has taken the mask off
+            if inside.mask_of(inner) is None:  # attention inside the model has removed the mask
                 scope.set_mask(before, None)
         return outputs[: len(answered)]
 
     def _options(self, layer: keras.Layer, call: Call, scope: Scope) -> dict[str, Any]:
-        said = {key: it for key, it in call.options.items() if _is_said(layer, key, it)}
+        said = {key: it for key, it in call.options.items() if _is_explicit(layer, key, it)}
         return dict(self._rebuilt(said, scope))
 
     def _rebuilt(self, nested: Any, scope: Scope) -> Any:
-        """The counterparts of tensors; of a mask that Keras works out, its operators are made."""
+        """The counterparts of tensors; a mask that Keras computes is computed here, too."""
 
-        def counterpart(it: Any) -> Any:
-            if isinstance(it, keras.KerasTensor) and id(it) not in scope.tensors:
-                history = it._keras_history  # noqa: SLF001 - how Keras finds it too
+        def counterpart(value: Any) -> Any:
+            if isinstance(value, keras.KerasTensor) and id(value) not in scope.tensors:
+                history = value._keras_history  # noqa: SLF001 - how Keras finds it too
                 self._call(history.operation._inbound_nodes[history.node_index], scope)  # noqa: SLF001
-            return scope.tensors.get(id(it), it)
+            return scope.tensors.get(id(value), value)
 
         return keras.tree.map_structure(counterpart, nested)
 
     def _function(self, operation: keras.Operation) -> Callable[..., Any]:
         kind = type(operation).__name__
-        if kind in MASK_OPS:
-            return MASK_OPS[kind]
-        if kind not in OPS:
+        function = MASK_OPS.get(kind) or OPS.get(kind)
+        if function is None:
             raise InputError(
                 f"The model calls keras.ops.{kind}, which is not known here.",
                 where=f"{self._where}, layer {operation.name}",
                 hint="Replace it with a layer; what calls functions can't be carried over.",
             )
-        return OPS[kind]
+        return function
 
     def _layer(self, layer: keras.Layer) -> tf_keras.layers.Layer:
         if id(layer) not in self._made:
-            is_model = isinstance(layer, keras.Model)
-            made = (
-                self.model(layer, nested=True)
-                if is_model
-                else make(layer, self._layer, self._where)
-            )
+            if isinstance(layer, keras.Model):
+                made = self.model(layer, nested=True)
+            else:
+                made = make(layer, self._layer, self._where)
             self._made[id(layer)] = made
         return self._made[id(layer)]
 
 
-def _is_said(layer: keras.Layer, key: str, value: Any) -> bool:
+def _is_explicit(layer: keras.Layer, key: str, value: Any) -> bool:
     """Whether an argument of a call is more than a default.
 
-    Keras 3 notes ``training`` with every call and overrules it by the model's own; Keras 2 would
-    keep to it, with dropout that is off in training and a RandomFlip that is on after it. What is
-    meant by ``training=False`` is a call of a layer whose default is another, as of a backbone.
+    Keras 3 stores ``training`` with every call and overrides it by the model's own; Keras 2 would
+    use the stored one, with dropout that is off in training and a RandomFlip that is on after it.
+    Only ``training=False`` for a layer with another default is meant, as for a backbone.
     """
     if key == "training":
         usual = inspect.signature(layer.call).parameters.get("training")

@@ -1,4 +1,4 @@
-"""h5: a model comes back as it was saved, bit by bit, and what does not is said."""
+"""load: a model is the same, bit by bit, after it is saved and read; anything else is an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.models import h5, load
+from job.models import formats, load
 from job.models.load import ModelFile
 from job.safety.judge import judge
 
@@ -39,13 +39,13 @@ def deferred() -> tf_keras.Model:
 
 
 def of_its_first_layer() -> tf_keras.Model:
-    """A model whose first layer says what its inputs are; there is no InputLayer."""
+    """A model whose first layer has the input shape; there is no InputLayer."""
     inner = tf_keras.Sequential([layers.Conv1D(3, 2, batch_input_shape=(None, 6, 4))])
     return tf_keras.Sequential([inner, layers.Bidirectional(layers.GRU(3)), layers.Dense(2)])
 
 
 def of_its_data() -> tf_keras.Model:
-    """A model that got its shape from what it was called with."""
+    """A model that got its shape from its first call."""
     model = tf_keras.Sequential([layers.Dense(3, activation="relu"), layers.Dense(2)])
     model(np.zeros((1, 4), "float32"))
     return model
@@ -58,7 +58,7 @@ def random_inputs(model: tf_keras.Model) -> list[Any]:
 
 
 def scramble(model: tf_keras.Model) -> None:
-    """Give every weight a value of its own, and some values that are easily lost."""
+    """Give every weight distinct values, and some that are easily lost."""
     random = np.random.default_rng(2)
     for weight in model.weights:
         values = random.uniform(0.1, 2, weight.shape).astype("float32")
@@ -67,13 +67,13 @@ def scramble(model: tf_keras.Model) -> None:
 
 
 def save(model: tf_keras.Model, path: Path) -> tf_keras.Model:
-    """Save a model as one that came from a Keras 2 file, and give what was read back."""
+    """Save a model as one from a Keras 2 file, and return the model that is read back."""
     return load.save(model, ModelFile("h5", "2.21.0", model, model), path).model
 
 
 @pytest.mark.parametrize("make", [functional, deferred, of_its_first_layer, of_its_data])
-def test_a_saved_model_is_the_same_model_again(make: Any, tmp_path: Path) -> None:
-    """Weights bit by bit, layers, input names, and what it answers."""
+def test_a_saved_model_is_the_same_when_it_is_read(make: Any, tmp_path: Path) -> None:
+    """Weights bit by bit, layers, input names, and outputs."""
     model = make()
     scramble(model)
     reloaded = save(model, tmp_path / "m.h5")
@@ -88,8 +88,8 @@ def test_a_saved_model_is_the_same_model_again(make: Any, tmp_path: Path) -> Non
     np.testing.assert_array_equal(reloaded(given).numpy(), model(given).numpy())
 
 
-def test_the_optimizer_is_left_out_of_what_is_saved(tmp_path: Path) -> None:
-    """Its state would make the file three times larger; a file that has it is known."""
+def test_the_optimizer_is_not_saved(tmp_path: Path) -> None:
+    """Its state would make the file three times larger; its size in a file is known."""
     model = functional()
     model.compile("adam", "mean_squared_error")
     x = random_inputs(model)
@@ -108,14 +108,14 @@ def test_the_optimizer_is_left_out_of_what_is_saved(tmp_path: Path) -> None:
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Twice in one process; HDF5 writes no time of its own."""
+    """Twice in one process; HDF5 writes no times here."""
     model = functional()
     save(model, tmp_path / "a.h5")
     save(model, tmp_path / "b.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def test_a_model_that_knows_no_input_shape_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_an_input_shape_is_refused(tmp_path: Path) -> None:
     """The hint says how to build it."""
     model = tf_keras.Sequential([layers.Flatten()])  # without weights, which would need a shape
     model.build((None, 4))
@@ -146,41 +146,41 @@ def test_a_configuration_that_does_not_fit_its_weights_is_refused(tmp_path: Path
 
 
 class Scale(tf_keras.layers.Layer):  # type: ignore[misc]
-    """A custom layer: it is saved, and does not load where its class is unknown."""
+    """A custom layer: it can be saved, but not loaded without its class."""
 
     def call(self, inputs: Any) -> Any:
         return inputs * 2.0
 
 
-def test_what_is_saved_and_does_not_load_again_is_an_error(tmp_path: Path) -> None:
-    """The stage failed, not the input; the class is named."""
+def test_a_saved_model_that_does_not_load_is_an_error(tmp_path: Path) -> None:
+    """Of the stage, not of the input; the class is named."""
     model = tf_keras.Sequential([layers.InputLayer((3,)), Scale()])
     with pytest.raises(StageError, match=r"does not load again.*Scale"):
         save(model, tmp_path / "m.h5")
 
 
-def test_other_weights_than_were_saved_are_an_error(
+def test_different_weights_after_saving_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that another process has replaced meanwhile is noticed."""
+    """If another process replaces the file, this is detected."""
     model, other, path = deferred(), deferred(), tmp_path / "m.h5"
-    original = h5.load
+    original = formats.load_h5
 
     def replaced(read: Path) -> tf_keras.Model:
         other.save(read, include_optimizer=False, save_format="h5")
         return original(read)
 
-    monkeypatch.setattr(h5, "load", replaced)
+    monkeypatch.setattr(formats, "load_h5", replaced)
     with pytest.raises(StageError, match="other weights"):
         save(model, path)
 
 
-def test_other_answers_than_those_of_what_was_saved_are_an_error(
+def test_different_outputs_after_saving_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same weights in a model that computes something else."""
     model = deferred()
-    original = h5.load
+    original = formats.load_h5
 
     def bent(read: Path) -> tf_keras.Model:
         loaded = original(read)
@@ -190,8 +190,8 @@ def test_other_answers_than_those_of_what_was_saved_are_an_error(
         other.set_weights(loaded.get_weights())
         return other
 
-    monkeypatch.setattr(h5, "load", bent)
-    with pytest.raises(StageError, match="answers differently"):
+    monkeypatch.setattr(formats, "load_h5", bent)
+    with pytest.raises(StageError, match="outputs differ"):
         save(model, tmp_path / "m.h5")
 
 

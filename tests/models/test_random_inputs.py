@@ -1,4 +1,4 @@
-"""open_sizes: sizes that a model takes, whatever it crops, halves or joins."""
+"""random_inputs: sizes are found that a model accepts, whatever it crops, halves or joins."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.compare import difference
-from job.models.open_sizes import input_shapes
+from job.models.random_inputs import input_shapes
 
 
 def cropping(library: Any) -> Any:
-    """A window of 10,000 bases around what is answered for."""
+    """A window of 10,000 bases around the predicted one."""
     given = library.Input((None, 4), name="bases")
     x = library.layers.Cropping1D(5000)(library.layers.Conv1D(2, 3)(given))
     return library.Model(given, library.layers.GlobalAveragePooling1D()(x))
 
 
 def halving(library: Any) -> Any:
-    """A U-Net: five times smaller, and larger again."""
+    """A U-Net: five times halved, and doubled again."""
     x = given = library.Input((None, None, 1))
     skips = []
     for _ in range(5):
@@ -40,7 +40,7 @@ def related(library: Any) -> Any:
 
 
 def deep(library: Any) -> Any:
-    """Valid convolutions that eat 1,194 steps."""
+    """Valid convolutions that remove 1,194 steps."""
     x = given = library.Input((None, 1))
     for _ in range(6):
         x = library.layers.Conv1D(1, 200)(x)
@@ -48,8 +48,8 @@ def deep(library: Any) -> Any:
 
 
 @pytest.mark.parametrize("library", [tf_keras, keras], ids=["keras2", "keras3"])
-def test_a_size_is_found_that_the_model_takes(library: Any) -> None:
-    """And nothing in it is empty then."""
+def test_a_size_is_found_that_the_model_accepts(library: Any) -> None:
+    """No tensor in the model is empty then."""
     assert input_shapes(cropping(library)) == [(16384, 4)]
     assert input_shapes(halving(library)) == [(32, 32, 1)]
     long, short = input_shapes(related(library)) or []
@@ -59,8 +59,8 @@ def test_a_size_is_found_that_the_model_takes(library: Any) -> None:
     assert input_shapes(fixed) == [(7, 3)]
 
 
-def test_models_with_such_inputs_are_compared() -> None:
-    """And where no size is found the model is refused."""
+def test_models_with_open_dimensions_are_compared() -> None:
+    """If no size is found, the model is refused."""
     assert difference(cropping(tf_keras), cropping(tf_keras)) >= 0
     given = tf_keras.Input((None, 4), name="bases")
     impossible = tf_keras.Model(given, tf_keras.layers.Cropping1D(50_000)(given))

@@ -1,4 +1,4 @@
-"""compiled: the loss that a file was compiled with, read as data from files of every kind."""
+"""compiled: the loss that a file was compiled with is read as data, in every format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import tf_keras
 
 from job.manifest.training import LossConfig
-from job.models.compiled import losses, weights
+from job.safety.compiled import losses, weights
 from job.safety.judge import judge
 
 OUTPUTS = ("a", "b")
@@ -42,7 +42,7 @@ def test_losses_are_found_with_their_settings(tmp_path: Path, library: Any, name
 
 
 def of_settings(tmp_path: Path, settings: Any) -> dict[str, LossConfig | str]:
-    """The losses of an ``.h5`` file with these compile settings, whatever they are."""
+    """The losses of an ``.h5`` file with these compile settings."""
     path = saved(tf_keras, tmp_path / "m.h5", "mse")
     with h5py.File(path, "r+") as file:
         text = settings if isinstance(settings, str) else json.dumps(settings)
@@ -50,8 +50,8 @@ def of_settings(tmp_path: Path, settings: Any) -> dict[str, LossConfig | str]:
     return losses(judge(path), OUTPUTS)
 
 
-def test_what_cannot_be_used_is_a_reason_or_nothing(tmp_path: Path) -> None:
-    """Unknown names, settings that would be lost, damaged texts; nothing is ever carried out."""
+def test_a_loss_that_can_not_be_used_gives_a_reason_or_nothing(tmp_path: Path) -> None:
+    """Unknown names, unsupported settings, damaged texts; nothing is ever run."""
     smooth = {"class_name": "SparseCategoricalCrossentropy", "config": {"ignore_class": 0}}
     total = {"class_name": "MeanSquaredError", "config": {"reduction": "sum"}}
     code = {"class_name": "function", "config": "os.system", "module": "builtins"}

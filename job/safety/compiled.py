@@ -1,7 +1,7 @@
-"""How a model file was compiled: its losses and their weights, read as data.
+"""The losses that a model file was compiled with, and their weights, read as data.
 
-Nothing of it is deserialized: names and numbers are looked up in what the manifest may say of a
-loss. What is no loss of Keras's own, or has a setting that is not supported, is a reason.
+Nothing is deserialized: names and numbers are matched with the manifest's losses. A custom loss, or
+one with a setting that is not supported, gives the reason why it can't be used.
 """
 
 from __future__ import annotations
@@ -19,28 +19,23 @@ from job.safety import saved_model
 from job.safety.judge import CONFIG, Judged
 from job.safety.limits import MAX_CONFIG_BYTES
 
-# What decides nothing; and settings of losses with the values that are Keras's defaults.
+# Settings without effect; and other settings with Keras's defaults.
 IGNORED = ("name", "fn", "dtype", "reduction")
 DEFAULTS = {"axis": -1, "ignore_class": None, "apply_class_balancing": False}
 REDUCTIONS = ("auto", "sum_over_batch_size", "none", None)
 
 
 def losses(judged: Judged, outputs: Sequence[str]) -> dict[str, LossConfig | str]:
-    """The losses that a judged file was compiled with, by output.
+    """The losses that a file was compiled with, by output: each a loss, or why it can't be used.
 
-    Args:
-        judged: The file.
-        outputs: The outputs' names, in the model's order.
-
-    Returns:
-        A text is the reason why a loss can't be used; outputs without a loss are left out.
+    Outputs without a loss are left out. ``outputs`` are their names in the model's order.
     """
     by_output = _by_output(_settings(judged).get("loss"), outputs)
     return {name: _loss(given) for name, given in by_output.items() if given is not None}
 
 
 def weights(judged: Judged, outputs: Sequence[str]) -> dict[str, float]:
-    """The losses' weights that a judged file was compiled with, by output."""
+    """The losses' weights that a validated file was compiled with, by output."""
     by_output = _by_output(_settings(judged).get("loss_weights"), outputs, is_for_all=False)
     return {
         name: float(weight)
@@ -56,12 +51,10 @@ def _settings(judged: Judged) -> Mapping[str, Any]:
                 text = file.attrs.get("training_config", "{}")
             found = _parsed(text)
         case "keras":
-            assert judged.archive is not None  # a .keras file is an archive
-            config = _parsed(judged.archive.read(CONFIG))
+            config = _parsed(judged.contents.read(CONFIG))
             found = config.get("compile_config") if isinstance(config, dict) else None
         case "saved_model":
-            assert judged.archive is not None  # a SavedModel is a folder or an archive
-            found = saved_model.training_config(judged.archive)
+            found = saved_model.training_config(judged.contents)
     if isinstance(found, dict) and found.get("class_name") == "CompileConfig":
         found = found.get("config")
     return found if isinstance(found, dict) else {}
@@ -77,7 +70,7 @@ def _parsed(text: object) -> object:
 
 
 def _by_output(given: object, outputs: Sequence[str], *, is_for_all: bool = True) -> dict[str, Any]:
-    """One for every output, a list in their order, or a map from their names."""
+    """Settings given as one for every output, a list in their order, or a dict by their names."""
     if isinstance(given, dict) and not {"class_name", "config"} <= given.keys():
         return {name: given[name] for name in outputs if name in given}
     if isinstance(given, list):
@@ -109,7 +102,7 @@ def _loss(given: object) -> LossConfig | str:
 
 
 def _other_settings(settings: Mapping[str, Any]) -> str:
-    """A setting that is not supported, and would change the loss."""
+    """A setting that changes the loss and is not supported; "" if there is none."""
     for key, value in settings.items():
         if key == "reduction" and value not in REDUCTIONS:
             return f"reduction {value!r:.40}"
@@ -124,7 +117,7 @@ def _config(kind: str, settings: Mapping[str, Any]) -> LossConfig | str:
     known = {key: value for key, value in settings.items() if key in OPTIONS}
     if kind in CROSSENTROPIES:
         known.setdefault("from_logits", False)
-    if kind == "binary_focal_crossentropy":  # without class balancing it has no meaning
+    if kind == "binary_focal_crossentropy":  # it has no effect without class balancing
         known.pop("alpha", None)
     if known.get("label_smoothing") == 0:
         del known["label_smoothing"]
