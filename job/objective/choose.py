@@ -1,5 +1,5 @@
-"""Which losses and metrics: those of the manifest, those that the file was compiled with, or what
-model and targets say they must be.
+"""Which losses and metrics: those of the manifest, those that the file was compiled with, or those
+inferred from model and targets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from job.manifest.outputs import BeatsConstantGate, GateConfig, MaxDropGate, Min
 from job.manifest.training import OPTIONS, LossConfig, TrainingConfig
 from job.objective import logits
 from job.objective.endings import Ending, ending
-from job.objective.evidence import Evidence
+from job.objective.evidence import Evidence, Targets, describe
 from job.objective.infer import infer, misfit
 from job.objective.losses import (
     ACCURACIES,
@@ -31,10 +31,9 @@ from job.objective.losses import (
     Objective,
     Objectives,
 )
-from job.objective.targets import Targets, describe
 from job.result import TensorSpec
 
-# Metrics that take each target for true or false, so that smoothed ones are all true.
+# Metrics that treat each target as true or false: to them, all smoothed targets are true.
 NEED_TRUE_OR_FALSE = ("auc", "precision", "recall")
 # Losses that take the logarithm of the outputs.
 NEED_POSITIVE = ("poisson", "kl_divergence")
@@ -45,9 +44,9 @@ class Known:
     """What is known of a model besides its graph: its outputs on rows, and how it was compiled."""
 
     seen: Sequence[Evidence | None] = ()
-    """For each output; none where no rows were tried."""
+    """For each output; empty where no rows were tried."""
     losses: Mapping[str, LossConfig | str] = field(default_factory=dict)
-    """Those that the file was compiled with, by output; a text is why one can't be used."""
+    """Those that the file was compiled with, by output; a string says why one can't be used."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Those that the file was compiled with, by output."""
 
@@ -65,7 +64,7 @@ class _Output:
     seen: Evidence | None
     compiled: LossConfig | str | None
     of: str
-    """Which one it is, in messages: "" where there is one alone."""
+    """Its name, for messages; "" where the model has only one."""
 
 
 def choose(
@@ -79,17 +78,16 @@ def choose(
     """Take the loss and the metrics of each output from the manifest or the file, or infer them.
 
     Args:
-        config: What the manifest says; what it leaves out is inferred.
-        gates: The metrics that gates ask of an output are measured too.
-        model: For the activations that its outputs come from.
+        config: What the manifest asks; the rest is inferred.
+        gates: The metrics that they name are measured too.
+        model: Its graph says which activations the outputs come from.
         outputs: The model's outputs, in its order.
-        targets: For each output (rows, ...), for their kind: class indices, one-hot rows, 0 and 1,
-            or numbers.
-        known: What is known besides; left out, the graph alone tells.
+        targets: (rows, ...) for each output: class indices, one-hot rows, 0 and 1, or numbers.
+        known: What is known besides; by default, only the graph is used.
 
     Raises:
-        InputError: Where the manifest's metrics do not go with the loss, it names an output that
-            the model has not, or there is a choice that it must make.
+        InputError: Where the manifest's metrics do not fit the loss, it names an output that the
+            model does not have, or it must choose.
     """
     asked = [
         (f"gates.{index}", gate)
@@ -141,7 +139,7 @@ def _check_names(given: Iterable[str], names: Sequence[str], where: str) -> None
 def _choose_one(
     config: TrainingConfig, output: _Output, gated: Sequence[str], weights: Mapping[str, float]
 ) -> Objective:
-    """The objective of one output; ``weights`` are those that the file was compiled with."""
+    """The objective of one output; ``weights`` are the loss weights in the file, by output."""
     name = output.spec.name
     given = config.loss_of(name)
     loss, why, is_compiled = _loss(given, output)
@@ -151,8 +149,8 @@ def _choose_one(
         why += f", with the weight {weight:g}" if weight not in (None, 1) else ""
     from_logits = None
     if loss.type in CROSSENTROPIES:
-        from_logits, told = _logits(given, loss, output)
-        why += f"; {told}"
+        from_logits, reason = _logits(given, loss, output)
+        why += f"; {reason}"
     _check_answers(loss.type, output)
     labels = _labels(loss.type, output.targets)
     listed = config.metrics_of(name)
@@ -194,14 +192,14 @@ def _logits(given: LossConfig | None, loss: LossConfig, output: _Output) -> tupl
     compiled = output.compiled
     same = isinstance(compiled, LossConfig) and compiled.type == loss.type
     choice: dict[str, Any] = {"type": loss.type, "from_logits": True}
-    told = json.dumps({"loss": {output.spec.name: choice} if output.of else choice})
+    setting = json.dumps({"loss": {output.spec.name: choice} if output.of else choice})
     reading = logits.Reading(
         loss=loss.type,
         ending=output.ending,
         seen=output.seen,
         compiled=compiled.from_logits if same and isinstance(compiled, LossConfig) else None,
         where=f"training.loss{output.of}",
-        hint=f'Say it under training: {told} for logits, "from_logits": false for '
+        hint=f'Set it under training: {setting} for logits, "from_logits": false for '
         "probabilities; or name another loss there.",
     )
     if given is not None and given.from_logits is not None:
@@ -220,10 +218,10 @@ def _check_answers(loss: str, output: _Output) -> None:
 
 
 def _labels(loss: str, targets: Targets) -> Labels | None:
-    """How classes are written in the targets; None where they are numbers."""
+    """How classes are written in the targets; None where these are numbers."""
     if loss in ACCURACY:
         return ACCURACY[loss]
-    if not targets.is_binary or not targets.has_values:  # of a distance, too, 0 and 1 are classes
+    if not targets.is_binary or not targets.has_values:  # 0 and 1 are classes for a distance, too
         return None
     return "one_hot" if targets.has_distributions else "binary"
 

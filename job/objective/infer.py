@@ -1,6 +1,6 @@
-"""The loss that targets and the model's ending ask for, where neither manifest nor file says it.
+"""The loss, from the targets and the model's ending, where neither manifest nor file has one.
 
-Only what both tell is inferred; where they leave a choice, it is asked for.
+A loss is inferred only where both agree on it; otherwise an error asks the user to choose.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ import numpy as np
 from job.errors import InputError
 from job.manifest.keras_names import BINARY, ONE_HOT
 from job.objective.endings import Ending
-from job.objective.evidence import Evidence
-from job.objective.ranges import INF
-from job.objective.targets import Targets
+from job.objective.evidence import NEARLY, Evidence, Targets
+from job.objective.values import INF
 
 DISTANCE = "mean_squared_error"
-# By how much targets may be out of what a model can answer.
-NEARLY = 1e-3
 
 
 def infer(targets: Targets, ending: Ending, seen: Evidence | None, where: str) -> tuple[str, str]:
@@ -24,19 +21,19 @@ def infer(targets: Targets, ending: Ending, seen: Evidence | None, where: str) -
 
     Args:
         targets: All of the output's targets.
-        ending: What the output is, by the graph.
-        seen: What it is on rows of the data, if any were tried.
+        ending: What the graph says of the output.
+        seen: The output on rows of the data, if any were tried.
         where: The output, for messages.
 
     Raises:
-        InputError: Where there is a choice to make.
+        InputError: Where the user must choose.
     """
     if targets.is_whole and targets.has_indices:
         return (
             "sparse_categorical_crossentropy",
             f"the targets are class indices for the model's {targets.units} outputs",
         )
-    if not targets.has_values:  # they are refused for their shape
+    if not targets.has_values:  # their shape is refused later
         return DISTANCE, f"the targets are {targets.text}"
     if targets.is_binary:
         return _of_binary(targets, ending, where)
@@ -97,7 +94,7 @@ def _of_signs(ending: Ending, seen: Evidence | None, where: str) -> tuple[str, s
 def _of_fractions(
     targets: Targets, ending: Ending, seen: Evidence | None, where: str
 ) -> tuple[str, str]:
-    """Of soft targets, smoothed labels, and other numbers in 0..1."""
+    """For soft targets, smoothed labels, and other numbers in 0..1."""
     if targets.has_distributions:
         why = "the targets are rows that sum up to 1 (soft or smoothed classes)"
         is_softmax = ending.kind in ("distribution", "log_distribution") or (
@@ -133,7 +130,7 @@ def _of_fractions(
 
 
 def _of_numbers(targets: Targets, ending: Ending, where: str) -> tuple[str, str]:
-    is_reached = targets.low >= ending.low - NEARLY and targets.high <= ending.high + NEARLY
+    is_reached = _is_reached(targets, ending)
     if ending.kind in ("distribution", "log_distribution") or not is_reached:
         raise _choice(
             f"The targets are {targets.text}, which the model can't answer: {ending.text}"
@@ -167,7 +164,7 @@ def _hint_of_numbers(targets: Targets, ending: Ending) -> str:
 
 
 def misfit(loss: str, targets: Targets, ending: Ending) -> str:
-    """Why a loss that a file was compiled with does not fit the targets; "" where it does."""
+    """Why the loss that a file was compiled with does not fit the targets; "" where it does."""
     if loss == "sparse_categorical_crossentropy":
         fits = targets.has_indices and targets.is_whole
         return "" if fits and targets.low >= 0 else "the targets are no class indices"
@@ -182,8 +179,14 @@ def misfit(loss: str, targets: Targets, ending: Ending) -> str:
         return "" if fits else "the targets are neither -1 and 1 nor 0 and 1"
     if loss in ("poisson", "mean_squared_logarithmic_error") and targets.low < 0:
         return "some targets are negative"
-    is_reached = targets.low >= ending.low - NEARLY and targets.high <= ending.high + NEARLY
-    return "" if is_reached else f"the targets are {targets.text}, and {ending.text}"
+    return (
+        "" if _is_reached(targets, ending) else f"the targets are {targets.text}, and {ending.text}"
+    )
+
+
+def _is_reached(targets: Targets, ending: Ending) -> bool:
+    """Whether the model can answer all the targets."""
+    return targets.low >= ending.low - NEARLY and targets.high <= ending.high + NEARLY
 
 
 def _choice(what: str, where: str, hint: str) -> InputError:

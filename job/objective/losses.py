@@ -1,4 +1,4 @@
-"""The losses and the metrics of a model's outputs, as Keras has them."""
+"""The losses and metrics of a model's outputs, as Keras computes them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
 
 
 def _same_side(targets: Any, outputs: Any, border: float, threshold: float) -> tf.Tensor:
-    """1 where a target and its output are on the same side: of ``border``, and of ``threshold``.
+    """1 where a target is above ``border`` and its output above ``threshold``, or neither is.
 
-    For targets 0 and 1 what ``BinaryAccuracy`` counts. That compares targets with 0.0 and 1.0, so
-    that labels of -1, and smoothed ones, are wrong whatever the model answers.
+    For targets 0 and 1 this is what ``BinaryAccuracy`` counts. That compares targets with 0.0 and
+    1.0, so labels of -1 and smoothed labels are wrong whatever the model answers.
     """
     same = tf.equal(tf.cast(targets, tf.float32) > border, tf.cast(outputs, tf.float32) > threshold)
     return tf.cast(same, tf.float32)
@@ -49,7 +49,7 @@ def _by_side(name: str, border: float, threshold: float) -> tf_keras.metrics.Met
     )
 
 
-# What accuracy means depends on how the targets are written.
+# The meaning of accuracy depends on how the targets are written.
 Labels = Literal["indices", "one_hot", "binary", "signs"]
 ACCURACY: dict[str, Labels] = {
     "sparse_categorical_crossentropy": "indices",
@@ -89,7 +89,7 @@ METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
 }
 
 # The losses that a metric can be measured with: it needs targets written in the same way.
-# Class indices have no distance, so no metric that is not named here goes with them.
+# Class indices have no distance, so no metric but those named here can be measured with them.
 _CLASSES = (*ONE_HOT, *BINARY)
 _DISTANCES = tuple(name for name in LOSSES if name != "sparse_categorical_crossentropy")
 _BY_LOSS: dict[str, tuple[str, ...]] = {
@@ -126,10 +126,10 @@ class Objective:
     options: Mapping[str, float] = field(default_factory=dict)
     """The loss's other settings, by their names in Keras."""
     labels: Labels | None = None
-    """How classes are written in the targets; None where the loss says it."""
+    """How classes are written in the targets; None where the loss determines it."""
 
     def result(self) -> ObjectiveResult:
-        """What the result says of it."""
+        """The record for the result."""
         return ObjectiveResult(
             loss=self.loss_name,
             from_logits=self.from_logits,
@@ -149,7 +149,7 @@ class Objective:
         return LOSSES[self.loss_name](**options)
 
     def metrics(self) -> list[tf_keras.metrics.Metric]:
-        """New Keras metrics, in order, each under its name in the manifest."""
+        """New Keras metrics, in order, under their names in the manifest."""
         return [self._metric(name) for name in self.metric_names]
 
     def _metric(self, name: str) -> tf_keras.metrics.Metric:
@@ -182,8 +182,8 @@ Objectives = Mapping[str, Objective]
 
 
 def compile_options(model: tf_keras.Model, objectives: Objectives) -> dict[str, Any]:
-    """What ``Model.compile`` takes of the objectives: alone, in a list or in a dict, as the model's
-    outputs are.
+    """The arguments of ``Model.compile``, in the structure of the model's outputs: alone, in a list
+    or in a dict.
     """
 
     def packed(values: Sequence[object]) -> object:
