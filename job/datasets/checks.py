@@ -8,19 +8,17 @@ import numpy as np
 
 from job.datasets.data import Array, Dataset, Split
 from job.errors import InputError
-from job.manifest.keras_names import BINARY, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.result import TensorSpec, fits
 
 # Arrays are looked through in parts of this many bytes.
 PART_BYTES = 1 << 26
 # float64 and int64; TensorFlow has nothing longer.
 MAX_ITEM_BYTES = 8
-# Losses of one-hot rows, or of rows of soft classes.
-OF_DISTRIBUTIONS = (*ONE_HOT, "kl_divergence", "categorical_hinge")
 # Loss -> the targets that it has a meaning for.
 RANGES = {
     **dict.fromkeys(BINARY, (0, 1)),
-    **dict.fromkeys(("hinge", "squared_hinge"), (-1, 1)),
+    **dict.fromkeys(HINGES, (-1, 1)),
     **dict.fromkeys(("poisson", "mean_squared_logarithmic_error"), (0, np.inf)),
 }
 
@@ -90,7 +88,7 @@ def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Seque
                 _check_labels(targets, output, where)
                 continue
             _check_target_shape(targets, output, where)
-            if loss in OF_DISTRIBUTIONS:
+            if loss in ROWS_OF_CLASSES:
                 _check_one_hot(targets, output, loss, where)
             elif loss in RANGES:
                 _check_range(targets, loss, where)

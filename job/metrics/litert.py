@@ -1,4 +1,4 @@
-"""A ``.tflite`` as data, and as it runs: with the LiteRT interpreter, on several threads."""
+"""A ``.tflite`` as data, and run with the LiteRT interpreter."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ DTYPES: dict[int, type[np.generic]] = {
     schema.TensorType.INT16: np.int16,
     schema.TensorType.INT8: np.int8,
 }
+# The rounding error of float16, relative to the largest weight.
+FLOAT16 = 2.0**-10
 # The operators that draw random numbers.
 RANDOM = (
     schema.BuiltinOperator.RANDOM_UNIFORM,
@@ -37,7 +39,7 @@ RANDOM = (
 
 @dataclass(frozen=True)
 class FlatTensor:
-    """A tensor of the file: ``values`` where it is a constant."""
+    """A tensor of the file; ``values`` of constants only."""
 
     name: str
     dtype: str
@@ -45,9 +47,9 @@ class FlatTensor:
     values: Array | None
     zero_point: int
     is_state: bool
-    """Whether its value stays from one call to the next."""
+    """Whether its value persists from call to call."""
     is_random: bool = False
-    """Whether an operator draws it; there are such operators for floats alone."""
+    """Whether it is drawn at random; there are such operators only for floats."""
 
     @property
     def elements(self) -> int:
@@ -58,7 +60,7 @@ class FlatTensor:
 def tensors(path: Path) -> Iterator[FlatTensor]:
     """Every tensor that an operator reads or writes, without running anything.
 
-    (An integer LSTM has more: floats that only carry the scales inside it.)
+    (An integer LSTM has more tensors: floats that only hold the scales inside it.)
     """
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     for graph in model.subgraphs:
@@ -92,13 +94,13 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
 
 
 def custom_operators(path: Path) -> list[str]:
-    """The operators that the plain interpreter does not have: ``Flex...`` and custom ones."""
+    """The operators that the standard interpreter lacks: ``Flex...`` and custom ones."""
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     return sorted(code.customCode.decode() for code in model.operatorCodes if code.customCode)
 
 
 def open_file(path: Path, names: Sequence[str], sample: Inputs, threads: int) -> Interpreter:
-    """An interpreter of the file, its tensors allocated for inputs of the shapes of ``sample``."""
+    """An interpreter of the file, with tensors allocated for the input shapes of ``sample``."""
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     for detail, array in zip(ordered_inputs(interpreter, names), sample, strict=True):
         if tuple(detail["shape"]) != array.shape:
@@ -132,14 +134,14 @@ def _ordered(
 def predictor(
     path: Path, input_names: Sequence[str], output_names: Sequence[str], threads: int
 ) -> Predict:
-    """The file as it runs: float inputs are quantized and outputs dequantized as it asks.
+    """The file as a ``Predict``: float inputs are quantized and outputs dequantized as needed.
 
-    Batches are computed at once; a file with a fixed batch of one is given row by row.
+    Batches are computed at once; a file with a fixed batch of one gets row by row.
 
     Args:
         path: The file.
-        input_names: The Keras model's inputs, in the order of what is predicted from.
-        output_names: Its outputs, in the order of what is answered.
+        input_names: The Keras model's inputs, in the order of those given.
+        output_names: Its outputs, in the order of those wanted.
         threads: How many threads compute.
     """
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
@@ -158,7 +160,7 @@ def predictor(
             allocated = shapes
         for detail, array in zip(inputs, arrays, strict=True):
             interpreter.set_tensor(detail["index"], quantize(array, detail))
-        interpreter.reset_all_variables()  # an LSTM would go on from the row before
+        interpreter.reset_all_variables()  # or an LSTM would continue from the row before
         interpreter.invoke()
         return tuple(dequantize(interpreter.get_tensor(it["index"]), it) for it in outputs)
 
@@ -172,7 +174,7 @@ def predictor(
 
 
 def quantize(array: Array, detail: dict[str, Any]) -> Array:
-    """Real values as the tensor ``detail`` takes them: q = round(r / scale) + zero_point."""
+    """Real values as those of a tensor: q = round(r / scale) + zero_point."""
     scale, zero_point = detail["quantization"]
     dtype = np.dtype(detail["dtype"])
     if not scale or dtype.kind == "f":
@@ -183,7 +185,7 @@ def quantize(array: Array, detail: dict[str, Any]) -> Array:
 
 
 def dequantize(array: Array, detail: dict[str, Any]) -> Output:
-    """A tensor's values as real ones: r = scale * (q - zero_point)."""
+    """A tensor's values as real values: r = scale * (q - zero_point)."""
     scale, zero_point = detail["quantization"]
     if not scale or array.dtype.kind == "f":
         return array.astype(np.float32)
@@ -193,7 +195,7 @@ def dequantize(array: Array, detail: dict[str, Any]) -> Output:
 def describe(
     details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]]
 ) -> list[TensorResult]:
-    """Inputs or outputs for the result, as the file orders them and its signature names them; a
+    """Inputs or outputs for the result, in the file's order and under its signature's names; a
     dimension that may vary is null.
     """
     place = {detail["index"]: place for place, detail in enumerate(details)}
@@ -214,10 +216,61 @@ def describe(
 
 
 def describe_file(path: Path) -> tuple[list[TensorResult], list[TensorResult]]:
-    """The file's inputs and outputs."""
+    """The inputs and outputs of a file, for the result."""
     interpreter = Interpreter(model_path=str(path))
     runner = interpreter.get_signature_runner()
     return (
         describe(interpreter.get_input_details(), runner.get_input_details()),
         describe(interpreter.get_output_details(), runner.get_output_details()),
     )
+
+
+def rounded(path: Path, weight: Array) -> tuple[float, float] | None:
+    """How far a file rounds a weight, which is found among its constants.
+
+    The converter changes the order of a weight's axes, so sorted values are compared: they differ
+    by no more than the values themselves, half a step of the quantization.
+
+    Args:
+        path: The file.
+        weight: The weight, in any layout.
+
+    Returns:
+        The largest difference between the sorted values, and the least value in the file; None
+        where the weight is not found: it was split into gates, or folded into another one.
+    """
+    interpreter = Interpreter(model_path=str(path))
+    wanted = np.sort(weight.astype(np.float64), axis=None)
+    for detail in interpreter.get_tensor_details():
+        if int(np.prod(detail["shape"])) != weight.size:
+            continue
+        found = _real(interpreter, detail)
+        if found is None:
+            continue
+        values, step = found
+        far = float(np.abs(np.sort(values, axis=None) - wanted).max())
+        if far <= 0.51 * step + FLOAT16 * float(np.abs(wanted).max()):
+            return far, float(values.min())
+    return None
+
+
+def _real(
+    interpreter: Interpreter, detail: dict[str, Any]
+) -> tuple[NDArray[np.float64], float] | None:
+    """A constant's real values and the largest step between two of them; None for other tensors."""
+    try:
+        values = np.asarray(interpreter.get_tensor(detail["index"]))
+    except ValueError:  # not a constant: it has no values before a run
+        return None
+    if values.dtype.kind not in "fi":
+        return None
+    parameters = detail["quantization_parameters"]
+    scales = np.asarray(parameters["scales"], np.float64)
+    if not scales.size:
+        return values.astype(np.float64), 0.0
+    points = np.asarray(parameters["zero_points"], np.float64)
+    shape = [1] * values.ndim
+    if scales.size > 1:
+        shape[parameters["quantized_dimension"]] = scales.size
+    real = (values - points.reshape(shape)) * scales.reshape(shape)
+    return real, float(scales.max())

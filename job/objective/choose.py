@@ -27,7 +27,7 @@ from job.objective.losses import (
     LOSSES,
     MEANINGFUL,
     METRICS,
-    Labels,
+    LabelKind,
     Objective,
     Objectives,
 )
@@ -217,7 +217,7 @@ def _check_answers(loss: str, output: _Output) -> None:
         )
 
 
-def _labels(loss: str, targets: Targets) -> Labels | None:
+def _labels(loss: str, targets: Targets) -> LabelKind | None:
     """How classes are written in the targets; None where these are numbers."""
     if loss in ACCURACY:
         return ACCURACY[loss]
@@ -226,7 +226,7 @@ def _labels(loss: str, targets: Targets) -> Labels | None:
     return "one_hot" if targets.has_distributions else "binary"
 
 
-def _usual_metrics(loss: str, labels: Labels | None) -> tuple[str, ...]:
+def _usual_metrics(loss: str, labels: LabelKind | None) -> tuple[str, ...]:
     if loss == "cosine_similarity":
         return ("cosine_similarity",)
     if loss in ACCURACY:
@@ -238,7 +238,7 @@ def _check_metrics(
     metrics: Sequence[str],
     gated: Sequence[str],
     loss: str,
-    labels: Labels | None,
+    labels: LabelKind | None,
     output: _Output,
 ) -> None:
     for metric in metrics:
@@ -261,7 +261,7 @@ def _check_metrics(
             )
 
 
-def _is_meaningful(metric: str, loss: str, labels: Labels | None) -> bool:
+def _is_meaningful(metric: str, loss: str, labels: LabelKind | None) -> bool:
     if metric == "accuracy":
         return labels is not None
     if metric in ACCURACIES and loss not in ACCURACY:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from job.errors import InputError
-from job.manifest.keras_names import BINARY, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.objective.endings import Ending
 from job.objective.evidence import NEARLY, Evidence, Targets
 from job.objective.values import INF
@@ -170,11 +170,11 @@ def misfit(loss: str, targets: Targets, ending: Ending) -> str:
         return "" if fits and targets.low >= 0 else "the targets are no class indices"
     if not targets.has_values:
         return "the targets are of another shape"
-    if loss in (*ONE_HOT, "kl_divergence", "categorical_hinge"):
+    if loss in ROWS_OF_CLASSES:
         return "" if targets.has_distributions else "the targets are no rows that sum up to 1"
     if loss in BINARY:
         return "" if targets.is_unit else "the targets are not in 0..1"
-    if loss in ("hinge", "squared_hinge"):
+    if loss in HINGES:
         fits = targets.is_signs or targets.is_binary
         return "" if fits else "the targets are neither -1 and 1 nor 0 and 1"
     if loss in ("poisson", "mean_squared_logarithmic_error") and targets.low < 0:

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.artifact import ObjectiveResult
-from job.manifest.keras_names import BINARY, HINGES, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ONE_HOT, ROWS_OF_CLASSES
 
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
     "sparse_categorical_crossentropy": tf_keras.losses.SparseCategoricalCrossentropy,
@@ -50,19 +50,14 @@ def _by_side(name: str, border: float, threshold: float) -> tf_keras.metrics.Met
 
 
 # The meaning of accuracy depends on how the targets are written.
-Labels = Literal["indices", "one_hot", "binary", "signs"]
-ACCURACY: dict[str, Labels] = {
+LabelKind = Literal["indices", "one_hot", "binary", "signs"]
+ACCURACY: dict[str, LabelKind] = {
     "sparse_categorical_crossentropy": "indices",
-    "categorical_crossentropy": "one_hot",
-    "categorical_focal_crossentropy": "one_hot",
-    "kl_divergence": "one_hot",
-    "categorical_hinge": "one_hot",
-    "binary_crossentropy": "binary",
-    "binary_focal_crossentropy": "binary",
-    "hinge": "signs",
-    "squared_hinge": "signs",
+    **dict.fromkeys(ROWS_OF_CLASSES, "one_hot"),
+    **dict.fromkeys(BINARY, "binary"),
+    **dict.fromkeys(HINGES, "signs"),
 }
-ACCURACIES: dict[str, Labels] = {
+ACCURACIES: dict[str, LabelKind] = {
     "binary_accuracy": "binary",
     "categorical_accuracy": "one_hot",
     "sparse_categorical_accuracy": "indices",
@@ -94,7 +89,7 @@ _CLASSES = (*ONE_HOT, *BINARY)
 _DISTANCES = tuple(name for name in LOSSES if name != "sparse_categorical_crossentropy")
 _BY_LOSS: dict[str, tuple[str, ...]] = {
     "sparse_top_k_categorical_accuracy": ("sparse_categorical_crossentropy",),
-    "top_k_categorical_accuracy": (*ONE_HOT, "kl_divergence", "categorical_hinge"),
+    "top_k_categorical_accuracy": ROWS_OF_CLASSES,
     "auc": _CLASSES,
     "precision": _CLASSES,
     "recall": _CLASSES,
@@ -125,7 +120,7 @@ class Objective:
     """The loss's weight in the total."""
     options: Mapping[str, float] = field(default_factory=dict)
     """The loss's other settings, by their names in Keras."""
-    labels: Labels | None = None
+    labels: LabelKind | None = None
     """How classes are written in the targets; None where the loss determines it."""
 
     def result(self) -> ObjectiveResult:
@@ -165,7 +160,7 @@ class Objective:
         return METRICS[name](name=name, **options)
 
 
-def _accuracy(name: str, labels: Labels, *, logits: bool) -> tf_keras.metrics.Metric:
+def _accuracy(name: str, labels: LabelKind, *, logits: bool) -> tf_keras.metrics.Metric:
     match labels:
         case "indices":
             return tf_keras.metrics.SparseCategoricalAccuracy(name=name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from job.artifact import EncodingResult
 from job.manifest.outputs import SUFFIXES, CodecConfig
-from job.metrics import collapse, promises
+from job.metrics import fidelity, promises
 from job.metrics.artifact import (
     Advance,
     Measured,
@@ -98,14 +98,14 @@ def measure_made(
             found.extend(constrained.in_file(pruned.read.model, path))
             stage.decisions.extend(f"{name}: {text}" for text in found)
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
-                collapse.refuse_drift(name, artifact)
+                fidelity.refuse_drift(name, artifact)
             _warn_of_collapse(work, artifact, before.artifact)
             made.append(artifact)
     return made
 
 
 def _warn_of_collapse(work: Work, artifact: ArtifactResult, before: ArtifactResult) -> None:
-    for text in collapse.warnings(artifact, before):
+    for text in fidelity.warnings(artifact, before):
         work.journal.warn(text)
 
 
