@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from job.manifest.outputs import DynamicRangeConfig, Float32Config, Int8Config
 from job.metrics import litert
-from job.metrics.kernels import kernels
 from job.metrics.quality import Inputs, Output
-from job.metrics.sparsity import zero_fraction
+from job.metrics.sparsity import kernels, zero_fraction
 from job.stages.quantize import quantize
 
 layers = tf_keras.layers
@@ -264,3 +263,25 @@ def test_tensors_of_every_subgraph_are_read(tmp_path: Path) -> None:
     path = tmp_path / "loop.tflite"
     path.write_bytes(converter.convert())
     assert (8, 8) in [it.shape for it in kernels(path)]
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_a_kernel_is_found_in_another_layout_but_another_weight_is_not(
+    optimize: bool, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(3)
+    kernel = np.abs(random.normal(size=(64, 32))).astype("float32")
+    layer = tf_keras.layers.Dense(32, use_bias=False)
+    model = tf_keras.Sequential([tf_keras.layers.InputLayer((64,)), layer])
+    model.set_weights([kernel])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT] if optimize else []
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    found = litert.rounded(path, kernel)
+    assert found is not None
+    step = kernel.max() / 127 if optimize else 0
+    assert found[0] <= 0.5 * step + 1e-6
+    assert (found[0] > 0) == optimize
+    assert found[1] >= 0
+    assert litert.rounded(path, -kernel) is None
