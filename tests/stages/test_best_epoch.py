@@ -13,7 +13,7 @@ import tf_keras
 
 from job.artifact import EpochResult
 from job.events import Stage
-from job.stages.best_epoch import BestEpoch, best, told
+from job.stages.best_epoch import BestEpoch, best, choose_epoch
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.training_state import NoSaves, Saved
 from tests.support.batches import InOrder
@@ -32,9 +32,9 @@ def test_the_first_lowest_loss_after_the_schedule_wins() -> None:
     assert best(history(*LOSSES), 1) == 1
     assert best(history(*LOSSES[:2]), 3) is None
     assert best([EpochResult(epoch=1, metrics={"loss": 1})], 1) is None
-    assert told(history(*LOSSES), 2, 6)[0] == 3
-    assert "early stopping" in told(history(*LOSSES), 2, 9)[1]
-    assert told([EpochResult(epoch=1, metrics={})], 1, 1) == (
+    assert choose_epoch(history(*LOSSES), 2, 6)[0] == 3
+    assert "early stopping" in choose_epoch(history(*LOSSES), 2, 9)[1]
+    assert choose_epoch([EpochResult(epoch=1, metrics={})], 1, 1) == (
         1,
         "the last one; no rows are held out to choose by",
     )

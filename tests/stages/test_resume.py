@@ -18,8 +18,7 @@ from job.manifest.prune import PruneConfig
 from job.stages import fine_tune as module
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import Window, mask_weights, wrap
-from job.stages.randomness import drawn_from_variables
-from job.stages.training_state import Saved, Variables
+from job.stages.training_state import Saved, Variables, drawn_from_variables
 from tests.support.batches import InOrder
 
 layers = tf_keras.layers
@@ -202,8 +201,8 @@ def small_graph() -> tuple[tf.Graph, list[tf.Variable]]:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"names": ["counted:0", "other:0"]}, "variables are others"),
-        ({"names": ["counted:0"], "arrays": [np.int32(5)]}, "variables are others"),
+        ({"names": ["counted:0", "other:0"]}, "has other variables"),
+        ({"names": ["counted:0"], "arrays": [np.int32(5)]}, "has other variables"),
         ({"arrays": [np.array(5, "int32"), np.zeros(3, "float32")]}, r"added:0 .*\(3,\)"),
         ({"arrays": [np.array(5, "int32"), np.zeros(2, "float64")]}, "added:0 is float64"),
         ({"arrays": [np.array(5, "int32")]}, "shorter"),

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.layers import plan_layers, targets
-from job.stages.fine_tune import Course, fine_tune
-from job.stages.penalties import regularized
+from job.stages.fine_tune import Course, fine_tune, regularized
 from job.stages.prune import Window, wrap
 from tests.support.batches import InOrder, no_metrics
 
