@@ -58,8 +58,8 @@ def hold_out(dataset: Dataset, rows: int, keys: Sequence[NDArray[np.int64]], see
 def sample(
     total: int, rows: int, keys: Sequence[NDArray[np.int64]], seed: int
 ) -> NDArray[np.int64]:
-    """A sample of at most ``rows`` of ``total`` rows, in rising order. It leaves out at least one row
-    of each value of each key.
+    """A sample of at most ``rows`` of ``total`` rows, in rising order. It leaves out at least one
+    row of each value of each key.
     """
     random = np.random.default_rng([seed, total])
     shuffled = random.permutation(total)

@@ -254,7 +254,7 @@ def _check_metrics(
             )
         if metric in NEED_TRUE_OR_FALSE and not output.targets.is_binary:
             raise InputError(
-                f"The metric {metric} takes each target for true or false, and they are "
+                f"The metric {metric} treats each target as true or false, and they are "
                 f"{output.targets.text}.",
                 where=where,
                 hint="Give targets of 0 and 1, with label_smoothing in training.loss if you like.",

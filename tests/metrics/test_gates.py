@@ -93,7 +93,7 @@ GATES = [
 def test_metrics_are_judged_at_their_limit(
     kind: str, name: str, metric: str, passes: float, misses: float | None, value: float
 ) -> None:
-    """The limit itself passes, the next value does not; of losses and errors less is better."""
+    """The limit passes, the next value does not; for losses and errors, less is better."""
     found = judged(kind, passes, metric=metric, artifact=name)
     assert found.passed
     assert found.value == pytest.approx(value)
@@ -117,7 +117,7 @@ SIZES = [
 def test_sizes_are_judged_at_their_limit(
     kind: str, name: str, of: str, passes: float, misses: float, value: float
 ) -> None:
-    """The limit itself passes; a ratio is against the plain file that came in."""
+    """The limit passes; a ratio is against the original file."""
     found = judged(kind, passes, of=of, artifact=name)
     assert found.passed
     assert found.value == pytest.approx(value)
@@ -128,7 +128,7 @@ def gate(kind: str, value: float, **fields: Any) -> GateConfig:
     return GATE.validate_python({"type": kind, "value": value, **fields})
 
 
-def test_without_an_artifact_every_one_is_judged_and_the_smallest_that_passes_is_chosen() -> None:
+def test_the_smallest_artifact_that_passes_every_gate_is_chosen() -> None:
     """``small`` is 125 bytes encoded, ``dense`` 200, ``prune`` 300; accuracy 0.85, 0.95, 0.89."""
     for asked, chosen, passed in (
         ([], "small", []),
@@ -148,11 +148,11 @@ def test_without_an_artifact_every_one_is_judged_and_the_smallest_that_passes_is
 
 
 def test_a_gate_that_names_artifacts_must_hold_whichever_is_chosen() -> None:
-    """``small`` loses five points: another is chosen, and the run misses its gate even so."""
+    """``small`` loses five points: another is chosen, but the run still misses its gate."""
     drop = gate("max_drop", 0.02, metric="accuracy")
     for artifact, missed, chosen in (
         (None, False, "dense"),
-        ("dense", False, "small"),  # the gate is none of the smallest one's
+        ("dense", False, "small"),  # the gate is not for the smallest one
         ("small", True, "dense"),
         ("*", True, "dense"),
     ):
@@ -162,8 +162,8 @@ def test_a_gate_that_names_artifacts_must_hold_whichever_is_chosen() -> None:
         assert (is_missed(found, verdicts), found.name) == (missed, chosen)
 
 
-def test_the_best_of_those_that_miss_is_the_smallest_with_the_fewest_misses() -> None:
-    """What a table shows where nothing passes."""
+def test_where_none_passes_the_best_has_the_fewest_misses() -> None:
+    """And is the smallest of those; tables show it."""
     asked = [gate("min_value", 0.88, metric="accuracy"), gate("max_bytes", 10)]
     verdicts = judge(asked, ARTIFACTS)
     assert choose(ARTIFACTS, verdicts) is None
@@ -174,7 +174,7 @@ def test_the_best_of_those_that_miss_is_the_smallest_with_the_fewest_misses() ->
 
 
 def test_an_equal_metric_is_reported_as_unchanged() -> None:
-    """And never better by -0."""
+    """Never as better by -0."""
     for after, says in ((0.9, "unchanged"), (0.9 - 1e-8, "unchanged"), (0.91, "better by 0.01")):
         made = artifact("prune", 100, {}, None, accuracy=after)
         (found,) = judge([gate("max_drop", 0, metric="accuracy")], [ARTIFACTS[0], made])
@@ -183,7 +183,7 @@ def test_an_equal_metric_is_reported_as_unchanged() -> None:
 
 
 def test_a_star_means_every_file_that_was_made() -> None:
-    """One result for each of them, in order; the baseline is none."""
+    """There is one result for each, in order, and none for the baseline."""
     gate = {"type": "max_drop", "metric": "accuracy", "value": 0.02, "artifact": "*"}
     found = judge([GATE.validate_python(gate)], ARTIFACTS)
     assert [(it.artifact, it.passed) for it in found] == [
@@ -194,7 +194,7 @@ def test_a_star_means_every_file_that_was_made() -> None:
 
 
 def test_an_optimizers_state_does_not_make_the_ratio_better() -> None:
-    """Of a file of 1,000 bytes, 600 of them an optimizer's, 125 bytes are 3.2 times smaller."""
+    """For a file of 1,000 bytes, 600 of them an optimizer's, 125 bytes are 3.2 times smaller."""
     baseline = ARTIFACTS[0].model_copy(update={"reference_bytes": 400})
     for value, passed in ((3.2, True), (3.21, False)):
         gate = GATE.validate_python({"type": "min_ratio", "value": value, "artifact": "small"})

@@ -71,8 +71,8 @@ def objective(loss: str, *metrics: str, logits: bool | None = None) -> Objective
 
 
 @pytest.mark.parametrize("logits", [True, False])
-def test_sparse_accuracy_and_loss_are_numpys(logits: bool) -> None:
-    """Class indices: arg max and the logarithm of the right class's probability."""
+def test_sparse_accuracy_and_loss_match_numpy(logits: bool) -> None:
+    """For class indices: arg max, and the logarithm of the right class's probability."""
     names = ("accuracy", "sparse_top_k_categorical_accuracy")
     asked = objective("sparse_categorical_crossentropy", *names, logits=logits)
     probabilities = softmax(OUTPUTS)
@@ -88,8 +88,8 @@ def test_sparse_accuracy_and_loss_are_numpys(logits: bool) -> None:
 
 
 @pytest.mark.parametrize("logits", [True, False])
-def test_categorical_accuracy_and_loss_are_numpys(logits: bool) -> None:
-    """One-hot rows: the same figures as with class indices."""
+def test_categorical_accuracy_and_loss_match_numpy(logits: bool) -> None:
+    """For one-hot rows: the same figures as with class indices."""
     names = ("accuracy", "top_k_categorical_accuracy")
     asked = objective("categorical_crossentropy", *names, logits=logits)
     probabilities = softmax(OUTPUTS)
@@ -102,8 +102,8 @@ def test_categorical_accuracy_and_loss_are_numpys(logits: bool) -> None:
 
 
 @pytest.mark.parametrize("logits", [True, False])
-def test_binary_accuracy_precision_recall_and_auc_are_numpys(logits: bool) -> None:
-    """Yes and no: the threshold is 0 for logits and 0.5 for probabilities."""
+def test_binary_metrics_match_numpy(logits: bool) -> None:
+    """The threshold is 0 for logits and 0.5 for probabilities."""
     names = ("accuracy", "precision", "recall", "auc")
     asked = objective("binary_crossentropy", *names, logits=logits)
     found = judge(asked, OUTPUTS if logits else sigmoid(OUTPUTS), MANY_HOT).metrics
@@ -121,7 +121,7 @@ def test_binary_accuracy_precision_recall_and_auc_are_numpys(logits: bool) -> No
     assert found["auc"] == pytest.approx(area, abs=0.005)  # Keras sums 200 thresholds
 
 
-def test_errors_of_a_regression_are_numpys() -> None:
+def test_errors_of_a_regression_match_numpy() -> None:
     """Mean squared, absolute and root mean squared error, and the cosine, of all rows."""
     names = (
         "mean_squared_error",
@@ -182,16 +182,16 @@ def test_an_output_that_is_not_finite_is_an_error(value: float) -> None:
 
 @given(row_bytes=st.integers(0, 1 << 40))
 @settings(deadline=None)
-def test_a_batch_is_as_large_as_its_limits(row_bytes: int) -> None:
-    """At most 500 rows and 32 MiB, but one row at least; one row more would be too many."""
+def test_a_batch_is_as_large_as_the_limits_allow(row_bytes: int) -> None:
+    """At most 500 rows and 32 MiB, but at least one row; one more would be too many."""
     rows = batch_rows(row_bytes)
     assert 1 <= rows <= MAX_ROWS
     assert rows == 1 or rows * row_bytes <= MAX_BATCH_BYTES
     assert rows == MAX_ROWS or (rows + 1) * row_bytes > MAX_BATCH_BYTES
 
 
-def test_a_predictor_follows_its_models_weights() -> None:
-    """It answers as the layers do in inference, for any number of rows, also after a change."""
+def test_a_predictor_uses_the_models_current_weights() -> None:
+    """Its outputs are those of inference, for any number of rows, also after a change."""
     tf_keras.utils.set_random_seed(0)
     left, right = tf_keras.Input((4,), name="left"), tf_keras.Input((3,), name="right")
     hidden = layers.Dropout(0.5)(layers.Concatenate()([left, right]))
@@ -205,8 +205,8 @@ def test_a_predictor_follows_its_models_weights() -> None:
         dense.set_weights([kernel * 2, bias + 1])
 
 
-def test_several_outputs_are_judged_as_keras_judges_them() -> None:
-    """``loss`` is the weighted total; the rest is called by its output, as ``evaluate`` does."""
+def test_several_outputs_have_the_metrics_of_keras() -> None:
+    """``loss`` is the weighted total; other names have the output's as prefix, as in Keras."""
     tf_keras.utils.set_random_seed(3)
     given = tf_keras.Input((CLASSES,))
     zeta = layers.Dense(CLASSES, name="zeta")(given)
@@ -229,8 +229,8 @@ def test_several_outputs_are_judged_as_keras_judges_them() -> None:
 
 
 @pytest.mark.parametrize("keys", [("zeta", "alpha"), ("alpha", "zeta")])
-def test_a_dict_is_answered_in_the_order_of_its_keys(keys: tuple[str, str]) -> None:
-    """However it was written; inputs in a dict are too."""
+def test_outputs_of_a_dict_are_in_the_order_of_its_keys(keys: tuple[str, str]) -> None:
+    """Whatever order it was written in; the same for inputs."""
     left, right = tf_keras.Input((1,), name="one"), tf_keras.Input((1,), name="two")
     outputs = {"zeta": layers.Rescaling(2.0)(left), "alpha": layers.Rescaling(3.0)(right)}
     model = tf_keras.Model({"b": left, "a": right}, {key: outputs[key] for key in keys})
