@@ -81,16 +81,21 @@ def tensors(path: Path) -> Iterator[FlatTensor]:
             values = None
             if data is not None and dtype is not None and len(data):
                 values = np.asarray(data).view(dtype).reshape(shape)
-            points = tensor.quantization.zeroPoint if tensor.quantization else None
             yield FlatTensor(
                 name=tensor.name.decode(),
                 dtype=np.dtype(dtype).name if dtype else f"type {tensor.type}",
                 rank=len(shape),
                 values=values,
                 is_state=bool(tensor.isVariable),
-                zero_point=0 if points is None or not len(points) else int(points[0]),
+                zero_point=zero_point(tensor),
                 is_random=index in drawn,
             )
+
+
+def zero_point(tensor: Any) -> int:
+    """The zero point of a tensor, or of its first channel; 0 where it is not quantized."""
+    points = tensor.quantization.zeroPoint if tensor.quantization else None
+    return 0 if points is None or not len(points) else int(points[0])
 
 
 def custom_operators(path: Path) -> list[str]:

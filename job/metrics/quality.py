@@ -81,27 +81,21 @@ def batch_rows(row_bytes: int) -> int:
     return max(1, min(MAX_ROWS, MAX_BATCH_BYTES // max(1, row_bytes)))
 
 
-@dataclass(frozen=True)
 class _Judge:
     """Loss and metrics of one output, summed up batch by batch."""
 
-    name: str
-    weight: float
-    loss: tf_keras.losses.Loss
-    mean_loss: tf_keras.metrics.Mean
-    metrics: Sequence[tf_keras.metrics.Metric]
+    def __init__(self, name: str, objective: Objective) -> None:
+        self.name, self.weight = name, objective.weight
+        self.mean_loss = tf_keras.metrics.Mean(name="loss")
+        self.metrics = objective.metrics()
+        self._loss = objective.loss()
 
     def add(self, targets: Array, outputs: Output, weights: Array | None) -> None:
         """Judge a batch; ``weights`` are those of its rows in the loss."""
-        loss = self.loss(targets, outputs, sample_weight=weights)
+        loss = self._loss(targets, outputs, sample_weight=weights)
         self.mean_loss.update_state(loss, sample_weight=len(targets))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
-
-
-def _judge(name: str, objective: Objective) -> _Judge:
-    mean = tf_keras.metrics.Mean(name="loss")
-    return _Judge(name, objective.weight, objective.loss(), mean, objective.metrics())
 
 
 def _metrics(judges: Sequence[_Judge]) -> dict[str, float]:
@@ -140,7 +134,7 @@ def evaluate(
     Raises:
         StageError: Where an output or a metric is not finite.
     """
-    judges = [_judge(name, objective) for name, objective in objectives.items()]
+    judges = [_Judge(name, objective) for name, objective in objectives.items()]
     first_inputs, _ = read(0, 1)
     step = batch_rows(sum(array.nbytes for array in first_inputs))
     retained: list[Outputs] = []

@@ -21,7 +21,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from job.metrics.litert import DTYPES
+from job.metrics.litert import DTYPES, zero_point
 
 Array = NDArray[np.generic]
 Operator = schema.BuiltinOperator
@@ -33,35 +33,22 @@ NO_KERNELS = (
 )
 # Operator -> which of its inputs are weights.
 WEIGHTS: dict[int, tuple[int, ...]] = {
-    Operator.CONV_2D: (1,),
-    Operator.DEPTHWISE_CONV_2D: (1,),
-    Operator.TRANSPOSE_CONV: (1,),
-    Operator.CONV_3D: (1,),
-    Operator.CONV_3D_TRANSPOSE: (1,),
-    Operator.FULLY_CONNECTED: (1,),
+    **dict.fromkeys((Operator.CONV_2D, Operator.DEPTHWISE_CONV_2D, Operator.TRANSPOSE_CONV), (1,)),
+    **dict.fromkeys((Operator.CONV_3D, Operator.CONV_3D_TRANSPOSE), (1,)),
+    **dict.fromkeys((Operator.FULLY_CONNECTED, Operator.EMBEDDING_LOOKUP), (1,)),
+    **dict.fromkeys((Operator.RNN, Operator.UNIDIRECTIONAL_SEQUENCE_RNN), (1, 2)),
+    # For each of the four gates, from the input and from the state; the projection.
+    **dict.fromkeys((Operator.LSTM, Operator.UNIDIRECTIONAL_SEQUENCE_LSTM), (*range(1, 9), 16)),
     Operator.BATCH_MATMUL: (0, 1),
     Operator.GATHER: (0,),
-    Operator.EMBEDDING_LOOKUP: (1,),
-    Operator.RNN: (1, 2),
-    Operator.UNIDIRECTIONAL_SEQUENCE_RNN: (1, 2),
-    # For each of the four gates, from the input and from the state; the projection.
-    Operator.LSTM: (*range(1, 9), 16),
-    Operator.UNIDIRECTIONAL_SEQUENCE_LSTM: (*range(1, 9), 16),
 }
 # Operators whose output has the values of an input -> which input.
 SAME_VALUES: dict[int, int] = {
-    Operator.DEQUANTIZE: 0,
-    Operator.QUANTIZE: 0,
-    Operator.RESHAPE: 0,
-    Operator.EXPAND_DIMS: 0,
-    Operator.SQUEEZE: 0,
-    Operator.TRANSPOSE: 0,
-    Operator.DENSIFY: 0,
+    **dict.fromkeys((Operator.DEQUANTIZE, Operator.QUANTIZE, Operator.DENSIFY), 0),
+    **dict.fromkeys((Operator.RESHAPE, Operator.EXPAND_DIMS, Operator.SQUEEZE), 0),
+    **dict.fromkeys((Operator.TRANSPOSE, Operator.SLICE, Operator.STRIDED_SLICE), 0),
+    **dict.fromkeys((Operator.SPLIT_V, Operator.UNPACK), 0),
     Operator.SPLIT: 1,
-    Operator.SPLIT_V: 0,
-    Operator.UNPACK: 0,
-    Operator.SLICE: 0,
-    Operator.STRIDED_SLICE: 0,
 }
 
 
@@ -146,7 +133,5 @@ def _is_constant(model: Any, tensor: Any) -> bool:
 def _values(model: Any, tensor: Any) -> Array:
     data = np.asarray(model.buffers[tensor.buffer].data)
     values = data.view(DTYPES[tensor.type]).reshape([int(size) for size in tensor.shape])
-    points = tensor.quantization.zeroPoint if tensor.quantization else None
-    if points is None or not len(points) or not int(points[0]):
-        return values
-    return values - np.asarray(points[0], dtype=np.int32)
+    point = zero_point(tensor)
+    return values - np.asarray(point, dtype=np.int32) if point else values

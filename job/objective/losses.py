@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 import tf_keras
 
 from job.artifact import ObjectiveResult
-from job.manifest.keras_names import BINARY, HINGES, ONE_HOT, ROWS_OF_CLASSES
+from job.manifest.keras_names import (
+    BINARY,
+    HINGES,
+    ONE_HOT,
+    ROWS_OF_CLASSES,
+    KnownLoss,
+    KnownMetric,
+)
+
+
+def _keras_class(module: Any, name: str, **other: str) -> Any:
+    """The class of a loss or metric: ``MeanSquaredError`` for ``mean_squared_error``."""
+    words = name.split("_")
+    return getattr(module, other.get(name, "".join(word.capitalize() for word in words)))
+
 
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
-    "sparse_categorical_crossentropy": tf_keras.losses.SparseCategoricalCrossentropy,
-    "categorical_crossentropy": tf_keras.losses.CategoricalCrossentropy,
-    "binary_crossentropy": tf_keras.losses.BinaryCrossentropy,
-    "categorical_focal_crossentropy": tf_keras.losses.CategoricalFocalCrossentropy,
-    "binary_focal_crossentropy": tf_keras.losses.BinaryFocalCrossentropy,
-    "kl_divergence": tf_keras.losses.KLDivergence,
-    "mean_squared_error": tf_keras.losses.MeanSquaredError,
-    "mean_absolute_error": tf_keras.losses.MeanAbsoluteError,
-    "mean_absolute_percentage_error": tf_keras.losses.MeanAbsolutePercentageError,
-    "mean_squared_logarithmic_error": tf_keras.losses.MeanSquaredLogarithmicError,
-    "huber": tf_keras.losses.Huber,
-    "log_cosh": tf_keras.losses.LogCosh,
-    "poisson": tf_keras.losses.Poisson,
-    "cosine_similarity": tf_keras.losses.CosineSimilarity,
-    "hinge": tf_keras.losses.Hinge,
-    "squared_hinge": tf_keras.losses.SquaredHinge,
-    "categorical_hinge": tf_keras.losses.CategoricalHinge,
+    name: _keras_class(tf_keras.losses, name, kl_divergence="KLDivergence")
+    for name in get_args(KnownLoss)
 }
 
 
@@ -64,23 +63,11 @@ ACCURACIES: dict[str, LabelKind] = {
 }
 
 METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
-    "sparse_top_k_categorical_accuracy": tf_keras.metrics.SparseTopKCategoricalAccuracy,
-    "top_k_categorical_accuracy": tf_keras.metrics.TopKCategoricalAccuracy,
-    "auc": tf_keras.metrics.AUC,
-    "precision": tf_keras.metrics.Precision,
-    "recall": tf_keras.metrics.Recall,
-    "mean_squared_error": tf_keras.metrics.MeanSquaredError,
-    "mean_absolute_error": tf_keras.metrics.MeanAbsoluteError,
-    "mean_absolute_percentage_error": tf_keras.metrics.MeanAbsolutePercentageError,
-    "mean_squared_logarithmic_error": tf_keras.metrics.MeanSquaredLogarithmicError,
-    "root_mean_squared_error": tf_keras.metrics.RootMeanSquaredError,
-    "log_cosh": tf_keras.metrics.LogCoshError,
-    "poisson": tf_keras.metrics.Poisson,
-    "kl_divergence": tf_keras.metrics.KLDivergence,
-    "cosine_similarity": tf_keras.metrics.CosineSimilarity,
-    "hinge": tf_keras.metrics.Hinge,
-    "squared_hinge": tf_keras.metrics.SquaredHinge,
-    "categorical_hinge": tf_keras.metrics.CategoricalHinge,
+    name: _keras_class(
+        tf_keras.metrics, name, auc="AUC", kl_divergence="KLDivergence", log_cosh="LogCoshError"
+    )
+    for name in get_args(KnownMetric)
+    if name != "accuracy" and name not in ACCURACIES
 }
 
 # The losses that a metric can be measured with: it needs targets written in the same way.

@@ -52,10 +52,11 @@ class Saved:
 
 
 class Saves(Protocol):
-    """Where the states of a training are saved."""
+    """Where the states of a training are saved; the defaults save nothing."""
 
     def latest(self) -> Saved | None:
         """The state that an earlier run saved."""
+        return None
 
     def refuse(self, why: str) -> None:
         """Report that the state from ``latest`` does not fit."""
@@ -65,37 +66,18 @@ class Saves(Protocol):
 
     def running(self) -> AbstractContextManager[None]:
         """A context for the time in which ``is_due`` is called regularly."""
+        return nullcontext()
 
     def is_due(self) -> bool:
         """Whether the state should be saved now."""
+        return False
 
     def save(self, state: Saved) -> None:
         """Save the state; an exception from here ends the training."""
 
 
-class NoSaves:
+class NoSaves(Saves):
     """A training that is not saved."""
-
-    def latest(self) -> Saved | None:
-        """Nothing."""
-        return None
-
-    def refuse(self, why: str) -> None:
-        """There is nothing to refuse."""
-
-    def warn(self, text: str) -> None:
-        """There is nothing to warn of."""
-
-    def running(self) -> AbstractContextManager[None]:
-        """No context is needed."""
-        return nullcontext()
-
-    def is_due(self) -> bool:
-        """Never."""
-        return False
-
-    def save(self, state: Saved) -> None:
-        """Discard it."""
 
 
 class Variables:
