@@ -88,7 +88,7 @@ def _text(kind: Kind, values: Values, last: tf_keras.layers.Layer) -> str:
     kept = f", kept by {through} {last.name}" if values.names and not is_own else ""
     match kind:
         case "unknown":
-            return f"the graph does not tell what {through} {last.name} answers with"
+            return f"the graph does not tell the values of {through} {last.name}"
         case "other_axis":
             return f"the model ends in {names} over axis {values.axis}, not the last{kept}"
         case "log_distribution" | "log_probabilities":
@@ -96,7 +96,7 @@ def _text(kind: Kind, values: Values, last: tf_keras.layers.Layer) -> str:
         case "bounded":
             return f"the model ends in {names}, from {values.low:g} to {values.high:g}{kept}"
         case "unbounded":
-            return f"the model ends in {through} {last.name}, which answers any number"
+            return f"the model ends in {through} {last.name}, which gives any number"
     return f"the model ends in {names}{kept}"
 
 

@@ -1,4 +1,4 @@
-"""What the data say of an output: how its targets are written, and what the model answers.
+"""What the data say of an output: how its targets are written, and what the outputs are.
 
 Targets are class indices, one-hot rows, 0 and 1, or numbers. The baseline's outputs on some rows
 check what its graph says.
@@ -150,7 +150,7 @@ class Evidence:
     @property
     def text(self) -> str:
         """A part of a sentence: "its outputs ..."."""
-        sums = " and sum up to 1 in each row" if self.in_unit and self.sums_to_one else ""
+        sums = " and sum to 1 in each row" if self.in_unit and self.sums_to_one else ""
         return f"its outputs for {self.rows} rows go from {self.low:.3g} to {self.high:.3g}{sums}"
 
 

@@ -48,7 +48,7 @@ def _of_binary(targets: Targets, ending: Ending, where: str) -> tuple[str, str]:
     if targets.units == 1:
         if ending.kind == "distribution":
             raise _choice(
-                "A softmax over one value always answers 1, whatever the input is",
+                "A softmax over one value is always 1, whatever the input is",
                 where,
                 "Give a model that ends in a sigmoid, or in a softmax over two values.",
             )
@@ -59,18 +59,18 @@ def _of_binary(targets: Targets, ending: Ending, where: str) -> tuple[str, str]:
     if ending.kind in ("distribution", "log_distribution"):
         raise _choice(
             f"The targets' rows have from {targets.low_sum:g} to {targets.high_sum:g} ones, and "
-            f"{ending.text}, whose rows sum up to 1",
+            f"{ending.text}, whose rows sum to 1",
             where,
             "Give one-hot rows or class indices, or name the loss the model was trained with in "
             "training.loss.",
         )
     if targets.high_sum <= 1 and ending.kind in ("unbounded", "unknown"):
         raise _choice(
-            "The targets' rows have a one, or none: they may be one-hot rows of which some are to "
+            "The targets' rows have one 1, or none: they may be one-hot rows of which some should "
             "be ignored, or several labels, each 0 or 1",
             where,
-            "Set training.loss to binary_crossentropy for labels of their own; leave rows without "
-            "a class out for categorical_crossentropy.",
+            "Set training.loss to binary_crossentropy for independent labels; for "
+            "categorical_crossentropy, leave out rows without a class.",
         )
     return "binary_crossentropy", "the targets are 0 and 1, any number of them in a row"
 
@@ -79,7 +79,7 @@ def _of_signs(ending: Ending, seen: Evidence | None, where: str) -> tuple[str, s
     is_signed = ending.low < 0 if ending.kind != "unknown" else seen is not None and seen.low < 0
     if not is_signed:
         raise _choice(
-            f"The targets are -1 and 1, and {ending.text}, which never answers -1",
+            f"The targets are -1 and 1, and {ending.text}, which is never -1",
             where,
             "Write the targets as 0 and 1.",
         )
@@ -96,25 +96,25 @@ def _of_fractions(
 ) -> tuple[str, str]:
     """For soft targets, smoothed labels, and other numbers in 0..1."""
     if targets.has_distributions:
-        why = "the targets are rows that sum up to 1 (soft or smoothed classes)"
+        why = "the targets are rows that sum to 1 (soft or smoothed classes)"
         is_softmax = ending.kind in ("distribution", "log_distribution") or (
             ending.kind == "probabilities" and "softmax" in ending.names
         )
         if is_softmax or (ending.kind == "unknown" and seen is not None and seen.sums_to_one):
             return "categorical_crossentropy", why
         if ending.kind == "probabilities":
-            return "binary_crossentropy", f"{why}, and each output is a probability of its own"
+            return "binary_crossentropy", f"{why}, and each output is an independent probability"
         raise _choice(
-            f"The targets' rows sum up to 1, and {ending.text}: it may answer with logits of soft "
-            "classes, or with the numbers themselves",
+            f"The targets' rows sum to 1, and {ending.text}: its outputs may be logits of soft "
+            "classes, or the numbers themselves",
             where,
             'Set training.loss: {"type": "categorical_crossentropy", "from_logits": true} for '
             "logits, mean_squared_error for numbers.",
         )
     if ending.kind == "distribution":
         raise _choice(
-            f"The targets' rows sum up to {targets.low_sum:.3g} to {targets.high_sum:.3g}, and "
-            f"{ending.text}, whose rows sum up to 1",
+            f"The targets' rows sum to {targets.low_sum:.3g} to {targets.high_sum:.3g}, and "
+            f"{ending.text}, whose rows sum to 1",
             where,
             "Divide each row by its sum, or name the loss in training.loss.",
         )
@@ -134,7 +134,7 @@ def _of_numbers(targets: Targets, ending: Ending, where: str) -> tuple[str, str]
     if ending.kind in ("distribution", "log_distribution") or not is_reached:
         raise _choice(
             f"The targets are {targets.text}, which the model can't answer: {ending.text}"
-            + ("" if ending.high == INF or not is_reached else ", in rows that sum up to 1"),
+            + ("" if ending.high == INF or not is_reached else ", in rows that sum to 1"),
             where,
             _hint_of_numbers(targets, ending),
         )
@@ -157,21 +157,21 @@ def _hint_of_numbers(targets: Targets, ending: Ending) -> str:
         return "Leave out the rows without a label (-1): labels are not ignored."
     if targets.is_whole and ending.high <= 1:
         return (
-            "Scale the targets to what the model answers, give one output for each class, or name "
+            "Scale the targets to the range of the outputs, give one output for each class, or name "
             "the loss in training.loss."
         )
-    return "Scale the targets to what the model answers, or name the loss in training.loss."
+    return "Scale the targets to the range of the outputs, or name the loss in training.loss."
 
 
 def misfit(loss: str, targets: Targets, ending: Ending) -> str:
     """Why the loss that a file was compiled with does not fit the targets; "" where it does."""
     if loss == "sparse_categorical_crossentropy":
         fits = targets.has_indices and targets.is_whole
-        return "" if fits and targets.low >= 0 else "the targets are no class indices"
+        return "" if fits and targets.low >= 0 else "the targets are not class indices"
     if not targets.has_values:
         return "the targets are of another shape"
     if loss in ROWS_OF_CLASSES:
-        return "" if targets.has_distributions else "the targets are no rows that sum up to 1"
+        return "" if targets.has_distributions else "the targets are not rows that sum to 1"
     if loss in BINARY:
         return "" if targets.is_unit else "the targets are not in 0..1"
     if loss in HINGES:

@@ -90,7 +90,7 @@ def inferred(reading: Reading) -> tuple[bool, str]:
     if reading.compiled is not None and (reading.compiled or _may_be_probabilities(reading)):
         text = str(reading.compiled).lower()
         return reading.compiled, f"{reading.facts}; the file was compiled with from_logits {text}"
-    raise reading.refused("Nothing tells whether the outputs are logits or probabilities")
+    raise reading.refused("It is not clear whether the outputs are logits or probabilities")
 
 
 def _by_graph(reading: Reading) -> bool | None:
@@ -100,7 +100,7 @@ def _by_graph(reading: Reading) -> bool | None:
         case "other_axis":
             raise reading.refused(
                 "Classes must be the last axis, along which Keras's losses and metrics work",
-                hint="End the model in a Permute that puts the classes last, and give targets so.",
+                hint="End the model in a Permute that puts the classes last, and give targets likewise.",
             )
         case "log_distribution" if not reading.is_binary:
             return True  # the softmax of log-probabilities gives the probabilities back
@@ -149,5 +149,5 @@ def _doubt(reading: Reading, from_logits: bool) -> None:
     if at_half - at_zero > DOUBT:
         raise reading.refused(
             f"As logits the outputs agree with {at_zero:.1%} of the targets, as probabilities with "
-            f"{at_half:.1%}: the model seems to be fitted to 0 and 1 as to numbers"
+            f"{at_half:.1%}: the model seems to be trained on 0 and 1 as numbers"
         )

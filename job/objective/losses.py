@@ -36,7 +36,7 @@ def _same_side(targets: Any, outputs: Any, border: float, threshold: float) -> t
     """1 where a target is above ``border`` and its output above ``threshold``, or neither is.
 
     For targets 0 and 1 this is what ``BinaryAccuracy`` counts. That compares targets with 0.0 and
-    1.0, so labels of -1 and smoothed labels are wrong whatever the model answers.
+    1.0, so labels of -1 and smoothed labels are wrong whatever the output is.
     """
     same = tf.equal(tf.cast(targets, tf.float32) > border, tf.cast(outputs, tf.float32) > threshold)
     return tf.cast(same, tf.float32)

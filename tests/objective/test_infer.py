@@ -69,8 +69,8 @@ def test_the_kind_of_targets_is_recognized(
     ("activation", "units", "targets", "says"),
     [
         ("sigmoid", 1, SIGNS, "The targets are -1 and 1, and the model ends in sigmoid"),
-        ("relu", 1, SIGNS, "which never answers -1"),
-        (None, 5, SMOOTHED, "logits of soft classes, or with the numbers"),
+        ("relu", 1, SIGNS, "which is never -1"),
+        (None, 5, SMOOTHED, "logits of soft classes, or the numbers"),
         (None, 1, SIGNS * (INDICES > 1), "they may be classes or numbers"),
         ("sigmoid", 1, SIGNS * (INDICES > 1), "from -1 to 1, which the model can't answer"),
         ("sigmoid", 1, YES_NO * 255, "The targets are 0 and 255, which the model can't answer"),
@@ -78,9 +78,9 @@ def test_the_kind_of_targets_is_recognized(
         ("sigmoid", 1, INDICES, "whole numbers from 0 to 4, which the model can't answer"),
         ("softmax", 5, MANY_HOT, "The targets' rows have from"),
         ("softmax", 5, MANY_HOT * 3, "which the model can't answer"),
-        ("softmax", 5, np.abs(FRACTIONS) / 9, "The targets' rows sum up to"),
-        (None, 5, ONE_HOT * YES_NO[:, None], "have a one, or none"),
-        ("softmax", 1, YES_NO, "A softmax over one value always answers 1"),
+        ("softmax", 5, np.abs(FRACTIONS) / 9, "The targets' rows sum to"),
+        (None, 5, ONE_HOT * YES_NO[:, None], "have one 1, or none"),
+        ("softmax", 1, YES_NO, "A softmax over one value is always 1"),
         ("tanh", 1, FRACTIONS[:, 0] * 9, "the model ends in tanh, from -1 to 1"),
     ],
 )

@@ -78,13 +78,13 @@ def test_from_logits_is_inferred(
     [
         (None, SHARES, INDICES, "The graph says that the outputs are logits"),
         ("softmax", LOGITS, INDICES, "The graph says that the outputs are probabilities"),
-        ("opaque", LOGITS * 0 + 0.4, INDICES, "Nothing tells"),
-        (None, ONE_SHARE, YES_NO, "Nothing tells"),
-        ("opaque", ONE_SHARE, YES_NO, "Nothing tells"),
-        ("opaque", np.log(ONE_SHARE), YES_NO, "Nothing tells"),
-        ("opaque", np.tanh(ONE_LOGIT), YES_NO, "Nothing tells"),
-        ("tanh", np.tanh(ONE_LOGIT), YES_NO, "Nothing tells"),
-        (None, FITTED, YES_NO, "fitted to 0 and 1 as to numbers"),
+        ("opaque", LOGITS * 0 + 0.4, INDICES, "It is not clear"),
+        (None, ONE_SHARE, YES_NO, "It is not clear"),
+        ("opaque", ONE_SHARE, YES_NO, "It is not clear"),
+        ("opaque", np.log(ONE_SHARE), YES_NO, "It is not clear"),
+        ("opaque", np.tanh(ONE_LOGIT), YES_NO, "It is not clear"),
+        ("tanh", np.tanh(ONE_LOGIT), YES_NO, "It is not clear"),
+        (None, FITTED, YES_NO, "trained on 0 and 1 as numbers"),
     ],
 )
 def test_where_sources_contradict_or_do_not_tell_the_user_must_choose(
