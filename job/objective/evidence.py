@@ -150,7 +150,7 @@ class Evidence:
     @property
     def text(self) -> str:
         """A part of a sentence: "its outputs ..."."""
-        sums = " and sum to 1 in each row" if self.in_unit and self.sums_to_one else ""
+        sums = " and sum up to 1 in each row" if self.in_unit and self.sums_to_one else ""
         return f"its outputs for {self.rows} rows go from {self.low:.3g} to {self.high:.3g}{sums}"
 
 

@@ -157,8 +157,8 @@ def _hint_of_numbers(targets: Targets, ending: Ending) -> str:
         return "Leave out the rows without a label (-1): labels are not ignored."
     if targets.is_whole and ending.high <= 1:
         return (
-            "Scale the targets to the range of the outputs, give one output for each class, or name "
-            "the loss in training.loss."
+            "Scale the targets to the range of the outputs, give one output for each class, or "
+            "name the loss in training.loss."
         )
     return "Scale the targets to the range of the outputs, or name the loss in training.loss."
 

@@ -100,7 +100,7 @@ def _by_graph(reading: Reading) -> bool | None:
         case "other_axis":
             raise reading.refused(
                 "Classes must be the last axis, along which Keras's losses and metrics work",
-                hint="End the model in a Permute that puts the classes last, and give targets likewise.",
+                hint="End the model in a Permute that puts the classes last, as in the targets.",
             )
         case "log_distribution" if not reading.is_binary:
             return True  # the softmax of log-probabilities gives the probabilities back
