@@ -117,23 +117,10 @@ def open_file(path: Path, names: Sequence[str], sample: Inputs, threads: int) ->
 def ordered_inputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[str, Any]]:
     """The details of the inputs in the order of the Keras model's inputs.
 
-    A ``.tflite`` may order and name its inputs in its own way; its signature keeps the names.
+    A ``.tflite`` may have another order and other names; its signature has the model's names.
     """
-    signature = interpreter.get_signature_runner().get_input_details()
-    return _ordered(interpreter.get_input_details(), signature, names)
-
-
-def ordered_outputs(interpreter: Interpreter, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The details of the outputs in the order of the Keras model's outputs."""
-    signature = interpreter.get_signature_runner().get_output_details()
-    return _ordered(interpreter.get_output_details(), signature, names)
-
-
-def _ordered(
-    details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]], names: Sequence[str]
-) -> list[dict[str, Any]]:
-    by_index = {detail["index"]: detail for detail in details}
-    return [by_index[signature[name]["index"]] for name in names]
+    details = interpreter.get_signature_runner().get_input_details()
+    return [details[name] for name in names]
 
 
 def predictor(
@@ -151,7 +138,8 @@ def predictor(
     """
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     inputs = ordered_inputs(interpreter, input_names)
-    outputs = ordered_outputs(interpreter, output_names)
+    named = interpreter.get_signature_runner().get_output_details()
+    outputs = [named[name] for name in output_names]
     batched = all(detail["shape_signature"][0] == -1 for detail in inputs)
     allocated: list[tuple[int, ...]] = []
 
@@ -197,37 +185,32 @@ def dequantize(array: Array, detail: dict[str, Any]) -> Output:
     return np.asarray((array.astype(np.float32) - zero_point) * np.float32(scale))
 
 
-def describe(
-    details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]]
-) -> list[TensorResult]:
-    """Inputs or outputs for the result, in the file's order and under its signature's names; a
-    dimension that may vary is null.
-    """
-    place = {detail["index"]: place for place, detail in enumerate(details)}
-    names = sorted(signature, key=lambda name: place[signature[name]["index"]])
-    described = []
-    for name, detail in zip(names, _ordered(details, signature, names), strict=True):
-        scale, zero_point = detail["quantization"]
-        described.append(
-            TensorResult(
-                name=name,
-                dtype=np.dtype(detail["dtype"]).name,
-                shape=[None if size < 0 else int(size) for size in detail["shape_signature"]],
-                scale=float(scale) if scale else None,
-                zero_point=int(zero_point) if scale else None,
-            )
-        )
-    return described
-
-
 def describe_file(path: Path) -> tuple[list[TensorResult], list[TensorResult]]:
-    """The inputs and outputs of a file, for the result."""
+    """The inputs and outputs of a file, in its order and under its signature's names; a dimension
+    that may vary is null.
+    """
     interpreter = Interpreter(model_path=str(path))
     runner = interpreter.get_signature_runner()
     return (
-        describe(interpreter.get_input_details(), runner.get_input_details()),
-        describe(interpreter.get_output_details(), runner.get_output_details()),
+        _described(interpreter.get_input_details(), runner.get_input_details()),
+        _described(interpreter.get_output_details(), runner.get_output_details()),
     )
+
+
+def _described(
+    details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]]
+) -> list[TensorResult]:
+    order = [detail["index"] for detail in details]
+    return [
+        TensorResult(
+            name=name,
+            dtype=np.dtype(detail["dtype"]).name,
+            shape=[None if size < 0 else int(size) for size in detail["shape_signature"]],
+            scale=float(detail["quantization"][0]) if detail["quantization"][0] else None,
+            zero_point=int(detail["quantization"][1]) if detail["quantization"][0] else None,
+        )
+        for name, detail in sorted(signature.items(), key=lambda it: order.index(it[1]["index"]))
+    ]
 
 
 def rounded(path: Path, weight: Array) -> tuple[float, float] | None:

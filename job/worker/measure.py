@@ -13,7 +13,6 @@ from job.artifact import EncodingResult
 from job.manifest.outputs import SUFFIXES, CodecConfig
 from job.metrics import fidelity, promises
 from job.metrics.artifact import (
-    Advance,
     Measured,
     Ruler,
     measure_latency,
@@ -23,7 +22,7 @@ from job.metrics.artifact import (
 from job.metrics.constant import constant_metrics
 from job.metrics.gates import losses_of_quality
 from job.metrics.per_class import check_gates
-from job.metrics.quality import keras_predictor
+from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
 from job.models import load, precision
 from job.result import ArtifactResult
