@@ -164,29 +164,18 @@ def _names(parts: Sequence[Values]) -> tuple[str, ...]:
 
 
 # Activation, by its name in Keras 2 and 3 -> its lowest and highest value for any input.
-_RANGES = {
-    "sigmoid": (0, 1),
-    "hard_sigmoid": (0, 1),
-    "sparse_sigmoid": (0, 1),
-    "tanh": (-1, 1),
-    "hard_tanh": (-1, 1),
-    "softsign": (-1, 1),
-    "relu": (0, INF),
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "sparse_sigmoid"), (0, 1)),
+    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), (-1, 1)),
+    # In Keras 3, a sparsemax sums to one for a single class only.
+    **dict.fromkeys(("relu", "softplus", "sparse_plus", "sparsemax"), (0, INF)),
+    **dict.fromkeys(("squareplus", "exponential", "exp"), (0, INF)),
     "relu6": (0, 6),
-    "softplus": (0, INF),
-    "sparse_plus": (0, INF),
-    "sparsemax": (0, INF),  # in Keras 3 it sums to one for a single class only
-    "squareplus": (0, INF),
-    "exponential": (0, INF),
-    "exp": (0, INF),
-    "elu": (-1, INF),
-    "celu": (-1, INF),
+    **dict.fromkeys(("elu", "celu"), (-1, INF)),
     "selu": (-1.76, INF),
     "gelu": (-0.18, INF),
-    "silu": (-0.28, INF),
-    "swish": (-0.28, INF),
-    "hard_silu": (-0.38, INF),
-    "hard_swish": (-0.38, INF),
+    **dict.fromkeys(("silu", "swish"), (-0.28, INF)),
+    **dict.fromkeys(("hard_silu", "hard_swish"), (-0.38, INF)),
     "mish": (-0.31, INF),
 }
 _UNBOUNDED = (
