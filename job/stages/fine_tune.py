@@ -184,7 +184,7 @@ def _restored(
 
 
 def _check_place(state: Saved, course: Course) -> None:
-    """Raise a ValueError where the state is not one of a training of this length."""
+    """Raise a ValueError where a training of this course can't have been there."""
     over = len(state.history)
     first = over * course.steps_per_epoch
     last = min(first + course.steps_per_epoch, course.steps)
