@@ -5,7 +5,7 @@ inferred from model and targets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ from job.objective.losses import (
 )
 from job.result import TensorSpec
 
+# The gates on metrics of outputs.
+OutputGate = MaxDropGate | MinValueGate | BeatsConstantGate
 # Metrics that treat each target as true or false: to them, all smoothed targets are true.
 NEED_TRUE_OR_FALSE = ("auc", "precision", "recall")
 # Losses that take the logarithm of the outputs.
@@ -51,7 +53,7 @@ class Known:
     """Those that the file was compiled with, by output."""
 
 
-GRAPH_ALONE = Known()
+GRAPH_ONLY = Known()
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def choose(
     model: tf_keras.Model,
     outputs: Sequence[TensorSpec],
     targets: Sequence[NDArray[np.generic]],
-    known: Known = GRAPH_ALONE,
+    known: Known = GRAPH_ONLY,
 ) -> Objectives:
     """Take the loss and the metrics of each output from the manifest or the file, or infer them.
 
@@ -90,30 +92,21 @@ def choose(
             model does not have, or it must choose.
     """
     asked = [
-        (f"gates.{index}", gate)
-        for index, gate in enumerate(gates)
-        if isinstance(gate, MaxDropGate | MinValueGate | BeatsConstantGate)
+        (f"gates.{index}", gate) for index, gate in enumerate(gates) if isinstance(gate, OutputGate)
     ]
-    named = {f"{place}.output": [gate.output] for place, gate in asked if gate.output is not None}
-    named |= {
-        f"training.{field}": list(given)
-        for field in ("loss", "metrics", "loss_weights")
-        if isinstance(given := getattr(config, field), dict)
-    }
     names = [spec.name for spec in outputs]
-    for place, given in named.items():
-        _check_names(given, names, place)
+    _check_names(config, asked, names)
     chosen = {}
-    looked = known.seen or [None] * len(names)
-    for spec, tensor, wanted, rows in zip(outputs, model.outputs, targets, looked, strict=True):
+    seen = known.seen or [None] * len(names)
+    for spec, tensor, wanted, rows in zip(outputs, model.outputs, targets, seen, strict=True):
         gated = [
             gate.metric
             for _, gate in asked
             if gate.metric is not None and (len(names) == 1 or gate.output == spec.name)
         ]
         of = f" ({spec.name})" if len(names) > 1 else ""
-        made = known.losses.get(spec.name)
-        output = _Output(spec, ending(tensor), describe(spec, wanted), rows, made, of)
+        compiled = known.losses.get(spec.name)
+        output = _Output(spec, ending(tensor), describe(spec, wanted), rows, compiled, of)
         chosen[spec.name] = _choose_one(config, output, gated, known.weights)
     for place, gate in asked:
         anywhere = gate.output is None and gate.metric not in ("loss", None)
@@ -126,14 +119,24 @@ def choose(
     return chosen
 
 
-def _check_names(given: Iterable[str], names: Sequence[str], where: str) -> None:
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        raise InputError(
-            f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(names)}.",
-            where=where,
-            hint="Name one of these.",
-        )
+def _check_names(
+    config: TrainingConfig, gates: Sequence[tuple[str, OutputGate]], names: Sequence[str]
+) -> None:
+    """Refuse names of outputs that the model does not have."""
+    named = {f"{place}.output": [gate.output] for place, gate in gates if gate.output is not None}
+    named |= {
+        f"training.{field}": list(given)
+        for field in ("loss", "metrics", "loss_weights")
+        if isinstance(given := getattr(config, field), dict)
+    }
+    for place, given in named.items():
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InputError(
+                f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(names)}.",
+                where=place,
+                hint="Name one of these.",
+            )
 
 
 def _choose_one(
@@ -189,22 +192,21 @@ def _loss(given: LossConfig | None, output: _Output) -> tuple[LossConfig, str, b
 
 def _logits(given: LossConfig | None, loss: LossConfig, output: _Output) -> tuple[bool, str]:
     """``from_logits``, and the reason."""
-    compiled = output.compiled
-    same = isinstance(compiled, LossConfig) and compiled.type == loss.type
+    compiled = output.compiled if isinstance(output.compiled, LossConfig) else None
     choice: dict[str, Any] = {"type": loss.type, "from_logits": True}
     setting = json.dumps({"loss": {output.spec.name: choice} if output.of else choice})
     reading = logits.Reading(
         loss=loss.type,
         ending=output.ending,
         seen=output.seen,
-        compiled=compiled.from_logits if same and isinstance(compiled, LossConfig) else None,
+        compiled=compiled.from_logits if compiled and compiled.type == loss.type else None,
         where=f"training.loss{output.of}",
         hint=f'Set it under training: {setting} for logits, "from_logits": false for '
         "probabilities; or name another loss there.",
     )
     if given is not None and given.from_logits is not None:
-        return given.from_logits, logits.asked(reading, from_logits=given.from_logits)
-    return logits.inferred(reading)
+        return given.from_logits, logits.check(reading, from_logits=given.from_logits)
+    return logits.infer(reading)
 
 
 def _check_answers(loss: str, output: _Output) -> None:

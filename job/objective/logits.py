@@ -47,7 +47,7 @@ class Reading:
         return InputError(f"{why} ({self.facts}).", where=self.where, hint=hint or self.hint)
 
 
-def asked(reading: Reading, *, from_logits: bool) -> str:
+def check(reading: Reading, *, from_logits: bool) -> str:
     """Check what the manifest says, and return the reason.
 
     Raises:
@@ -64,7 +64,7 @@ def asked(reading: Reading, *, from_logits: bool) -> str:
     return f"the manifest says that from_logits is {str(from_logits).lower()}"
 
 
-def inferred(reading: Reading) -> tuple[bool, str]:
+def infer(reading: Reading) -> tuple[bool, str]:
     """``from_logits``, and the reason.
 
     Raises:
