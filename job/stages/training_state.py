@@ -52,7 +52,7 @@ class Saved:
 
 
 class Saves(Protocol):
-    """Where the states of a training are saved; the defaults save nothing."""
+    """Where the states of a training are saved; by default, none is there and none is due."""
 
     def latest(self) -> Saved | None:
         """The state that an earlier run saved."""
@@ -78,6 +78,15 @@ class Saves(Protocol):
 
 class NoSaves(Saves):
     """A training that is not saved."""
+
+    def refuse(self, why: str) -> None:
+        """There is nothing to refuse."""
+
+    def warn(self, text: str) -> None:
+        """There is nothing to warn of."""
+
+    def save(self, state: Saved) -> None:
+        """Discard it."""
 
 
 class Variables:
