@@ -1,4 +1,4 @@
-"""Whether a data set fits the model, before hours are spent on it."""
+"""Check, before training, that a data set fits the model."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import numpy as np
 
 from job.datasets.data import Array, Dataset, Split
 from job.errors import InputError
-from job.manifest.keras_names import BINARY, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.result import TensorSpec, fits
 
-# Arrays are looked through in parts of this many bytes.
+# Arrays are examined in parts of this many bytes.
 PART_BYTES = 1 << 26
-# float64 and int64; TensorFlow has nothing longer.
+# float64 and int64; TensorFlow has no longer types.
 MAX_ITEM_BYTES = 8
-# Losses of one-hot rows, or of rows of soft classes.
-OF_DISTRIBUTIONS = (*ONE_HOT, "kl_divergence", "categorical_hinge")
-# Loss -> the targets that it has a meaning for.
+# Loss -> the range of targets that it is defined for.
 RANGES = {
     **dict.fromkeys(BINARY, (0, 1)),
-    **dict.fromkeys(("hinge", "squared_hinge"), (-1, 1)),
+    **dict.fromkeys(HINGES, (-1, 1)),
     **dict.fromkeys(("poisson", "mean_squared_logarithmic_error"), (0, np.inf)),
 }
 
@@ -34,10 +32,10 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
         scales: Whether the model scales its inputs itself.
 
     Returns:
-        Warnings: what looks wrong and may be meant.
+        Warnings: what looks wrong and may be intended.
 
     Raises:
-        InputError: With the array's place and shape.
+        InputError: With the array's place in the manifest, and its shape.
     """
     warnings = []
     for which, split, first_row in _splits(dataset):
@@ -58,7 +56,7 @@ def check_inputs(dataset: Dataset, specs: list[TensorSpec], *, scales: bool) -> 
 
 
 def check_target_numbers(dataset: Dataset, outputs: Sequence[TensorSpec]) -> None:
-    """Check that the targets of all splits are finite numbers, before their kind is looked for.
+    """Check that the targets of all splits are finite numbers, before their kind is inferred.
 
     Raises:
         InputError: With the place, and the offending value or dtype.
@@ -75,8 +73,8 @@ def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Seque
     Args:
         dataset: The arrays.
         outputs: The model's outputs, in its order.
-        losses: The loss of each, which decides how targets are written: class indices, one-hot
-            rows, others.
+        losses: The loss of each, which determines how targets are written: as class indices,
+            one-hot rows, or others.
 
     Raises:
         InputError: With the place, and the offending value or shape.
@@ -90,14 +88,14 @@ def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Seque
                 _check_labels(targets, output, where)
                 continue
             _check_target_shape(targets, output, where)
-            if loss in OF_DISTRIBUTIONS:
+            if loss in ROWS_OF_CLASSES:
                 _check_one_hot(targets, output, loss, where)
             elif loss in RANGES:
                 _check_range(targets, loss, where)
 
 
 def _splits(dataset: Dataset) -> list[tuple[str, Split, int]]:
-    """Name, rows, and where the rows begin in the arrays of that name."""
+    """The name in the manifest, the rows, and the first row's index in the arrays of that name."""
     held_out = dataset.validation
     return [
         ("train", dataset.train, 0),
@@ -109,7 +107,7 @@ def _splits(dataset: Dataset) -> list[tuple[str, Split, int]]:
 def _check_numbers(array: Array, where: str, first_row: int) -> None:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > MAX_ITEM_BYTES:
         raise InputError(
-            f"The array holds {array.dtype} and no numbers of at most 64 bits.",
+            f"The array holds {array.dtype}, not numbers of at most 64 bits.",
             where=where,
             hint="Convert it first.",
         )
@@ -140,7 +138,7 @@ def _check_shape(array: Array, spec: TensorSpec, where: str) -> None:
 
 
 def _check_flags(array: Array, spec: TensorSpec, where: str) -> None:
-    """Other numbers than 0 and 1 would all be taken for true."""
+    """Numbers other than 0 and 1 would all count as true."""
     if spec.dtype != "bool" or array.dtype.kind == "b" or not array.size:
         return
     low, high = array.min(), array.max()
@@ -155,7 +153,7 @@ def _check_flags(array: Array, spec: TensorSpec, where: str) -> None:
 def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
     if targets.dtype.kind == "f" and not bool((targets == np.rint(targets)).all()):
         raise InputError(
-            "The labels are fractions and no class indices.",
+            "The labels are fractions, not class indices.",
             where=where,
             hint="Name another array, or set training.loss.",
         )
@@ -184,8 +182,8 @@ def _hint_of_labels(low: int, high: int, classes: int) -> str:
         return "They are numbered from 1: subtract 1."
     if low == -1 or (high == 255 and classes < 255):
         return (
-            "Labels that mean none (-1, or 255 in pictures) are not ignored: leave those rows out, "
-            "or give them a class of their own."
+            "Labels that mean no class (-1, or 255 in images) are not ignored: leave those rows "
+            "out, or give them a separate class."
         )
     return "Number the classes from 0, or give the model that was trained on them."
 
@@ -211,7 +209,7 @@ def _check_one_hot(targets: Array, output: TensorSpec, loss: str, where: str) ->
             f"{loss} needs rows that are one class each: several outputs, and targets that sum to "
             "1 in each row.",
             where=where,
-            hint="For 0 and 1 (one output, or several at a time) take binary_crossentropy.",
+            hint="For 0 and 1 (one output, or several at a time) use binary_crossentropy.",
         )
 
 

@@ -1,8 +1,8 @@
-"""Training rows -> those that are trained on, and a sample of them that is held out.
+"""Hold out a sample of the training rows, for validation.
 
-Data are often sorted by class, so the last rows are no sample. Rows are drawn with the seed: sorted
-by class, in random order within each, and taken at even distances, so that each class has its share
-within one row. One row of each class, at least, stays to be trained on.
+Data are often sorted by class, so the last rows are not a fair sample. Rows are drawn with the
+seed: sorted by class, in random order within each, and taken at even distances, so that each class
+has its share to within one row. At least one row of each class remains for training.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ def hold_out(dataset: Dataset, rows: int, keys: Sequence[NDArray[np.int64]], see
     """Hold out a sample of the training rows.
 
     The arrays are changed in place: the held-out rows are moved to the end, in their order, and the
-    others to the front in theirs. A copy would double the memory that large data take.
+    others to the front, in theirs. A copy would double the memory for large data.
 
     Args:
-        dataset: All rows; nothing is held out yet. Arrays that share memory are the same ones.
+        dataset: All rows; nothing is held out yet. Arrays that share memory must be one object.
         rows: How many to hold out; fewer where a class would lose its last row.
-        keys: Each (rows,): what the sample should have the shares of, such as the classes of an
-            output.
-        seed: Decides the sample.
+        keys: Each (rows,), to stratify by, such as the classes of an output.
+        seed: Determines the sample.
 
     Raises:
         InputError: Where no rows are left to train on.
@@ -59,8 +58,8 @@ def hold_out(dataset: Dataset, rows: int, keys: Sequence[NDArray[np.int64]], see
 def sample(
     total: int, rows: int, keys: Sequence[NDArray[np.int64]], seed: int
 ) -> NDArray[np.int64]:
-    """Rows of ``total`` in rising order, ``rows`` of them or fewer; of each value of each key one
-    row at least is not among them.
+    """A sample of at most ``rows`` of ``total`` rows, in rising order. It leaves out at least one
+    row of each value of each key.
     """
     random = np.random.default_rng([seed, total])
     shuffled = random.permutation(total)
@@ -77,11 +76,11 @@ def sample(
 
 
 def _move_to_end(array: Array, held: NDArray[np.int64]) -> None:
-    """The rows ``held``, in rising order, to the end; the others move up in their order."""
+    """Move the rows ``held``, in rising order, to the end, and the others to the front."""
     last = array[held]
     staying = np.delete(np.arange(len(array)), held)
     step = max(1, PART_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(staying), step):  # a row never moves to one that is still to be read
+    for start in range(0, len(staying), step):  # a row never overwrites an unread one
         part = staying[start : start + step]
         array[start : start + len(part)] = array[part]
     array[len(staying) :] = last

@@ -1,4 +1,4 @@
-"""The sizes of dimensions that the model leaves open: a ``.tflite`` has them fixed."""
+"""The sizes of dimensions that the model leaves open: in a ``.tflite`` they are fixed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from job.result import TensorSpec, fits
 def fix_shapes(
     dataset: Dataset, specs: Sequence[TensorSpec], given: Mapping[str, Sequence[int]]
 ) -> tuple[list[TensorSpec], list[str]]:
-    """Take open dimensions from the manifest, or else from the data.
+    """Set open dimensions from the manifest, or else from the data.
 
     Args:
         dataset: The arrays, which fit the model.
@@ -21,7 +21,7 @@ def fix_shapes(
         given: The manifest's ``model.input_shapes``.
 
     Returns:
-        The inputs without open dimensions, and in words what was taken for them.
+        The inputs without open dimensions, and the decisions, as messages.
 
     Raises:
         InputError: Where the manifest, the model and the data contradict each other.

@@ -56,6 +56,8 @@ KnownMetric = Literal[
 BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 ONE_HOT = ("categorical_crossentropy", "categorical_focal_crossentropy")
 CROSSENTROPIES = ("sparse_categorical_crossentropy", *ONE_HOT, *BINARY)
+# Losses whose targets are rows with one number for each class: one-hot, or probabilities.
+ROWS_OF_CLASSES = (*ONE_HOT, "kl_divergence", "categorical_hinge")
 # Losses whose targets are -1 and 1, and outputs on the same sides of 0.
 HINGES = ("hinge", "squared_hinge")
 

@@ -1,24 +1,30 @@
-"""A file, measured by what it does after being read back from disk."""
+"""The measurement of a file by what it does after being read back from disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from job.artifact import LatencyResult, TensorResult
 from job.metrics import latency, litert
-from job.metrics.draws import mean_of_passes
-from job.metrics.kernels import kernels
+from job.metrics.fidelity import drift
 from job.metrics.per_class import listed
-from job.metrics.quality import Inputs, Output, Predict, Quality, ReadRows, drift, evaluate
-from job.metrics.size import measure_size
-from job.metrics.sparsity import model_sparsity, zero_fraction
+from job.metrics.quality import (
+    Advance,
+    Inputs,
+    Output,
+    Predict,
+    Quality,
+    ReadRows,
+    evaluate,
+    mean_of_passes,
+)
+from job.metrics.sparsity import kernels, model_sparsity, zero_fraction
 from job.objective.losses import Objectives
 from job.result import ArtifactResult, TensorSpec
-
-Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,14 @@ class Ruler:
     """Reads test rows."""
     rows: int
     objectives: Objectives
-    """By the model's outputs, in the order of what is answered."""
+    """By the model's outputs, in its order."""
     input_names: Sequence[str]
-    """The model's inputs, in the order of what ``read`` gives."""
+    """The model's inputs, in the order that ``read`` gives."""
     threads: int
     named_classes: frozenset[int] = frozenset()
-    """Classes that gates are for; their figures are listed in any case."""
+    """Classes that gates are for; their figures are always listed."""
     draws: int = 1
-    """How many passes metrics are the mean of, where answers are random."""
+    """How many passes the metrics are averaged over, where outputs are random."""
 
     def sample(self) -> Inputs:
         """The first test row, as a batch of one."""
@@ -55,14 +61,14 @@ class KerasFile:
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
     reference_bytes: int | None = None
-    """What sizes are compared with, of the file that came in."""
+    """The size that others are compared with, of the original file."""
     optimizer_bytes: int = 0
-    """What of the file is an optimizer's state."""
+    """How much of the file is an optimizer's state."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A file's record, and its outputs for the drift of what is made of it."""
+    """A file's record, and its outputs, for the drift of files made from it."""
 
     artifact: ArtifactResult
     outputs: Mapping[str, Output]
@@ -78,7 +84,7 @@ def measure_model(
         file: The file, and the model that was read from it.
         ruler: What it is measured with.
         before: The stage before, for the drift; None for the baseline.
-        advance: Is told how many rows are done.
+        advance: Reports progress.
     """
     found = _evaluate(file.predict, ruler, advance)
     classes, cut = listed(found.classes, ruler.named_classes)
@@ -144,6 +150,13 @@ def measure_latency(
         return latency.keras_latency(model, ruler.sample(), ruler.threads)
     names = list(ruler.input_names)
     return latency.tflite_latency(folder / artifact.path, names, ruler.sample(), ruler.threads)
+
+
+def measure_size(path: Path) -> tuple[int, str]:
+    """Bytes and SHA-256 (hexadecimal) of a file as it is on disk."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 def _describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:

@@ -1,8 +1,8 @@
-"""What a constant answer gets: a model that is no better does not work, whatever its gates say.
+"""The metrics of a constant answer: a model that is no better does not work, even if gates pass.
 
-The constant answer is the best one that the training targets give: of classes their shares (whose
-largest is the most common class), of numbers the mean or, where that is better, the median. It goes
-through the same losses and metrics on the same test rows as every file does.
+The constant answer is the best one that the training targets give: for classes their frequencies
+(the largest is the most common class), for numbers the mean or, where that is better, the median.
+It is measured by the same losses and metrics on the same test rows as every file.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from job.manifest.keras_names import HINGES, lower_is_better
 from job.metrics.artifact import Ruler
-from job.metrics.labels import Labels
+from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
 from job.objective.losses import Objective
 from job.result import TensorSpec, metric_key
 
 Array = NDArray[Any]
-# Shares of classes are kept this far off 0 and 1, where logits are infinite.
+# Frequencies of classes are clipped this far from 0 and 1, where logits are infinite.
 SMALLEST_SHARE = 1e-6
-# Mean and median are those of every n-th row where all the targets are larger.
+# Where the targets are larger, mean and median are of every n-th row.
 MOST_BYTES = 1 << 26
 
 
 def constant_metrics(
     targets: Sequence[Array], outputs: Sequence[TensorSpec], ruler: Ruler
 ) -> dict[str, dict[str, float]]:
-    """What the best constant answer gets on the test rows: output -> metric -> value.
+    """The metrics of the best constant answer on the test rows: output -> metric -> value.
 
     Args:
         targets: The training rows' targets of each output, (rows, ...).
@@ -58,11 +58,11 @@ def constant_metrics(
 
 
 def _silent(_: int, __: int) -> None:
-    """Nobody waits for it."""
+    """Report no progress."""
 
 
 class _Constant:
-    """A ``Predict`` that always answers the same; each answer is of one row."""
+    """A ``Predict`` that gives the same answer, of one row's shape, for every row."""
 
     def __init__(self, answers: Sequence[Output]) -> None:
         self._answers = answers
@@ -73,7 +73,7 @@ class _Constant:
 
 
 def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[Output]:
-    """The constant answers that may be the best one of an output, each of one row's shape."""
+    """The candidates for an output's best constant answer, each of one row's shape."""
     units = (output.shape[-1] or 0) if output.shape else 1
     labels = Labels.of(objective.loss_name, units)
     if labels.kind == "none":
@@ -91,7 +91,7 @@ def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[O
         every = tuple(range(targets.ndim - 1))
         counts = np.mean(targets, every, np.float64) if is_rows else labels.counts(targets)
         sizes = targets.shape[1:] if labels.kind == "indices" else targets.shape[1:-1]
-        if len(sizes) == len(output.shape):  # class indices with a last axis of one
+        if len(sizes) == len(output.shape):  # class indices with a last axis of size one
             sizes = sizes[:-1]
         share = np.broadcast_to(counts / counts.sum(), (*sizes, counts.size))
     share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)

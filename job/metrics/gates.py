@@ -1,8 +1,8 @@
-"""Gates: what must hold for the results, judged by the figures that were measured.
+"""Gates: what must hold for the results, judged by the measured figures.
 
-Every artifact is judged by every gate that applies to it. The run's answer is the smallest artifact
-that passes all of them. A gate that names an artifact, or all of them by ``*``, must hold for these
-whichever is chosen.
+Every artifact is judged by every gate that applies to it. The run chooses the smallest artifact
+that passes all of them. A gate that names an artifact, or all of them by ``*``, must hold whichever
+is chosen.
 """
 
 from __future__ import annotations
@@ -26,14 +26,21 @@ from job.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.
 TOLERANCE = 1e-6
+# Without a gate, a warning is given for five points of a metric, or half as much error again.
+LARGE_DROP = 0.05
+LARGER_ERROR = 1.5
+# Errors whose zero has no meaning (a negative log-likelihood without its constant terms): for them,
+# half of the baseline's lead over a constant answer.
+WITHOUT_ZERO = ("poisson",)
+LARGE_SHARE = 0.5
 
 
 def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> list[GateResult]:
-    """Judge every gate, on every artifact that it applies to: the one that it names, or all.
+    """Judge every gate on every artifact that it applies to: the one that it names, or all.
 
     Args:
-        gates: What is asked.
-        artifacts: The baseline first, then what was made of it.
+        gates: The manifest's gates.
+        artifacts: The baseline first, then those made from it.
     """
     return [
         _judge(one, artifacts[0], artifact)
@@ -45,7 +52,7 @@ def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> l
 
 
 def applies(gate: GateConfig, artifact: ArtifactResult) -> bool:
-    """Whether a gate is for an artifact; the baseline is not among those that are judged."""
+    """Whether a gate is for an artifact; the baseline is not judged."""
     return gate.artifact in (None, "*", artifact.name)
 
 
@@ -56,8 +63,8 @@ def choose(
     without gates the smallest. None where none passes.
 
     Args:
-        artifacts: The baseline first, then what was made of it.
-        verdicts: What ``judge`` found.
+        artifacts: The baseline first, then those made from it.
+        verdicts: The results of ``judge``.
     """
     missed = {it.artifact for it in verdicts if not it.passed}
     passing = [it for it in artifacts[1:] if it.name not in missed]
@@ -68,14 +75,14 @@ def best(
     artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
 ) -> ArtifactResult | None:
     """The chosen artifact; where none passes, the smallest of those that miss the fewest gates.
-    None where nothing was made.
+    None where there is only the baseline.
     """
     missed = Counter(it.artifact for it in verdicts if not it.passed)
     return min(artifacts[1:], key=lambda it: (missed[it.name], it.smallest[1]), default=None)
 
 
 def is_binding(verdict: GateResult) -> bool:
-    """Whether a gate must hold whichever artifact is chosen, since it names one, or ``*``."""
+    """Whether a gate must hold whichever artifact is chosen: it names one, or ``*``."""
     return verdict.gate.get("artifact") is not None
 
 
@@ -86,10 +93,10 @@ def is_missed(chosen: object | None, verdicts: Sequence[GateResult]) -> bool:
 
 
 def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
-    """The gate itself; a gate on a metric of several outputs once for each that has the metric."""
+    """The gate itself; where several outputs have its metric, one gate for each of them."""
     if not isinstance(gate, MaxDropGate | MinValueGate) or gate.output is not None:
         return [gate]
-    if gate.metric in baseline.metrics:  # of one output, or the total of several
+    if gate.metric in baseline.metrics:  # the metric of the only output, or the total of several
         return [gate]
     names = [it.name for it in baseline.outputs]
     return [
@@ -105,7 +112,7 @@ def _key(gate: MaxDropGate | MinValueGate, baseline: ArtifactResult) -> str:
 
 
 def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> list[str]:
-    """Metrics that got much worse, as messages: what nobody may have set a gate for."""
+    """Messages for metrics that got much worse, since there may be no gate for them."""
     found = []
     for metric, before in baseline.metrics.items():
         if metric == "loss" or metric.endswith("_loss"):
@@ -123,17 +130,8 @@ def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> lis
     return found
 
 
-# What is said even where no gate asks: five points of a metric, or half as much error again.
-LARGE_DROP = 0.05
-LARGER_ERROR = 1.5
-# Of errors whose zero says nothing (a negative log-likelihood without its constant terms): half of
-# what the baseline is better by than a constant answer.
-WITHOUT_ZERO = ("poisson",)
-LARGE_SHARE = 0.5
-
-
 def _constants(baseline: ArtifactResult) -> dict[str, float]:
-    """What a constant answer gets, by the keys of ``metrics``."""
+    """The metrics of a constant answer, by the keys of ``metrics``."""
     names = list(baseline.constant_metrics)
     return {
         metric_key(metric, name, names): value
@@ -186,7 +184,7 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
 
 
 def _change(value: float) -> str:
-    """How much worse a metric got, as a phrase; rounding of float32 is no change."""
+    """How much worse a metric got, as a phrase; float32 rounding counts as unchanged."""
     if math.isnan(value):
         return "which is not a number"
     if abs(value) <= TOLERANCE:

@@ -1,8 +1,8 @@
 """Latency of one sample (batch 1), warm, on one thread and on all.
 
-A ``.tflite`` runs in the LiteRT interpreter, which is told how many threads to use. TensorFlow
-fixes the number of its threads once for a process, so for a Keras model "one thread" is the same
-process pinned to one core (within 2 % of a session with one thread, where both were measured).
+A ``.tflite`` runs in the LiteRT interpreter, which takes the number of threads. TensorFlow fixes
+its number of threads once per process, so for a Keras model "one thread" is the same process pinned
+to one core (within 2 % of a session with one thread, where both were measured).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def tflite_latency(
         path: The file.
         names: The Keras model's inputs, in the order of ``sample``.
         sample: One row for each input.
-        threads: What "all" is.
+        threads: The number for ``all_threads``.
     """
     results = {}
     for label, count in (("one_thread", 1), ("all_threads", threads)):
@@ -54,10 +54,10 @@ def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, Latency
     Args:
         model: The model.
         sample: One row for each input, in the model's order.
-        threads: What "all" is.
+        threads: The number for ``all_threads``.
 
     Returns:
-        ``one_thread`` is left out where the system can't pin a process to a core.
+        Without ``one_thread`` where the system can't pin a process to a core.
     """
     specs = [tf.TensorSpec(array.shape, array.dtype) for array in sample]
 
@@ -76,7 +76,7 @@ def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, Latency
 
 @contextlib.contextmanager
 def _one_core() -> Iterator[None]:
-    """Pin all threads of this process to one core, and let them go again."""
+    """Pin all threads of this process to one core for the duration of the block."""
     cores = os.sched_getaffinity(0)
     _pin({min(cores)})
     try:
@@ -87,7 +87,7 @@ def _one_core() -> Iterator[None]:
 
 def _pin(cores: set[int]) -> None:
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended
             os.sched_setaffinity(int(thread.name), cores)
 
 

@@ -1,8 +1,9 @@
-"""Recall, precision and rows of each class: what a mean over all rows hides."""
+"""Figures of each class, which a mean over all rows hides: rows, recall and precision."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,23 +11,80 @@ from numpy.typing import NDArray
 
 from job.artifact import ClassResult
 from job.errors import InputError
-from job.manifest.keras_names import HINGES
+from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.manifest.outputs import GateConfig, MinClassRecallGate
-from job.metrics.labels import Labels
 from job.metrics.usefulness import classes_of
 from job.objective.losses import Objective
 from job.result import ArtifactResult
 
 Array = NDArray[Any]
-# So many classes of an output are listed, those with the lowest recall.
+# How many targets are counted at a time.
+PART = 1 << 22
+# How many classes of an output are listed: those with the lowest recall.
 LISTED = 1000
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How an output's targets name classes."""
+
+    kind: str
+    """``indices``, ``rows`` (one-hot, or probabilities), ``binary`` (0 and 1, or -1 and 1),
+    ``several`` (multi-label: the same for each of several classes), or ``none`` (a regression)."""
+    classes: int = 0
+
+    @classmethod
+    def of(cls, loss: str, units: int) -> Labels:
+        """Those of an output with this loss and this size of its last axis."""
+        if loss == "sparse_categorical_crossentropy":
+            return cls("indices", units)
+        if loss in ROWS_OF_CLASSES:
+            return cls("rows", units)
+        if loss in (*BINARY, *HINGES):
+            return cls("several", units) if units > 1 else cls("binary", 2)
+        return cls("none")
+
+    def indices(self, targets: Array) -> NDArray[np.int64]:
+        """The class of each target, (rows, ...); only for ``indices``, ``rows`` and ``binary``."""
+        if self.kind == "rows":
+            return np.asarray(targets.argmax(axis=-1), np.int64)
+        found = (targets > 0.5) if self.kind == "binary" else targets
+        return np.asarray(found).astype(np.int64)
+
+    def counts(self, targets: Array) -> NDArray[np.int64]:
+        """How often each class occurs: (classes,)."""
+        found = np.zeros(self.classes, np.int64)
+        rows = max(1, PART // max(1, targets[:1].size))
+        for start in range(0, len(targets), rows):  # as one array, 64-bit indices fill memory
+            part = targets[start : start + rows]
+            if self.kind == "several":
+                found += (part > 0.5).reshape(-1, self.classes).sum(axis=0)
+            else:
+                found += np.bincount(self.indices(part).ravel(), minlength=self.classes)
+        return found
+
+    def strata(self, targets: Array) -> list[NDArray[np.int64]]:
+        """The keys, each (rows,), to stratify a sample by; none where a row has more than one class
+        of an output, as in segmentation.
+        """
+        if self.kind == "none":
+            return []
+        if self.kind == "several":
+            if targets.ndim != 2:
+                return []
+            positive = (targets > 0.5).astype(np.int64)
+            rare_first = np.argsort(positive.sum(axis=0), kind="stable")
+            return [positive[:, column] for column in rare_first]
+        one_for_each = self.classes if self.kind == "rows" else 1
+        is_alone = targets.size == len(targets) * one_for_each
+        return [self.indices(targets).ravel()] if is_alone else []
 
 
 class ClassCounts:
     """Counts for one output, batch by batch.
 
     Args:
-        objective: The output's; its loss says how targets name classes.
+        objective: The output's; its loss determines how targets name classes.
         units: The size of the output's last axis.
     """
 
@@ -35,7 +93,7 @@ class ClassCounts:
         by_sign = objective.from_logits or objective.loss_name in HINGES
         self._threshold = 0.0 if by_sign else 0.5
         size = self.labels.classes
-        self.rows, self.taken, self.right = (np.zeros(size, np.int64) for _ in range(3))
+        self.rows, self.predicted, self.right = (np.zeros(size, np.int64) for _ in range(3))
 
     def add(self, targets: Array, outputs: NDArray[np.floating]) -> None:
         """Count a batch: targets (rows, ...), outputs (rows, ..., units)."""
@@ -46,25 +104,25 @@ class ClassCounts:
             positive = (targets > 0.5).reshape(-1, size)
             found = (outputs > self._threshold).reshape(-1, size)
             self.rows += positive.sum(axis=0)
-            self.taken += found.sum(axis=0)
+            self.predicted += found.sum(axis=0)
             self.right += (positive & found).sum(axis=0)
             return
         wanted = labels.indices(targets).ravel()
         chosen = outputs > self._threshold if labels.kind == "binary" else outputs.argmax(axis=-1)
         given = np.asarray(chosen).ravel().astype(np.int64)
         self.rows += np.bincount(wanted, minlength=size)
-        self.taken += np.bincount(given, minlength=size)
+        self.predicted += np.bincount(given, minlength=size)
         self.right += np.bincount(wanted[wanted == given], minlength=size)
 
 
 def listed(
     counts: Mapping[str, ClassCounts], named: Collection[int] = ()
 ) -> tuple[dict[str, dict[str, ClassResult]], dict[str, int]]:
-    """What the result says: output -> class -> its figures, and how many are not listed.
+    """For the result: output -> class -> its figures, and how many classes are not listed.
 
     Args:
         counts: By output.
-        named: Classes that are listed in any case.
+        named: Classes that are always listed.
     """
     found: dict[str, dict[str, ClassResult]] = {}
     cut: dict[str, int] = {}
@@ -82,10 +140,10 @@ def listed(
 
 
 def _figures(count: ClassCounts, index: int) -> ClassResult:
-    rows, taken, right = (int(it[index]) for it in (count.rows, count.taken, count.right))
+    rows, predicted, right = (int(it[index]) for it in (count.rows, count.predicted, count.right))
     return ClassResult(
         recall=right / rows if rows else None,
-        precision=right / taken if taken else None,
+        precision=right / predicted if predicted else None,
         support=rows,
     )
 
@@ -93,7 +151,7 @@ def _figures(count: ClassCounts, index: int) -> ClassResult:
 def check_gates(
     gates: Sequence[GateConfig], baseline: ArtifactResult, outputs: Sequence[str]
 ) -> None:
-    """Check that the gates on classes can be judged, before anything is trained.
+    """Check, before training, that the gates on classes can be judged.
 
     Raises:
         InputError: Where a gate is for an output without classes, or a class without test rows.
@@ -113,7 +171,7 @@ def check_gates(
             raise InputError(
                 f"{gate.output or 'The model'} has no classes, so there is no recall of one.",
                 where=where,
-                hint="Take a gate on a metric: max_drop or min_value.",
+                hint="Use a gate on a metric: max_drop or min_value.",
             )
         asked = str(gate.class_index)
         named = [it for name, it in classes.items() if name.rpartition("/")[2] == asked]

@@ -1,13 +1,13 @@
-"""Quality of a file: its metrics on the test rows, and the drift of its outputs.
+"""Quality of a file: its metrics on the test rows.
 
 Keras models and ``.tflite`` files go through the same code on the same rows: a ``Predict`` gives
-outputs for a batch of inputs, and Keras's own losses and metrics judge them.
+outputs for a batch of inputs, and Keras's losses and metrics judge them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from job.artifact import DriftResult
 from job.errors import StageError
-from job.metrics.drift import output_drift
 from job.metrics.per_class import ClassCounts
 from job.objective.losses import Objective, Objectives
 from job.result import metric_key
@@ -30,14 +28,16 @@ Outputs = tuple[Output, ...]
 
 # (model inputs for some rows) -> outputs of those rows, as float32
 Predict = Callable[[Inputs], Outputs]
+# (rows done, all rows) -> nothing: reports progress
+Advance = Callable[[int, int], None]
 # (first row, one past the last) -> (model inputs, targets of each output)
 ReadRows = Callable[[int, int], tuple[Inputs, tuple[Array, ...]]]
 
 # Rows in a batch, and bytes of inputs in a batch, at most.
 MAX_ROWS = 500
 MAX_BATCH_BYTES = 1 << 25
-# Outputs are kept for the drift up to this size; beyond it, of the first rows only.
-MAX_KEPT_BYTES = 1 << 27
+# For the drift, outputs of the first rows are retained, up to this size.
+MAX_RETAINED_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Quality:
 
 
 def answer(model: Any, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """What a Keras model, of Keras 2 or 3, answers; inputs and outputs may be lists or dicts."""
+    """The outputs of a model of Keras 2 or 3, whose inputs and outputs may be lists or dicts."""
     graph = getattr(model, "_functional", None) or model  # Keras 3 wraps the graph of a Sequential
     structure = graph.input
     given = tf.nest.pack_sequence_as(structure, list(inputs))
@@ -81,31 +81,25 @@ def batch_rows(row_bytes: int) -> int:
     return max(1, min(MAX_ROWS, MAX_BATCH_BYTES // max(1, row_bytes)))
 
 
-@dataclass(frozen=True)
 class _Judge:
     """Loss and metrics of one output, summed up batch by batch."""
 
-    name: str
-    weight: float
-    loss: tf_keras.losses.Loss
-    mean_loss: tf_keras.metrics.Mean
-    metrics: Sequence[tf_keras.metrics.Metric]
+    def __init__(self, name: str, objective: Objective) -> None:
+        self.name, self.weight = name, objective.weight
+        self.mean_loss = tf_keras.metrics.Mean(name="loss")
+        self.metrics = objective.metrics()
+        self._loss = objective.loss()
 
     def add(self, targets: Array, outputs: Output, weights: Array | None) -> None:
-        """Judge a batch; ``weights`` say how much its rows count in the loss."""
-        loss = self.loss(targets, outputs, sample_weight=weights)
+        """Judge a batch; ``weights`` are those of its rows in the loss."""
+        loss = self._loss(targets, outputs, sample_weight=weights)
         self.mean_loss.update_state(loss, sample_weight=len(targets))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
 
 
-def _judge(name: str, objective: Objective) -> _Judge:
-    mean = tf_keras.metrics.Mean(name="loss")
-    return _Judge(name, objective.weight, objective.loss(), mean, objective.metrics())
-
-
 def _metrics(judges: Sequence[_Judge]) -> dict[str, float]:
-    """The weighted total, then each output's own figures; of one output the total is its loss."""
+    """The weighted total, then each output's figures; for one output the total is its loss."""
     names = [it.name for it in judges]
     total = sum(it.weight * float(it.mean_loss.result()) for it in judges)
     own = [
@@ -121,30 +115,30 @@ def evaluate(
     read: ReadRows,
     rows: int,
     objectives: Objectives,
-    advance: Callable[[int, int], None],
+    advance: Advance,
     weights: Sequence[Array | None] = (),
 ) -> Quality:
     """Predict all rows in batches and judge them.
 
     Args:
         predict: The model or file.
-        read: Where the rows come from.
+        read: Reads rows.
         rows: How many there are.
         objectives: Loss and metrics of each output.
-        advance: Is told how many rows are done, of how many.
-        weights: Of each output, how much the rows count in its loss; empty where all count 1.
+        advance: Reports progress.
+        weights: For each output, the weights of the rows in its loss; empty where all are 1.
 
     Returns:
         ``loss`` and the manifest's metrics, and the outputs that the drift is measured on.
 
     Raises:
-        StageError: Where an output is no finite number.
+        StageError: Where an output or a metric is not finite.
     """
-    judges = [_judge(name, objective) for name, objective in objectives.items()]
+    judges = [_Judge(name, objective) for name, objective in objectives.items()]
     first_inputs, _ = read(0, 1)
     step = batch_rows(sum(array.nbytes for array in first_inputs))
-    kept: list[Outputs] = []
-    kept_bytes = 0
+    retained: list[Outputs] = []
+    retained_bytes = 0
     counts: dict[str, ClassCounts] = {}
     for start in range(0, rows, step):
         inputs, targets = read(start, min(start + step, rows))
@@ -153,7 +147,7 @@ def evaluate(
             raise StageError(
                 "The outputs are NaN or infinite.",
                 where=f"test rows {start} to {start + len(outputs[0]) - 1}",
-                hint="The weights are broken, or the inputs are of another scale than they know.",
+                hint="The weights are broken, or the inputs have another scale than in training.",
             )
         for judge, wanted, given, weigh in zip(
             judges, targets, outputs, weights or [None] * len(judges), strict=True
@@ -162,18 +156,18 @@ def evaluate(
             if judge.name not in counts:
                 counts[judge.name] = ClassCounts(objectives[judge.name], _units(given))
             counts[judge.name].add(wanted, given)
-        if kept_bytes < MAX_KEPT_BYTES:
-            kept.append(outputs)
-            kept_bytes += sum(it.nbytes for it in outputs)
+        if retained_bytes < MAX_RETAINED_BYTES:
+            retained.append(outputs)
+            retained_bytes += sum(it.nbytes for it in outputs)
         advance(min(start + step, rows), rows)
     values = _metrics(judges)
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:
         raise StageError(
-            f"The metric {broken[0]} is {values[broken[0]]}: the outputs are out of all bounds.",
+            f"The metric {broken[0]} is {values[broken[0]]}: the outputs are far too large.",
             hint="Check the weights, the scale of the inputs, and training.loss.",
         )
-    first = tuple(np.concatenate(parts) for parts in zip(*kept, strict=True))
+    first = tuple(np.concatenate(parts) for parts in zip(*retained, strict=True))
     return Quality(values, first, counts)
 
 
@@ -181,26 +175,32 @@ def _units(output: Output) -> int:
     return output.shape[-1] if output.ndim > 1 else 1
 
 
-def drift(against: str, before: Mapping[str, Output], after: Outputs) -> DriftResult:
-    """How far the outputs moved, in the outputs' own unit.
+def mean_of_passes(once: Callable[[Advance], Quality], passes: int, advance: Advance) -> Quality:
+    """Measure a model with random outputs several times.
 
     Args:
-        against: The artifact that ``before`` is of.
-        before: Output name -> (rows, ...) of the stage before, in the model's order.
-        after: The same rows' outputs now.
+        once: Measures all rows, and reports progress to its argument.
+        passes: How often.
+        advance: Reports progress over all passes.
+
+    Returns:
+        The mean of each metric over the passes, and the mean outputs, for the drift.
     """
-    each = {
-        name: output_drift(was, now) for (name, was), now in zip(before.items(), after, strict=True)
+    found: list[Quality] = []
+    for index in range(passes):
+
+        def progress(done: int, rows: int, before: int = index) -> None:
+            advance(before * rows + done, passes * rows)
+
+        found.append(once(progress))
+    if passes == 1:
+        return found[0]
+    metrics = {
+        name: float(np.mean([quality.metrics[name] for quality in found]))
+        for name in found[0].metrics
     }
-    several = len(each) > 1
-    one = {} if several else next(iter(each.values())).model_dump()
-    return DriftResult(
-        **one
-        | {
-            "against": against,
-            "rows": len(after[0]),
-            "max_abs": max(it.max_abs for it in each.values()),
-            "mean_abs": sum(it.mean_abs for it in each.values()) / len(each),
-            "outputs": each if several else {},
-        }
+    outputs = tuple(
+        np.asarray(np.mean(several, axis=0, dtype=np.float64), np.float32)
+        for several in zip(*(quality.outputs for quality in found), strict=True)
     )
+    return replace(found[0], metrics=metrics, outputs=outputs)

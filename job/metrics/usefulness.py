@@ -1,6 +1,6 @@
 """Whether a model works at all: its metrics against those of a constant answer, and class by class.
 
-Only figures of a result are looked at, so the parent process may import this.
+This uses only the figures of a result, so the parent process may import it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from job.manifest.keras_names import lower_is_better
 from job.manifest.outputs import BeatsConstantGate, MinClassRecallGate
 from job.result import ArtifactResult, metric_key
 
-# The metrics that tell best whether a model works, before the losses.
+# The metrics that best tell whether a model works, in order.
 TELLING = (
     "accuracy",
     "mean_absolute_error",
@@ -23,18 +23,18 @@ TELLING = (
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
 )
-# An accuracy counts as above the constant's where it is by more than chance on so few test rows
-# would give: two standard deviations, and never more than this.
+# An accuracy must exceed the constant's by more than chance gives on so few test rows: two standard
+# deviations, and never more than this.
 MOST_CHANCE = 0.05
 
 
 def useless_outputs(baseline: ArtifactResult, names: Collection[str], rows: int) -> dict[str, str]:
-    """The outputs that answer no better than a constant: output -> in what.
+    """The outputs that are no better than a constant answer: output -> the figures.
 
     Args:
-        baseline: The model that came in, with what a constant gets.
+        baseline: The original model, with the metrics of the constant answer.
         names: All outputs.
-        rows: The test rows.
+        rows: How many test rows there are.
     """
     found = {}
     for name, constants in baseline.constant_metrics.items():
@@ -52,15 +52,15 @@ def useless_outputs(baseline: ArtifactResult, names: Collection[str], rows: int)
 
 
 def first_metric(metrics: Sequence[str]) -> str:
-    """The metric that tells best whether a model works."""
+    """The metric that best tells whether a model works."""
     return next((it for it in TELLING if it in metrics), metrics[0])
 
 
 def advantage(
     gate: BeatsConstantGate, baseline: ArtifactResult, artifact: ArtifactResult
 ) -> tuple[float, str]:
-    """By how much baseline and artifact are better than the constant answer, the worse of both and
-    of all outputs that the gate is for; and in what.
+    """By how much baseline and artifact are better than the constant answer, and the figures: of
+    both, and of all outputs that the gate is for, the worst.
     """
     names = list(baseline.constant_metrics)
     found = []
@@ -78,7 +78,7 @@ def advantage(
 
 
 def lowest_recall(gate: MinClassRecallGate, artifact: ArtifactResult) -> tuple[float, str]:
-    """The lowest recall of the classes that a gate is for, and whose it is."""
+    """The lowest recall of the classes that a gate is for, and which class has it."""
     asked = {
         name: it.recall
         for name, it in classes_of(gate, artifact).items()
@@ -91,7 +91,7 @@ def lowest_recall(gate: MinClassRecallGate, artifact: ArtifactResult) -> tuple[f
 
 
 def classes_of(gate: MinClassRecallGate, artifact: ArtifactResult) -> dict[str, ClassResult]:
-    """``output/class`` -> its figures, of the outputs that a gate is for."""
+    """``output/class`` -> its figures, for the outputs that a gate is for."""
     return {
         f"{output}/{index}": it
         for output, classes in artifact.per_class.items()

@@ -1,11 +1,11 @@
-"""Which losses and metrics: those of the manifest, those that the file was compiled with, or what
-model and targets say they must be.
+"""Which losses and metrics: those of the manifest, those that the file was compiled with, or those
+inferred from model and targets.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from job.manifest.outputs import BeatsConstantGate, GateConfig, MaxDropGate, Min
 from job.manifest.training import OPTIONS, LossConfig, TrainingConfig
 from job.objective import logits
 from job.objective.endings import Ending, ending
-from job.objective.evidence import Evidence
+from job.objective.evidence import Evidence, Targets, describe
 from job.objective.infer import infer, misfit
 from job.objective.losses import (
     ACCURACIES,
@@ -27,14 +27,15 @@ from job.objective.losses import (
     LOSSES,
     MEANINGFUL,
     METRICS,
-    Labels,
+    LabelKind,
     Objective,
     Objectives,
 )
-from job.objective.targets import Targets, describe
 from job.result import TensorSpec
 
-# Metrics that take each target for true or false, so that smoothed ones are all true.
+# The gates on metrics of outputs.
+OutputGate = MaxDropGate | MinValueGate | BeatsConstantGate
+# Metrics that treat each target as true or false: to them, all smoothed targets are true.
 NEED_TRUE_OR_FALSE = ("auc", "precision", "recall")
 # Losses that take the logarithm of the outputs.
 NEED_POSITIVE = ("poisson", "kl_divergence")
@@ -45,14 +46,14 @@ class Known:
     """What is known of a model besides its graph: its outputs on rows, and how it was compiled."""
 
     seen: Sequence[Evidence | None] = ()
-    """For each output; none where no rows were tried."""
+    """For each output; empty where no rows were tried."""
     losses: Mapping[str, LossConfig | str] = field(default_factory=dict)
-    """Those that the file was compiled with, by output; a text is why one can't be used."""
+    """Those that the file was compiled with, by output; a string says why one can't be used."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Those that the file was compiled with, by output."""
 
 
-GRAPH_ALONE = Known()
+GRAPH_ONLY = Known()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class _Output:
     seen: Evidence | None
     compiled: LossConfig | str | None
     of: str
-    """Which one it is, in messages: "" where there is one alone."""
+    """Its name, for messages; "" where the model has only one."""
 
 
 def choose(
@@ -74,48 +75,38 @@ def choose(
     model: tf_keras.Model,
     outputs: Sequence[TensorSpec],
     targets: Sequence[NDArray[np.generic]],
-    known: Known = GRAPH_ALONE,
+    known: Known = GRAPH_ONLY,
 ) -> Objectives:
     """Take the loss and the metrics of each output from the manifest or the file, or infer them.
 
     Args:
-        config: What the manifest says; what it leaves out is inferred.
-        gates: The metrics that gates ask of an output are measured too.
-        model: For the activations that its outputs come from.
+        config: What the manifest asks; the rest is inferred.
+        gates: The metrics that they name are measured too.
+        model: Its graph says which activations the outputs come from.
         outputs: The model's outputs, in its order.
-        targets: For each output (rows, ...), for their kind: class indices, one-hot rows, 0 and 1,
-            or numbers.
-        known: What is known besides; left out, the graph alone tells.
+        targets: (rows, ...) for each output: class indices, one-hot rows, 0 and 1, or numbers.
+        known: What is known besides; by default, only the graph is used.
 
     Raises:
-        InputError: Where the manifest's metrics do not go with the loss, it names an output that
-            the model has not, or there is a choice that it must make.
+        InputError: Where the manifest's metrics do not fit the loss, it names an output that the
+            model does not have, or it must choose.
     """
     asked = [
-        (f"gates.{index}", gate)
-        for index, gate in enumerate(gates)
-        if isinstance(gate, MaxDropGate | MinValueGate | BeatsConstantGate)
+        (f"gates.{index}", gate) for index, gate in enumerate(gates) if isinstance(gate, OutputGate)
     ]
-    named = {f"{place}.output": [gate.output] for place, gate in asked if gate.output is not None}
-    named |= {
-        f"training.{field}": list(given)
-        for field in ("loss", "metrics", "loss_weights")
-        if isinstance(given := getattr(config, field), dict)
-    }
     names = [spec.name for spec in outputs]
-    for place, given in named.items():
-        _check_names(given, names, place)
+    _check_names(config, asked, names)
     chosen = {}
-    looked = known.seen or [None] * len(names)
-    for spec, tensor, wanted, rows in zip(outputs, model.outputs, targets, looked, strict=True):
+    seen = known.seen or [None] * len(names)
+    for spec, tensor, wanted, rows in zip(outputs, model.outputs, targets, seen, strict=True):
         gated = [
             gate.metric
             for _, gate in asked
             if gate.metric is not None and (len(names) == 1 or gate.output == spec.name)
         ]
         of = f" ({spec.name})" if len(names) > 1 else ""
-        made = known.losses.get(spec.name)
-        output = _Output(spec, ending(tensor), describe(spec, wanted), rows, made, of)
+        compiled = known.losses.get(spec.name)
+        output = _Output(spec, ending(tensor), describe(spec, wanted), rows, compiled, of)
         chosen[spec.name] = _choose_one(config, output, gated, known.weights)
     for place, gate in asked:
         anywhere = gate.output is None and gate.metric not in ("loss", None)
@@ -128,20 +119,30 @@ def choose(
     return chosen
 
 
-def _check_names(given: Iterable[str], names: Sequence[str], where: str) -> None:
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        raise InputError(
-            f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(names)}.",
-            where=where,
-            hint="Name one of these.",
-        )
+def _check_names(
+    config: TrainingConfig, gates: Sequence[tuple[str, OutputGate]], names: Sequence[str]
+) -> None:
+    """Refuse names of outputs that the model does not have."""
+    named = {f"{place}.output": [gate.output] for place, gate in gates if gate.output is not None}
+    named |= {
+        f"training.{field}": list(given)
+        for field in ("loss", "metrics", "loss_weights")
+        if isinstance(given := getattr(config, field), dict)
+    }
+    for place, given in named.items():
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InputError(
+                f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(names)}.",
+                where=place,
+                hint="Name one of these.",
+            )
 
 
 def _choose_one(
     config: TrainingConfig, output: _Output, gated: Sequence[str], weights: Mapping[str, float]
 ) -> Objective:
-    """The objective of one output; ``weights`` are those that the file was compiled with."""
+    """The objective of one output; ``weights`` are the loss weights in the file, by output."""
     name = output.spec.name
     given = config.loss_of(name)
     loss, why, is_compiled = _loss(given, output)
@@ -151,8 +152,8 @@ def _choose_one(
         why += f", with the weight {weight:g}" if weight not in (None, 1) else ""
     from_logits = None
     if loss.type in CROSSENTROPIES:
-        from_logits, told = _logits(given, loss, output)
-        why += f"; {told}"
+        from_logits, reason = _logits(given, loss, output)
+        why += f"; {reason}"
     _check_answers(loss.type, output)
     labels = _labels(loss.type, output.targets)
     listed = config.metrics_of(name)
@@ -191,22 +192,21 @@ def _loss(given: LossConfig | None, output: _Output) -> tuple[LossConfig, str, b
 
 def _logits(given: LossConfig | None, loss: LossConfig, output: _Output) -> tuple[bool, str]:
     """``from_logits``, and the reason."""
-    compiled = output.compiled
-    same = isinstance(compiled, LossConfig) and compiled.type == loss.type
+    compiled = output.compiled if isinstance(output.compiled, LossConfig) else None
     choice: dict[str, Any] = {"type": loss.type, "from_logits": True}
-    told = json.dumps({"loss": {output.spec.name: choice} if output.of else choice})
+    setting = json.dumps({"loss": {output.spec.name: choice} if output.of else choice})
     reading = logits.Reading(
         loss=loss.type,
         ending=output.ending,
         seen=output.seen,
-        compiled=compiled.from_logits if same and isinstance(compiled, LossConfig) else None,
+        compiled=compiled.from_logits if compiled and compiled.type == loss.type else None,
         where=f"training.loss{output.of}",
-        hint=f'Say it under training: {told} for logits, "from_logits": false for '
+        hint=f'Set it under training: {setting} for logits, "from_logits": false for '
         "probabilities; or name another loss there.",
     )
     if given is not None and given.from_logits is not None:
-        return given.from_logits, logits.asked(reading, from_logits=given.from_logits)
-    return logits.inferred(reading)
+        return given.from_logits, logits.check(reading, from_logits=given.from_logits)
+    return logits.infer(reading)
 
 
 def _check_answers(loss: str, output: _Output) -> None:
@@ -219,16 +219,16 @@ def _check_answers(loss: str, output: _Output) -> None:
         )
 
 
-def _labels(loss: str, targets: Targets) -> Labels | None:
-    """How classes are written in the targets; None where they are numbers."""
+def _labels(loss: str, targets: Targets) -> LabelKind | None:
+    """How classes are written in the targets; None where these are numbers."""
     if loss in ACCURACY:
         return ACCURACY[loss]
-    if not targets.is_binary or not targets.has_values:  # of a distance, too, 0 and 1 are classes
+    if not targets.is_binary or not targets.has_values:  # 0 and 1 are classes for a distance, too
         return None
     return "one_hot" if targets.has_distributions else "binary"
 
 
-def _usual_metrics(loss: str, labels: Labels | None) -> tuple[str, ...]:
+def _usual_metrics(loss: str, labels: LabelKind | None) -> tuple[str, ...]:
     if loss == "cosine_similarity":
         return ("cosine_similarity",)
     if loss in ACCURACY:
@@ -240,7 +240,7 @@ def _check_metrics(
     metrics: Sequence[str],
     gated: Sequence[str],
     loss: str,
-    labels: Labels | None,
+    labels: LabelKind | None,
     output: _Output,
 ) -> None:
     for metric in metrics:
@@ -256,14 +256,14 @@ def _check_metrics(
             )
         if metric in NEED_TRUE_OR_FALSE and not output.targets.is_binary:
             raise InputError(
-                f"The metric {metric} takes each target for true or false, and they are "
+                f"The metric {metric} treats each target as true or false, and they are "
                 f"{output.targets.text}.",
                 where=where,
                 hint="Give targets of 0 and 1, with label_smoothing in training.loss if you like.",
             )
 
 
-def _is_meaningful(metric: str, loss: str, labels: Labels | None) -> bool:
+def _is_meaningful(metric: str, loss: str, labels: LabelKind | None) -> bool:
     if metric == "accuracy":
         return labels is not None
     if metric in ACCURACIES and loss not in ACCURACY:

@@ -1,9 +1,9 @@
-"""What a model's outputs are, by its graph: probabilities, logits, or what nothing tells.
+"""What a model's outputs are, by its graph: probabilities, logits, or unknown.
 
-The last layer says little: an ``Average`` of softmaxes, a ``Reshape`` after a sigmoid, a nested
-model that ends in one, are probabilities. So the graph is followed back from each output, through
-what keeps probabilities, to the activations that they come from. What the graph says is checked on
-the outputs for rows of the data (``evidence``).
+The last layer says little: an ``Average`` of softmaxes, a ``Reshape`` after a sigmoid, and a nested
+model that ends in one, all give probabilities. So the graph is followed back from each output,
+through what preserves probabilities, to the activations that they come from. The outputs for rows
+of the data check what the graph says (``evidence``).
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import tensorflow as tf
 import tf_keras
 
 from job.objective.calls import Call
-from job.objective.function_values import of_function
-from job.objective.layer_values import LAYERS, merged
-from job.objective.operation_values import of_operation
-from job.objective.ranges import INF, UNKNOWN, Values
+from job.objective.function_rules import of_function, of_operation
+from job.objective.layer_rules import LAYERS, merged
+from job.objective.values import INF, UNKNOWN, Values
 
 Kind = Literal[
-    "distribution",  # sums up to one along the last axis
-    "other_axis",  # sums up to one along another axis
+    "distribution",  # sums to one along the last axis
+    "other_axis",  # sums to one along another axis
     "probabilities",  # each in 0..1
     "log_distribution",  # the logarithm of a distribution along the last axis
     "log_probabilities",
@@ -31,23 +30,23 @@ Kind = Literal[
     "bounded",  # another activation: a tanh, a ReLU
     "unknown",
 ]
-# (layer, call, output of the call): what a tensor comes from.
+# Where a tensor comes from: (layer, call, output of the call).
 Origin = tuple[int, int, int]
 # Layers whose calls are functions of TensorFlow.
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda")
-# Whose layers do what their classes' names say; paredown's own are those of Keras with other masks.
-OURS = ("tf_keras.", "keras.", "job.models.")
+# Packages whose layers do what their class names say; paredown's are Keras's with other masks.
+KNOWN_PACKAGES = ("tf_keras.", "keras.", "job.models.")
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What an output is, by the graph."""
+    """What the graph says of an output."""
 
     kind: Kind
     low: float
     high: float
     text: str
-    """As a part of a sentence: "the model ends in softmax"."""
+    """A part of a sentence: "the model ends in softmax"."""
     names: tuple[str, ...] = ()
     """The activations that it comes from."""
 
@@ -58,11 +57,7 @@ class Ending:
 
 
 def ending(output: Any) -> Ending:
-    """What an output of a model is.
-
-    Args:
-        output: One of ``model.outputs``.
-    """
+    """What the graph says of an output, one of ``model.outputs``."""
     try:
         values = _Walk({}).values(output)
     except RecursionError:
@@ -93,7 +88,7 @@ def _text(kind: Kind, values: Values, last: tf_keras.layers.Layer) -> str:
     kept = f", kept by {through} {last.name}" if values.names and not is_own else ""
     match kind:
         case "unknown":
-            return f"the graph does not tell what {through} {last.name} answers with"
+            return f"the graph does not tell the values of {through} {last.name}"
         case "other_axis":
             return f"the model ends in {names} over axis {values.axis}, not the last{kept}"
         case "log_distribution" | "log_probabilities":
@@ -101,7 +96,7 @@ def _text(kind: Kind, values: Values, last: tf_keras.layers.Layer) -> str:
         case "bounded":
             return f"the model ends in {names}, from {values.low:g} to {values.high:g}{kept}"
         case "unbounded":
-            return f"the model ends in {through} {last.name}, which answers any number"
+            return f"the model ends in {through} {last.name}, which gives any number"
     return f"the model ends in {names}{kept}"
 
 
@@ -144,7 +139,7 @@ def _of_layer(call: Call) -> Values:
         return _of_model(layer, call)
     if hasattr(layer, "in_keras3"):
         return _of_keras3(call)
-    if not kind.__module__.startswith(OURS):
+    if not kind.__module__.startswith(KNOWN_PACKAGES):
         return UNKNOWN
     if kind.__name__ in FUNCTIONS:
         return of_function(layer.get_config()["function"], call)
@@ -158,7 +153,7 @@ def _of_layer(call: Call) -> Values:
 
 
 def _of_keras3(call: Call) -> Values:
-    """A layer or an operation of Keras 3 that is called inside a layer of Keras 2."""
+    """A layer or operation of Keras 3, called inside a layer of Keras 2."""
     kind = type(call.layer).__name__
     if kind != "Keras3Operation":
         return _of_layer(replace(call, layer=call.layer.in_keras3()))
@@ -175,13 +170,12 @@ def _of_model(model: tf_keras.Model, call: Call) -> Values:
 
 
 def _of_steps(call: Call) -> Values:
-    """What a layer or model does with each step: the axes are one fewer there."""
+    """A layer or model that is called on each step: there is one axis fewer inside."""
 
     def step(values: Values, by: int) -> Values:
-        axis = values.axis
-        return (
-            values if axis is None else values.moved(axis + by if axis + min(by, 0) > 0 else None)
-        )
+        if values.axis is None:
+            return values
+        return values.moved(values.axis + by if values.axis + min(by, 0) > 0 else None)
 
     def of(tensor: Any) -> Values:
         return step(call.of(tensor.whole), -1)
@@ -198,15 +192,15 @@ def _of_steps(call: Call) -> Values:
 
 
 class _Step:
-    """A tensor of the graph without the axis of its steps."""
+    """A tensor of the graph without the axis of steps."""
 
     def __init__(self, whole: Any) -> None:
         self.whole = whole
-        self._keras_history = whole._keras_history  # noqa: SLF001 - it passes for the tensor
+        self._keras_history = whole._keras_history  # noqa: SLF001 - it stands in for the tensor
         self.dtype = whole.dtype
 
     @property
     def shape(self) -> tf.TensorShape:
-        """Without the second axis."""
+        """The shape without the second axis."""
         shape = list(self.whole.shape)
         return tf.TensorShape([shape[0], *shape[2:]])

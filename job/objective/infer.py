@@ -1,6 +1,6 @@
-"""The loss that targets and the model's ending ask for, where neither manifest nor file says it.
+"""The loss, from the targets and the model's ending, where neither manifest nor file has one.
 
-Only what both tell is inferred; where they leave a choice, it is asked for.
+A loss is inferred only where both agree on it; otherwise an error asks the user to choose.
 """
 
 from __future__ import annotations
@@ -8,15 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from job.errors import InputError
-from job.manifest.keras_names import BINARY, ONE_HOT
+from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.objective.endings import Ending
-from job.objective.evidence import Evidence
-from job.objective.ranges import INF
-from job.objective.targets import Targets
+from job.objective.evidence import NEARLY, Evidence, Targets
+from job.objective.values import INF
 
 DISTANCE = "mean_squared_error"
-# By how much targets may be out of what a model can answer.
-NEARLY = 1e-3
 
 
 def infer(targets: Targets, ending: Ending, seen: Evidence | None, where: str) -> tuple[str, str]:
@@ -24,19 +21,19 @@ def infer(targets: Targets, ending: Ending, seen: Evidence | None, where: str) -
 
     Args:
         targets: All of the output's targets.
-        ending: What the output is, by the graph.
-        seen: What it is on rows of the data, if any were tried.
+        ending: What the graph says of the output.
+        seen: The output on rows of the data, if any were tried.
         where: The output, for messages.
 
     Raises:
-        InputError: Where there is a choice to make.
+        InputError: Where the user must choose.
     """
     if targets.is_whole and targets.has_indices:
         return (
             "sparse_categorical_crossentropy",
             f"the targets are class indices for the model's {targets.units} outputs",
         )
-    if not targets.has_values:  # they are refused for their shape
+    if not targets.has_values:  # their shape is refused later
         return DISTANCE, f"the targets are {targets.text}"
     if targets.is_binary:
         return _of_binary(targets, ending, where)
@@ -51,7 +48,7 @@ def _of_binary(targets: Targets, ending: Ending, where: str) -> tuple[str, str]:
     if targets.units == 1:
         if ending.kind == "distribution":
             raise _choice(
-                "A softmax over one value always answers 1, whatever the input is",
+                "A softmax over one value is always 1, whatever the input is",
                 where,
                 "Give a model that ends in a sigmoid, or in a softmax over two values.",
             )
@@ -62,18 +59,18 @@ def _of_binary(targets: Targets, ending: Ending, where: str) -> tuple[str, str]:
     if ending.kind in ("distribution", "log_distribution"):
         raise _choice(
             f"The targets' rows have from {targets.low_sum:g} to {targets.high_sum:g} ones, and "
-            f"{ending.text}, whose rows sum up to 1",
+            f"{ending.text}, whose rows sum to 1",
             where,
             "Give one-hot rows or class indices, or name the loss the model was trained with in "
             "training.loss.",
         )
     if targets.high_sum <= 1 and ending.kind in ("unbounded", "unknown"):
         raise _choice(
-            "The targets' rows have a one, or none: they may be one-hot rows of which some are to "
+            "The targets' rows have one 1, or none: they may be one-hot rows of which some should "
             "be ignored, or several labels, each 0 or 1",
             where,
-            "Set training.loss to binary_crossentropy for labels of their own; leave rows without "
-            "a class out for categorical_crossentropy.",
+            "Set training.loss to binary_crossentropy for independent labels; for "
+            "categorical_crossentropy, leave out rows without a class.",
         )
     return "binary_crossentropy", "the targets are 0 and 1, any number of them in a row"
 
@@ -82,7 +79,7 @@ def _of_signs(ending: Ending, seen: Evidence | None, where: str) -> tuple[str, s
     is_signed = ending.low < 0 if ending.kind != "unknown" else seen is not None and seen.low < 0
     if not is_signed:
         raise _choice(
-            f"The targets are -1 and 1, and {ending.text}, which never answers -1",
+            f"The targets are -1 and 1, and {ending.text}, which is never -1",
             where,
             "Write the targets as 0 and 1.",
         )
@@ -97,27 +94,27 @@ def _of_signs(ending: Ending, seen: Evidence | None, where: str) -> tuple[str, s
 def _of_fractions(
     targets: Targets, ending: Ending, seen: Evidence | None, where: str
 ) -> tuple[str, str]:
-    """Of soft targets, smoothed labels, and other numbers in 0..1."""
+    """For soft targets, smoothed labels, and other numbers in 0..1."""
     if targets.has_distributions:
-        why = "the targets are rows that sum up to 1 (soft or smoothed classes)"
+        why = "the targets are rows that sum to 1 (soft or smoothed classes)"
         is_softmax = ending.kind in ("distribution", "log_distribution") or (
             ending.kind == "probabilities" and "softmax" in ending.names
         )
         if is_softmax or (ending.kind == "unknown" and seen is not None and seen.sums_to_one):
             return "categorical_crossentropy", why
         if ending.kind == "probabilities":
-            return "binary_crossentropy", f"{why}, and each output is a probability of its own"
+            return "binary_crossentropy", f"{why}, and each output is an independent probability"
         raise _choice(
-            f"The targets' rows sum up to 1, and {ending.text}: it may answer with logits of soft "
-            "classes, or with the numbers themselves",
+            f"The targets' rows sum to 1, and {ending.text}: its outputs may be logits of soft "
+            "classes, or the numbers themselves",
             where,
             'Set training.loss: {"type": "categorical_crossentropy", "from_logits": true} for '
             "logits, mean_squared_error for numbers.",
         )
     if ending.kind == "distribution":
         raise _choice(
-            f"The targets' rows sum up to {targets.low_sum:.3g} to {targets.high_sum:.3g}, and "
-            f"{ending.text}, whose rows sum up to 1",
+            f"The targets' rows sum to {targets.low_sum:.3g} to {targets.high_sum:.3g}, and "
+            f"{ending.text}, whose rows sum to 1",
             where,
             "Divide each row by its sum, or name the loss in training.loss.",
         )
@@ -133,11 +130,11 @@ def _of_fractions(
 
 
 def _of_numbers(targets: Targets, ending: Ending, where: str) -> tuple[str, str]:
-    is_reached = targets.low >= ending.low - NEARLY and targets.high <= ending.high + NEARLY
+    is_reached = _is_reached(targets, ending)
     if ending.kind in ("distribution", "log_distribution") or not is_reached:
         raise _choice(
             f"The targets are {targets.text}, which the model can't answer: {ending.text}"
-            + ("" if ending.high == INF or not is_reached else ", in rows that sum up to 1"),
+            + ("" if ending.high == INF or not is_reached else ", in rows that sum to 1"),
             where,
             _hint_of_numbers(targets, ending),
         )
@@ -160,30 +157,36 @@ def _hint_of_numbers(targets: Targets, ending: Ending) -> str:
         return "Leave out the rows without a label (-1): labels are not ignored."
     if targets.is_whole and ending.high <= 1:
         return (
-            "Scale the targets to what the model answers, give one output for each class, or name "
-            "the loss in training.loss."
+            "Scale the targets to the range of the outputs, give one output for each class, or "
+            "name the loss in training.loss."
         )
-    return "Scale the targets to what the model answers, or name the loss in training.loss."
+    return "Scale the targets to the range of the outputs, or name the loss in training.loss."
 
 
 def misfit(loss: str, targets: Targets, ending: Ending) -> str:
-    """Why a loss that a file was compiled with does not fit the targets; "" where it does."""
+    """Why the loss that a file was compiled with does not fit the targets; "" where it does."""
     if loss == "sparse_categorical_crossentropy":
         fits = targets.has_indices and targets.is_whole
-        return "" if fits and targets.low >= 0 else "the targets are no class indices"
+        return "" if fits and targets.low >= 0 else "the targets are not class indices"
     if not targets.has_values:
         return "the targets are of another shape"
-    if loss in (*ONE_HOT, "kl_divergence", "categorical_hinge"):
-        return "" if targets.has_distributions else "the targets are no rows that sum up to 1"
+    if loss in ROWS_OF_CLASSES:
+        return "" if targets.has_distributions else "the targets are not rows that sum to 1"
     if loss in BINARY:
         return "" if targets.is_unit else "the targets are not in 0..1"
-    if loss in ("hinge", "squared_hinge"):
+    if loss in HINGES:
         fits = targets.is_signs or targets.is_binary
         return "" if fits else "the targets are neither -1 and 1 nor 0 and 1"
     if loss in ("poisson", "mean_squared_logarithmic_error") and targets.low < 0:
         return "some targets are negative"
-    is_reached = targets.low >= ending.low - NEARLY and targets.high <= ending.high + NEARLY
-    return "" if is_reached else f"the targets are {targets.text}, and {ending.text}"
+    return (
+        "" if _is_reached(targets, ending) else f"the targets are {targets.text}, and {ending.text}"
+    )
+
+
+def _is_reached(targets: Targets, ending: Ending) -> bool:
+    """Whether the model can answer all the targets."""
+    return targets.low >= ending.low - NEARLY and targets.high <= ending.high + NEARLY
 
 
 def _choice(what: str, where: str, hint: str) -> InputError:

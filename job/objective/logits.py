@@ -1,7 +1,7 @@
 """Whether a crossentropy reads an output as logits or as probabilities.
 
-Three witnesses: the graph, the outputs for rows of the data, and how the file was compiled. Where
-they contradict each other, or none of them tells, the manifest must say it.
+There are three sources: the graph, the outputs for rows of the data, and how the file was compiled.
+Where they contradict each other, or none of them tells, the manifest must say.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from job.manifest.keras_names import BINARY
 from job.objective.endings import Ending
 from job.objective.evidence import Evidence
 
-# How much better another threshold may do before what was inferred is doubted.
+# How much better another threshold may do before an inferred ``from_logits`` is refused.
 DOUBT = 0.1
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The output in question, and what is known of it."""
+    """An output, and what is known of it."""
 
     loss: str
     ending: Ending
@@ -34,24 +34,24 @@ class Reading:
 
     @property
     def is_binary(self) -> bool:
-        """Whether each value is a probability of its own."""
+        """Whether each value is an independent probability."""
         return self.loss in BINARY
 
     @property
     def facts(self) -> str:
-        """What graph and outputs say."""
+        """What the graph and the outputs say, for messages."""
         return f"{self.ending.text}; {self.seen.text}" if self.seen else self.ending.text
 
     def refused(self, why: str, hint: str = "") -> InputError:
-        """The choice to make."""
+        """The error that asks for a choice, with the facts."""
         return InputError(f"{why} ({self.facts}).", where=self.where, hint=hint or self.hint)
 
 
-def asked(reading: Reading, *, from_logits: bool) -> str:
-    """Check what the manifest says; return the reason.
+def check(reading: Reading, *, from_logits: bool) -> str:
+    """Check what the manifest says, and return the reason.
 
     Raises:
-        InputError: Where it can't be right.
+        InputError: Where graph or outputs contradict it.
     """
     ending, seen = reading.ending, reading.seen
     if from_logits:
@@ -64,11 +64,11 @@ def asked(reading: Reading, *, from_logits: bool) -> str:
     return f"the manifest says that from_logits is {str(from_logits).lower()}"
 
 
-def inferred(reading: Reading) -> tuple[bool, str]:
+def infer(reading: Reading) -> tuple[bool, str]:
     """``from_logits``, and the reason.
 
     Raises:
-        InputError: Where nothing tells, or what tells is in contradiction.
+        InputError: Where no source tells, or sources contradict each other.
     """
     by_graph, by_rows = _by_graph(reading), _by_rows(reading)
     if by_graph is not None and by_rows is not None and by_graph != by_rows:
@@ -79,18 +79,18 @@ def inferred(reading: Reading) -> tuple[bool, str]:
     by = [it for it in (by_graph, by_rows) if it is not None]
     needs_rows = reading.ending.kind in ("unbounded", "bounded", "unknown")
     is_told = by_rows is not None or reading.seen is None or not needs_rows
-    if reading.ending.kind == "bounded" and reading.is_binary:  # a tanh is neither
+    if reading.ending.kind == "bounded" and reading.is_binary:  # as a tanh is
         is_told = False
     if by and is_told:
         _doubt(reading, by[0])
-        told = f"{reading.facts}; so from_logits is {str(by[0]).lower()}"
+        reason = f"{reading.facts}; so from_logits is {str(by[0]).lower()}"
         if reading.compiled not in (None, by[0]):
-            told += f", though the file was compiled with {str(reading.compiled).lower()}"
-        return by[0], told
+            reason += f", though the file was compiled with {str(reading.compiled).lower()}"
+        return by[0], reason
     if reading.compiled is not None and (reading.compiled or _may_be_probabilities(reading)):
         text = str(reading.compiled).lower()
         return reading.compiled, f"{reading.facts}; the file was compiled with from_logits {text}"
-    raise reading.refused("Nothing tells whether the outputs are logits or probabilities")
+    raise reading.refused("It is not clear whether the outputs are logits or probabilities")
 
 
 def _by_graph(reading: Reading) -> bool | None:
@@ -100,7 +100,7 @@ def _by_graph(reading: Reading) -> bool | None:
         case "other_axis":
             raise reading.refused(
                 "Classes must be the last axis, along which Keras's losses and metrics work",
-                hint="End the model in a Permute that puts the classes last, and give targets so.",
+                hint="End the model in a Permute that puts the classes last, as in the targets.",
             )
         case "log_distribution" if not reading.is_binary:
             return True  # the softmax of log-probabilities gives the probabilities back
@@ -119,7 +119,7 @@ def _by_rows(reading: Reading) -> bool | None:
     if seen is None:
         return None
     if not seen.in_unit:
-        # They may be log-probabilities, or a tanh or cosines, which are no logits.
+        # They may be log-probabilities, a tanh or cosines, which are not logits.
         is_other = seen.high <= 0 or (seen.low >= -1 and seen.high <= 1)
         is_open = reading.is_binary and reading.ending.kind == "unknown" and is_other
         return None if is_open else True
@@ -127,7 +127,7 @@ def _by_rows(reading: Reading) -> bool | None:
         return None
     if seen.sums_to_one:
         return False
-    # Small logits may all be in 0..1; a softmax would have been seen in the graph, and in the sums.
+    # Small logits may all be in 0..1; a softmax would show in the graph, and in the sums.
     return True if reading.ending.kind == "unbounded" else None
 
 
@@ -136,18 +136,18 @@ def _may_be_probabilities(reading: Reading) -> bool:
 
 
 def _doubt(reading: Reading, from_logits: bool) -> None:
-    """Refuse logits that agree with the targets at the threshold of probabilities alone: the model
-    was fitted to 0 and 1 as to numbers.
+    """Refuse logits that agree with the targets only at the threshold of probabilities: the model
+    was trained on 0 and 1 as numbers.
     """
     seen = reading.seen
     if not (from_logits and reading.is_binary and seen is not None):
         return
-    if seen.targets.size != seen.answers.size:  # they are refused for their shape
+    if seen.targets.size != seen.answers.size:  # their shape is refused later
         return
     targets = seen.targets.reshape(seen.answers.shape).astype(np.float64) > 0.5
     at_zero, at_half = (float(np.mean((seen.answers > at) == targets)) for at in (0.0, 0.5))
     if at_half - at_zero > DOUBT:
         raise reading.refused(
             f"As logits the outputs agree with {at_zero:.1%} of the targets, as probabilities with "
-            f"{at_half:.1%}: the model seems to be fitted to 0 and 1 as to numbers"
+            f"{at_half:.1%}: the model seems to be trained on 0 and 1 as numbers"
         )

@@ -1,43 +1,42 @@
-"""The losses and the metrics of a model's outputs, as Keras has them."""
+"""The losses and metrics of a model's outputs, as Keras computes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 import tf_keras
 
 from job.artifact import ObjectiveResult
-from job.manifest.keras_names import BINARY, HINGES, ONE_HOT
+from job.manifest.keras_names import (
+    BINARY,
+    HINGES,
+    ONE_HOT,
+    ROWS_OF_CLASSES,
+    KnownLoss,
+    KnownMetric,
+)
+
+
+def _keras_class(module: Any, name: str, **other: str) -> Any:
+    """The class of a loss or metric: ``MeanSquaredError`` for ``mean_squared_error``."""
+    words = name.split("_")
+    return getattr(module, other.get(name, "".join(word.capitalize() for word in words)))
+
 
 LOSSES: dict[str, Callable[..., tf_keras.losses.Loss]] = {
-    "sparse_categorical_crossentropy": tf_keras.losses.SparseCategoricalCrossentropy,
-    "categorical_crossentropy": tf_keras.losses.CategoricalCrossentropy,
-    "binary_crossentropy": tf_keras.losses.BinaryCrossentropy,
-    "categorical_focal_crossentropy": tf_keras.losses.CategoricalFocalCrossentropy,
-    "binary_focal_crossentropy": tf_keras.losses.BinaryFocalCrossentropy,
-    "kl_divergence": tf_keras.losses.KLDivergence,
-    "mean_squared_error": tf_keras.losses.MeanSquaredError,
-    "mean_absolute_error": tf_keras.losses.MeanAbsoluteError,
-    "mean_absolute_percentage_error": tf_keras.losses.MeanAbsolutePercentageError,
-    "mean_squared_logarithmic_error": tf_keras.losses.MeanSquaredLogarithmicError,
-    "huber": tf_keras.losses.Huber,
-    "log_cosh": tf_keras.losses.LogCosh,
-    "poisson": tf_keras.losses.Poisson,
-    "cosine_similarity": tf_keras.losses.CosineSimilarity,
-    "hinge": tf_keras.losses.Hinge,
-    "squared_hinge": tf_keras.losses.SquaredHinge,
-    "categorical_hinge": tf_keras.losses.CategoricalHinge,
+    name: _keras_class(tf_keras.losses, name, kl_divergence="KLDivergence")
+    for name in get_args(KnownLoss)
 }
 
 
 def _same_side(targets: Any, outputs: Any, border: float, threshold: float) -> tf.Tensor:
-    """1 where a target and its output are on the same side: of ``border``, and of ``threshold``.
+    """1 where a target is above ``border`` and its output above ``threshold``, or neither is.
 
-    For targets 0 and 1 what ``BinaryAccuracy`` counts. That compares targets with 0.0 and 1.0, so
-    that labels of -1, and smoothed ones, are wrong whatever the model answers.
+    For targets 0 and 1 this is what ``BinaryAccuracy`` counts. That compares targets with 0.0 and
+    1.0, so labels of -1 and smoothed labels are wrong whatever the output is.
     """
     same = tf.equal(tf.cast(targets, tf.float32) > border, tf.cast(outputs, tf.float32) > threshold)
     return tf.cast(same, tf.float32)
@@ -49,52 +48,35 @@ def _by_side(name: str, border: float, threshold: float) -> tf_keras.metrics.Met
     )
 
 
-# What accuracy means depends on how the targets are written.
-Labels = Literal["indices", "one_hot", "binary", "signs"]
-ACCURACY: dict[str, Labels] = {
+# The meaning of accuracy depends on how the targets are written.
+LabelKind = Literal["indices", "one_hot", "binary", "signs"]
+ACCURACY: dict[str, LabelKind] = {
     "sparse_categorical_crossentropy": "indices",
-    "categorical_crossentropy": "one_hot",
-    "categorical_focal_crossentropy": "one_hot",
-    "kl_divergence": "one_hot",
-    "categorical_hinge": "one_hot",
-    "binary_crossentropy": "binary",
-    "binary_focal_crossentropy": "binary",
-    "hinge": "signs",
-    "squared_hinge": "signs",
+    **dict.fromkeys(ROWS_OF_CLASSES, "one_hot"),
+    **dict.fromkeys(BINARY, "binary"),
+    **dict.fromkeys(HINGES, "signs"),
 }
-ACCURACIES: dict[str, Labels] = {
+ACCURACIES: dict[str, LabelKind] = {
     "binary_accuracy": "binary",
     "categorical_accuracy": "one_hot",
     "sparse_categorical_accuracy": "indices",
 }
 
 METRICS: dict[str, type[tf_keras.metrics.Metric]] = {
-    "sparse_top_k_categorical_accuracy": tf_keras.metrics.SparseTopKCategoricalAccuracy,
-    "top_k_categorical_accuracy": tf_keras.metrics.TopKCategoricalAccuracy,
-    "auc": tf_keras.metrics.AUC,
-    "precision": tf_keras.metrics.Precision,
-    "recall": tf_keras.metrics.Recall,
-    "mean_squared_error": tf_keras.metrics.MeanSquaredError,
-    "mean_absolute_error": tf_keras.metrics.MeanAbsoluteError,
-    "mean_absolute_percentage_error": tf_keras.metrics.MeanAbsolutePercentageError,
-    "mean_squared_logarithmic_error": tf_keras.metrics.MeanSquaredLogarithmicError,
-    "root_mean_squared_error": tf_keras.metrics.RootMeanSquaredError,
-    "log_cosh": tf_keras.metrics.LogCoshError,
-    "poisson": tf_keras.metrics.Poisson,
-    "kl_divergence": tf_keras.metrics.KLDivergence,
-    "cosine_similarity": tf_keras.metrics.CosineSimilarity,
-    "hinge": tf_keras.metrics.Hinge,
-    "squared_hinge": tf_keras.metrics.SquaredHinge,
-    "categorical_hinge": tf_keras.metrics.CategoricalHinge,
+    name: _keras_class(
+        tf_keras.metrics, name, auc="AUC", kl_divergence="KLDivergence", log_cosh="LogCoshError"
+    )
+    for name in get_args(KnownMetric)
+    if name != "accuracy" and name not in ACCURACIES
 }
 
 # The losses that a metric can be measured with: it needs targets written in the same way.
-# Class indices have no distance, so no metric that is not named here goes with them.
+# Class indices have no distance, so no metric but those named here can be measured with them.
 _CLASSES = (*ONE_HOT, *BINARY)
 _DISTANCES = tuple(name for name in LOSSES if name != "sparse_categorical_crossentropy")
 _BY_LOSS: dict[str, tuple[str, ...]] = {
     "sparse_top_k_categorical_accuracy": ("sparse_categorical_crossentropy",),
-    "top_k_categorical_accuracy": (*ONE_HOT, "kl_divergence", "categorical_hinge"),
+    "top_k_categorical_accuracy": ROWS_OF_CLASSES,
     "auc": _CLASSES,
     "precision": _CLASSES,
     "recall": _CLASSES,
@@ -125,11 +107,11 @@ class Objective:
     """The loss's weight in the total."""
     options: Mapping[str, float] = field(default_factory=dict)
     """The loss's other settings, by their names in Keras."""
-    labels: Labels | None = None
-    """How classes are written in the targets; None where the loss says it."""
+    labels: LabelKind | None = None
+    """How classes are written in the targets; None where the loss determines it."""
 
     def result(self) -> ObjectiveResult:
-        """What the result says of it."""
+        """The record for the result."""
         return ObjectiveResult(
             loss=self.loss_name,
             from_logits=self.from_logits,
@@ -149,7 +131,7 @@ class Objective:
         return LOSSES[self.loss_name](**options)
 
     def metrics(self) -> list[tf_keras.metrics.Metric]:
-        """New Keras metrics, in order, each under its name in the manifest."""
+        """New Keras metrics, in order, under their names in the manifest."""
         return [self._metric(name) for name in self.metric_names]
 
     def _metric(self, name: str) -> tf_keras.metrics.Metric:
@@ -165,7 +147,7 @@ class Objective:
         return METRICS[name](name=name, **options)
 
 
-def _accuracy(name: str, labels: Labels, *, logits: bool) -> tf_keras.metrics.Metric:
+def _accuracy(name: str, labels: LabelKind, *, logits: bool) -> tf_keras.metrics.Metric:
     match labels:
         case "indices":
             return tf_keras.metrics.SparseCategoricalAccuracy(name=name)
@@ -182,8 +164,8 @@ Objectives = Mapping[str, Objective]
 
 
 def compile_options(model: tf_keras.Model, objectives: Objectives) -> dict[str, Any]:
-    """What ``Model.compile`` takes of the objectives: alone, in a list or in a dict, as the model's
-    outputs are.
+    """The arguments of ``Model.compile``, in the structure of the model's outputs: alone, in a list
+    or in a dict.
     """
 
     def packed(values: Sequence[object]) -> object:

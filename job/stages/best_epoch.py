@@ -1,8 +1,8 @@
 """Which epoch's weights are published: those with the lowest loss on held-out rows.
 
-Only epochs at whose end the pruning schedule has ended count: before, the sparsity is not reached,
-and the loss of a model with more weights is lower. Which epoch is the best follows from the history
-alone; its weights are kept beside the training's state.
+Only epochs after the end of the pruning schedule count: before, the sparsity is not reached, and
+the loss of a model with more weights is lower. The history alone determines the best epoch; its
+weights are saved with the training's state.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class BestEpoch:
     """The best epoch so far, and its weights.
 
     Args:
-        variables: What is published of the model.
+        variables: The model's variables that are published.
         first_epoch: The first epoch that counts, from 1 on.
-        patience: Epochs without a better loss after which the training ends; None: it never does.
+        patience: Epochs without a better loss after which the training ends; None for never.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class BestEpoch:
         self.arrays: list[Array] = []
         """The best epoch's values; empty where no epoch counts yet."""
 
-    def saw(self, history: Sequence[EpochResult]) -> None:
-        """An epoch is over; it is the history's last."""
+    def observe(self, history: Sequence[EpochResult]) -> None:
+        """Note that the last epoch of the history has ended."""
         if best(history, self._first_epoch) == len(history):
             self.arrays = [it.numpy() for it in self._variables]
 
     def is_over(self, history: Sequence[EpochResult]) -> bool:
-        """Whether the training is to end early."""
+        """Whether the training should end early."""
         epoch = best(history, self._first_epoch)
         if self._patience is None or epoch is None:
             return False
@@ -58,7 +58,7 @@ class BestEpoch:
             raise ValueError("the best epoch's weights are of other shapes.")
 
     def publish(self) -> None:
-        """Give the model the best epoch's weights; where no epoch counts it keeps the last ones."""
+        """Assign the best epoch's weights; where no epoch counts, the last ones remain."""
         if self.arrays:
             for variable, array in zip(self._variables, self.arrays, strict=True):
                 variable.assign(array)
@@ -76,11 +76,11 @@ def best(history: Sequence[EpochResult], first_epoch: int) -> int | None:
     return min(counted)[1] if counted else None
 
 
-def told(history: Sequence[EpochResult], first_epoch: int, epochs: int) -> tuple[int, str]:
+def choose_epoch(history: Sequence[EpochResult], first_epoch: int, epochs: int) -> tuple[int, str]:
     """The epoch whose weights are published, and why.
 
     Args:
-        history: All epochs that were trained.
+        history: All epochs trained.
         first_epoch: The first one that counts.
         epochs: How many were planned.
     """

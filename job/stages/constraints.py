@@ -1,8 +1,8 @@
-"""Constraints of weights that are pruned (``NonNeg``, ``MaxNorm``): they hold in what is saved.
+"""Constraints of pruned weights (``NonNeg``, ``MaxNorm``), which must hold in the saved file.
 
-Keras applies a constraint after each optimizer step. A mask is applied after that, and takes norms
-under what ``UnitNorm`` or ``MinMaxNorm`` demand; so constraints are applied once more after the
-last mask. Those named here scale weights or set some to zero, so the zeros stay; a kernel with
+Keras applies a constraint after each optimizer step. A mask is applied after that, and reduces
+norms below what ``UnitNorm`` or ``MinMaxNorm`` demand; so constraints are applied once more after
+the last mask. Those named here scale weights or set some to zero, so zeros remain; a kernel with
 another constraint is not pruned at all (``prunable``).
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from job.errors import InputError, StageError
 
 TOLERANCE = 1e-6
-# MinMaxNorm with a rate under 1 goes only a part of the way each time.
+# MinMaxNorm with a rate under 1 goes only part of the way each time.
 MAX_ROUNDS = 100
 
 Floats = NDArray[np.floating]
@@ -28,19 +28,19 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Held:
-    """How well a weight keeps its constraint."""
+    """How well a weight satisfies its constraint."""
 
     weight: str
     constraint: str
     excess: float
-    """By how much it is broken, at most, in the weight's or the norm's unit."""
+    """The largest violation, in the weight's or the norm's unit."""
     empty: int
-    """Units that are all zeros though the constraint demands a norm."""
+    """Units of only zeros, though the constraint demands a norm."""
     trainable: bool
 
     @property
     def holds(self) -> bool:
-        """Whether it is kept, but for units of nothing but zeros."""
+        """Whether it is satisfied, not counting units of only zeros."""
         return self.excess <= TOLERANCE
 
 
@@ -48,20 +48,20 @@ def refuse_untrainable(model: tf_keras.Model, where: str) -> None:
     """Check that Keras can train with the constraints of a model.
 
     Raises:
-        InputError: Where one of them makes variables in each step, which no graph can.
+        InputError: Where one of them creates variables in each step, which a graph can't.
     """
     for variable in constrained(model.trainable_variables):
         if isinstance(variable.constraint, tf_keras.constraints.RadialConstraint):
             raise InputError(
-                f"Keras 2 can't train a weight with a RadialConstraint: {variable.name}. (It makes "
-                "a new variable in each step.)",
+                f"Keras 2 can't train a weight with a RadialConstraint: {variable.name}. (It "
+                "creates a new variable in each step.)",
                 where=where,
                 hint='Freeze the layer (trainable=False), or set "prune": null to quantize only.',
             )
 
 
 def apply(model: tf_keras.Model) -> None:
-    """Bring every weight that is trained back to its constraint; zeros stay zeros.
+    """Apply the constraint of every trainable weight; zeros stay zeros.
 
     Raises:
         StageError: Where a constraint makes weights of zeros.
@@ -83,7 +83,7 @@ def apply(model: tf_keras.Model) -> None:
 
 
 def check(model: tf_keras.Model) -> list[Held]:
-    """Look at every constrained weight of a model that was read back from its file."""
+    """Check every constrained weight of a model that was read back from its file."""
     trained = {id(variable) for variable in model.trainable_variables}
     held = []
     for variable in constrained(model.variables):
@@ -94,7 +94,7 @@ def check(model: tf_keras.Model) -> list[Held]:
 
 
 def report(held: Sequence[Held], file: str) -> tuple[list[str], list[str]]:
-    """What the result says of constraints: decisions, and warnings.
+    """Decisions and warnings on constraints, for the result.
 
     Raises:
         StageError: Where a weight that was trained breaks its constraint.
@@ -139,14 +139,14 @@ def _scales(constraint: Any) -> bool:
 
 
 def describe(constraint: Any) -> str:
-    """A constraint as a message names it: ``MaxNorm(max_value=2, axis=0)``."""
+    """A constraint for messages: ``MaxNorm(max_value=2, axis=0)``."""
     options: dict[str, Any] = getattr(constraint, "get_config", dict)()
     inner = ", ".join(f"{key}={value}" for key, value in options.items())
     return f"{_kind(constraint)}({inner})" if inner else _kind(constraint)
 
 
 def _excess(constraint: Any, weight: Floats) -> tuple[float, int]:
-    """By how much a weight breaks its constraint, and how many units are empty."""
+    """By how much a weight violates its constraint, and how many units are empty."""
     kind = _kind(constraint)
     if kind == "NonNeg":
         return max(0.0, -float(weight.min(initial=0.0))), 0

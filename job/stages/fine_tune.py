@@ -1,10 +1,10 @@
-"""Fine-tuning: Keras's own training step, many of them inside one graph.
+"""Fine-tuning: Keras's training step, in a loop inside one graph.
 
-``Model.fit`` goes back to Python after each batch (or traces its step twice, with
+``Model.fit`` returns to Python after each batch (or traces its step twice, with
 ``steps_per_execution``); a loop inside the graph takes about half the time for small models and
-computes the same numbers. Loss, optimizer and metrics are what ``compile`` made them.
+computes the same numbers. Loss, optimizer and metrics are those of ``compile``.
 
-Between two runs of the loop a training can be saved, stopped, and gone on with by another process,
+Between two runs of the loop a training can be saved, stopped, and continued by another process,
 with the same numbers to the last bit.
 """
 
@@ -25,8 +25,14 @@ from job.errors import StageError
 from job.events import Stage
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.stages.best_epoch import BestEpoch
-from job.stages.randomness import drawn_from_variables, unsaved_sources
-from job.stages.training_state import NoSaves, Saved, Saves, Variables
+from job.stages.training_state import (
+    NoSaves,
+    Saved,
+    Saves,
+    Variables,
+    drawn_from_variables,
+    unsaved_sources,
+)
 
 OPTIMIZERS: dict[str, type[tf_keras.optimizers.Optimizer]] = {
     "adam": tf_keras.optimizers.Adam,
@@ -37,7 +43,7 @@ OPTIMIZERS: dict[str, type[tf_keras.optimizers.Optimizer]] = {
     "adagrad": tf_keras.optimizers.Adagrad,
 }
 
-# The graph is left about so often (seconds), to say how far it is.
+# How long one run of the loop takes, in seconds; progress is reported between runs.
 CHUNK_S = 0.5
 NOT_SAVED = NoSaves()
 
@@ -60,7 +66,7 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf_keras.optimi
 
 
 class Batches(Protocol):
-    """Where the batches come from; all methods are called inside a graph or outside."""
+    """The source of batches; all methods may be called inside a graph or outside."""
 
     def order(self, epoch: int) -> tf.Tensor:
         """The order of the rows in an epoch: (rows,) int32."""
@@ -69,7 +75,7 @@ class Batches(Protocol):
         """The batch of a step, counted from 0: inputs, and the targets of each output."""
 
     def weights(self, order: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """How much that batch's rows count in the loss of each output; empty where all count 1."""
+        """The weights of that batch's rows in the loss of each output; empty where all are 1."""
 
 
 @dataclass(frozen=True)
@@ -96,24 +102,24 @@ def fine_tune(
     stage: Stage,
     saves: Saves = NOT_SAVED,
 ) -> list[EpochResult]:
-    """Train a compiled model, or go on with its training.
+    """Train a compiled model, or continue its training.
 
     Args:
         model: The compiled model; its weights are changed.
-        batches: Where the batches come from.
+        batches: The source of batches.
         course: How many of them.
-        end_epoch: Called after each epoch; gives the metrics on held-out rows. It is given what it
-            should call now and then, where nothing of the training's state is being changed.
-        stage: Is told how far it is.
-        saves: Where the training's states are.
+        end_epoch: Called after each epoch; gives the metrics on held-out rows. It should call its
+            argument now and then, while the training's state does not change.
+        stage: Reports progress.
+        saves: Where the training's states are saved.
 
     Raises:
-        StageError: Where the loss is no number any more.
+        StageError: Where the loss is not finite.
     """
     best = course.best or BestEpoch([], course.epochs + 1)
     with drawn_from_variables(model, course.seed):
         train = _train_function(model, batches)
-        # What there is to restore is known when the graph is: metrics are made while it is traced.
+        # The variables are known once the graph is traced: tracing creates the metrics.
         variables = Variables(train.graph)
     step, history = _restored(train.graph, variables, course, stage, saves, best)
 
@@ -136,10 +142,10 @@ def fine_tune(
                 stage.advance(step, course.steps, metrics)
                 _check(metrics, f"epoch {epoch + 1}, step {done}")
                 save_if_due()
-            metrics = _metrics(model)  # of an epoch that was over when it was saved, too
+            metrics = _metrics(model)  # also of an epoch that had ended when it was saved
             held_out = {f"val_{name}": value for name, value in end_epoch(save_if_due).items()}
             history.append(EpochResult(epoch=epoch + 1, metrics=metrics | held_out))
-            best.saw(history)
+            best.observe(history)
         saves.save(variables.saved(step, history, best.arrays))
     best.publish()
     return history
@@ -153,7 +159,7 @@ def _restored(
     saves: Saves,
     best: BestEpoch,
 ) -> tuple[int, list[EpochResult]]:
-    """Steps done, and the epochs that are over: 0 and none where nothing was saved."""
+    """Steps done, and finished epochs: 0 and none where nothing was saved."""
     state = saves.latest()
     if state is None:
         return 0, []
@@ -208,16 +214,16 @@ def _train_function(model: tf_keras.Model, batches: Batches) -> Any:
             packed = [tf.nest.pack_sequence_as(model.output, it) for it in (targets, weights) if it]
             model.train_step((inputs, *packed))
 
-    # The sum over one device is nothing, and tf.custom_gradient, which it is written with, keeps
-    # this graph, and with it masks and moments, for as long as the process lives.
+    # The sum over one device does nothing, and tf.custom_gradient, which it is written with, holds
+    # this graph, and with it masks and moments, until the process ends.
     model.optimizer.aggregate_gradients = list
-    # With its variables made beforehand, the graph is traced once and not twice.
+    # With its variables created beforehand, the graph is traced once rather than twice.
     model.optimizer.build(model.trainable_variables)
     return train.get_concrete_function()
 
 
 def _chunks(run: Callable[[tf.Tensor, tf.Tensor], None], done: int, steps: int) -> Iterator[int]:
-    """Run the steps of an epoch from ``done`` on, a chunk at a time; yield how many are done."""
+    """Run an epoch's steps from ``done`` on, in chunks; yield how many are done after each."""
     chunk = 1
     while done < steps:
         chunk = min(chunk, steps - done)
@@ -231,3 +237,24 @@ def _chunks(run: Callable[[tf.Tensor, tf.Tensor], None], done: int, steps: int) 
 
 def _metrics(model: tf_keras.Model) -> dict[str, float]:
     return {metric.name: float(metric.result()) for metric in model.metrics}
+
+
+def regularized(model: tf_keras.Model) -> list[str]:
+    """The layers that add to the model's loss, each once, in order: ``dense (activity)``.
+
+    They do so by regularizers of weights and activities, and by ``add_loss``.
+    """
+    found: dict[str, None] = {}
+    for layer in model._flatten_layers():  # noqa: SLF001 - submodules fails for recurrent dropout
+        kinds = [
+            kind
+            for kind, there in (
+                ("weights", bool(layer._callable_losses)),  # noqa: SLF001 - as above
+                ("activity", getattr(layer, "_activity_regularizer", None) is not None),
+                ("add_loss", type(layer).__name__ == "AddLoss"),
+            )
+            if there
+        ]
+        if kinds:
+            found[f"{layer.name} ({', '.join(kinds)})"] = None
+    return list(found)

@@ -1,8 +1,8 @@
-"""Masks of recurrent layers: whether the rows of a data set have any padding, and a model without.
+"""Masks of recurrent layers: whether a data set has padded rows, and calling layers without masks.
 
 A recurrent layer with a mask is a loop in a ``.tflite`` file, which can't be calibrated; an LSTM
-without one is an operator. Where a mask is true for every step of every row, the layer answers the
-same without it.
+without one is an operator. Where a mask is true for every step of every row, the layer's output is
+the same without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-# Their loops become TFLite's own operators only where the batch is known.
+# Their loops become TFLite operators only where the batch size is known.
 RECURRENT = (
     tf_keras.layers.RNN,
     tf_keras.layers.Bidirectional,
@@ -28,13 +28,13 @@ Call = Callable[..., Any]
 
 
 def recurrent_layers(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:
-    """The recurrent layers of a model, at any depth; of a wrapper, the one inside, too."""
+    """The recurrent layers of a model, at any depth, including those inside wrappers."""
     # submodules, the public way, fails for a layer with recurrent dropout.
     return [part for part in model._flatten_layers() if isinstance(part, RECURRENT)]  # noqa: SLF001
 
 
 def is_masked(layer: tf_keras.layers.Layer) -> bool:
-    """Whether any call of the layer has a mask: of its own, or of its input."""
+    """Whether any call of the layer has a mask: as an argument, or from its input."""
     return any(
         node.call_kwargs["mask"] is not None
         if "mask" in node.call_kwargs
@@ -45,7 +45,7 @@ def is_masked(layer: tf_keras.layers.Layer) -> bool:
 
 @contextlib.contextmanager
 def ignored(model: tf_keras.Model) -> Iterator[None]:
-    """While this lasts, the recurrent layers of the model are called without their masks."""
+    """In this context, the recurrent layers of the model are called without their masks."""
 
     def without(call: Call, inputs: Any, *_: Any, mask: Any = None, **options: Any) -> Any:
         del mask
@@ -56,14 +56,14 @@ def ignored(model: tf_keras.Model) -> Iterator[None]:
 
 
 def padded_rows(model: tf_keras.Model, batches: Iterable[Sequence[NDArray[Any]]]) -> int | None:
-    """How many rows have steps that a recurrent layer's mask leaves out.
+    """How many rows have steps that a recurrent layer's mask skips.
 
     Args:
         model: The model, with a free batch size.
         batches: The model's inputs, in its order, each (rows, ...).
 
     Returns:
-        Their number; None where no recurrent layer gets a mask.
+        The number; None where no recurrent layer gets a mask.
     """
     found: list[tf.Tensor] = []
 
@@ -92,7 +92,7 @@ def padded_rows(model: tf_keras.Model, batches: Iterable[Sequence[NDArray[Any]]]
 
 @contextlib.contextmanager
 def _called(model: tf_keras.Model, how: Call) -> Iterator[None]:
-    """While this lasts, the recurrent layers are called through a function: ``how(call, ...)``."""
+    """In this context, the recurrent layers are called through ``how(call, ...)``."""
     changed = [it for it in recurrent_layers(model) if "call" not in vars(it)]
     for layer in changed:
         vars(layer)["call"] = partial(how, layer.call)

@@ -2,8 +2,8 @@
 
 Zhu and Gupta, "To prune, or not to prune" (https://arxiv.org/abs/1710.01878). tfmot's
 ``prune_low_magnitude`` refuses a whole model for one layer that it can't prune, so layers are
-wrapped one by one here. The wrapped model shares its weights with the one it is made of: the
-baseline is measured before this stage.
+wrapped one by one here. The wrapped model shares its weights with the original: the baseline is
+measured before this stage.
 
 A wrapper counts its training steps itself, inside the graph: step t is the t-th batch, from 1 on.
 It updates its masks where (t - begin_step) is a multiple of ``frequency`` in begin_step..end_step.
@@ -11,34 +11,36 @@ It updates its masks where (t - begin_step) is a multiple of ``frequency`` in be
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
 
 from job.artifact import LayerResult
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
 from job.stages import constraints
-from job.stages.wrapper import PruneLowMagnitude
 
 sparsity = tfmot.sparsity.keras
 
-# What tfmot's schedules do where they are not told otherwise.
+# The default of tfmot's schedules.
 TFMOT_FREQUENCY = 100
-# A sparsity that is off by less counts as reached; so does one that is off by four weights, since
-# each kernel of a layer (a MultiHeadAttention has four) is rounded.
+# A target sparsity counts as reached within this, or within four weights, since each kernel of a
+# layer (a MultiHeadAttention has four) is rounded.
 TOLERANCE = 0.005
-# A short schedule is cut into at least so many updates.
+# The least number of updates that a short schedule is divided into.
 MIN_UPDATES = 4
 
 
 @dataclass(frozen=True)
 class Window:
-    """The steps at which masks are updated, worked out from the data and the epochs."""
+    """The steps at which masks are updated, computed from the data and the epochs."""
 
     begin_step: int
     end_step: int
@@ -52,26 +54,26 @@ class Window:
 
     @property
     def reached_step(self) -> int:
-        """The last update's step: from then on the sparsity is the schedule's final one."""
+        """The step of the last update, after which the sparsity is the final one."""
         return (self.begin_step or self.frequency) + (self.updates - 1) * self.frequency
 
 
 def plan_window(config: PruneConfig, total_steps: int, ends_at: float = 1.0) -> Window:
-    """Work out the schedule's steps.
+    """Compute the schedule's steps.
 
     Args:
-        config: What the manifest asks.
+        config: The manifest's ``prune``.
         total_steps: Batches in all epochs.
-        ends_at: Where the schedule ends if the manifest does not say: a share of all steps.
+        ends_at: Where the schedule ends by default, as a share of all steps.
 
     Raises:
-        StageError: Where no update would ever happen. (tfmot would say nothing.)
+        StageError: Where no update would ever happen. (tfmot ignores that silently.)
     """
     if config.structure.type == "m_by_n":  # tfmot sets these masks at the first step
         return Window(0, total_steps, 1)
     schedule = config.schedule
     end = schedule.end_step
-    if end is None:  # of what is left after begin_step
+    if end is None:  # a share of the steps after begin_step
         begin = min(schedule.begin_step, total_steps)
         end = begin + math.ceil((total_steps - begin) * ends_at)
     elif isinstance(end, float):
@@ -92,6 +94,42 @@ def plan_window(config: PruneConfig, total_steps: int, ends_at: float = 1.0) -> 
     return window
 
 
+class PruneLowMagnitude(pruning_wrapper.PruneLowMagnitude):  # type: ignore[misc]  # it has no types
+    """tfmot's pruning wrapper, with the layer's mask of padded steps, and its own loss.
+
+    ``Embedding(mask_zero=True)`` and ``Masking`` tell the layers after them which steps are
+    padding. tfmot's wrapper does not pass on the mask that its layer makes, so the layers after it
+    would be trained on padding; and it gives a mask to layers that take none, a TypeError.
+
+    It also calls its layer's ``call`` and not the layer, so Keras never adds the loss of the
+    layer's ``activity_regularizer``; in its place Keras would find that of the layer's first call,
+    a tensor of another graph.
+    """
+
+    def __init__(self, layer: tf_keras.layers.Layer, **options: object) -> None:
+        super().__init__(layer, **options)
+        self.supports_masking = layer.supports_masking
+        self._takes_mask = "mask" in inspect.signature(layer.call).parameters
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
+        **options: object,
+    ) -> tf.Tensor:
+        """The layer's output; in training the masks of its weights are updated, too."""
+        if self._takes_mask:
+            options["mask"] = mask
+        outputs = super().call(inputs, training=training, **options)
+        self.layer._handle_activity_regularization(inputs, outputs)  # noqa: SLF001 - as Layer.__call__
+        return outputs
+
+    def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor | None:
+        """The mask that the layer makes."""
+        return self.layer.compute_mask(inputs, mask)
+
+
 def wrap(
     model: tf_keras.Model, targets: Mapping[str, float], config: PruneConfig, window: Window
 ) -> tf_keras.Model:
@@ -99,7 +137,7 @@ def wrap(
 
     Args:
         model: The trained model; the result shares its weights.
-        targets: Layer path (``branch/dense``) -> the sparsity that it ends with.
+        targets: Layer path (``branch/dense``) -> its final sparsity.
         config: Schedule and structure.
         window: The schedule's steps.
 
@@ -115,7 +153,7 @@ def wrap(
     elif config.structure.type == "m_by_n":
         structure = {"sparsity_m_by_n": config.structure.sparsity_m_by_n}
 
-    made: dict[int, tf_keras.layers.Layer] = {}  # a layer in two nested models is one layer
+    made: dict[int, tf_keras.layers.Layer] = {}  # a layer may be in two nested models
 
     def copy(layer: tf_keras.layers.Layer, prefix: str) -> tf_keras.layers.Layer:
         path = f"{prefix}{layer.name}"
@@ -137,8 +175,8 @@ def wrap(
 
 
 def mask_weights(wrapped: tf_keras.Model) -> None:
-    """Set masked weights to zero, which the optimizer's last step has moved off it; then bring
-    weights back to their constraints, which keeps the zeros.
+    """Set masked weights to zero again, since the optimizer's last step changed them; then apply
+    constraints, which keeps the zeros.
     """
     callback = sparsity.UpdatePruningStep()
     callback.set_model(wrapped)
@@ -148,13 +186,13 @@ def mask_weights(wrapped: tf_keras.Model) -> None:
 
 
 def check_reached(layers: Sequence[LayerResult]) -> list[str]:
-    """Compare what was asked with what came out. Ties among the weights can make tfmot miss.
+    """Compare target and achieved sparsity: ties among the weights can make tfmot miss a target.
 
     Returns:
         A warning, with both figures, for each layer that missed its target.
 
     Raises:
-        StageError: Where no layer has the zeros: the schedule never fired.
+        StageError: Where no layer has zeros: the schedule never fired.
     """
     asked = [(layer, layer.target_sparsity) for layer in layers if layer.target_sparsity]
     if asked and all(layer.achieved_sparsity < TOLERANCE for layer, _ in asked):

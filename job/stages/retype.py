@@ -1,18 +1,18 @@
-"""Inputs of another dtype than the model's, where that changes no value.
+"""Change the dtypes of a model's inputs, where that changes no value.
 
-``int8`` and ``int16x8`` quantize what is float. Two kinds of inputs need help to get there:
+``int8`` and ``int16x8`` quantize floats. Two kinds of inputs need another dtype for that:
 
-- Numbers that come as integers (``uint8`` pictures before a ``Rescaling``) are cast to float first.
-  The converter leaves that cast in float. Here the cast goes, and the input is float: it is
-  quantized with all the rest, and for bytes its scale is 1.
-- Indices that come as floats (token ids of an ``Embedding`` whose input has no dtype of its own)
-  are cast to integers first. Quantized, they would be other indices. Here the input is ``int32``;
+- Numbers that come as integers (``uint8`` images before a ``Rescaling``) are cast to float in the
+  model, and the converter leaves that cast in float. Here the cast is removed and the input is
+  float: it is quantized like the rest, and for bytes its scale is 1.
+- Indices that come as floats (token ids of an ``Embedding`` whose input has no dtype) are cast to
+  integers in the model. Quantized, they would become other indices. Here the input is ``int32``;
   so are indices in bytes for ``int16x8``, which has no cast.
 
-An input is changed where the operators before the cast only move values about.
+An input is changed only where the operators before the cast just move values.
 
-The other variants keep their inputs' dtypes; there the cast goes before such operators, which have
-no kernels for some dtypes.
+The other variants keep their inputs' dtypes; for them the cast is moved before such operators,
+which have no kernels for some dtypes.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from tensorflow.core.framework import graph_pb2, node_def_pb2
 Array = NDArray[np.generic]
 Function: TypeAlias = tf.types.experimental.ConcreteFunction
 
-# Operators that move the values of their first input about -> what says of which dtype they are.
+# Operators that only move the values of their first input -> the attribute with the dtype.
 MOVES = dict.fromkeys(
     "Identity Reshape ExpandDims Squeeze Transpose StridedSlice Slice Pad MirrorPad Tile".split(),  # noqa: SIM905 - shorter
     "T",
 ) | {"GatherV2": "Tparams"}
-# Those that look at the shape alone.
+# Operators that use only the shape.
 SHAPES = ("Shape", "Size", "Rank")
 FLOAT, INDEX = tf.float32, tf.int32
-# What casts from integers to, without changing a value.
+# The dtypes of indices.
 INDICES = (tf.int32, tf.int64)
-# What the operators of MOVES have no kernels for, or only some.
+# The dtypes for which some operators of MOVES have no kernels.
 NARROW = (tf.uint8, tf.int8, tf.int16, tf.uint16, tf.uint32, tf.bool)
 # The values that bytes can have.
 SPANS = {tf.uint8: (0, 255), tf.int8: (-128, 127), tf.bool: (0, 1)}
@@ -48,18 +48,18 @@ SPANS = {tf.uint8: (0, 255), tf.int8: (-128, 127), tf.bool: (0, 1)}
 
 @dataclass(frozen=True)
 class Retyped:
-    """A function, and what became of its inputs, in their order."""
+    """A function, and the new dtypes of its inputs, in their order."""
 
     function: Function
     dtypes: tuple[tf.DType, ...]
     spans: tuple[tuple[int, int] | None, ...]
-    """The least and the largest value of inputs that were bytes and are quantized."""
+    """The lowest and highest value of inputs that were bytes and are quantized."""
 
     def calibration(self, rows: Sequence[Array]) -> list[Array]:
-        """Rows of the model's inputs as the function takes them.
+        """Rows of the model's inputs, as inputs of the function.
 
-        The two ends of what bytes can be are put among them: so the scale is 1, whatever rows
-        were drawn.
+        The lowest and the highest byte are put among them, so the scale is 1 whatever rows were
+        drawn.
         """
         given = []
         for array, dtype, span in zip(rows, self.dtypes, self.spans, strict=True):
@@ -88,7 +88,7 @@ def retype(function: Function, *, casts_stay: bool) -> Retyped:
 
 
 def cast_first(function: Function) -> Function:
-    """Move the casts of inputs of narrow dtypes to float before what only moves values about.
+    """Move casts of narrow inputs to float before the operators that only move values.
 
     Args:
         function: A model as one function; its outputs are a dict.
@@ -107,7 +107,7 @@ def _arguments(function: Function) -> Sequence[tf.Tensor]:
 def _with_dtypes(
     function: Function, candidates: Callable[[tf.DType], Sequence[tf.DType]]
 ) -> tuple[graph_pb2.GraphDef, list[tf.DType]]:
-    """The graph with the first of each input's candidates that changes no value, if any."""
+    """The graph in which each input has its first candidate dtype that changes no value, if any."""
     ends = [it.op.name for it in function.outputs]
     graph = tf.compat.v1.graph_util.extract_sub_graph(function.graph.as_graph_def(), ends)
     dtypes = []
@@ -123,7 +123,7 @@ def _with_dtypes(
 
 
 def _candidates(dtype: tf.DType, *, casts_stay: bool) -> list[tf.DType]:
-    """What an input of a dtype may become."""
+    """The dtypes that an input may get."""
     if dtype == FLOAT:
         return [INDEX]
     if not (dtype.is_integer or dtype.is_bool):
@@ -164,18 +164,18 @@ def _changed(
 
 
 def _source(reference: str) -> str:
-    """The node that an input of another one names; of a control input none."""
+    """The node that an input refers to; none for a control input."""
     return reference.partition(":")[0]
 
 
 def _is_last(cast: node_def_pb2.NodeDef, to: tf.DType) -> bool:
-    """Whether a cast is what an input of the dtype ``to`` would make needless."""
+    """Whether an input of the dtype ``to`` makes this cast unnecessary."""
     target = tf.as_dtype(cast.attr["DstT"].type)
     return target == FLOAT if to == FLOAT else target in INDICES
 
 
 def _keeps_values(cast: node_def_pb2.NodeDef) -> bool:
-    """Whether a cast is to an integer type that holds all values of the one before."""
+    """Whether a cast is to an integer type that holds all values of the source type."""
     before, after = (tf.as_dtype(cast.attr[key].type) for key in ("SrcT", "DstT"))
     if before.is_bool:
         return after.is_integer
@@ -188,9 +188,9 @@ def _imported(
     dtypes: Sequence[tf.DType],
     given_dtypes: Sequence[tf.DType],
 ) -> Function:
-    """A function of a changed graph, with the variables of the one that it was made of.
+    """A function of a changed graph, with the variables of the original function.
 
-    It takes inputs of the dtypes ``given_dtypes``, and casts them to the graph's, ``dtypes``.
+    It takes inputs of ``given_dtypes``, and casts them to the graph's ``dtypes``.
     """
     count = len(dtypes)
     arguments, inner = function.inputs[:count], function.inputs[count:]
@@ -199,7 +199,7 @@ def _imported(
     fed = {it.op.name for it in function.inputs}
     kept = [node for node in graph.node if node.name not in fed]
     for node in kept:
-        node.attr.pop("_class", None)  # where it is computed: beside a node that was taken out
+        node.attr.pop("_class", None)  # colocation with a node that was removed
     del graph.node[:]
     graph.node.extend(kept)
     specs = [

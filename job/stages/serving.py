@@ -1,9 +1,9 @@
-"""The function of a model that is converted, and the names in its file's signature.
+"""The function of a model that is converted, and the names in the file's signature.
 
-The converter spells names in its own way: it folds case, replaces what is no letter, and drops the
-whole signature where two names become one, or one begins with an underscore. So a model whose names
-are not plain is converted under names that are made here, and the file gets the model's own in its
-signature afterwards.
+The converter changes names: it folds case, replaces what is not a letter, and drops the whole
+signature where two names become equal or one begins with an underscore. So a model whose names are
+not plain is converted under generated names, and its own are put into the file's signature
+afterwards.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import tensorflow as tf
 import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 
-# Names that the converter leaves as they are.
+# Names that the converter does not change.
 PLAIN = re.compile(r"[a-z][a-z0-9_]{0,99}")
-# What the converter calls the tensor of an input.
+# The converter's name for the tensor of an input.
 TENSOR = "serving_default_{}:0"
-# Where the fields of a flatbuffer's tables are noted, in their vtables.
+# Offsets of fields in the vtables of a flatbuffer's tables.
 TENSOR_MAP_NAME, TENSOR_NAME = 4, 10
 UINT32 = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the converter is told to call inputs and outputs, each in the model's order."""
+    """The names of inputs and outputs for the converter, each in the model's order."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
 def names_for(model: tf_keras.Model) -> Names:
-    """The model's own names where all are plain, else generated ones."""
+    """The model's names where all are plain, else generated ones."""
     return Names(_safe(model.input_names, "x"), _safe(model.output_names, "y"))
 
 
@@ -48,7 +48,7 @@ def _safe(names: Sequence[str], prefix: str) -> tuple[str, ...]:
 
 
 def trace(model: tf_keras.Model, names: Names) -> tf.types.experimental.ConcreteFunction:
-    """What the model answers as one function, its inputs and outputs called by ``names``."""
+    """The model as one function, with inputs and outputs called by ``names``."""
     specs = [
         tf.TensorSpec(tensor.shape, tensor.dtype, name)
         for tensor, name in zip(model.inputs, names.inputs, strict=True)
@@ -63,17 +63,17 @@ def trace(model: tf_keras.Model, names: Names) -> tf.types.experimental.Concrete
 
 
 def with_names_of(model: tf_keras.Model, names: Names, content: bytes) -> bytes:
-    """A converted file with the model's own names in its signature.
+    """A converted file with the model's names in its signature.
 
-    Nothing is moved: the new names are put at the end, and referred to from where the others were.
+    Nothing is moved: the new names are appended, and the references to the old ones changed.
 
     Args:
         model: The model.
-        names: What its inputs and outputs are called in the file.
+        names: The names of its inputs and outputs in the file.
         content: The file.
 
     Raises:
-        ValueError: Where the file's signature has other names: the converter has spelt them anew.
+        ValueError: Where the file's signature has other names: the converter has changed them.
     """
     inputs = dict(zip(names.inputs, model.input_names, strict=True))
     outputs = dict(zip(names.outputs, model.output_names, strict=True))
@@ -104,18 +104,18 @@ def with_names_of(model: tf_keras.Model, names: Names, content: bytes) -> bytes:
 def _changes(
     tables: Sequence[schema.Tensor | schema.TensorMap], renamed: Mapping[str, str], field: int
 ) -> list[tuple[int, str]]:
-    """Where names of tables are referred to, and what they become, of those that change."""
+    """The references to names that change, each with the new name."""
     changes = []
     for table in tables:
         name = table.Name().decode()
         if renamed.get(name, name) != name:
-            changes.append((table._tab.Pos + table._tab.Offset(field), renamed[name]))  # noqa: SLF001 - no other way
+            changes.append((table._tab.Pos + table._tab.Offset(field), renamed[name]))  # noqa: SLF001 - no public way
     return changes
 
 
 def _with_strings(content: bytes, changes: Sequence[tuple[int, str]]) -> bytes:
-    """A flatbuffer with other strings: a string is its length, its bytes and a zero, and is
-    referred to by its distance from the reference.
+    """A flatbuffer with changed strings. A string is its length, its bytes and a zero; a reference
+    to it is its distance from there.
     """
     if not changes:
         return content

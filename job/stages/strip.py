@@ -1,4 +1,4 @@
-"""strip: take the pruning wrappers off, and prove that what is left is the model, with zeros."""
+"""strip: remove the pruning wrappers, and check that the layers are those of the baseline."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from job.errors import StageError
 
 
 def strip(wrapped: tf_keras.Model, baseline: tf_keras.Model) -> tf_keras.Model:
-    """Take the wrappers off.
+    """Remove the wrappers.
 
     Args:
         wrapped: The pruned model with its wrappers.
-        baseline: The model that it was made of, for comparison.
+        baseline: The original model, for comparison.
 
     Returns:
-        The pruned model; same layers, same number of parameters as the baseline.
+        The pruned model, with the layers and the number of parameters of the baseline.
 
     Raises:
-        StageError: Where a wrapper is left, or the model is not the baseline's any more.
+        StageError: Where a wrapper is left, or a layer differs from the baseline's.
     """
-    # Losses of the last step, which are tensors of the training's graph, keep that in memory.
-    wrapped._clear_losses()  # noqa: SLF001 - no other way
+    # The losses of the last step are tensors of the training's graph, and would hold it in memory.
+    wrapped._clear_losses()  # noqa: SLF001 - no public way
     stripped = tfmot.sparsity.keras.strip_pruning(wrapped)
     left = [
         layer.name

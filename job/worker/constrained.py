@@ -7,7 +7,7 @@ from pathlib import Path
 import tf_keras
 
 from job.errors import StageError
-from job.metrics.rounding import rounded
+from job.metrics.litert import rounded
 from job.stages.constraints import constrained, describe
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
-from job.metrics.labels import Labels
+from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Outputs, evaluate
 from job.metrics.usefulness import first_metric
 from job.objective.losses import Objective

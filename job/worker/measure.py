@@ -11,9 +11,8 @@ import numpy as np
 
 from job.artifact import EncodingResult
 from job.manifest.outputs import SUFFIXES, CodecConfig
-from job.metrics import collapse, promises
+from job.metrics import fidelity, promises
 from job.metrics.artifact import (
-    Advance,
     Measured,
     Ruler,
     measure_latency,
@@ -23,7 +22,7 @@ from job.metrics.artifact import (
 from job.metrics.constant import constant_metrics
 from job.metrics.gates import losses_of_quality
 from job.metrics.per_class import check_gates
-from job.metrics.quality import keras_predictor
+from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
 from job.models import load, precision
 from job.result import ArtifactResult
@@ -98,14 +97,14 @@ def measure_made(
             found.extend(constrained.in_file(pruned.read.model, path))
             stage.decisions.extend(f"{name}: {text}" for text in found)
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
-                collapse.refuse_drift(name, artifact)
+                fidelity.refuse_drift(name, artifact)
             _warn_of_collapse(work, artifact, before.artifact)
             made.append(artifact)
     return made
 
 
 def _warn_of_collapse(work: Work, artifact: ArtifactResult, before: ArtifactResult) -> None:
-    for text in collapse.warnings(artifact, before):
+    for text in fidelity.warnings(artifact, before):
         work.journal.warn(text)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from job.datasets.data import Dataset, Split
 from job.errors import InputError
-from job.metrics.labels import Labels
+from job.metrics.per_class import Labels
 
 Array = NDArray[Any]
 # Class index -> weight, or "balanced"; None for an output whose classes all count 1.

@@ -13,7 +13,7 @@ from job.datasets.data import Dataset, Split
 from job.datasets.hold_out import hold_out
 from job.events import Journal
 from job.manifest.job import JobConfig
-from job.metrics.labels import Labels
+from job.metrics.per_class import Labels
 from job.objective.losses import Objectives
 from job.result import TensorSpec
 from job.worker.row_weights import check_class_weights, check_sample_weights, with_weights

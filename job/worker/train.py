@@ -20,9 +20,8 @@ from job.models.load import SUFFIXES, ModelFile
 from job.objective.losses import compile_options
 from job.resume.checkpoints import Form, Kept, StoppedError, digest, place
 from job.stages import constraints
-from job.stages.best_epoch import BestEpoch, told
-from job.stages.fine_tune import Course, fine_tune, make_optimizer
-from job.stages.penalties import regularized
+from job.stages.best_epoch import BestEpoch, choose_epoch
+from job.stages.fine_tune import Course, fine_tune, make_optimizer, regularized
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
 from job.stages.training_state import Saved
@@ -124,7 +123,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
 
 
 def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult]) -> TrainingResult:
-    published, reason = told(epochs, plan.first_epoch, plan.epochs)
+    published, reason = choose_epoch(epochs, plan.first_epoch, plan.epochs)
     dataset = loaded.dataset
     return TrainingResult(
         epochs=plan.epochs,

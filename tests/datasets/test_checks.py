@@ -1,4 +1,4 @@
-"""checks: a data set that does not fit is refused with the place of what is wrong."""
+"""A data set that does not fit is refused, with the place of what is wrong."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def refused_targets(data: Dataset, loss: str = SPARSE, output: TensorSpec = CLAS
     return caught.value
 
 
-def test_a_good_data_set_passes_without_a_word() -> None:
+def test_a_good_data_set_passes_without_a_warning() -> None:
     """With and without held-out rows, for labels and for numbers."""
     for held_out in (0, 4):
         assert warnings_of(dataset(held_out=held_out)) == []
@@ -82,10 +82,10 @@ def test_a_good_data_set_passes_without_a_word() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("row", [0, 13, 19])
 @pytest.mark.parametrize("part_bytes", [1 << 26, 100])
-def test_the_place_of_a_number_that_is_none_is_given(
+def test_the_place_of_a_value_that_is_not_finite_is_given(
     value: float, row: int, part_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its row, its place in it and what it is; also where the array is looked through in parts."""
+    """Its row, its position and its value; also where the array is examined in parts."""
     monkeypatch.setattr(checks, "PART_BYTES", part_bytes)
     x = np.zeros((20, 4, 3), "float32")
     x[row, 2, 1] = value
@@ -98,8 +98,8 @@ def test_the_place_of_a_number_that_is_none_is_given(
     assert error.where == "dataset.test.inputs (picture)"
 
 
-def test_held_out_inputs_are_looked_at_too() -> None:
-    """They are training rows of the user's file: the place is the row of that file."""
+def test_held_out_inputs_are_checked_too() -> None:
+    """The place is the row in the user's file."""
     x = np.zeros((20, 4, 3), "float32")
     x[18, 0, 0] = np.nan
     error = refused_inputs(dataset(x, held_out=4))
@@ -107,8 +107,8 @@ def test_held_out_inputs_are_looked_at_too() -> None:
     assert error.where == "dataset.train.inputs (picture)"
 
 
-def test_the_place_of_a_target_that_is_none_is_given() -> None:
-    """In every split, as the row of the user's file."""
+def test_the_place_of_a_target_that_is_not_finite_is_given() -> None:
+    """In every split, as the row in the user's file."""
     y = np.zeros((20, 5))
     y[7, 4] = np.inf
     error = refused_targets(dataset(y=y), SQUARES)
@@ -126,8 +126,8 @@ def test_the_place_of_a_target_that_is_none_is_given() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["U3", "S3", "complex64", "datetime64[s]", [("a", "f4")]])
-def test_arrays_that_hold_no_numbers_are_refused(dtype: Any) -> None:
-    """Text, complex numbers, times and records: the dtype is named."""
+def test_arrays_without_numbers_are_refused(dtype: Any) -> None:
+    """Text, complex numbers, times and records: the error names the dtype."""
     x = np.zeros((20, 4, 3), dtype)
     assert str(x.dtype) in refused_inputs(dataset(x)).what
     y = np.zeros(20, dtype)
@@ -136,19 +136,19 @@ def test_arrays_that_hold_no_numbers_are_refused(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "float16", "float64"])
 def test_numbers_of_every_kind_pass(dtype: str) -> None:
-    """They are cast to what the model takes."""
+    """They are cast to the model's dtype."""
     assert warnings_of(dataset(np.zeros((20, 4, 3), dtype))) == []
 
 
 @pytest.mark.parametrize("shape", [(20, 3, 4), (20, 4), (20, 4, 3, 1), (20,), (20, 12)])
-def test_inputs_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
-    """The rows' shape, and the one that the model takes."""
+def test_inputs_of_another_shape_are_refused_with_both_shapes(shape: tuple[int, ...]) -> None:
+    """That of the rows, and that of the model."""
     error = refused_inputs(dataset(np.zeros(shape)))
     assert f"the shape {shape[1:]}, the model takes (4, 3)" in error.what
 
 
 def test_a_free_dimension_takes_any_size() -> None:
-    """And is called so where another one is wrong."""
+    """The error calls it so where another one is wrong."""
     free = TensorSpec("words", (None, 3), "float32")
     assert warnings_of(dataset(np.zeros((20, 9, 3))), free) == []
     assert "(any, 3)" in refused_inputs(dataset(np.zeros((20, 9, 2))), free).what
@@ -157,7 +157,7 @@ def test_a_free_dimension_takes_any_size() -> None:
 @pytest.mark.parametrize(("low", "high"), [(0, 5), (1, 5), (-1, 3), (0, 255)])
 @pytest.mark.parametrize("dtype", ["int64", "float32"])
 def test_labels_out_of_range_are_refused_with_the_range(low: int, high: int, dtype: str) -> None:
-    """What there is, and what there may be; in the test and the held-out rows too."""
+    """That of the labels, and that of the classes; also in test and held-out rows."""
     bad = np.ones(20, dtype)
     bad[-2:] = low, high
     places = {
@@ -172,27 +172,27 @@ def test_labels_out_of_range_are_refused_with_the_range(low: int, high: int, dty
 
 
 def test_labels_that_are_fractions_are_refused() -> None:
-    """0.5 is no class."""
+    """0.5 is not a class."""
     assert "fractions" in refused_targets(dataset(y=np.linspace(0, 4, 20))).what
 
 
 @pytest.mark.parametrize("shape", [(20, 4), (20, 6), (20,), (20, 5, 1), (20, 1)])
-def test_targets_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
-    """The targets' rows, and the model's answer."""
+def test_targets_of_another_shape_are_refused_with_both_shapes(shape: tuple[int, ...]) -> None:
+    """That of the targets' rows, and that of the outputs."""
     error = refused_targets(dataset(y=np.zeros(shape)), SQUARES)
     assert f"the shape {shape[1:]}, the model answers with (5)" in error.what
 
 
 @pytest.mark.parametrize("shape", [(20, 5), (20, 2), (20, 1, 1)])
-def test_labels_of_another_shape_are_refused_with_both(shape: tuple[int, ...]) -> None:
-    """One-hot rows are no class indices."""
+def test_labels_of_another_shape_are_refused_with_both_shapes(shape: tuple[int, ...]) -> None:
+    """One-hot rows are not class indices."""
     error = refused_targets(dataset(y=np.zeros(shape, int)))
     assert f"the shape {shape[1:]}; {SPARSE} takes one class index" in error.what
 
 
 @pytest.mark.parametrize("change", [[1, 1, 0, 0, 0], [0] * 5, [2, -1, 0, 0, 0], [0.5] * 5])
 def test_rows_that_are_not_one_class_each_are_refused(change: list[float]) -> None:
-    """Two classes, none, less than nothing: one such row is enough, in the tests too."""
+    """Two classes, none, negative ones: one such row is enough, also in the test split."""
     good = np.eye(5)[np.arange(20) % 5]
     y = good.copy()
     y[-1] = change
@@ -206,8 +206,8 @@ def test_rows_that_are_not_one_class_each_are_refused(change: list[float]) -> No
         assert error.where == where
 
 
-def test_bytes_that_are_not_scaled_are_warned_of() -> None:
-    """Only where the model takes floats, nothing scales them, and they are no flags."""
+def test_bytes_that_are_not_scaled_give_a_warning() -> None:
+    """Only where the model takes floats, nothing scales them, and they are not flags."""
     pixels = np.arange(20 * 12).reshape(20, 4, 3).astype("uint8")
     (warning,) = warnings_of(dataset(pixels))
     assert "scale is 1" in warning
@@ -223,8 +223,8 @@ def test_bytes_that_are_not_scaled_are_warned_of() -> None:
 PLACES = TensorSpec("places", (None, None, 5), "float32")
 
 
-def test_targets_for_places_of_any_number_pass() -> None:
-    """A class, or a row, for each pixel of pictures of any size."""
+def test_targets_for_any_number_of_positions_pass() -> None:
+    """A class, or a row, for each pixel of images of any size."""
     check_targets(dataset(y=np.ones((20, 8, 9), int)), [PLACES], [SPARSE])
     check_targets(dataset(y=np.ones((20, 8, 9, 1), int)), [PLACES], [SPARSE])
     check_targets(dataset(y=np.zeros((20, 8, 9, 5))), [PLACES], [SQUARES])
@@ -234,7 +234,7 @@ def test_targets_for_places_of_any_number_pass() -> None:
     assert "(any, any, 5)" in refused_targets(dataset(y=np.ones((20, 8), int)), SPARSE, PLACES).what
 
 
-def test_of_several_outputs_the_one_with_bad_targets_is_named() -> None:
+def test_the_output_with_bad_targets_is_named() -> None:
     """Each is checked against its own output and loss, in every split."""
     angle = TensorSpec("angle", (1,), "float32")
     labels, angles = np.arange(20) % 5, np.zeros(20)
@@ -256,7 +256,7 @@ def test_of_several_outputs_the_one_with_bad_targets_is_named() -> None:
 
 
 def test_truth_values_are_bool_or_zero_and_one() -> None:
-    """Any other number would be taken for true."""
+    """Any other number would count as true."""
     flags = TensorSpec("seen", (4,), "bool")
     for good in (np.eye(20, 4, dtype=bool), np.eye(20, 4), np.eye(20, 4, dtype="int8")):
         assert check_inputs(dataset(good), [flags], scales=False) == []

@@ -1,4 +1,4 @@
-"""data: which rows come, in which order, as what; and how a manifest names them."""
+"""Which rows are read, in which order and dtype, and how a manifest names them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCALE = 1 / 255
 
 
 def numbered(rows: int, scale: float = 1.0) -> Split:
-    """Rows that can be told from each other: pixels, indices, and the row's number as target."""
+    """Distinct rows: pixels, indices, and the row's number as target."""
     pixels = np.arange(rows * 2).reshape(rows, 2).astype("uint8")
     indices = np.arange(rows).astype("int64")[:, None] * 3
     return Split((pixels, indices), (np.arange(rows),), scale, ("float32", "int32"))
@@ -66,17 +66,17 @@ def test_each_epoch_has_every_row_once(rows: int, size: int, seed: int) -> None:
         assert sorted(row for _, targets in epoch for row in targets) == list(range(rows))
 
 
-def test_the_order_is_the_seeds_and_another_one_in_each_epoch() -> None:
-    """The same seed gives the same order again; no two epochs, and no two seeds, share one."""
+def test_the_order_depends_on_the_seed_and_the_epoch() -> None:
+    """The same seed gives the same order; no two epochs and no two seeds share one."""
     split = numbered(100)
     first = orders(split, 32, 3, seed=7)
     assert orders(split, 32, 3, seed=7) == first
-    assert orders(split, 16, 3, seed=7) == first  # the batch size only cuts it
+    assert orders(split, 16, 3, seed=7) == first  # the batch size does not change it
     seen = [*first, *orders(split, 32, 3, seed=8), list(range(100))]
     assert len({tuple(order) for order in seen}) == 7
 
 
-def test_rows_stay_together_and_are_scaled_as_the_model_takes_them() -> None:
+def test_rows_stay_together_and_are_scaled() -> None:
     """Pixels become float32 times the scale; indices become int32 and are not scaled."""
     split = numbered(90, SCALE)
     pixels, indices = split.inputs
@@ -91,8 +91,8 @@ def test_rows_stay_together_and_are_scaled_as_the_model_takes_them() -> None:
             np.testing.assert_array_equal(read_integers[0], integers[0])
 
 
-def test_one_input_comes_alone() -> None:
-    """Not as a tuple of one, which Keras would take for something else."""
+def test_a_single_input_is_not_in_a_tuple() -> None:
+    """Keras would misread a tuple of one."""
     split = Split((np.eye(4),), (np.arange(4),), 2.0, ("float32",))
     batches = shuffled_batches(split, 4, 0)
     inputs, (targets,) = batches.take(batches.order(0), 0)
@@ -100,8 +100,8 @@ def test_one_input_comes_alone() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [("float32", SCALE), ("float64", 3.0), ("int32", 9)])
-def test_read_gives_rows_as_numpy_would(dtype: str, scale: float) -> None:
-    """Cast first, then multiplied in that dtype; integers are left as they are."""
+def test_rows_are_read_as_by_numpy(dtype: str, scale: float) -> None:
+    """Cast first, then multiplied in that dtype; integers are not scaled."""
     stored = np.random.default_rng(0).integers(0, 255, (10, 3)).astype("uint8")
     split = Split((stored,), (np.arange(10),), scale, (dtype,))
     (inputs,), (targets,) = split.read(3, 8)
@@ -121,7 +121,7 @@ def test_read_gives_rows_as_numpy_would(dtype: str, scale: float) -> None:
 @given(rows=st.integers(1, 500), samples=st.integers(1, 600), seed=st.integers(0, 2**31 - 1))
 @settings(deadline=None)
 def test_calibration_rows_are_drawn_once_each(rows: int, samples: int, seed: int) -> None:
-    """As many as asked or as there are, in rising order, the same for the same seed."""
+    """As many as asked for, or all, in rising order, the same for the same seed."""
     drawn = calibration_rows(rows, samples, seed)
     assert len(drawn) == min(rows, samples)
     assert (np.diff(drawn) > 0).all()
@@ -129,8 +129,8 @@ def test_calibration_rows_are_drawn_once_each(rows: int, samples: int, seed: int
     np.testing.assert_array_equal(calibration_rows(rows, samples, seed), drawn)
 
 
-def test_calibration_rows_are_not_just_the_first() -> None:
-    """They come from everywhere, and from elsewhere with another seed."""
+def test_calibration_rows_are_not_only_the_first() -> None:
+    """They are from the whole split, and others with another seed."""
     drawn = calibration_rows(60_000, 200, 7)
     assert 25_000 < drawn.mean() < 35_000
     assert len(set(drawn) & set(calibration_rows(60_000, 200, 8))) < 20
@@ -139,13 +139,13 @@ def test_calibration_rows_are_not_just_the_first() -> None:
 @given(rows=st.integers(1, 1000), size=st.integers(1, 1000))
 @settings(deadline=None)
 def test_steps_are_the_batches_of_an_epoch(rows: int, size: int) -> None:
-    """Counted by cutting."""
+    """Counted by slicing."""
     assert steps_per_epoch(rows, size) == len(range(0, rows, size))
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_targets_get_the_axis_that_the_outputs_have(held_out: bool) -> None:
-    """(rows,) becomes (rows, 1), in all splits; what has it, or needs none, is left alone."""
+def test_targets_get_the_last_axis_of_the_outputs(held_out: bool) -> None:
+    """(rows,) becomes (rows, 1), in all splits, where it is missing and needed."""
     wide = np.zeros((6, 3))
     split = Split((np.zeros((6, 2)),), (np.arange(6.0), np.arange(6), wide), 1.0, ("float32",))
     dataset = Dataset(split, split.rows(4, 6) if held_out else None, split.rows(0, 3))
@@ -198,7 +198,7 @@ def named(
 def test_inputs_are_named_in_the_models_order_or_by_its_names(
     inputs: Any, targets: Any, two: Path
 ) -> None:
-    """A list goes by place, an object by name: both give the model's order."""
+    """A list by position, an object by name: both give the model's order."""
     found = named(two, inputs, targets).train
     assert [array.shape for array in found.inputs] == [(5, 2), (5, 3)]
     assert found.dtypes == ("float32", "int32")
@@ -220,7 +220,7 @@ def test_inputs_are_named_in_the_models_order_or_by_its_names(
 def test_names_that_do_not_fit_the_model_are_refused(
     inputs: Any, says: list[str], two: Path
 ) -> None:
-    """What was named, and what the model's inputs are called."""
+    """The message has the given names and those of the model's inputs."""
     with pytest.raises(InputError) as caught:
         named(two, inputs)
     assert caught.value.where == "dataset.train.inputs"
@@ -233,7 +233,7 @@ DIGIT, ANGLE = TensorSpec("digit", (3,), "float32"), TensorSpec("angle", (1,), "
 
 @pytest.mark.parametrize("targets", [["y", "w"], {"angle": "w", "digit": "y"}])
 def test_targets_are_named_in_the_models_order_or_by_its_names(targets: Any, two: Path) -> None:
-    """As inputs are."""
+    """As for inputs."""
     with np.load(two) as archive:
         np.savez(two, **archive, w=np.arange(5) / 2)
     first, second = named(two, ["z", "a"], targets, [DIGIT, ANGLE]).test.targets
@@ -252,7 +252,7 @@ def test_targets_are_named_in_the_models_order_or_by_its_names(targets: Any, two
 def test_targets_that_do_not_fit_the_model_are_refused(
     targets: Any, outputs: list[TensorSpec] | None, says: list[str], two: Path
 ) -> None:
-    """What was named, and what the model's outputs are called."""
+    """The message has the given names and those of the model's outputs."""
     with pytest.raises(InputError) as caught:
         named(two, ["z", "a"], targets, outputs)
     assert caught.value.where == "dataset.train.targets"

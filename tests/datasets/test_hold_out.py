@@ -1,4 +1,4 @@
-"""hold_out: a seeded sample with every class's share, without losing or doubling a row."""
+"""The held-out rows are a seeded, stratified sample; no row is lost or doubled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dataset(labels: list[int]) -> Dataset:
 def test_sorted_classes_are_held_out_by_their_shares(
     counts: list[int], share: float, seed: int
 ) -> None:
-    """Within one row or two of its share, none loses its last row, and every row is somewhere."""
+    """To within two rows; no class loses its last row, and every row is in one part."""
     labels = np.repeat(np.arange(len(counts)), counts)
     rows = int(len(labels) * share)
     found = hold_out(dataset(labels.tolist()), rows, [labels], seed)
@@ -51,8 +51,8 @@ def test_sorted_classes_are_held_out_by_their_shares(
         np.testing.assert_array_less(abs(held - rows * eligible / eligible.sum()), 1.0 + 1e-9)
 
 
-def test_the_seed_decides() -> None:
-    """The same seed draws the same rows, another one others; without classes as well."""
+def test_the_seed_determines_the_sample() -> None:
+    """The same seed draws the same rows, another seed others; also without classes."""
     for keys in ([], [np.arange(200) % 4]):
         first, again, other = (sample(200, 20, keys, seed) for seed in (1, 1, 2))
         np.testing.assert_array_equal(first, again)
@@ -62,7 +62,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_an_array_that_is_input_and_target_is_moved_once() -> None:
-    """As an autoencoder has it."""
+    """As for an autoencoder."""
     array = np.arange(20.0)[:, None]
     split = Split((array,), (array,), 1.0, ("float64",))
     found = hold_out(Dataset(split, None, split), 5, [], 3)

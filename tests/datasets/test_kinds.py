@@ -1,4 +1,4 @@
-"""What is no .npz archive is told before anything else, by its bytes and then by its name."""
+"""A file that is not an .npz archive is recognized by its bytes, and then by its name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IN_ZIP = {
 
 
 def refused(path: Path) -> str:
-    """What is said of a file."""
+    """The message for a file."""
     with pytest.raises(InputError) as caught:
         refuse_other_kinds([path])
     assert caught.value.where == str(path)
@@ -49,8 +49,8 @@ def refused(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", BYTES)
-def test_a_file_is_told_by_its_bytes(name: str, tmp_path: Path) -> None:
-    """Its name helps where they do not tell."""
+def test_a_file_is_recognized_by_its_bytes(name: str, tmp_path: Path) -> None:
+    """Its name is used where they do not tell."""
     content, said = BYTES[name]
     (tmp_path / name).write_bytes(content)
     what = refused(tmp_path / name)
@@ -59,7 +59,7 @@ def test_a_file_is_told_by_its_bytes(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", IN_ZIP)
-def test_an_archive_is_told_by_its_names(name: str, tmp_path: Path) -> None:
+def test_an_archive_is_recognized_by_its_members(name: str, tmp_path: Path) -> None:
     """Nothing is unpacked."""
     members, said = IN_ZIP[name]
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
@@ -68,8 +68,8 @@ def test_an_archive_is_told_by_its_names(name: str, tmp_path: Path) -> None:
     assert said in refused(tmp_path / "a.npz")
 
 
-def test_arrays_pass_whatever_the_file_is_called(tmp_path: Path) -> None:
-    """A name is no evidence; and what is damaged inside is another's to say."""
+def test_arrays_are_accepted_under_any_file_name(tmp_path: Path) -> None:
+    """A name proves nothing; damage inside is reported by the reader."""
     for name in ("a.npz", "a.csv", "a"):
         with (tmp_path / name).open("wb") as file:
             np.savez(file, x_train=np.zeros(3))
@@ -78,8 +78,8 @@ def test_arrays_pass_whatever_the_file_is_called(tmp_path: Path) -> None:
     assert "one NumPy array" in refused(tmp_path / "a.npy")
 
 
-def test_a_folder_of_images_is_told(tmp_path: Path) -> None:
-    """One with an archive beside them is not, nor an empty one: that is told by its reader."""
+def test_a_folder_of_images_is_recognized(tmp_path: Path) -> None:
+    """Not one with an archive, nor an empty one: the reader reports that."""
     refuse_other_folders(tmp_path)
     for number in range(3):
         (tmp_path / f"class{number}").mkdir()
@@ -91,8 +91,8 @@ def test_a_folder_of_images_is_told(tmp_path: Path) -> None:
     refuse_other_folders(tmp_path)
 
 
-def test_a_name_is_a_suspicion() -> None:
-    """``validate`` reads nothing but the manifest."""
+def test_validate_uses_only_the_name() -> None:
+    """It reads only the manifest."""
     assert "a text table (CSV)" in warning_of("s3://bucket/data.CSV")
     for uri in (
         "data.npz",

@@ -1,4 +1,4 @@
-"""npz: arrays are read as data; what is corrupt or dangerous is refused before it does harm."""
+"""Arrays are read as data; corrupt or dangerous archives are refused."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def refused(path: Path, *specs: TensorSpec, **fields: Any) -> InputError:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a test puts its archive; a good one is there."""
+    """The path of a good archive, which a test may replace."""
     path = tmp_path / "data.npz"
     np.savez(path, **ARRAYS)
     return path
 
 
 def header(shape: tuple[int, ...], dtype: str = "<f4", version: int = 1) -> bytes:
-    """An .npy header that declares what it likes."""
+    """An .npy header with any content."""
     text = repr({"descr": dtype, "fortran_order": False, "shape": shape})
     text += " " * (64 - (13 + len(text)) % 64) + "\n"
     size = struct.pack("<H" if version == 1 else "<I", len(text))
@@ -65,7 +65,7 @@ def with_member(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_arrays_come_as_they_were_saved(path: Path) -> None:
+def test_arrays_are_read_as_they_were_saved(path: Path) -> None:
     """Compressed or not; nothing is held out yet."""
     for save in (np.savez, np.savez_compressed):
         save(path, allow_pickle=False, **ARRAYS)
@@ -76,8 +76,8 @@ def test_arrays_come_as_they_were_saved(path: Path) -> None:
         assert found.validation is None
 
 
-def test_big_endian_numbers_and_flags_are_turned_into_what_tensorflow_knows(path: Path) -> None:
-    """The values stay."""
+def test_big_endian_numbers_and_flags_are_converted_for_tensorflow(path: Path) -> None:
+    """The values do not change."""
     x = ARRAYS["x_train"]
     np.savez(path, **ARRAYS | {"x_train": x.astype(">f4"), "y_train": ARRAYS["y_train"] > 0})
     found = opened(path)
@@ -99,7 +99,7 @@ class Canary:
 
 @pytest.mark.parametrize("name", ["x_train", "y_test"])
 def test_pickled_objects_are_never_loaded(name: str, path: Path, tmp_path: Path) -> None:
-    """The canary sings where pickles are allowed, and not here."""
+    """The canary is triggered where pickles are allowed, but not here."""
     canary = tmp_path / "canary"
     evil = np.asarray([Canary(canary)] * len(ARRAYS[name]), dtype=object)
     np.savez(path, **ARRAYS | {name: evil})
@@ -114,7 +114,7 @@ def test_pickled_objects_are_never_loaded(name: str, path: Path, tmp_path: Path)
 
 
 def test_a_pickle_in_the_place_of_the_archive_is_never_loaded(path: Path, tmp_path: Path) -> None:
-    """np.load would take a bare pickle too."""
+    """np.load would accept a bare pickle."""
     canary = tmp_path / "canary"
     np.asarray(Canary(canary), dtype=object).dump(path)
     assert refused(path).where == str(path)
@@ -122,7 +122,7 @@ def test_a_pickle_in_the_place_of_the_archive_is_never_loaded(path: Path, tmp_pa
 
 
 def test_a_missing_array_is_named_with_those_that_are_there(path: Path) -> None:
-    """The hint lists what could have been meant."""
+    """The hint lists the arrays of the archive."""
     error = refused(path, train={"inputs": "x_trian", "targets": "y_train"})
     assert "'x_trian'" in error.what
     for name in ARRAYS:
@@ -131,8 +131,8 @@ def test_a_missing_array_is_named_with_those_that_are_there(path: Path) -> None:
     assert "none" in refused(path).hint
 
 
-def test_a_single_array_is_no_archive(path: Path) -> None:
-    """An .npy file, whatever it is called."""
+def test_a_single_array_is_not_an_archive(path: Path) -> None:
+    """An .npy file, whatever its name."""
     with path.open("wb") as file:
         np.save(file, ARRAYS["x_train"])
     assert ".npz" in refused(path).what
@@ -140,13 +140,13 @@ def test_a_single_array_is_no_archive(path: Path) -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5, 0.99])
 def test_a_truncated_archive_is_refused(fraction: float, path: Path) -> None:
-    """Wherever it ends."""
+    """Wherever it is cut off."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])
     assert refused(path).where == str(path)
 
 
-def test_text_and_a_missing_file_are_no_archives(path: Path) -> None:
+def test_text_and_a_missing_file_are_not_archives(path: Path) -> None:
     """Both name the file."""
     path.write_text("x_train,y_train\n1,2\n" * 100)
     assert refused(path).where == str(path)
@@ -157,7 +157,7 @@ def test_text_and_a_missing_file_are_no_archives(path: Path) -> None:
 @pytest.mark.parametrize("offset", [60, 200])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_an_archive_with_broken_bytes_is_refused(save: Any, offset: int, path: Path) -> None:
-    """In the stored numbers the check sum tells, in compressed ones the decompression."""
+    """In stored numbers by the checksum, in compressed ones by the decompression."""
     save(path, **ARRAYS | {"x_train": RANDOM.normal(size=(20, 400))})
     content = bytearray(path.read_bytes())
     start = content.find(b"x_train.npy") + offset
@@ -185,19 +185,19 @@ def test_an_archive_with_broken_bytes_is_refused(save: Any, offset: int, path: P
     ],
     ids=lambda it: f"{it[:8]!r} of {len(it)}",
 )
-def test_an_array_that_is_none_is_refused(content: bytes, path: Path) -> None:
+def test_an_invalid_array_is_refused(content: bytes, path: Path) -> None:
     """No magic, a header cut off, too few or too many bytes, an unknown version or dtype."""
     assert refused(with_member(path, content)).where == str(path)
 
 
 def test_the_header_of_numpys_third_version_is_read(path: Path) -> None:
-    """NumPy writes it where a field's name is no Latin-1; it is like the second one."""
+    """NumPy writes it where a field's name is not Latin-1; it is like the second one."""
     content = header((20, 4), version=3) + ARRAYS["x_train"].tobytes()
     found = opened(with_member(path, content))
     np.testing.assert_array_equal(found.train.inputs[0], ARRAYS["x_train"])
 
 
-def test_a_shape_bomb_is_refused_without_making_room_for_it(path: Path) -> None:
+def test_a_shape_bomb_is_refused_without_allocating_it(path: Path) -> None:
     """320 bytes that declare 2 GB; NumPy would allocate them before it reads."""
     with_member(path, header((2**27, 4)) + bytes(320))
     tracemalloc.start()
@@ -211,8 +211,8 @@ def test_a_shape_bomb_is_refused_without_making_room_for_it(path: Path) -> None:
     assert "holds 320" in error.what
 
 
-def test_a_shape_bomb_whose_archive_lies_too_is_refused(path: Path) -> None:
-    """16 TB in the header and in the archive's own directory: no MemoryError comes out."""
+def test_a_shape_bomb_with_a_false_archive_directory_is_refused(path: Path) -> None:
+    """16 TB in the header and in the archive's directory: there is no MemoryError."""
     np.savez(path, **{name: it for name, it in ARRAYS.items() if name != "x_train"})
     content = header((10**12, 4))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -222,10 +222,10 @@ def test_a_shape_bomb_whose_archive_lies_too_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("flag_bits", 1), ("compress_type", 99)])
-def test_an_archive_that_is_encrypted_or_packed_unknown_is_refused(
+def test_an_archive_with_encryption_or_unknown_compression_is_refused(
     field: str, value: int, path: Path
 ) -> None:
-    """zipfile has errors of its own for these."""
+    """zipfile raises other errors for these."""
     content = bytearray(path.read_bytes())
     for mark, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
         start = content.find(mark)
@@ -242,7 +242,7 @@ def test_an_archive_that_is_encrypted_or_packed_unknown_is_refused(
 def test_arrays_of_different_rows_are_refused_with_both_shapes(
     shape: tuple[int, ...], path: Path
 ) -> None:
-    """The split, the arrays and their shapes are named."""
+    """The message has the split, the arrays and their shapes."""
     np.savez(path, **ARRAYS | {"x_train": np.zeros(shape, "float32")})
     error = refused(path)
     for part in ("train split", f"x_train has the shape {shape}", "y_train has (20,)"):
@@ -250,8 +250,8 @@ def test_arrays_of_different_rows_are_refused_with_both_shapes(
 
 
 @pytest.mark.parametrize("which", ["train", "test"])
-def test_no_rows_are_refused(which: str, path: Path) -> None:
-    """An empty split trains or proves nothing."""
+def test_an_empty_split_is_refused(which: str, path: Path) -> None:
+    """It trains or proves nothing."""
     empty: dict[str, Any] = {f"{kind}_{which}": ARRAYS[f"{kind}_{which}"][:0] for kind in "xy"}
     np.savez(path, **ARRAYS | empty)
     assert "no rows" in refused(path).what

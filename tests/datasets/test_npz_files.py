@@ -1,4 +1,4 @@
-"""npz: several files are one data set; what does not fit together is refused with its file."""
+"""Several files are one data set; a file that does not fit is refused by name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def part(index: int) -> dict[str, Any]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
-    """The archive of the other tests in four: three with training rows, one with those of tests."""
+    """The archive of test_npz as four: three with training rows, one with test rows."""
     paths = [tmp_path / f"train-{index}.npz" for index in range(3)] + [tmp_path / "test.npz"]
     for index, path in enumerate(paths[:3]):
         np.savez(path, **part(index))
@@ -52,13 +52,13 @@ def files(tmp_path: Path) -> Files:
 
 
 def change(path: Path, **arrays: Any) -> None:
-    """Replace arrays of an archive; None takes one away."""
+    """Replace arrays of an archive; None removes one."""
     with np.load(path) as archive:
         kept = {**archive, **arrays}
     np.savez(path, allow_pickle=True, **{k: it for k, it in kept.items() if it is not None})
 
 
-def test_several_files_are_what_one_would_be(files: Files, tmp_path: Path) -> None:
+def test_several_files_give_the_arrays_of_one(files: Files, tmp_path: Path) -> None:
     """The same numbers, dtypes and order."""
     whole = tmp_path / "whole.npz"
     np.savez(whole, **ARRAYS)
@@ -72,7 +72,7 @@ def test_several_files_are_what_one_would_be(files: Files, tmp_path: Path) -> No
 
 
 def test_the_order_of_the_files_is_the_order_of_the_rows(files: Files) -> None:
-    """Another order gives other rows first; where the test rows come makes no difference."""
+    """The place of the file with test rows makes no difference."""
     for order in ([2, 0, 1, 3], [3, 2, 0, 1], [2, 3, 0, 1]):
         found = read([files[index] for index in order])
         wanted = np.concatenate([part(index)["x_train"] for index in (2, 0, 1)])
@@ -87,10 +87,10 @@ def test_the_order_of_the_files_is_the_order_of_the_rows(files: Files) -> None:
     fortran=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_joined_is_concatenated(
+def test_files_are_concatenated(
     sizes: list[int], dtype: str, trailing: tuple[int, ...], fortran: bool, tmp_path_factory: Any
 ) -> None:
-    """NumPy's own concatenation is the oracle: of every dtype and order, with empty files too."""
+    """As by NumPy: for every dtype and order, with empty files too."""
     folder = tmp_path_factory.mktemp("joined")
     random = np.random.default_rng(len(sizes))
     pieces = [random.integers(0, 2, (size, *trailing)).astype(dtype) for size in [*sizes, 1]]
@@ -109,14 +109,14 @@ def test_joined_is_concatenated(
 
 
 def test_byte_orders_may_differ(files: Files) -> None:
-    """They are a matter of the file, not of the numbers."""
+    """They belong to the file, not to the numbers."""
     change(files[1], x_train=part(1)["x_train"].astype(">f4"))
     np.testing.assert_array_equal(read(files).train.inputs[0], ARRAYS["x_train"])
 
 
 @pytest.mark.parametrize("missing", ["x_train", "y_train"])
 def test_half_a_split_is_refused(missing: str, files: Files) -> None:
-    """The file, what it has and what it has not."""
+    """The message has the file, what it has and what it lacks."""
     change(files[1], **{missing: None})
     error = refused(files)
     found = "y_train" if missing == "x_train" else "x_train"
@@ -127,7 +127,7 @@ def test_half_a_split_is_refused(missing: str, files: Files) -> None:
 
 @pytest.mark.parametrize("which", ["train", "test"])
 def test_a_split_that_no_file_has_is_refused(which: str, files: Files) -> None:
-    """With all the names that there are, and how many files."""
+    """The message has all names, and the number of files."""
     error = refused(files, **{which: {"inputs": "a", "targets": "b"}})
     assert error.what == "The data set has no array 'a'."
     assert error.where == f"{files[0]} and 3 more"
@@ -160,8 +160,8 @@ def test_arrays_that_can_not_be_joined_are_refused(
 
 
 @pytest.mark.parametrize("which", ["train", "test"])
-def test_no_rows_in_all_the_files_are_refused(which: str, files: Files) -> None:
-    """One empty file is none of anybody's business, as long as another one has rows."""
+def test_files_without_any_rows_are_refused(which: str, files: Files) -> None:
+    """One empty file is accepted if another has rows."""
     if which == "test":
         change(files[3], **{name: ARRAYS[name][:0] for name in ("x_test", "y_test")})
     for index, path in enumerate(files[:3]):
@@ -174,8 +174,8 @@ def test_no_rows_in_all_the_files_are_refused(which: str, files: Files) -> None:
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_what_protects_from_one_file_protects_from_each(index: int, files: Files) -> None:
-    """Pickles, text, a cut and a bomb, wherever they lie; the file is named."""
+def test_every_file_is_checked_for_attacks(index: int, files: Files) -> None:
+    """For pickles, text, truncation and a bomb, in any place; the error names the file."""
     path = files[index]
     good = path.read_bytes()
     name = "x_test" if index == 3 else "x_train"
@@ -193,10 +193,10 @@ def test_what_protects_from_one_file_protects_from_each(index: int, files: Files
 
 
 @pytest.mark.parametrize("shape", [(2**27, 4), (-20, -4)])
-def test_a_shape_bomb_in_one_file_is_refused_without_making_room(
+def test_a_shape_bomb_in_one_file_is_refused_without_allocating(
     shape: tuple[int, ...], files: Files
 ) -> None:
-    """The joined array is made only once every file's header is known to tell the truth."""
+    """The joined array is allocated only after every file's header was verified."""
     with_member(files[1], header(shape) + bytes(320))
     change(files[3], x_test=ARRAYS["x_test"])
     tracemalloc.start()
@@ -209,8 +209,8 @@ def test_a_shape_bomb_in_one_file_is_refused_without_making_room(
     assert error.where == str(files[1])
 
 
-def test_a_bomb_whose_archive_lies_twice_is_refused(files: Files) -> None:
-    """16 TB in the header, and in what the archive says of packed and unpacked bytes."""
+def test_a_bomb_with_two_false_sizes_is_refused(files: Files) -> None:
+    """16 TB in the header, and in the archive's compressed and uncompressed sizes."""
     content = header((4 * 10**12,))
     with zipfile.ZipFile(files[1], "w") as archive:
         archive.writestr("y_train.npy", content + bytes(320))
@@ -224,14 +224,14 @@ def test_a_bomb_whose_archive_lies_twice_is_refused(files: Files) -> None:
 
 
 def test_negative_sizes_that_multiply_to_the_right_one_are_refused(files: Files) -> None:
-    """In all files, so that nothing else is wrong with them."""
+    """In all files, so that nothing else is wrong."""
     with_member(files[1], header((20, -2, -2)) + bytes(320))
     error = refused([files[1], files[1]])
     assert "(20, -2, -2)" in error.what
     assert error.where == str(files[1])
 
 
-def test_no_more_than_one_files_array_is_in_memory_beside_the_data(tmp_path: Path) -> None:
+def test_at_most_one_files_array_is_in_memory_besides_the_data(tmp_path: Path) -> None:
     """Eight files of 4 MB: the joined 32 MB, and one of the eight; one file has no copy."""
     paths = [tmp_path / f"{index}.npz" for index in range(8)]
     for index, path in enumerate(paths):
@@ -252,8 +252,8 @@ def test_no_more_than_one_files_array_is_in_memory_beside_the_data(tmp_path: Pat
         assert [int(it) for it in found.train.inputs[0][::1000, 0]] == list(range(len(some)))
 
 
-def test_a_file_that_changes_meanwhile_is_refused(files: Files) -> None:
-    """Between the look at its header and the reading: one row would fill all places else."""
+def test_a_file_that_changes_during_the_reading_is_refused(files: Files) -> None:
+    """After its header was read: else one row would fill all places."""
     with opened(files[0]) as file:
         seen = file.header("x_train")
     change(files[0], x_train=part(0)["x_train"][:1])

@@ -1,4 +1,4 @@
-"""shapes: what an open dimension is taken as, and what contradicts it."""
+"""The sizes of open dimensions, and contradictions."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def refused(given: dict[str, list[int]], data: Dataset) -> InputError:
     return caught.value
 
 
-def test_open_dimensions_are_the_datas() -> None:
-    """And it is said; inputs without open dimensions stay as they are, without a word."""
+def test_open_dimensions_get_the_sizes_of_the_data() -> None:
+    """This is reported; inputs without open dimensions are not changed."""
     fixed, decided = fix_shapes(dataset(), [IMAGE, WORDS], {})
     assert fixed == [TensorSpec("image", (8, 9, 3), "float32"), WORDS]
     assert decided == ["image: (None, None, 3) is taken as (8, 9, 3), from the data"]
 
 
-def test_sizes_that_the_manifest_gives_are_taken() -> None:
-    """With their source; a size that the model has fixed may be named too."""
+def test_sizes_in_the_manifest_are_used() -> None:
+    """Their source is reported; a size that the model fixes may be given too."""
     fixed, decided = fix_shapes(dataset(), [IMAGE, WORDS], {"image": [8, 9, 3], "words": [6]})
     assert [it.shape for it in fixed] == [(8, 9, 3), (6,)]
     assert decided == [
@@ -46,14 +46,14 @@ def test_sizes_that_the_manifest_gives_are_taken() -> None:
 
 
 @pytest.mark.parametrize("sizes", [[8, 9, 1], [8, 9], [8, 9, 3, 1], []])
-def test_sizes_that_contradict_the_model_are_refused_with_both(sizes: list[int]) -> None:
-    """Another channel count, or another number of dimensions."""
+def test_sizes_that_contradict_the_model_are_refused(sizes: list[int]) -> None:
+    """Another number of channels, or of dimensions."""
     error = refused({"image": sizes}, dataset())
     assert f"is {tuple(sizes)}, the model takes (None, None, 3)" in error.what
     assert error.where == "model.input_shapes"
 
 
-def test_sizes_that_contradict_the_data_are_refused_with_both() -> None:
+def test_sizes_that_contradict_the_data_are_refused() -> None:
     """In either split."""
     error = refused({"image": [9, 8, 3]}, dataset())
     assert "rows have the shape (8, 9, 3), and image is taken as (9, 8, 3)" in error.what
@@ -70,7 +70,7 @@ def test_splits_that_contradict_each_other_are_refused() -> None:
     assert error.where == "dataset.test.inputs (image)"
 
 
-def test_an_input_that_the_model_has_not_is_refused() -> None:
-    """With those that it has."""
+def test_a_missing_input_is_refused() -> None:
+    """The message has the model's inputs."""
     error = refused({"img": [8, 9, 3]}, dataset())
     assert error.what == "The model has no input img; its inputs: image, words."

@@ -79,6 +79,7 @@ def test_the_digest_can_be_pinned(published: dict[str, Published], tiny: Path) -
     folder = published["folder"]
     digest = folder.result["inputs"]["dataset"]["sha256"]
     pinned = {"dataset": {"uri": "../shards", "scale": 1 / 255, "sha256": digest}}
+    pinned["destination"] = {"uri": "../done/folder"}
     manifest = write_manifest(folder.manifest.parent, tiny, **WORK | pinned)
     again = paredown("run", manifest)
     assert again.code == 0, again.err

@@ -1,4 +1,4 @@
-"""gates: every type at its limit, just inside it and just outside of it."""
+"""Every type of gate is judged at its limit, just inside and just outside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import TypeAdapter
 
-from job.artifact import EncodingResult, TensorResult
+from job.artifact import EncodingResult
 from job.manifest.outputs import GateConfig
 from job.metrics.gates import (
     LARGE_DROP,
@@ -20,6 +20,7 @@ from job.metrics.gates import (
 )
 from job.result import ArtifactResult, GateResult
 
+GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
 SUFFIXES = {"zip": ".zip", "zopfli": ".zopfli.gz"}
 
 
@@ -66,8 +67,7 @@ ARTIFACTS = [
 
 
 def judged(kind: str, value: float, **fields: Any) -> GateResult:
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
-    gate = adapter.validate_python({"type": kind, "value": value, **fields})
+    gate = GATE.validate_python({"type": kind, "value": value, **fields})
     (found,) = judge([gate], ARTIFACTS)
     assert found.limit == value
     assert found.gate["type"] == kind
@@ -93,7 +93,7 @@ GATES = [
 def test_metrics_are_judged_at_their_limit(
     kind: str, name: str, metric: str, passes: float, misses: float | None, value: float
 ) -> None:
-    """The limit itself passes, the next value does not; of losses and errors less is better."""
+    """The limit passes, the next value does not; for losses and errors, less is better."""
     found = judged(kind, passes, metric=metric, artifact=name)
     assert found.passed
     assert found.value == pytest.approx(value)
@@ -117,7 +117,7 @@ SIZES = [
 def test_sizes_are_judged_at_their_limit(
     kind: str, name: str, of: str, passes: float, misses: float, value: float
 ) -> None:
-    """The limit itself passes; a ratio is against the plain file that came in."""
+    """The limit passes; a ratio is against the original file."""
     found = judged(kind, passes, of=of, artifact=name)
     assert found.passed
     assert found.value == pytest.approx(value)
@@ -125,11 +125,10 @@ def test_sizes_are_judged_at_their_limit(
 
 
 def gate(kind: str, value: float, **fields: Any) -> GateConfig:
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
-    return adapter.validate_python({"type": kind, "value": value, **fields})
+    return GATE.validate_python({"type": kind, "value": value, **fields})
 
 
-def test_without_an_artifact_every_one_is_judged_and_the_smallest_that_passes_is_chosen() -> None:
+def test_the_smallest_artifact_that_passes_every_gate_is_chosen() -> None:
     """``small`` is 125 bytes encoded, ``dense`` 200, ``prune`` 300; accuracy 0.85, 0.95, 0.89."""
     for asked, chosen, passed in (
         ([], "small", []),
@@ -149,11 +148,11 @@ def test_without_an_artifact_every_one_is_judged_and_the_smallest_that_passes_is
 
 
 def test_a_gate_that_names_artifacts_must_hold_whichever_is_chosen() -> None:
-    """``small`` loses five points: another is chosen, and the run misses its gate even so."""
+    """``small`` loses five points: another is chosen, but the run still misses its gate."""
     drop = gate("max_drop", 0.02, metric="accuracy")
     for artifact, missed, chosen in (
         (None, False, "dense"),
-        ("dense", False, "small"),  # the gate is none of the smallest one's
+        ("dense", False, "small"),  # the gate is not for the smallest one
         ("small", True, "dense"),
         ("*", True, "dense"),
     ):
@@ -163,8 +162,8 @@ def test_a_gate_that_names_artifacts_must_hold_whichever_is_chosen() -> None:
         assert (is_missed(found, verdicts), found.name) == (missed, chosen)
 
 
-def test_the_best_of_those_that_miss_is_the_smallest_with_the_fewest_misses() -> None:
-    """What a table shows where nothing passes."""
+def test_where_none_passes_the_best_has_the_fewest_misses() -> None:
+    """And is the smallest of those; tables show it."""
     asked = [gate("min_value", 0.88, metric="accuracy"), gate("max_bytes", 10)]
     verdicts = judge(asked, ARTIFACTS)
     assert choose(ARTIFACTS, verdicts) is None
@@ -174,8 +173,8 @@ def test_the_best_of_those_that_miss_is_the_smallest_with_the_fewest_misses() ->
     assert best(ARTIFACTS[:1], []) is None
 
 
-def test_what_did_not_change_is_said_to_be_unchanged() -> None:
-    """And never better by -0."""
+def test_an_equal_metric_is_reported_as_unchanged() -> None:
+    """Never as better by -0."""
     for after, says in ((0.9, "unchanged"), (0.9 - 1e-8, "unchanged"), (0.91, "better by 0.01")):
         made = artifact("prune", 100, {}, None, accuracy=after)
         (found,) = judge([gate("max_drop", 0, metric="accuracy")], [ARTIFACTS[0], made])
@@ -183,11 +182,10 @@ def test_what_did_not_change_is_said_to_be_unchanged() -> None:
         assert found.passed
 
 
-def test_a_star_is_every_file_that_was_made() -> None:
-    """One result for each of them, in order; the baseline is none."""
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+def test_a_star_means_every_file_that_was_made() -> None:
+    """There is one result for each, in order, and none for the baseline."""
     gate = {"type": "max_drop", "metric": "accuracy", "value": 0.02, "artifact": "*"}
-    found = judge([adapter.validate_python(gate)], ARTIFACTS)
+    found = judge([GATE.validate_python(gate)], ARTIFACTS)
     assert [(it.artifact, it.passed) for it in found] == [
         ("prune", True),
         ("small", False),
@@ -196,49 +194,50 @@ def test_a_star_is_every_file_that_was_made() -> None:
 
 
 def test_an_optimizers_state_does_not_make_the_ratio_better() -> None:
-    """Of a file of 1,000 bytes, 600 of them an optimizer's, 125 bytes are 3.2 times smaller."""
+    """For a file of 1,000 bytes, 600 of them an optimizer's, 125 bytes are 3.2 times smaller."""
     baseline = ARTIFACTS[0].model_copy(update={"reference_bytes": 400})
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
     for value, passed in ((3.2, True), (3.21, False)):
-        gate = adapter.validate_python({"type": "min_ratio", "value": value, "artifact": "small"})
+        gate = GATE.validate_python({"type": "min_ratio", "value": value, "artifact": "small"})
         (found,) = judge([gate], [baseline, *ARTIFACTS[1:]])
         assert found.value == pytest.approx(3.2)
         assert found.passed is passed
 
 
-def test_large_losses_of_quality_are_said_without_a_gate() -> None:
-    """More than five points of a metric, or half as much error again; the loss alone is none."""
+def test_large_losses_of_quality_are_reported_without_a_gate() -> None:
+    """More than five points of a metric, or half as much error again; the loss does not count."""
     before = artifact("baseline", 1, {}, accuracy=0.9, loss=0.5, mean_absolute_error=2.0)
 
-    def said(**metrics: float) -> list[str]:
+    def reported(**metrics: float) -> list[str]:
         good = {"accuracy": 0.9, "loss": 0.5, "mean_absolute_error": 2.0}
         return losses_of_quality(before, artifact("prune", 1, {}, None, **(good | metrics)))
 
     assert (LARGE_DROP, LARGER_ERROR) == (0.05, 1.5)
     assert (
-        said() == said(accuracy=0.8501) == said(mean_absolute_error=2.999) == said(loss=9.0) == []
+        reported()
+        == reported(accuracy=0.8501)
+        == reported(mean_absolute_error=2.999)
+        == reported(loss=9.0)
+        == []
     )
-    assert said(accuracy=1.0, mean_absolute_error=0.0) == []
-    (text,) = said(accuracy=0.8499)
+    assert reported(accuracy=1.0, mean_absolute_error=0.0) == []
+    (text,) = reported(accuracy=0.8499)
     assert text == "accuracy went from 0.9 to 0.8499 in prune."
-    (text,) = said(mean_absolute_error=3.001)
+    (text,) = reported(mean_absolute_error=3.001)
     assert text == "mean_absolute_error went from 2 to 3.001 in prune."
 
 
-def test_the_baseline_is_never_the_smallest() -> None:
-    """What came in is no result, however small it is."""
+def test_the_baseline_is_never_chosen() -> None:
+    """The original is not a result, however small it is."""
     baseline = artifact("baseline", 10, {}, accuracy=1.0)
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
-    gate = adapter.validate_python({"type": "min_ratio", "value": 1})
+    gate = GATE.validate_python({"type": "min_ratio", "value": 1})
     found = judge([gate], [baseline, *ARTIFACTS[1:]])
     assert [it.artifact for it in found] == ["prune", "small", "dense"]
     assert not any(it.passed for it in found)
     assert choose([baseline, *ARTIFACTS[1:]], found) is None
 
 
-def test_rounding_is_no_drop_and_nan_is_a_miss() -> None:
-    """A float32's rounding passes a gate of 0; a metric that is no number passes none."""
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
+def test_rounding_passes_and_nan_misses() -> None:
+    """Float32 rounding passes a gate of 0; NaN passes none."""
     cases = [
         ({"type": "max_drop", "metric": "accuracy", "value": 0}, 0.9 - 6e-8, True),
         ({"type": "max_drop", "metric": "accuracy", "value": 0}, 0.9 - 1e-4, False),
@@ -250,105 +249,26 @@ def test_rounding_is_no_drop_and_nan_is_a_miss() -> None:
     for document, value, passed in cases:
         metrics = {str(document["metric"]): value}
         made = artifact("prune", 100, {}, None, **metrics)
-        (found,) = judge([adapter.validate_python(document)], [ARTIFACTS[0], made])
+        (found,) = judge([GATE.validate_python(document)], [ARTIFACTS[0], made])
         assert found.passed is passed, document
 
 
-def test_gates_are_judged_each_for_itself_and_in_order() -> None:
-    """As many results as gates; one miss does not end it."""
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
-    gates = [
-        adapter.validate_python({"type": "max_bytes", "value": value}) for value in (1, 500, 2)
-    ]
+def test_gates_are_judged_independently_and_in_order() -> None:
+    """There are as many results as gates; a miss does not stop it."""
+    gates = [GATE.validate_python({"type": "max_bytes", "value": value}) for value in (1, 500, 2)]
     small = [it for it in judge(gates, ARTIFACTS) if it.artifact == "small"]
     assert [it.passed for it in small] == [False, True, False]
     assert judge([], ARTIFACTS) == []
 
 
-def of_two(stage: Literal["baseline", "prune"], **metrics: float) -> ArtifactResult:
-    """An artifact of the outputs digit and angle."""
-    outputs = [TensorResult(name=name, dtype="float32", shape=[]) for name in ("digit", "angle")]
-    return artifact(stage, 100, {}, None, **metrics).model_copy(update={"outputs": outputs})
-
-
-BEFORE = {
-    "loss": 1.0,
-    "digit_loss": 0.5,
-    "angle_loss": 2.0,
-    "digit_accuracy": 0.9,
-    "digit_sparse_top_k_categorical_accuracy": 1.0,
-    "digit_mean_absolute_error": 0.1,
-    "angle_mean_absolute_error": 3.0,
-}
-AFTER = BEFORE | {"loss": 1.5, "angle_loss": 4.0, "digit_accuracy": 0.8}
-AFTER |= {"angle_mean_absolute_error": 5.0, "digit_mean_absolute_error": 0.05}
-
-
-@pytest.mark.parametrize(
-    ("metric", "output", "values"),
-    [
-        ("loss", None, {None: 0.5}),
-        ("loss", "digit", {"digit": 0.0}),
-        ("loss", "angle", {"angle": 2.0}),
-        ("accuracy", None, {"digit": 0.1}),
-        ("accuracy", "digit", {"digit": 0.1}),
-        ("mean_absolute_error", None, {"digit": -0.05, "angle": 2.0}),
-        ("mean_absolute_error", "angle", {"angle": 2.0}),
-    ],
-)
-def test_a_gate_is_for_one_output_for_the_total_or_for_each(
-    metric: str, output: str | None, values: dict[str | None, float]
-) -> None:
-    """Each result names its output; of losses and errors a rise is a drop, prefixed or not."""
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
-    gate = adapter.validate_python(
-        {"type": "max_drop", "metric": metric, "output": output, "value": 0.05, "artifact": "*"}
-    )
-    found = judge([gate], [of_two("baseline", **BEFORE), of_two("prune", **AFTER)])
-    assert {it.gate["output"]: it.value for it in found} == pytest.approx(values)
-    for it in found:
-        assert it.passed is (it.value <= 0.05)
-        name = it.gate["output"]
-        assert it.explanation.startswith(f"prune: {name}_{metric}" if name else "prune: loss")
-
-
-def test_a_least_value_of_an_outputs_error_is_a_largest_one() -> None:
-    """For an output's accuracy it is the smallest."""
-    adapter: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
-    for metric, value, passed in (
-        ("mean_absolute_error", 5.0, True),
-        ("mean_absolute_error", 4.9, False),
-        ("loss", 4.0, True),
-        ("loss", 3.9, False),
-    ):
-        gate = {"type": "min_value", "metric": metric, "output": "angle", "value": value}
-        (found,) = judge(
-            [adapter.validate_python(gate)],
-            [of_two("baseline", **BEFORE), of_two("prune", **AFTER)],
-        )
-        assert found.passed is passed
-    gate = {"type": "min_value", "metric": "accuracy", "output": "digit", "value": 0.81}
-    artifacts = [of_two("baseline", **BEFORE), of_two("prune", **AFTER)]
-    assert not judge([adapter.validate_python(gate)], artifacts)[0].passed
-
-
 def test_an_error_that_may_be_negative_is_compared_with_a_constant_answer() -> None:
-    """A Poisson loss has no zero that means anything; half of what it was better by is much."""
+    """The zero of a Poisson loss has no meaning; losing half of its lead is much."""
     before = artifact("baseline", 1, {}, poisson=-2.0)
     constants = {"out": {"poisson": -1.0}}
     before = before.model_copy(update={"constant_metrics": constants})
 
-    def said(value: float) -> list[str]:
+    def reported(value: float) -> list[str]:
         return losses_of_quality(before, artifact("prune", 1, {}, None, poisson=value))
 
-    assert said(-2.0) == said(-2.5) == said(-1.51) == []
-    assert said(-1.49) == ["poisson went from -2 to -1.49 in prune."]
-
-
-def test_large_losses_of_quality_are_said_of_each_output() -> None:
-    """Under the metric's whole name; the losses are none."""
-    said = losses_of_quality(of_two("baseline", **BEFORE), of_two("prune", **AFTER))
-    assert said == [
-        "digit_accuracy went from 0.9 to 0.8 in prune.",
-        "angle_mean_absolute_error went from 3 to 5 in prune.",
-    ]
+    assert reported(-2.0) == reported(-2.5) == reported(-1.51) == []
+    assert reported(-1.49) == ["poisson went from -2 to -1.49 in prune."]

@@ -1,4 +1,4 @@
-"""latency: what is timed is timed, and the process is left as it was."""
+"""Times are right, and the process is not changed by the measurement."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def affinities() -> dict[int, set[int]]:
     """Thread -> the cores that it may use."""
     found = {}
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended
             found[int(thread.name)] = os.sched_getaffinity(int(thread.name))
     return found
 
@@ -62,8 +62,8 @@ def test_times_are_milliseconds_of_a_warm_call() -> None:
     assert found.runs <= MAX_SECONDS / 0.01 + 1
 
 
-def test_the_90th_percentile_sees_the_slow_calls() -> None:
-    """Of calls that take 1 ms and, every fourth, 15 ms, the median is the one and p90 the other."""
+def test_the_90th_percentile_is_that_of_slow_calls() -> None:
+    """For calls of 1 ms and, every fourth, 15 ms, these are the median and the percentile."""
     calls: list[None] = []
 
     def run() -> None:
@@ -76,14 +76,14 @@ def test_the_90th_percentile_sees_the_slow_calls() -> None:
 
 
 def test_slow_models_are_run_a_few_times_and_fast_ones_often() -> None:
-    """The number of runs ends at MAX_RUNS, or when the time is over, but not before MIN_RUNS."""
+    """Runs end at MAX_RUNS, or when the time is up, but not before MIN_RUNS."""
     assert measure(lambda: None, "litert", 1).runs == MAX_RUNS
     assert measure(lambda: time.sleep(MAX_SECONDS / 2), "litert", 1).runs == MIN_RUNS
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't pin threads")
 def test_one_thread_is_one_core_for_every_thread() -> None:
-    """Pinned, all threads share one core; afterwards, also after an error, each has its own."""
+    """Pinned, all threads share one core; afterwards, also after an error, each may use all."""
     before = affinities()
 
     def fail() -> None:
@@ -100,7 +100,7 @@ def test_one_thread_is_one_core_for_every_thread() -> None:
 
 
 def test_keras_models_and_files_of_several_inputs_are_timed(tmp_path: Path) -> None:
-    """Both forms of a model with two inputs of different shapes, and a quantized file."""
+    """A model with two inputs of different shapes, its file, and a quantized file."""
     zeta, alpha = tf_keras.Input((6,), name="zeta"), tf_keras.Input((2, 3), name="alpha")
     merged = layers.Concatenate()([zeta, layers.Flatten()(alpha)])
     model = tf_keras.Model([zeta, alpha], layers.Dense(4)(merged))

@@ -1,4 +1,4 @@
-"""litert: a file as data and as it runs, against NumPy and the Keras model."""
+"""A file's data and outputs are those that NumPy and the Keras model give."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from job.manifest.outputs import DynamicRangeConfig, Float32Config, Int8Config
 from job.metrics import litert
-from job.metrics.kernels import kernels
 from job.metrics.quality import Inputs, Output
-from job.metrics.sparsity import zero_fraction
+from job.metrics.sparsity import kernels, zero_fraction
 from job.stages.quantize import quantize
 
 layers = tf_keras.layers
@@ -42,10 +41,10 @@ KINDS = st.sampled_from([(np.int8, -128, 127), (np.uint8, 0, 255), (np.int16, -3
     reals=st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20),
 )
 @settings(deadline=None)
-def test_quantized_values_are_the_nearest_that_the_tensor_can_hold(
+def test_quantized_values_are_the_nearest_possible(
     kind: tuple[type[np.generic], int, int], scale: float, point: float, reals: list[float]
 ) -> None:
-    """No other value of the dtype is nearer to the real one, and what is too far is clipped."""
+    """No other value of the dtype is nearer; values out of range are clipped."""
     dtype, low, high = kind
     zero_point = round(low + point * (high - low))
     x = np.asarray(reals, "float32")
@@ -62,7 +61,7 @@ def test_quantized_values_are_the_nearest_that_the_tensor_can_hold(
 def test_dequantized_values_quantize_to_themselves(
     kind: tuple[type[np.generic], int, int], scale: float, point: float
 ) -> None:
-    """Every value of the dtype comes back, and is scale times its distance from zero's place."""
+    """Every value of the dtype is restored, and is scale times its distance from the zero point."""
     dtype, low, high = kind
     zero_point = round(low + point * (high - low))
     values = np.arange(low, high + 1).astype(dtype)
@@ -75,7 +74,7 @@ def test_dequantized_values_quantize_to_themselves(
 
 
 def test_tensors_that_are_not_quantized_are_only_cast() -> None:
-    """Indices stay indices, floats floats, whatever the scale field says."""
+    """Indices stay indices and floats floats, whatever the scale field says."""
     indices = np.asarray([1, 5, 300])
     found = litert.quantize(indices, detail(np.int32, 0.0, 0))
     assert found.dtype == np.int32
@@ -99,7 +98,7 @@ def embedding() -> tf_keras.Model:
 
 
 def predictor(path: Path, names: Sequence[str], threads: int) -> Callable[[Inputs], Output]:
-    """What a file of one output answers."""
+    """The output of a file that has one."""
     (output,) = Interpreter(model_path=str(path)).get_signature_runner().get_output_details()
     predict = litert.predictor(path, names, [output], threads)
     return lambda inputs: predict(inputs)[0]
@@ -124,7 +123,7 @@ def test_a_zero_is_a_value_at_the_zero_point(embedding: tf_keras.Model, tmp_path
 
 
 def test_kernels_are_the_models_kernels(embedding: tf_keras.Model, tmp_path: Path) -> None:
-    """Of an unquantized file: the same values, transposed; biases are none of them."""
+    """In a float file: the same values, transposed, without biases."""
     path = tmp_path / "float32.tflite"
     quantize(embedding, FLOAT32, (), path)
     found = {it.shape: it for it in kernels(path)}
@@ -135,10 +134,8 @@ def test_kernels_are_the_models_kernels(embedding: tf_keras.Model, tmp_path: Pat
     assert litert.custom_operators(path) == []
 
 
-def test_integer_inputs_reach_the_model_as_they_are(
-    embedding: tf_keras.Model, tmp_path: Path
-) -> None:
-    """Indices are not scaled, in a quantized file either."""
+def test_integer_inputs_are_not_scaled(embedding: tf_keras.Model, tmp_path: Path) -> None:
+    """Not in a quantized file either."""
     path = tmp_path / "m.tflite"
     for config, tolerance in ((FLOAT32, 1e-5), (Int8Config(type="int8"), 0.05)):
         quantize(embedding, config, (ids(100),), path)
@@ -149,7 +146,7 @@ def test_integer_inputs_reach_the_model_as_they_are(
 
 @pytest.mark.parametrize("order", list(permutations(["zeta", "alpha", "mid"])))
 def test_inputs_are_fed_by_name(order: tuple[str, ...], tmp_path: Path) -> None:
-    """Two inputs of one shape and one of another, in any order: as the Keras model answers."""
+    """Two inputs of one shape and one of another, in any order."""
     tf_keras.utils.set_random_seed(1)
     shapes = {"zeta": (3,), "alpha": (5, 2), "mid": (3,)}
     inputs = {name: tf_keras.Input(shapes[name], name=name) for name in order}
@@ -193,10 +190,10 @@ def pictures(rows: int) -> NDArray[np.float32]:
     [FLOAT32, DynamicRangeConfig(type="dynamic_range"), Int8Config(type="int8")],
     ids=lambda it: it.type,
 )
-def test_a_batch_is_answered_as_its_rows_are(
+def test_a_batch_gives_the_outputs_of_its_rows(
     config: Float32Config | DynamicRangeConfig | Int8Config, threads: int, tmp_path: Path
 ) -> None:
-    """Whatever the batches' sizes and their order, each row gets the same answer."""
+    """Whatever the batches' sizes and order, each row has the same output."""
     path = tmp_path / "m.tflite"
     quantize(picture_model(), config, (pictures(50),), path)
     x = pictures(23)
@@ -211,8 +208,8 @@ def test_a_batch_is_answered_as_its_rows_are(
     assert wanted.dtype == np.float32
 
 
-def test_a_file_with_a_batch_of_one_is_given_row_by_row(tmp_path: Path) -> None:
-    """A fixed batch gives the same answers as the model with a free one."""
+def test_a_file_with_a_batch_of_one_gets_row_by_row(tmp_path: Path) -> None:
+    """A fixed batch gives the outputs of the model with a free one."""
     path = tmp_path / "m.tflite"
     quantize(picture_model(batch=1), FLOAT32, (), path)
     (shape,) = [it.shape for it in litert.describe_file(path)[0]]
@@ -221,8 +218,8 @@ def test_a_file_with_a_batch_of_one_is_given_row_by_row(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, picture_model()(pictures(7)).numpy(), atol=1e-5)
 
 
-def test_integer_inputs_and_outputs_are_quantized_as_the_file_would(tmp_path: Path) -> None:
-    """int8 outside gives the answers of the file that quantizes inside."""
+def test_integer_inputs_and_outputs_are_quantized_as_in_the_file(tmp_path: Path) -> None:
+    """int8 inputs give the outputs of the file that quantizes inside."""
     x, answers = pictures(40), []
     for dtype in ("int8", "uint8", "float32"):
         path = tmp_path / f"{dtype}.tflite"
@@ -237,7 +234,7 @@ def test_integer_inputs_and_outputs_are_quantized_as_the_file_would(tmp_path: Pa
 
 
 def test_inputs_and_outputs_are_described(tmp_path: Path) -> None:
-    """A free batch is null; scale and zero point are there where the tensor is quantized."""
+    """A free batch is null; quantized tensors have a scale and a zero point."""
     path = tmp_path / "m.tflite"
     quantize(picture_model(), Int8Config(type="int8", output_dtype="float32"), (pictures(9),), path)
     (given_tensor,), (answer,) = litert.describe_file(path)
@@ -251,7 +248,7 @@ def test_inputs_and_outputs_are_described(tmp_path: Path) -> None:
 
 
 def test_tensors_of_every_subgraph_are_read(tmp_path: Path) -> None:
-    """A loop's body is a subgraph of its own; its constants count."""
+    """A loop's body is a separate subgraph; its constants count."""
 
     @tf.function(input_signature=[tf.TensorSpec([1, 8], tf.float32)])  # type: ignore[untyped-decorator]
     def loop(x: tf.Tensor) -> tf.Tensor:
@@ -264,3 +261,25 @@ def test_tensors_of_every_subgraph_are_read(tmp_path: Path) -> None:
     path = tmp_path / "loop.tflite"
     path.write_bytes(converter.convert())
     assert (8, 8) in [it.shape for it in kernels(path)]
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_a_kernel_is_found_in_another_layout_but_another_weight_is_not(
+    optimize: bool, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(3)
+    kernel = np.abs(random.normal(size=(64, 32))).astype("float32")
+    layer = tf_keras.layers.Dense(32, use_bias=False)
+    model = tf_keras.Sequential([tf_keras.layers.InputLayer((64,)), layer])
+    model.set_weights([kernel])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT] if optimize else []
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    found = litert.rounded(path, kernel)
+    assert found is not None
+    step = kernel.max() / 127 if optimize else 0
+    assert found[0] <= 0.5 * step + 1e-6
+    assert (found[0] > 0) == optimize
+    assert found[1] >= 0
+    assert litert.rounded(path, -kernel) is None

@@ -1,4 +1,4 @@
-"""promises: each variant's file passes as what it is, and as nothing else."""
+"""Each variant's file passes as that variant, and as no other."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_keeps_its_own_promise(files: Files, kind: str) -> None:
+def test_a_file_passes_as_its_own_variant(files: Files, kind: str) -> None:
     """A file that was made for a variant passes as that variant."""
     judge(variant(kind), files[kind])
 
 
 @pytest.mark.parametrize(("made", "asked"), list(permutations(KINDS, 2)))
 def test_a_file_of_another_variant_is_an_error(files: Files, made: str, asked: str) -> None:
-    """Whatever it is, it is not what was asked for, and the file is named."""
+    """The error names the file."""
     with pytest.raises(StageError) as caught:
         judge(variant(asked), files[made])
     assert f"{made}.tflite" in caught.value.where
@@ -74,14 +74,14 @@ def test_a_file_of_another_variant_is_an_error(files: Files, made: str, asked: s
     ("made", "asked"), [it for it in permutations(KINDS, 2) if it[1] in ("int8", "int16x8")]
 )
 def test_float_inputs_do_not_hide_another_variant(files: Files, made: str, asked: str) -> None:
-    """With float inputs and outputs, what is inside still decides."""
+    """With float inputs and outputs, the tensors inside still decide."""
     path = files.get(f"{made}/float32", files[made])
     with pytest.raises(StageError):
         judge(variant(asked, "float32"), path)
 
 
 def test_integers_of_the_model_stay_integers(tmp_path: Path) -> None:
-    """A key that is passed through and a class are no promise's business; the scores are."""
+    """A key that is passed through and a class are not checked; the scores are."""
     row, key = tf_keras.Input((6,), name="row"), tf_keras.Input((1,), dtype="int64", name="key")
     scores = layers.Dense(5, name="scores")(row)
     model = tf_keras.Model([row, key], [scores, layers.Reshape((1,), name="same")(key)])
@@ -95,8 +95,8 @@ def test_integers_of_the_model_stay_integers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
-def test_inputs_and_outputs_are_part_of_the_promise(files: Files, dtype: str) -> None:
-    """int8 with the dtypes asked for passes and says so; with others it is an error."""
+def test_the_dtypes_of_inputs_and_outputs_are_checked(files: Files, dtype: str) -> None:
+    """int8 with the given dtypes passes and says so; with others it is an error."""
     (said,) = judge(variant("int8", dtype), files[f"int8/{dtype}"])
     assert said == f"inputs {dtype}, outputs {dtype}, no float tensor inside"
     with pytest.raises(StageError, match=f"inputs are {dtype}, not int8"):
@@ -106,12 +106,12 @@ def test_inputs_and_outputs_are_part_of_the_promise(files: Files, dtype: str) ->
 
 
 def test_a_float_tensor_inside_is_named(files: Files) -> None:
-    """Weights as int8 are not yet an integer model: the float tensors inside are named."""
+    """Weights in int8 do not make an integer model: the error names the float tensors inside."""
     with pytest.raises(StageError, match=r"\d+ tensors were left in float: .+MatMul"):
         judge(variant("int8", "float32"), files["dynamic_range"])
 
 
-def test_small_kernels_that_stay_float_are_said(files: Files) -> None:
+def test_small_kernels_that_stay_float_are_reported(files: Files) -> None:
     """dynamic_range leaves constants of fewer than 1,024 elements in float, and says how many."""
     (said,) = judge(variant("dynamic_range"), files["dynamic_range"])
     small = [
@@ -123,8 +123,8 @@ def test_small_kernels_that_stay_float_are_said(files: Files) -> None:
     assert any(it.values is not None and it.values.size == 120 for it in small)
 
 
-def test_a_long_bias_is_no_kernel(tmp_path: Path) -> None:
-    """A layer of 1,024 units and more has one, which dynamic_range leaves in float."""
+def test_a_long_bias_is_not_a_kernel(tmp_path: Path) -> None:
+    """A layer of at least 1,024 units has one, which dynamic_range leaves in float."""
     model = tf_keras.Sequential(
         [layers.InputLayer((4,)), layers.Dense(1500, bias_initializer="ones")]
     )
@@ -134,7 +134,7 @@ def test_a_long_bias_is_no_kernel(tmp_path: Path) -> None:
 
 
 def test_operators_without_an_integer_kernel_do_not_stop_dynamic_range(tmp_path: Path) -> None:
-    """A Conv3D stays in float and is named, where something else is int8; alone it is an error."""
+    """A Conv3D stays in float and is named, if another kernel is int8; alone it is an error."""
     path = tmp_path / "volumes.tflite"
     volumes = [layers.InputLayer((4, 4, 4, 8)), layers.Conv3D(16, 3)]
     model = tf_keras.Sequential([*volumes, layers.Flatten(), layers.Dense(20)])
@@ -148,8 +148,8 @@ def test_operators_without_an_integer_kernel_do_not_stop_dynamic_range(tmp_path:
     assert "Leave this variant out" in (caught.value.hint or "")
 
 
-def test_operators_that_the_plain_interpreter_lacks_are_an_error(tmp_path: Path) -> None:
-    """An LSTM converted with TensorFlow's operators does not pass, and they are named."""
+def test_operators_that_the_standard_interpreter_lacks_are_an_error(tmp_path: Path) -> None:
+    """The error names them, for an LSTM that was converted with TensorFlow's operators."""
     model = tf_keras.Sequential([layers.InputLayer((5, 4)), layers.LSTM(3)])
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.target_spec.supported_ops = [
@@ -164,7 +164,7 @@ def test_operators_that_the_plain_interpreter_lacks_are_an_error(tmp_path: Path)
 
 
 def test_an_integer_lstm_has_no_float_tensor(tmp_path: Path) -> None:
-    """The empty ones, which tell the operator its scales, are none."""
+    """The empty ones, which hold the operator's scales, do not count."""
     model = tf_keras.Sequential([layers.InputLayer((5, 4), batch_size=1), layers.LSTM(6)])
     rows = np.random.default_rng(0).normal(size=(30, 5, 4)).astype("float32")
     path = tmp_path / "lstm.tflite"

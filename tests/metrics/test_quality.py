@@ -1,4 +1,4 @@
-"""quality: metrics and drift as NumPy computes them on all rows at once."""
+"""Metrics are those that NumPy computes on all rows at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from job.metrics.quality import (
     Outputs,
     Quality,
     batch_rows,
-    drift,
     evaluate,
     keras_predictor,
+    mean_of_passes,
 )
 from job.objective.losses import Objective, compile_options
 
@@ -52,17 +52,17 @@ def softmax(x: Floats) -> Floats:
 
 
 def judge(objective: Objective, outputs: Floats, targets: Array) -> Quality:
-    """Evaluate outputs that are there already: the model hands its inputs through."""
+    """Evaluate given outputs: the model returns its inputs."""
     values = outputs.astype("float32")
 
     def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
         return (values[start:stop],), (targets[start:stop],)
 
-    return evaluate(handed_through, read, len(values), {"out": objective}, lambda *_: None)
+    return evaluate(identity, read, len(values), {"out": objective}, lambda *_: None)
 
 
-def handed_through(inputs: Inputs) -> Outputs:
-    """The answers of a model that hands its inputs through."""
+def identity(inputs: Inputs) -> Outputs:
+    """A model that returns its inputs."""
     return tuple(it.astype("float32") for it in inputs)
 
 
@@ -71,8 +71,8 @@ def objective(loss: str, *metrics: str, logits: bool | None = None) -> Objective
 
 
 @pytest.mark.parametrize("logits", [True, False])
-def test_sparse_accuracy_and_loss_are_numpys(logits: bool) -> None:
-    """Class indices: arg max and the logarithm of the right class's probability."""
+def test_sparse_accuracy_and_loss_match_numpy(logits: bool) -> None:
+    """For class indices: arg max, and the logarithm of the right class's probability."""
     names = ("accuracy", "sparse_top_k_categorical_accuracy")
     asked = objective("sparse_categorical_crossentropy", *names, logits=logits)
     probabilities = softmax(OUTPUTS)
@@ -88,8 +88,8 @@ def test_sparse_accuracy_and_loss_are_numpys(logits: bool) -> None:
 
 
 @pytest.mark.parametrize("logits", [True, False])
-def test_categorical_accuracy_and_loss_are_numpys(logits: bool) -> None:
-    """One-hot rows: the same figures as with class indices."""
+def test_categorical_accuracy_and_loss_match_numpy(logits: bool) -> None:
+    """For one-hot rows: the same figures as with class indices."""
     names = ("accuracy", "top_k_categorical_accuracy")
     asked = objective("categorical_crossentropy", *names, logits=logits)
     probabilities = softmax(OUTPUTS)
@@ -102,8 +102,8 @@ def test_categorical_accuracy_and_loss_are_numpys(logits: bool) -> None:
 
 
 @pytest.mark.parametrize("logits", [True, False])
-def test_binary_accuracy_precision_recall_and_auc_are_numpys(logits: bool) -> None:
-    """Yes and no: the threshold is 0 for logits and 0.5 for probabilities."""
+def test_binary_metrics_match_numpy(logits: bool) -> None:
+    """The threshold is 0 for logits and 0.5 for probabilities."""
     names = ("accuracy", "precision", "recall", "auc")
     asked = objective("binary_crossentropy", *names, logits=logits)
     found = judge(asked, OUTPUTS if logits else sigmoid(OUTPUTS), MANY_HOT).metrics
@@ -121,7 +121,7 @@ def test_binary_accuracy_precision_recall_and_auc_are_numpys(logits: bool) -> No
     assert found["auc"] == pytest.approx(area, abs=0.005)  # Keras sums 200 thresholds
 
 
-def test_errors_of_a_regression_are_numpys() -> None:
+def test_errors_of_a_regression_match_numpy() -> None:
     """Mean squared, absolute and root mean squared error, and the cosine, of all rows."""
     names = (
         "mean_squared_error",
@@ -142,9 +142,9 @@ def test_errors_of_a_regression_are_numpys() -> None:
     assert absolute.metrics == {"loss": pytest.approx(np.abs(error).mean(), rel=1e-5)}
 
 
-def test_every_row_is_predicted_once_and_told_of() -> None:
-    """The outputs are kept in the rows' order; progress ends with all rows."""
-    told: list[tuple[int, int]] = []
+def test_every_row_is_predicted_once_and_reported() -> None:
+    """The outputs are in the rows' order; progress ends with all rows."""
+    reported: list[tuple[int, int]] = []
     values = OUTPUTS.astype("float32")
     seen: list[int] = []
 
@@ -156,23 +156,23 @@ def test_every_row_is_predicted_once_and_told_of() -> None:
         return (inputs[0].astype("float32") * 2,)
 
     asked = {"out": objective("mean_squared_error")}
-    found = evaluate(predict, read, ROWS, asked, lambda *it: told.append(it))
+    found = evaluate(predict, read, ROWS, asked, lambda *it: reported.append(it))
     assert seen == [500, 500, 203]
-    assert told == [(500, ROWS), (1000, ROWS), (ROWS, ROWS)]
+    assert reported == [(500, ROWS), (1000, ROWS), (ROWS, ROWS)]
     np.testing.assert_array_equal(found.outputs[0], values * 2)
 
 
-def test_large_outputs_are_kept_of_the_first_rows_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit the metrics go on and the outputs end."""
-    monkeypatch.setattr(quality, "MAX_KEPT_BYTES", 500 * CLASSES * 4 + 1)
+def test_only_the_first_rows_of_large_outputs_are_retained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics are still of all rows."""
+    monkeypatch.setattr(quality, "MAX_RETAINED_BYTES", 500 * CLASSES * 4 + 1)
     found = judge(objective("mean_squared_error"), OUTPUTS, REAL)
     np.testing.assert_array_equal(found.outputs[0], OUTPUTS[:1000].astype("float32"))
     assert found.metrics["loss"] == pytest.approx(((OUTPUTS - REAL) ** 2).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_output_that_is_no_number_is_an_error(value: float) -> None:
-    """Wherever it is, in the last rows too; the rows are named."""
+def test_an_output_that_is_not_finite_is_an_error(value: float) -> None:
+    """Even in the last rows; the message names the rows."""
     outputs = OUTPUTS.copy()
     outputs[1202, 6] = value
     with pytest.raises(StageError, match="NaN or infinite") as caught:
@@ -182,16 +182,16 @@ def test_an_output_that_is_no_number_is_an_error(value: float) -> None:
 
 @given(row_bytes=st.integers(0, 1 << 40))
 @settings(deadline=None)
-def test_a_batch_is_as_large_as_its_limits(row_bytes: int) -> None:
-    """At most 500 rows and 32 MiB, but one row at least; one row more would be too many."""
+def test_a_batch_is_as_large_as_the_limits_allow(row_bytes: int) -> None:
+    """At most 500 rows and 32 MiB, but at least one row; one more would be too many."""
     rows = batch_rows(row_bytes)
     assert 1 <= rows <= MAX_ROWS
     assert rows == 1 or rows * row_bytes <= MAX_BATCH_BYTES
     assert rows == MAX_ROWS or (rows + 1) * row_bytes > MAX_BATCH_BYTES
 
 
-def test_a_predictor_follows_its_models_weights() -> None:
-    """It answers as the layers do in inference, for any number of rows, also after a change."""
+def test_a_predictor_uses_the_models_current_weights() -> None:
+    """Its outputs are those of inference, for any number of rows, also after a change."""
     tf_keras.utils.set_random_seed(0)
     left, right = tf_keras.Input((4,), name="left"), tf_keras.Input((3,), name="right")
     hidden = layers.Dropout(0.5)(layers.Concatenate()([left, right]))
@@ -205,40 +205,8 @@ def test_a_predictor_follows_its_models_weights() -> None:
         dense.set_weights([kernel * 2, bias + 1])
 
 
-CHANGES: list[Callable[[Floats], Floats]] = [
-    lambda x: x,
-    lambda x: x + 0.25,
-    lambda x: np.where(np.arange(x.size).reshape(x.shape) == 5, x - 3, x),
-]
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_drift_is_the_absolute_difference(change: Callable[[Floats], Floats]) -> None:
-    """Its largest value and its mean, in the outputs' own unit."""
-    before = OUTPUTS[:100].astype("float32")
-    after = change(OUTPUTS[:100]).astype("float32")
-    found = drift("prune", {"out": before}, (after,))
-    difference = np.abs(before.astype("float64") - after.astype("float64"))
-    assert (found.against, found.rows) == ("prune", 100)
-    assert found.max_abs == pytest.approx(difference.max())
-    assert found.mean_abs == pytest.approx(difference.mean())
-    assert found.outputs == {}
-
-
-def test_the_drift_of_several_outputs_is_said_for_each() -> None:
-    """The largest of all, the mean of the means, and each output's own."""
-    before = {"zeta": OUTPUTS[:50].astype("float32"), "alpha": np.zeros((50, 1), "float32")}
-    found = drift("baseline", before, (before["zeta"] + 1, before["alpha"] - 4))
-    assert (found.rows, found.max_abs) == (50, 4)
-    assert found.mean_abs == pytest.approx(2.5, rel=1e-5)
-    assert {name: it.max_abs for name, it in found.outputs.items()} == pytest.approx(
-        {"zeta": 1, "alpha": 4}, rel=1e-5
-    )
-    assert found.outputs["alpha"].mean_abs == 4
-
-
-def test_several_outputs_are_judged_as_keras_judges_them() -> None:
-    """``loss`` is the weighted total; the rest is called by its output, as ``evaluate`` does."""
+def test_several_outputs_have_the_metrics_of_keras() -> None:
+    """``loss`` is the weighted total; other names have the output's as prefix, as in Keras."""
     tf_keras.utils.set_random_seed(3)
     given = tf_keras.Input((CLASSES,))
     zeta = layers.Dense(CLASSES, name="zeta")(given)
@@ -261,11 +229,27 @@ def test_several_outputs_are_judged_as_keras_judges_them() -> None:
 
 
 @pytest.mark.parametrize("keys", [("zeta", "alpha"), ("alpha", "zeta")])
-def test_a_dict_is_answered_in_the_order_of_its_keys(keys: tuple[str, str]) -> None:
-    """However it was written; inputs in a dict are too."""
+def test_outputs_of_a_dict_are_in_the_order_of_its_keys(keys: tuple[str, str]) -> None:
+    """Whatever order it was written in; the same for inputs."""
     left, right = tf_keras.Input((1,), name="one"), tf_keras.Input((1,), name="two")
     outputs = {"zeta": layers.Rescaling(2.0)(left), "alpha": layers.Rescaling(3.0)(right)}
     model = tf_keras.Model({"b": left, "a": right}, {key: outputs[key] for key in keys})
     ones = np.ones((4, 1), "float32")
     alpha, zeta = keras_predictor(model)((ones * 10, ones))  # in the order a, b
     assert (alpha[0, 0], zeta[0, 0]) == (30, 2)
+
+
+def test_metrics_and_outputs_are_means_over_passes() -> None:
+    """Progress counts the rows of all passes."""
+    progress: list[tuple[int, int]] = []
+    values = iter([1.0, 2.0, 6.0])
+
+    def once(advance: Callable[[int, int], None]) -> Quality:
+        value = next(values)
+        advance(10, 10)
+        return Quality({"loss": value}, (np.full((2, 1), value, np.float32),))
+
+    found = mean_of_passes(once, 3, lambda *it: progress.append(it))
+    assert found.metrics == {"loss": 3.0}
+    np.testing.assert_array_equal(found.outputs[0], np.full((2, 1), 3, np.float32))
+    assert progress == [(10, 30), (20, 30), (30, 30)]

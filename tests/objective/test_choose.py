@@ -1,4 +1,4 @@
-"""choose: what is inferred from the last layer and the targets, and what is refused."""
+"""What is inferred from the last layer and the targets, and what is refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def specs(model: tf_keras.Model, *names: str) -> list[TensorSpec]:
 def choose_one(
     config: TrainingConfig, model: tf_keras.Model, targets: Targets, gated: Sequence[str]
 ) -> Objective:
-    """For a model of one output, with a gate for each of these metrics."""
+    """The objective of a model with one output, and a gate for each of these metrics."""
     gates = [
         MaxDropGate.model_validate({"type": "max_drop", "metric": metric, "value": 1})
         for metric in gated
@@ -86,7 +86,7 @@ TABLE = [
 def test_loss_and_metric_are_inferred(
     activation: str | None, units: int, targets: Targets, loss: str, from_logits: bool | None
 ) -> None:
-    """From the kind and the shape of the targets, and the last activation; the reason is said."""
+    """From the kind and shape of the targets and the last activation; a reason is given."""
     found = choose_one(TrainingConfig(), dense(units, activation), targets, [])
     assert found.loss_name == loss
     assert found.from_logits is from_logits
@@ -104,15 +104,15 @@ def test_loss_and_metric_are_inferred(
     }
 
 
-def test_a_class_for_each_place_is_seen() -> None:
-    """Targets (rows, 6) for outputs (rows, 6, 3) are class indices, one for each place."""
+def test_a_class_for_each_position_is_inferred() -> None:
+    """Targets (rows, 6) for outputs (rows, 6, 3) are class indices, one for each position."""
     model = tf_keras.Sequential([layers.InputLayer((6, 4)), layers.Dense(3)])
     found = choose_one(TrainingConfig(), model, RANDOM.integers(0, 3, (40, 6)), [])
     assert (found.loss_name, found.from_logits) == (SPARSE, True)
 
 
-def test_the_manifest_comes_before_what_is_inferred() -> None:
-    """Its loss, its from_logits and its metrics are taken as they are, each one once."""
+def test_the_manifest_takes_precedence_over_inference() -> None:
+    """Its loss, from_logits and metrics are used as they are, without duplicates."""
     config = TrainingConfig.model_validate(
         {
             "loss": {"type": SPARSE, "from_logits": False},
@@ -138,8 +138,8 @@ def test_accuracy_of_a_regression_is_refused(loss: str | None) -> None:
     assert caught.value.where == "training.metrics"
 
 
-def test_what_gates_ask_for_is_measured_too() -> None:
-    """A gate's metric is added once; the loss is measured anyway; accuracy stays refused."""
+def test_the_metrics_of_gates_are_measured_too() -> None:
+    """Each is added once; the loss is always measured; accuracy is still refused."""
     gated = ["loss", "sparse_top_k_categorical_accuracy", "accuracy"]
     found = choose_one(TrainingConfig(), dense(5), INDICES, gated)
     assert found.metric_names == ("accuracy", "sparse_top_k_categorical_accuracy")
@@ -158,8 +158,8 @@ LABELS_OF = {
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("metric", ["accuracy", *sorted(METRICS)])
-def test_a_metric_goes_with_a_loss_or_is_refused_with_those_that_do(metric: str, loss: str) -> None:
-    """What is taken can be computed from such targets; of what is not, the hint lists others."""
+def test_a_metric_fits_a_loss_or_the_error_lists_those_that_do(metric: str, loss: str) -> None:
+    """An accepted metric can be computed from such targets."""
     config = TrainingConfig.model_validate({"loss": loss, "metrics": [metric]})
     targets = LABELS_OF.get(loss, FRACTIONS)
     try:
@@ -175,14 +175,14 @@ def test_a_metric_goes_with_a_loss_or_is_refused_with_those_that_do(metric: str,
 
 @pytest.mark.parametrize("metric", ["mean_squared_error", "auc", "top_k_categorical_accuracy"])
 def test_class_indices_have_no_distance(metric: str) -> None:
-    """5 is not further from 1 than 2 is: such metrics of class indices are refused."""
+    """Class 5 is not further from 1 than 2 is, so metrics of distance are refused."""
     config = TrainingConfig.model_validate({"metrics": [metric]})
     with pytest.raises(InputError, match=f"{metric} has no meaning"):
         choose_one(config, dense(5), INDICES, [])
 
 
-def test_an_open_dimension_takes_the_targets_size() -> None:
-    """A class for each pixel of a picture of any size."""
+def test_an_open_dimension_fits_any_size_of_targets() -> None:
+    """With a class for each pixel of an image of any size."""
     given = tf_keras.Input((None, None, 2))
     model = tf_keras.Model(given, layers.Conv2D(5, 1)(given))
     pixels = RANDOM.integers(0, 5, (4, 6, 7))

@@ -1,4 +1,4 @@
-"""choose: each of several outputs has its own loss and metrics."""
+"""Each of several outputs has its own loss and metrics."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def refused(*gates: GateConfig, **training: Any) -> InputError:
     return caught.value
 
 
-def test_each_output_is_inferred_from_its_own_end_and_targets() -> None:
-    """Classes for one, distances for the other, in the model's order."""
+def test_each_output_is_inferred_from_its_ending_and_targets() -> None:
+    """One has classes, the other numbers; they are in the model's order."""
     found = choose_two()
     assert list(found) == ["digit", "angle"]
     assert [it.loss_name for it in found.values()] == [SPARSE, SQUARES]
@@ -54,15 +54,15 @@ def test_each_output_is_inferred_from_its_own_end_and_targets() -> None:
     assert "softmax" in found["digit"].reason
 
 
-def test_the_outputs_of_a_nested_model_are_told_apart() -> None:
-    """The second output of an inner model ends in what that output ends in."""
+def test_the_outputs_of_a_nested_model_are_distinguished() -> None:
+    """Each output of the outer model has the ending of that output of the inner one."""
     given = tf_keras.Input((4,))
     outer = tf_keras.Model(given, two_outputs()(given))
     assert [ending(it).kind for it in outer.outputs] == ["distribution", "unbounded"]
 
 
-def test_what_the_manifest_maps_is_taken_and_the_rest_inferred() -> None:
-    """Losses, metrics and weights, each for the output that it is given for."""
+def test_what_the_manifest_does_not_map_is_inferred() -> None:
+    """Losses, metrics and weights are used for the outputs that they are given for."""
     found = choose_two(
         loss={"angle": "huber", "digit": {"type": SPARSE, "from_logits": False}},
         metrics={"angle": ["root_mean_squared_error"]},
@@ -77,8 +77,8 @@ def test_what_the_manifest_maps_is_taken_and_the_rest_inferred() -> None:
     assert choose_two(loss="poisson")["digit"].loss_name == "poisson"
 
 
-def test_a_metric_that_one_of_the_outputs_can_not_have_is_refused() -> None:
-    """A list is for every output; the one that it does not fit is named."""
+def test_a_metric_that_does_not_fit_one_output_is_refused() -> None:
+    """A list is for every output; the error names the one that it does not fit."""
     error = refused(metrics=["accuracy"])
     assert "accuracy has no meaning for the loss mean_squared_error" in error.what
     assert error.where == "training.metrics (angle)"
@@ -94,8 +94,8 @@ def test_a_metric_that_one_of_the_outputs_can_not_have_is_refused() -> None:
         {"loss_weights": {"digt": 2.0}},
     ],
 )
-def test_an_output_that_the_model_has_not_is_refused(training: dict[str, Any]) -> None:
-    """What was named, and what there is."""
+def test_a_missing_output_is_refused(training: dict[str, Any]) -> None:
+    """The message has the given name and those of the model."""
     error = refused(**training)
     assert error.what == "The model has no output digt; its outputs: digit, angle."
     assert error.where == f"training.{next(iter(training))}"
@@ -105,7 +105,7 @@ def test_an_output_that_the_model_has_not_is_refused(training: dict[str, Any]) -
 
 
 def test_a_gate_adds_its_metric_to_the_output_that_it_names() -> None:
-    """Without an output it adds none, and one of the outputs must have it."""
+    """Without an output it adds none, and one of the outputs must have the metric."""
     metric = "sparse_top_k_categorical_accuracy"
     found = choose_two([gate(metric=metric, output="digit"), gate(metric="loss", output="angle")])
     assert found["digit"].metric_names == ("accuracy", metric)

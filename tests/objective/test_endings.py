@@ -1,4 +1,4 @@
-"""endings: what the graph says of an output, checked on what the model answers."""
+"""What the graph says of an output is checked on the model's outputs."""
 
 # ruff: noqa: PLW0108 - a layer is made in its test, after the seed is set
 
@@ -116,8 +116,8 @@ ROWS = np.random.default_rng(0).normal(0, 3, (8, 4, 6)).astype("float32")
 
 
 @pytest.mark.parametrize(("make", "kind"), [it[:2] for it in TABLE], ids=[it[2] for it in TABLE])
-def test_what_the_graph_says_is_what_the_model_answers(make: Make, kind: str) -> None:
-    """A distribution sums up to one along the last axis; bounds hold for every value."""
+def test_what_the_graph_says_holds_for_the_outputs(make: Make, kind: str) -> None:
+    """A distribution sums to one along the last axis; bounds hold for every value."""
     tf_keras.utils.set_random_seed(1)
     given = tf_keras.Input((4, 6))
     model = tf_keras.Model(given, make(given))
@@ -158,14 +158,14 @@ KERAS3: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "celu": (keras.ops.celu, "bounded"),
     "relu": (keras.activations.relu, "bounded"),
-    "sparsemax": (keras.ops.sparsemax, "bounded"),  # its rows do not sum up to one
+    "sparsemax": (keras.ops.sparsemax, "bounded"),  # its rows do not sum to one
     "soft_shrink": (keras.ops.soft_shrink, "unbounded"),
 }
 
 
 @pytest.mark.parametrize(("make", "kind"), KERAS3.values(), ids=KERAS3)
-def test_it_is_so_for_models_of_keras_3(make: Callable[[Any], Any], kind: str) -> None:
-    """Of functions, and of layers that are called as they are in Keras 3."""
+def test_it_holds_for_models_of_keras_3(make: Callable[[Any], Any], kind: str) -> None:
+    """For functions, and for layers that are called as they are in Keras 3."""
     given = keras.Input((4, 6))
     model = keras.Model(given, make(given))
     rebuilt = rebuild(model, "a.keras")
@@ -180,8 +180,8 @@ def test_it_is_so_for_models_of_keras_3(make: Callable[[Any], Any], kind: str) -
         assert values.sum(axis=-1) == pytest.approx(1, abs=1e-5)
 
 
-def test_what_comes_between_is_named() -> None:
-    """The activation, and the layer that keeps what it answers."""
+def test_layers_after_the_activation_are_named() -> None:
+    """The activation is named, too."""
     given = tf_keras.Input((4, 6))
     model = tf_keras.Model(given, L.Flatten(name="flat")(soft(given)))
     assert ending(model.outputs[0]).text == "the model ends in softmax, kept by Flatten flat"

@@ -57,10 +57,10 @@ def chosen(
         ("tanh", 1, np.tanh(FRACTIONS[:, 0]), SQUARES, "mean_absolute_error"),
     ],
 )
-def test_targets_are_called_what_they_are(
+def test_the_kind_of_targets_is_recognized(
     activation: str | None, units: int, targets: Any, loss: str, metric: str
 ) -> None:
-    """Signs, smoothed labels and soft classes are no regression."""
+    """Signs, smoothed labels and soft classes are not a regression."""
     found = chosen(activation, units, targets)
     assert (found.loss_name, found.metric_names) == (loss, (metric,))
 
@@ -69,8 +69,8 @@ def test_targets_are_called_what_they_are(
     ("activation", "units", "targets", "says"),
     [
         ("sigmoid", 1, SIGNS, "The targets are -1 and 1, and the model ends in sigmoid"),
-        ("relu", 1, SIGNS, "which never answers -1"),
-        (None, 5, SMOOTHED, "logits of soft classes, or with the numbers"),
+        ("relu", 1, SIGNS, "which is never -1"),
+        (None, 5, SMOOTHED, "logits of soft classes, or the numbers"),
         (None, 1, SIGNS * (INDICES > 1), "they may be classes or numbers"),
         ("sigmoid", 1, SIGNS * (INDICES > 1), "from -1 to 1, which the model can't answer"),
         ("sigmoid", 1, YES_NO * 255, "The targets are 0 and 255, which the model can't answer"),
@@ -78,22 +78,24 @@ def test_targets_are_called_what_they_are(
         ("sigmoid", 1, INDICES, "whole numbers from 0 to 4, which the model can't answer"),
         ("softmax", 5, MANY_HOT, "The targets' rows have from"),
         ("softmax", 5, MANY_HOT * 3, "which the model can't answer"),
-        ("softmax", 5, np.abs(FRACTIONS) / 9, "The targets' rows sum up to"),
-        (None, 5, ONE_HOT * YES_NO[:, None], "have a one, or none"),
-        ("softmax", 1, YES_NO, "A softmax over one value always answers 1"),
+        ("softmax", 5, np.abs(FRACTIONS) / 9, "The targets' rows sum to"),
+        (None, 5, ONE_HOT * YES_NO[:, None], "have one 1, or none"),
+        ("softmax", 1, YES_NO, "A softmax over one value is always 1"),
         ("tanh", 1, FRACTIONS[:, 0] * 9, "the model ends in tanh, from -1 to 1"),
     ],
 )
-def test_a_choice_is_asked_for(activation: str | None, units: int, targets: Any, says: str) -> None:
-    """With what targets and model are, where they are, and what to write."""
+def test_the_user_is_asked_to_choose(
+    activation: str | None, units: int, targets: Any, says: str
+) -> None:
+    """The error describes targets and model, names the place, and has a hint."""
     with pytest.raises(InputError, match=says) as caught:
         chosen(activation, units, targets)
     assert caught.value.where == "dataset.train.targets"
     assert caught.value.hint
 
 
-def test_the_loss_of_the_file_is_taken_where_it_fits() -> None:
-    """With its settings and its weight; where it does not, the reason is said."""
+def test_the_loss_of_the_file_is_used_where_it_fits() -> None:
+    """With its settings and its weight; where it does not fit, the reason is given."""
     smooth = LossConfig(type=ONE_OF, from_logits=False, label_smoothing=0.1)
     found = chosen("softmax", 5, ONE_HOT, smooth)
     assert (found.loss_name, found.options, found.weight) == (ONE_OF, {"label_smoothing": 0.1}, 0.5)
@@ -112,13 +114,13 @@ def test_the_loss_of_the_file_is_taken_where_it_fits() -> None:
 
 @pytest.mark.parametrize("metric", ["auc", "precision", "recall"])
 def test_soft_targets_are_neither_true_nor_false(metric: str) -> None:
-    """Keras would take each 0.05 for true."""
-    with pytest.raises(InputError, match=f"{metric} takes each target for true or false"):
+    """Keras would treat each 0.05 as true."""
+    with pytest.raises(InputError, match=f"{metric} treats each target as true or false"):
         chosen("softmax", 5, SMOOTHED, metrics=[metric])
 
 
-def test_accuracy_of_signs_and_smoothed_labels_is_what_numpy_counts() -> None:
-    """Keras's own would be 0 for both."""
+def test_accuracy_of_signs_and_smoothed_labels_matches_numpy() -> None:
+    """Keras's accuracy would be 0 for both."""
     outputs = FRACTIONS[:, :1].astype("float32")
     for activation, labels, border, at in (
         ("tanh", SIGNS[:, None], 0, 0),

@@ -1,4 +1,4 @@
-"""logits: graph, outputs and compile settings must agree, or the manifest says which it is."""
+"""Graph, outputs and compile settings must agree, or the manifest must say which it is."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RANDOM = np.random.default_rng(3)
 LOGITS = RANDOM.normal(0, 3, (40, 5)).astype("float32")
 SHARES = (np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)).astype("float32")
 ONE_LOGIT = LOGITS[:, :1]
-# A regression to 0 and 1, with one answer under 0.
+# A regression to 0 and 1, with one output below 0.
 FITTED = YES_NO[:, None] * 0.8 + 0.1 - 0.3 * (np.arange(40) == YES_NO.argmin())[:, None]
 ONE_SHARE = 1 / (1 + np.exp(-ONE_LOGIT))
 
 
 class Opaque(tf_keras.layers.Layer):  # type: ignore[misc]
-    """A layer that nothing is known of."""
+    """A layer without a rule."""
 
 
 def chosen(
@@ -64,10 +64,10 @@ def chosen(
         ("tanh", np.tanh(ONE_LOGIT), YES_NO, True, True),
     ],
 )
-def test_what_is_told_is_taken(
+def test_from_logits_is_inferred(
     activation: str | None, answers: Any, targets: Any, compiled: bool | None, from_logits: bool
 ) -> None:
-    """By the graph and the outputs; where they are silent, by how the file was compiled."""
+    """From the graph and the outputs; where these do not tell, from how the file was compiled."""
     found = chosen(activation, answers, targets, compiled=compiled)
     assert found.from_logits is from_logits
     assert "its outputs for 40 rows go from" in found.reason
@@ -78,19 +78,19 @@ def test_what_is_told_is_taken(
     [
         (None, SHARES, INDICES, "The graph says that the outputs are logits"),
         ("softmax", LOGITS, INDICES, "The graph says that the outputs are probabilities"),
-        ("opaque", LOGITS * 0 + 0.4, INDICES, "Nothing tells"),
-        (None, ONE_SHARE, YES_NO, "Nothing tells"),
-        ("opaque", ONE_SHARE, YES_NO, "Nothing tells"),
-        ("opaque", np.log(ONE_SHARE), YES_NO, "Nothing tells"),
-        ("opaque", np.tanh(ONE_LOGIT), YES_NO, "Nothing tells"),
-        ("tanh", np.tanh(ONE_LOGIT), YES_NO, "Nothing tells"),
-        (None, FITTED, YES_NO, "fitted to 0 and 1 as to numbers"),
+        ("opaque", LOGITS * 0 + 0.4, INDICES, "It is not clear"),
+        (None, ONE_SHARE, YES_NO, "It is not clear"),
+        ("opaque", ONE_SHARE, YES_NO, "It is not clear"),
+        ("opaque", np.log(ONE_SHARE), YES_NO, "It is not clear"),
+        ("opaque", np.tanh(ONE_LOGIT), YES_NO, "It is not clear"),
+        ("tanh", np.tanh(ONE_LOGIT), YES_NO, "It is not clear"),
+        (None, FITTED, YES_NO, "trained on 0 and 1 as numbers"),
     ],
 )
-def test_a_contradiction_and_silence_ask_for_a_choice(
+def test_where_sources_contradict_or_do_not_tell_the_user_must_choose(
     activation: str | None, answers: Any, targets: Any, says: str
 ) -> None:
-    """The message has what graph and outputs say, the hint what to write; then it is taken."""
+    """The message has the facts, the hint what to write; and that is then accepted."""
     with pytest.raises(InputError, match=says) as caught:
         chosen(activation, np.asarray(answers, "float32"), targets)
     assert caught.value.where == "training.loss"
@@ -114,10 +114,10 @@ def test_a_contradiction_and_silence_ask_for_a_choice(
         ("opaque", ONE_LOGIT, YES_NO, False),
     ],
 )
-def test_what_the_manifest_says_can_be_impossible(
+def test_an_impossible_setting_of_the_manifest_is_refused(
     activation: str | None, answers: Any, targets: Any, from_logits: bool
 ) -> None:
-    """Probabilities are no logits; what is out of 0..1 is no probability."""
+    """Probabilities are not logits; values outside 0..1 are not probabilities."""
     loss = {"type": SPARSE if answers.shape[-1] > 1 else BINARY, "from_logits": from_logits}
     with pytest.raises(InputError, match=f"from_logits is {str(from_logits).lower()}"):
         chosen(activation, answers, targets, loss)

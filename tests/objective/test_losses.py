@@ -1,4 +1,4 @@
-"""objective: losses and metrics as Keras computes them, for one output and for several."""
+"""Losses and metrics are Keras's, for one output and for several."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SPARSE, ONE_OF, BINARY = (
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
-def test_every_loss_can_be_made(name: str) -> None:
-    """Each one gives a number for outputs and targets of its shape."""
+def test_every_loss_can_be_created(name: str) -> None:
+    """And gives a number for outputs and targets of its shape."""
     logits = True if name in (SPARSE, ONE_OF, BINARY) else None
     objective = Objective(name, logits, (), "")
     targets: Any = INDICES if name == SPARSE else ONE_HOT
@@ -35,7 +35,7 @@ def test_every_loss_can_be_made(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_every_metric_has_its_name_in_the_manifest(name: str) -> None:
-    """result.json and gates call a metric what the manifest calls it; each call makes a new one."""
+    """result.json and gates use that name; each call creates new metrics."""
     objective = Objective(BINARY, True, ("accuracy", name), "")
     made = objective.metrics()
     assert [it.name for it in made] == ["accuracy", name]
@@ -71,7 +71,7 @@ ALPHA = Objective("huber", None, ("mean_absolute_error", "mean_squared_error"), 
 def test_keras_gets_each_outputs_loss_and_metrics(
     kind: str, objectives: dict[str, Objective]
 ) -> None:
-    """What it computes is the weighted total, and each output's own figures under its name."""
+    """It computes the weighted total, and each output's figures under its name."""
     model = model_of(kind)
     model.output_names = list(objectives)
     model.compile("sgd", **compile_options(model, objectives))
@@ -102,5 +102,5 @@ def test_keras_gets_each_outputs_loss_and_metrics(
 
 
 def _values(answers: Any) -> list[Any]:
-    """In the order of the names: a dict's by its keys."""
+    """In the order of the names: for a dict, of its keys."""
     return [answers[key] for key in sorted(answers)] if isinstance(answers, dict) else answers

@@ -1,4 +1,4 @@
-"""The best epoch's weights are published; a training that is stopped keeps them."""
+"""The best epoch's weights are published, also after a training was stopped and resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tf_keras
 
 from job.artifact import EpochResult
 from job.events import Stage
-from job.stages.best_epoch import BestEpoch, best, told
+from job.stages.best_epoch import BestEpoch, best, choose_epoch
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.training_state import NoSaves, Saved
 from tests.support.batches import InOrder
@@ -26,26 +26,26 @@ def history(*losses: float) -> list[EpochResult]:
     return [EpochResult(epoch=it, metrics={"val_loss": loss}) for it, loss in enumerate(losses, 1)]
 
 
-def test_the_first_lowest_loss_after_the_schedule_wins() -> None:
-    """An epoch before its end does not count, however good; without held-out rows none does."""
+def test_the_first_lowest_loss_after_the_schedule_is_chosen() -> None:
+    """Epochs before the schedule ends do not count; without held-out rows none does."""
     assert best(history(*LOSSES), 2) == 3
     assert best(history(*LOSSES), 1) == 1
     assert best(history(*LOSSES[:2]), 3) is None
     assert best([EpochResult(epoch=1, metrics={"loss": 1})], 1) is None
-    assert told(history(*LOSSES), 2, 6)[0] == 3
-    assert "early stopping" in told(history(*LOSSES), 2, 9)[1]
-    assert told([EpochResult(epoch=1, metrics={})], 1, 1) == (
+    assert choose_epoch(history(*LOSSES), 2, 6)[0] == 3
+    assert "early stopping" in choose_epoch(history(*LOSSES), 2, 9)[1]
+    assert choose_epoch([EpochResult(epoch=1, metrics={})], 1, 1) == (
         1,
         "the last one; no rows are held out to choose by",
     )
 
 
 class StoppedHereError(Exception):
-    """What ends the training."""
+    """Ends the training."""
 
 
 class StopAt(NoSaves):
-    """Saves when an epoch is over, and stops there."""
+    """Saves the state at a step, and stops there."""
 
     def __init__(self, step: int | None = None, state: Saved | None = None) -> None:
         self.step, self.state = step, state
@@ -71,7 +71,7 @@ class StopAt(NoSaves):
 
 
 def train(saves: StopAt, patience: int | None = None) -> tuple[Any, dict[int, Any], list[int]]:
-    """Train a tiny model; its weights at the end, those after each epoch, and which there were."""
+    """Train a tiny model: its final weights, those after each epoch, and the epochs."""
     tf_keras.utils.set_random_seed(0)
     model = tf_keras.Sequential(
         [tf_keras.layers.InputLayer((3,)), tf_keras.layers.Dense(2, name="out")]
@@ -97,8 +97,8 @@ def same(one: Any, other: Any) -> bool:
     return [it.tobytes() for it in one] == [it.tobytes() for it in other]
 
 
-def test_the_best_weights_are_there_at_the_end_stopped_or_not() -> None:
-    """Stopped after the best epoch and gone on with, the same bits; early stopping, the same."""
+def test_the_best_weights_are_published_after_a_resumed_training_too() -> None:
+    """Stopped after the best epoch and resumed, the bits are the same; with early stopping too."""
     weights, after, epochs = train(StopAt())
     assert epochs == [1, 2, 3, 4, 5, 6]
     assert same(weights, after[3])
@@ -115,13 +115,13 @@ def test_the_best_weights_are_there_at_the_end_stopped_or_not() -> None:
     assert saves.state is not None
     damaged = Saved(8, saves.state.history, saves.state.names, saves.state.arrays, [])
     refusing = StopAt(state=damaged)
-    with contextlib.suppress(IndexError):  # it begins anew, with the losses of later epochs
+    with contextlib.suppress(IndexError):  # it starts again, with the losses of later epochs
         train(refusing)
     assert "best epoch" in refusing.refused
 
 
-def test_weights_of_rows_are_those_of_fit() -> None:
-    """The loop with weights gives what Keras's ``fit`` does with ``sample_weight``."""
+def test_row_weights_have_the_effect_of_sample_weight() -> None:
+    """The loop with row weights gives the model that Keras's ``fit`` gives."""
     random = np.random.default_rng(1)
     x = random.normal(size=(12, 3)).astype("float32")
     y = random.integers(0, 2, 12)

@@ -1,4 +1,4 @@
-"""The codecs give the file back, the same bytes each time, to ordinary tools too."""
+"""The codecs are lossless and deterministic, and standard tools can decode them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ TOOLS = {
 }
 
 
-def test_every_codec_of_the_manifest_is_there() -> None:
-    """The codecs, their levels and the manifest's names are the same."""
+def test_every_codec_of_the_manifest_exists() -> None:
+    """The codecs, their levels and the manifest's names agree."""
     assert set(CODECS) == set(NAMES) == set(LEVELS) == set(SUFFIXES) == set(TOOLS)
     assert len(set(SUFFIXES.values())) == len(CODECS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_encoding_is_smaller_and_decodes_to_the_file(name: str, model_file: Path) -> None:
-    """What is written has the size and the digest that the result says, and holds the file."""
+    """It has the size and the digest in the result."""
     found = compress(model_file, codec(name))
     written = (model_file.parent / found.path).read_bytes()
     assert found.path == f"prune.h5{SUFFIXES[name]}"
@@ -50,8 +50,8 @@ def test_an_encoding_is_smaller_and_decodes_to_the_file(name: str, model_file: P
 
 
 @pytest.mark.parametrize("name", AT_ONCE)
-def test_the_chunks_are_not_seen_in_the_encoding(name: str, model_file: Path) -> None:
-    """A file of more than one chunk has the bytes that it has when it is encoded at once."""
+def test_encoding_in_chunks_does_not_change_the_bytes(name: str, model_file: Path) -> None:
+    """A file of several chunks has the bytes that it has when encoded at once."""
     model_file.write_bytes(weights(300_000))
     found = compress(model_file, codec(name))
     written = (model_file.parent / found.path).read_bytes()
@@ -63,7 +63,7 @@ def test_the_chunks_are_not_seen_in_the_encoding(name: str, model_file: Path) ->
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"zopfli"}))
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
-    """64 MB, which one chunk of the encoding holds, pass in a third of that, both ways."""
+    """64 MB, which one chunk of the encoding holds, take a third of that, both ways."""
     path = tmp_path / "large.h5"
     with path.open("wb") as file:
         file.truncate(64_000_000)
@@ -77,7 +77,7 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_file_gives_the_same_bytes_at_another_time(name: str, model_file: Path) -> None:
-    """Neither a second call nor the file's time of change has a part in the encoding."""
+    """Neither a second call nor the file's modification time changes the encoding."""
     first = compress(model_file, codec(name))
     os.utime(model_file, (1_000_000_000, 1_234_567_890))
     assert compress(model_file, codec(name)) == first
@@ -88,8 +88,8 @@ def test_the_same_file_gives_the_same_bytes_at_another_time(name: str, model_fil
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ordinary_tools_open_it(name: str, model_file: Path) -> None:
-    """The tool that everybody has for a format gives the file back."""
+def test_standard_tools_open_it(name: str, model_file: Path) -> None:
+    """The usual tool for a format gives the original file."""
     command = TOOLS[name]
     if shutil.which(command[0]) is None:
         lacking("codecs", f"{command[0]} is not installed")
@@ -100,7 +100,7 @@ def test_ordinary_tools_open_it(name: str, model_file: Path) -> None:
     assert done.stdout == weights()
 
 
-def test_archives_carry_no_time(model_file: Path) -> None:
+def test_archives_contain_no_time(model_file: Path) -> None:
     """A zip holds its epoch and the plain file name; gzip's time field is zero."""
     zipped = compress(model_file, codec("zip"))
     with zipfile.ZipFile(model_file.parent / zipped.path) as archive:
@@ -130,15 +130,15 @@ def test_levels_are_respected(name: str, model_file: Path) -> None:
         assert lowest.bytes > len(weights())  # level 0 stores
 
 
-def test_zopfli_is_smaller_than_the_deflate_that_it_stands_for(model_file: Path) -> None:
-    """Else nobody would wait for it."""
+def test_zopfli_is_smaller_than_deflate(model_file: Path) -> None:
+    """It takes much longer."""
     assert compress(model_file, codec("zopfli")).bytes < compress(model_file, codec("gzip")).bytes
 
 
 @given(data=st.binary(max_size=2000) | st.builds(bytes.__mul__, st.binary(max_size=9), st.just(99)))
 @settings(max_examples=60, deadline=None)
-def test_any_bytes_come_back(data: bytes) -> None:
-    """Every codec gives any bytes back, none too."""
+def test_any_bytes_are_restored(data: bytes) -> None:
+    """By every codec, also no bytes at all."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prune.h5"
         path.write_bytes(data)
@@ -148,7 +148,7 @@ def test_any_bytes_come_back(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_empty_file_comes_back(name: str, tmp_path: Path) -> None:
+def test_an_empty_file_is_restored(name: str, tmp_path: Path) -> None:
     """At the default level too."""
     path = tmp_path / "prune.h5"
     path.touch()

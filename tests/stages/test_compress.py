@@ -1,4 +1,4 @@
-"""compress: encodings are checked and collected; what goes wrong is said."""
+"""Encodings are checked and collected; failures are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from job.stages.compress import ZOPFLI_MAX_BYTES, Encoder, compress, too_large
 from tests.support.encodings import NAMES, codec, weights
 
 
-def test_zopfli_is_left_out_above_a_mebibyte_unless_told_otherwise() -> None:
+def test_zopfli_is_skipped_above_a_mebibyte_by_default() -> None:
     """The reason has the size and the limit; max_bytes changes the limit, both ways."""
     assert ZOPFLI_MAX_BYTES == 1_048_576
     assert too_large(codec("zopfli"), 1_048_576) is None
@@ -34,7 +34,7 @@ def test_zopfli_is_left_out_above_a_mebibyte_unless_told_otherwise() -> None:
 
 
 def test_an_encoder_collects_every_encoding_of_every_file(tmp_path: Path) -> None:
-    """Two files, all codecs: as if each were encoded alone; what is too large is said."""
+    """Two files, all codecs: the same as one by one; a skipped one is reported."""
     codecs = [codec(name, max_bytes=20_000) if name == "zip" else codec(name) for name in NAMES]
     small, large = tmp_path / "small.h5", tmp_path / "large.h5"
     small.write_bytes(weights(2000))
@@ -59,7 +59,7 @@ def test_an_encoder_collects_every_encoding_of_every_file(tmp_path: Path) -> Non
 def test_an_encoding_that_does_not_decode_is_an_error(
     model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A codec that loses a byte is found out, in the background too."""
+    """A codec that loses a byte is detected, in the background too."""
 
     def forgetful(path: Path, target: IO[bytes], _: int) -> None:
         target.write(lzma.compress(path.read_bytes()[:-1]))
@@ -76,10 +76,10 @@ def test_an_encoding_that_does_not_decode_is_an_error(
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "another", "too long"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_encoding_is_noticed(
+def test_a_damaged_encoding_is_detected(
     name: str, damage: str, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether its decoder notices it or not."""
+    """Whether its decoder detects it or not."""
     good = CODECS[name]
 
     def bad(path: Path, target: IO[bytes], level: int) -> None:
@@ -103,7 +103,7 @@ def test_a_damaged_encoding_is_noticed(
 
 
 def test_an_encoding_that_can_not_be_written_is_an_error(model_file: Path) -> None:
-    """The disk's error comes out of finish, not into a log."""
+    """``finish`` raises the disk's error."""
     (model_file.parent / "prune.h5.br").mkdir()
     with Encoder([codec("brotli")], threads=1) as encoder:
         encoder.add(model_file)
@@ -111,8 +111,8 @@ def test_an_encoding_that_can_not_be_written_is_an_error(model_file: Path) -> No
             encoder.finish(lambda *_: None)
 
 
-def test_what_has_not_begun_is_given_up_when_the_run_fails(tmp_path: Path) -> None:
-    """After an error the encoder does not go on with what waits."""
+def test_waiting_encodings_are_cancelled_when_the_run_fails(tmp_path: Path) -> None:
+    """After an error the encoder does not start those that wait."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(weights(60_000))  # about a second of zopfli
     second.write_bytes(weights())

@@ -1,4 +1,4 @@
-"""constraints: they hold in what is pruned, and what can't hold with zeros is said."""
+"""Constraints hold in the pruned model; those that zeros break are reported."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def norms(weight: Floats, axis: int | tuple[int, ...] = 0) -> Floats:
     return found
 
 
-def test_constraints_hold_with_the_zeros_after_the_last_mask() -> None:
-    """By a few lines of NumPy; frozen weights are what they were, bit by bit."""
+def test_constraints_hold_after_the_last_mask() -> None:
+    """Checked with NumPy; frozen weights are unchanged, bit by bit."""
     baseline = model()
     frozen = [it.tobytes() for it in baseline.get_layer("frozen").get_weights()]
     config = PruneConfig.model_validate(
@@ -96,7 +96,7 @@ def dense(weight: Floats, rule: tf_keras.constraints.Constraint, trainable: bool
     return made
 
 
-def test_units_of_zeros_have_no_norm_and_broken_constraints_are_an_error() -> None:
+def test_units_of_zeros_give_a_warning_and_broken_constraints_an_error() -> None:
     zeros = np.array([[0, 1], [0, 0]], np.float32)
     decisions, warnings = constraints.report(
         constraints.check(dense(zeros, rules.UnitNorm(), trainable=True)), "prune.h5"
@@ -110,8 +110,8 @@ def test_units_of_zeros_have_no_norm_and_broken_constraints_are_an_error() -> No
     assert "frozen weight dense/kernel:0 broke" in constraints.report(frozen, "prune.h5")[1][0]
 
 
-def test_a_constraint_that_keras_can_not_train_with_is_refused_before_the_training() -> None:
-    """``RadialConstraint`` makes a variable in each step; a frozen layer's is never applied."""
+def test_a_constraint_that_keras_can_not_train_with_is_refused() -> None:
+    """``RadialConstraint`` creates a variable in each step; a frozen layer's is never applied."""
     rule = rules.RadialConstraint()
     for trainable in (True, False):
         layer = layers.Conv2D(4, 3, kernel_constraint=rule, trainable=trainable, name="radial")

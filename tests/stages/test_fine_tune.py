@@ -1,4 +1,4 @@
-"""fine_tune: the loop inside the graph computes what Keras's own ``fit`` computes."""
+"""The loop inside the graph computes what Keras's ``fit`` computes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def silent() -> Stage:
 
 
 def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
-    """On the same batches the loop gives tfmot's weights, masks and metrics as ``fit`` does."""
+    """On the same batches, weights, masks and metrics are those of ``fit`` with tfmot."""
     asked = {"type": "polynomial_decay", "initial_sparsity": 0.2, "final_sparsity": 0.7}
     config = PruneConfig.model_validate({"schedule": asked})
     ours = wrap(small_model(), {"hidden": 0.7, "out": 0.7}, config, Window(2, 18, 4))
@@ -99,8 +99,8 @@ def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
     assert all(it.metrics["val_seen"] == 1.0 for it in history)
 
 
-def test_progress_is_told_from_the_first_step_to_the_last() -> None:
-    """The last event is all steps of all, and the parts never fall."""
+def test_progress_is_reported_from_the_first_step_to_the_last() -> None:
+    """It never decreases, and ends with all steps."""
     events: list[Event] = []
     model = small_model()
     compile_model(model)
@@ -112,7 +112,7 @@ def test_progress_is_told_from_the_first_step_to_the_last() -> None:
 
 
 def test_a_training_that_diverges_is_stopped() -> None:
-    """A learning rate that makes the loss infinite is a StageError that names the optimizer."""
+    """An infinite loss is a StageError that names the optimizer."""
     model = small_model()
     model.compile(tf_keras.optimizers.SGD(1e20), "mean_squared_error")
     x, _ = rows()
@@ -123,7 +123,7 @@ def test_a_training_that_diverges_is_stopped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["list", "dict", "dict of one"])
-def test_targets_reach_the_output_that_they_are_of(kind: str) -> None:
+def test_targets_go_to_their_outputs(kind: str) -> None:
     """The loop gives the weights of ``fit`` for lists and dicts of outputs."""
     x, y = rows()
     z = x[:, 3:5]
@@ -161,8 +161,8 @@ def optimizer(**fields: Any) -> tf_keras.optimizers.Optimizer:
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_every_optimizer_takes_its_options_and_learns(name: str) -> None:
-    """Each type is the Keras class of that name, with the rate asked for, and lowers a loss."""
+def test_every_optimizer_has_its_options_and_learns(name: str) -> None:
+    """Each type is the Keras class of that name, with the given rate, and lowers a loss."""
     made = optimizer(type=name, learning_rate=0.05, clipnorm=2.0)
     assert type(made).__name__.lower() == name
     assert float(made.learning_rate) == pytest.approx(0.05)
@@ -176,7 +176,7 @@ def test_every_optimizer_takes_its_options_and_learns(name: str) -> None:
 
 
 def test_momentum_is_used() -> None:
-    """Two steps of SGD with momentum on a constant gradient move as Polyak's formula says."""
+    """Two steps of SGD with momentum on a constant gradient follow Polyak's formula."""
     made = optimizer(type="sgd", learning_rate=0.1, momentum=0.9)
     weight = tf.Variable([1.0])
     for _ in range(2):
@@ -186,7 +186,7 @@ def test_momentum_is_used() -> None:
 
 @pytest.mark.parametrize("step", [0, 7, 20, 39, 40, 90])
 def test_cosine_decay_ends_with_the_training(step: int) -> None:
-    """Without decay_steps, the rate follows a cosine over all the steps of the training."""
+    """Without decay_steps, the rate follows a cosine over all steps of the training."""
     schedule = {"type": "cosine_decay", "alpha": 0.1}
     made = optimizer(learning_rate=0.2, learning_rate_schedule=schedule)
     made.iterations.assign(step)
@@ -206,8 +206,8 @@ def test_exponential_decay_follows_its_formula(staircase: bool) -> None:
         assert float(made._learning_rate(step)) == pytest.approx(0.2 * 0.5**power, rel=1e-5)
 
 
-def test_what_training_needed_is_freed_when_it_ends() -> None:
-    """Nothing of TensorFlow keeps the optimizer's moments, which are twice the weights."""
+def test_the_memory_of_training_is_freed_when_it_ends() -> None:
+    """TensorFlow holds no reference to the optimizer's moments, twice the size of the weights."""
     model = small_model()
     compile_model(model)
     fine_tune(model, InOrder(*rows(), BATCH), Course(STEPS, 1), no_metrics, silent())

@@ -1,4 +1,4 @@
-"""masks: rows with padding are counted, and without any an LSTM is converted without its mask."""
+"""Padded rows are counted; without any, an LSTM is converted without its mask."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tokens(*, explicit: bool = False) -> tf_keras.Model:
     tf_keras.utils.set_random_seed(3)
     ids = tf_keras.Input((6,), dtype="int32", name="ids")
     table = layers.Embedding(20, 8, mask_zero=not explicit)
-    # An argument of the call is how models of Keras 3 are rebuilt.
+    # In rebuilt models of Keras 3, the mask is an argument of the call.
     given = {"mask": tf.not_equal(ids, 0)} if explicit else {}
     x = layers.Bidirectional(layers.LSTM(8, return_sequences=True))(table(ids), **given)
     model = tf_keras.Model(ids, layers.Dense(3)(layers.LSTM(8)(x, **given)))
@@ -36,7 +36,7 @@ def tokens(*, explicit: bool = False) -> tf_keras.Model:
 
 @pytest.mark.parametrize("explicit", few([True, False]))
 def test_without_padding_an_integer_lstm_needs_no_mask(explicit: bool, tmp_path: Path) -> None:
-    """It answers as the model with its masks does; and the model has them afterwards."""
+    """The outputs are those of the model with its masks, which it still has afterwards."""
     model = tokens(explicit=explicit)
     rows = np.random.default_rng(0).integers(1, 20, (40, 6)).astype("int32")
     with pytest.raises(StageError, match=r"by a mask: .* no row is padded, set ignore_masks"):
@@ -52,8 +52,8 @@ def test_without_padding_an_integer_lstm_needs_no_mask(explicit: bool, tmp_path:
     assert padded_rows(model, [(padded,)]) == 40
 
 
-def test_rows_with_padding_are_counted_and_refused() -> None:
-    """In each split, with the number of them; a model without masks has nothing to ignore."""
+def test_padded_rows_are_counted_and_refused() -> None:
+    """In each split, with their number; a model without masks has none to ignore."""
     rows = np.random.default_rng(0).integers(1, 20, (300, 6)).astype("int32")
     padded = rows.copy()
     padded[[2, 270, 299], 4:] = 0

@@ -1,4 +1,4 @@
-"""prune: what tfmot's masks become, step by step, against the same formulas in NumPy."""
+"""tfmot's masks are, step by step, those of the same formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def dense_model(rows: int = 20, columns: int = 10) -> tf_keras.Model:
 
 @dataclass
 class Watch:
-    """What the wrapper's variables were after each step."""
+    """The wrapper's variables after each step."""
 
     masks: list[Floats] = field(default_factory=list)
     thresholds: list[float] = field(default_factory=list)
@@ -57,7 +57,7 @@ def train(
     window: Window,
     steps: int,
 ) -> tuple[tf_keras.Model, Watch]:
-    """Wrap and train for some steps; an epoch is a step, so that each one can be looked at."""
+    """Wrap and train for some steps; an epoch is one step, so that each can be examined."""
     wrapped = wrap(model, target, config, window)
     wrapped.compile(tf_keras.optimizers.SGD(0.05), "mean_squared_error")
     random = np.random.default_rng(5)
@@ -130,8 +130,8 @@ def test_masks_follow_the_schedule_step_by_step(schedule: dict[str, Any], window
         np.testing.assert_array_equal(found.astype(bool), mask, err_msg=f"step {t}")
 
 
-def test_masked_weights_are_zero_at_the_end_though_the_optimizer_moved_them() -> None:
-    """mask_weights gives zeros exactly where the mask is zero, and leaves the other weights."""
+def test_masked_weights_are_zero_at_the_end() -> None:
+    """Though the optimizer changed them; mask_weights leaves the other weights."""
     schedule = {"type": "constant", "target_sparsity": 0.4}
     wrapped, watch = train(
         dense_model(), {"dense": 0.4}, prune_config(schedule=schedule), Window(0, 4, 2), 4
@@ -145,7 +145,7 @@ def test_masked_weights_are_zero_at_the_end_though_the_optimizer_moved_them() ->
 def test_m_by_n_leaves_n_minus_m_weights_in_each_group_along_the_input(
     m_by_n: tuple[int, int],
 ) -> None:
-    """Of every n weights that follow each other along the input axis, the m smallest are zero."""
+    """Of every n consecutive weights along the input axis, the m smallest are zero."""
     tf_keras.utils.set_random_seed(4)
     model = tf_keras.Sequential(
         [
@@ -170,7 +170,7 @@ def test_m_by_n_leaves_n_minus_m_weights_in_each_group_along_the_input(
 
 
 def test_m_by_n_does_not_need_the_schedule() -> None:
-    """A begin_step that the training never gets to does not matter: the masks are set at step 1."""
+    """A begin_step beyond the training does not matter: the masks are set at step 1."""
     config = prune_config(
         schedule={"type": "constant", "begin_step": 1000}, structure={"type": "m_by_n"}
     )
@@ -183,7 +183,7 @@ def test_m_by_n_does_not_need_the_schedule() -> None:
 def test_blocks_are_zero_as_a_whole_and_are_the_smallest(
     size: tuple[int, int], pooling: str
 ) -> None:
-    """The blocks with the smallest average (or largest) magnitude are zero, no others."""
+    """Exactly the blocks with the smallest average (or largest) magnitude are zero."""
     model = dense_model(20, 12)
     before = np.abs(model.get_layer("dense").kernel.numpy())
     config = prune_config(
@@ -198,7 +198,7 @@ def test_blocks_are_zero_as_a_whole_and_are_the_smallest(
 
 
 def test_each_layer_reaches_the_target_of_its_own_rule() -> None:
-    """Rules, the schedule and a skipped layer each end where they should, in nested models too."""
+    """By rules, the schedule, or skipped, in nested models too."""
     tf_keras.utils.set_random_seed(6)
     inner = tf_keras.Sequential(
         [layers.InputLayer((20,)), layers.Dense(20, name="inner_dense")], name="inner"
@@ -232,7 +232,7 @@ def test_each_layer_reaches_the_target_of_its_own_rule() -> None:
 
 
 def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
-    """Shared weights are pruned once, to what was asked."""
+    """Shared weights are pruned once."""
     tf_keras.utils.set_random_seed(8)
     shared = layers.Dense(10, name="shared")
     left, right = tf_keras.Input((20,)), tf_keras.Input((20,))
@@ -273,8 +273,8 @@ def test_masks_are_applied_inside_wrappers() -> None:
     )
 
 
-def test_a_frozen_layer_is_left_dense_though_another_one_has_its_name() -> None:
-    """Branches made by one function name their layers alike; only the one in training is pruned."""
+def test_a_frozen_layer_stays_dense_though_another_has_its_name() -> None:
+    """Branches made by one function have equal layer names; only the trained one is pruned."""
 
     def branch(trainable: bool) -> tf_keras.Model:
         dense = layers.Dense(20, name="dense", trainable=trainable)

@@ -1,4 +1,4 @@
-"""quantize: what is in the file, and what it computes, against the Keras model and NumPy."""
+"""The content and the outputs of a file are those that the Keras model and NumPy give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from job.stages.quantize import quantize
 
 layers = tf_keras.layers
 Array = NDArray[np.generic]
-# How a Keras kernel lies in a .tflite: output channels first.
+# The layout of a Keras kernel in a .tflite: output channels first.
 CHANNELS_FIRST = {"conv": (3, 0, 1, 2), "dense": (1, 0)}
 
 
@@ -29,7 +29,7 @@ def variant(kind: str, **options: Any) -> QuantizeConfig:
 
 
 def pictures(rows: int, seed: int) -> NDArray[np.float32]:
-    """From -1 to 3: a range with a zero point of its own."""
+    """From -1 to 3: a range whose zero point is not 0."""
     drawn = np.random.default_rng(seed).uniform(-1, 3, (rows, 8, 8, 4)).astype("float32")
     drawn[0, 0, 0, :2] = -1, 3
     return drawn
@@ -56,7 +56,7 @@ def model() -> tf_keras.Model:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A constant of a file: its values and what they are in real numbers."""
+    """A constant of a file: its values, and the real numbers that they stand for."""
 
     values: Array
     scales: NDArray[np.float32]
@@ -174,7 +174,7 @@ DTYPES = [
 def test_inputs_and_outputs_have_the_dtypes_asked_for(
     model: tf_keras.Model, tmp_path: Path, kind: str, given: str, answer: str
 ) -> None:
-    """They do, the input's scale is that of the calibration rows, and the answers are right."""
+    """The input's scale is that of the calibration rows, and the outputs are right."""
     options = {"input_dtype": given, "output_dtype": answer}
     path = convert(model, tmp_path / "q.tflite", kind, **options)
     interpreter = Interpreter(model_path=str(path))
@@ -199,7 +199,7 @@ def test_inputs_and_outputs_have_the_dtypes_asked_for(
 def test_outputs_of_float_variants_are_close_to_the_models(
     model: tf_keras.Model, tmp_path: Path, kind: str, tolerance: float
 ) -> None:
-    """The drift is what the variant's rounding allows, of the outputs' spread."""
+    """The drift is within the variant's rounding, as a share of the outputs' spread."""
     x = pictures(20, seed=2)
     wanted = model(x).numpy()
     path = convert(model, tmp_path / "q.tflite", kind)
@@ -208,7 +208,7 @@ def test_outputs_of_float_variants_are_close_to_the_models(
 
 
 def test_each_input_is_calibrated_on_its_own_rows(tmp_path: Path) -> None:
-    """With two inputs, in an order that is not the alphabet's, no range goes to the other one."""
+    """With two inputs, not in alphabetical order, neither gets the other's range."""
     zeta, alpha = tf_keras.Input((6,), name="zeta"), tf_keras.Input((6,), name="alpha")
     # Not concatenated: that would give both one scale.
     model = tf_keras.Model(
@@ -238,8 +238,8 @@ def test_the_same_model_gives_the_same_file(model: tf_keras.Model, tmp_path: Pat
     assert convert(model, tmp_path / "2.tflite", "int8").read_bytes() == first
 
 
-def test_a_model_that_the_converter_refuses_is_an_error_that_says_why(tmp_path: Path) -> None:
-    """Counting needs an operator that TFLite lacks: it is named, and no file is left."""
+def test_a_model_that_the_converter_refuses_is_an_error(tmp_path: Path) -> None:
+    """Counting needs an operator that TFLite lacks: the error names it, and no file is left."""
     counts = layers.CategoryEncoding(4, output_mode="count")
     model = tf_keras.Sequential([layers.InputLayer((5,)), counts])
     path = tmp_path / "small.tflite"

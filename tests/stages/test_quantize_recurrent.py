@@ -1,4 +1,4 @@
-"""quantize: recurrent models, which are converted for one row, and what can't be calibrated."""
+"""Recurrent models: loops can't be calibrated, an LSTM without a mask can."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras
-from ai_edge_litert.interpreter import Interpreter
 
 from job.errors import StageError
-from job.metrics.litert import custom_operators, tensors
+from job.metrics.litert import tensors
 from job.stages.quantize import is_recurrent
 from tests.stages.test_quantize import variant
 from tests.support.conversion import answers, convert
@@ -18,25 +17,9 @@ from tests.support.conversion import answers, convert
 layers = tf_keras.layers
 
 
-@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU, layers.SimpleRNN])
-def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
-    kind: type, tmp_path: Path
-) -> None:
-    """With a batch of one; what the plain interpreter answers is what the model answers."""
-    tf_keras.utils.set_random_seed(4)
-    model = tf_keras.Sequential(
-        [layers.InputLayer((6, 4)), layers.Bidirectional(kind(5)), layers.Dense(2)]
-    )
-    path = tmp_path / "rnn.tflite"
-    rows = np.random.default_rng(0).normal(size=(7, 6, 4)).astype("float32")
-    convert(model, variant("float32"), [rows], path)
-    assert custom_operators(path) == []
-    np.testing.assert_allclose(answers(model, path, [rows]), model(rows).numpy(), atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", ["int8", "int16x8"])
 def test_loops_are_refused_before_they_are_calibrated(kind: str, tmp_path: Path) -> None:
-    """TFLite's calibrator crashes on them; an LSTM and unrolled layers are no loops."""
+    """TFLite's calibrator crashes on them; unrolled layers are not loops."""
     rows = np.random.default_rng(0).normal(size=(20, 4, 8)).astype("float32")
     path = tmp_path / "rnn.tflite"
     model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.GRU(8)])
@@ -48,7 +31,7 @@ def test_loops_are_refused_before_they_are_calibrated(kind: str, tmp_path: Path)
 
 
 def test_a_masked_lstm_is_named_with_its_mask(tmp_path: Path) -> None:
-    """It is the mask that makes a loop of it; the one that gets none is not named."""
+    """The mask makes it a loop; a layer without a mask is not named."""
     given = tf_keras.Input((4,), dtype="int32")
     x = layers.Embedding(9, 8, mask_zero=True)(given)
     x = layers.LSTM(4, return_sequences=True, name="first")(x)
@@ -59,8 +42,8 @@ def test_a_masked_lstm_is_named_with_its_mask(tmp_path: Path) -> None:
     assert "last" not in str(caught.value)
 
 
-def test_an_integer_lstm_answers_as_the_model_does(tmp_path: Path) -> None:
-    """In integers throughout."""
+def test_an_integer_lstm_has_the_models_outputs(tmp_path: Path) -> None:
+    """And no float tensor."""
     tf_keras.utils.set_random_seed(4)
     rows = np.random.default_rng(0).normal(size=(20, 4, 8)).astype("float32")
     model = tf_keras.Sequential([layers.InputLayer((4, 8)), layers.LSTM(8)])
@@ -72,17 +55,8 @@ def test_an_integer_lstm_answers_as_the_model_does(tmp_path: Path) -> None:
     assert floats == []
 
 
-def test_an_open_length_is_taken_from_a_row_of_the_data(tmp_path: Path) -> None:
-    """A file of a recurrent model takes sequences of the length that the data has."""
-    model = tf_keras.Sequential([layers.InputLayer((None, 4)), layers.LSTM(3)])
-    path = tmp_path / "rnn.tflite"
-    convert(model, variant("float32"), [np.zeros((1, 9, 4), "float32")], path)
-    (detail,) = Interpreter(model_path=str(path)).get_input_details()
-    assert list(detail["shape"]) == [1, 9, 4]
-
-
-def test_a_model_with_recurrent_dropout_is_seen_to_be_recurrent() -> None:
-    """Keras keeps its masks where TensorFlow's own walk through a model stumbles over them."""
+def test_a_model_with_recurrent_dropout_is_recurrent() -> None:
+    """TensorFlow's ``submodules`` fails on the dropout masks that Keras caches."""
     recurrent = layers.Bidirectional(layers.LSTM(3, dropout=0.1, recurrent_dropout=0.2))
     model = tf_keras.Sequential([layers.InputLayer((4, 2)), recurrent])
     with pytest.raises(ValueError, match="_mask_cache"):

@@ -1,4 +1,4 @@
-"""retype: integers before a cast are quantized, indices are not; every value stays what it is."""
+"""Integers before a cast are quantized, indices are not; no value changes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ layers = tf_keras.layers
 
 
 def after(model: tf_keras.Model, *, casts_stay: bool = True) -> list[str]:
-    """What the inputs' dtypes become."""
+    """The inputs' new dtypes."""
     found = retype(trace(model, names_for(model)), casts_stay=casts_stay)
     return [it.name for it in found.dtypes]
 
 
 def of(dtype: str, *parts: Callable[[Any], Any]) -> tf_keras.Model:
-    """A picture, what is done with it, and a convolution."""
+    """An image, operations on it, and a convolution."""
     x = given = tf_keras.Input((8, 8, 3), dtype=dtype, name="picture")
     for part in parts:
         x = part(x)
@@ -40,15 +40,15 @@ def to_float(x: Any) -> Any:
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
 def test_integers_that_are_cast_to_float_become_float(dtype: str) -> None:
-    """Also where they are moved about before."""
+    """Also where operators move them before."""
     assert after(of(dtype, layers.Rescaling(0.1))) == ["float32"]
     moved = [layers.Permute((2, 1, 3)), layers.ZeroPadding2D(), layers.Cropping2D(1)]
     assert after(of(dtype, *moved, layers.Reshape((4, 16, 3)), to_float)) == ["float32"]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "bool"])
-def test_narrow_dtypes_are_cast_before_they_are_moved_about(dtype: str, tmp_path: Path) -> None:
-    """LiteRT transposes and pads only some; the input stays what it was, and so do the answers."""
+def test_narrow_dtypes_are_cast_before_they_are_moved(dtype: str, tmp_path: Path) -> None:
+    """LiteRT transposes and pads only some; the input dtype and the outputs do not change."""
     moved = [layers.Permute((2, 1, 3)), layers.ZeroPadding2D(), layers.Reshape((10, 10, 3))]
     model = of(dtype, *moved, to_float)
     quantize(model, variant("float32"), (), path := tmp_path / "m.tflite")
@@ -61,8 +61,8 @@ def test_narrow_dtypes_are_cast_before_they_are_moved_about(dtype: str, tmp_path
     assert cast_first(function) is function
 
 
-def test_what_would_change_a_value_stays() -> None:
-    """Integer arithmetic, narrower integers, an answer that is the input; floats stay float."""
+def test_a_change_that_would_change_values_is_not_made() -> None:
+    """Integer arithmetic, narrower integers, an output that is the input; floats stay float."""
     assert after(of("uint8", lambda x: x * 2, to_float)) == ["uint8"]
     assert after(of("int32", lambda x: tf.cast(x, "uint8"), to_float)) == ["int32"]
     assert after(of("uint8", lambda x: tf.cast(x, "int32"), to_float)) == ["float32"]
@@ -71,8 +71,8 @@ def test_what_would_change_a_value_stays() -> None:
     assert after(tf_keras.Model(key, [to_float(key), layers.Reshape((1,))(key)])) == ["int64"]
 
 
-def test_indices_become_int32_where_they_are_cast_to_be_looked_up() -> None:
-    """Of an Embedding whose input is float; in bytes for what can't cast them."""
+def test_indices_become_int32_where_they_are_cast() -> None:
+    """For an Embedding whose input is float; bytes, for a converter that can't cast them."""
     assert after(words("float32")) == ["int32"]
     assert after(words("int64")) == ["int64"]
     assert after(words("uint8")) == ["uint8"]
@@ -85,8 +85,8 @@ def words(dtype: str) -> tf_keras.Model:
 
 
 @pytest.mark.parametrize(("given", "offset"), [("uint8", 0), ("int8", 128)])
-def test_bytes_are_fed_as_they_are(given: str, offset: int, tmp_path: Path) -> None:
-    """The scale of what was uint8 is 1, though the calibration's rows are from 90 to 110."""
+def test_bytes_have_a_scale_of_one(given: str, offset: int, tmp_path: Path) -> None:
+    """Though the calibration rows are from 90 to 110."""
     tf_keras.utils.set_random_seed(1)
     model = of("uint8", layers.Rescaling(1 / 255), layers.Conv2D(4, 3))
     random = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_bytes_are_fed_as_they_are(given: str, offset: int, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("dtype", "kind"), [("float32", "int8"), ("uint8", "int16x8")])
 def test_indices_are_looked_up_exactly(dtype: str, kind: str, tmp_path: Path) -> None:
-    """Each row of the table is found, and not its neighbour."""
+    """Each row of the table is found, not its neighbor."""
     model = words(dtype)
     table = np.repeat(np.arange(200, dtype="float32")[:, None], 8, axis=1)
     model.layers[1].set_weights([table])

@@ -1,4 +1,4 @@
-"""serving: a file is bound by the model's own names, whatever they are."""
+"""A file's signature has the model's names, whatever they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = ("Age", "age", "a b/c.d[0]", "größe:年龄", "_hidden", "1st", "class"
 
 
 def model(names: tuple[str, ...]) -> tf_keras.Model:
-    """Each output is that of one input alone, and they have the same names."""
+    """Each output depends on one input, and has its name."""
     given = {name: tf_keras.Input((2,), name=name) for name in names}
     scales = {name: 10.0**place for place, name in enumerate(sorted(names))}
     ends = {
@@ -32,7 +32,7 @@ def model(names: tuple[str, ...]) -> tf_keras.Model:
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_a_file_has_the_models_names(kind: str, tmp_path: Path) -> None:
-    """In its signature, of the right tensors: each output is ten times that of the name before."""
+    """In its signature, for the right tensors: each output is ten times the one before."""
     built = model(NAMES)
     built.output_names = sorted(NAMES)  # as prepare does
     random = np.random.default_rng(0)
@@ -61,14 +61,14 @@ def test_a_file_has_the_models_names(kind: str, tmp_path: Path) -> None:
 
 
 class _Named:
-    """A model's names alone."""
+    """Only a model's names."""
 
     def __init__(self, names: list[str]) -> None:
         self.input_names = self.output_names = names
 
 
-def test_plain_names_are_the_converters_own_and_nothing_is_added(tmp_path: Path) -> None:
-    """So the files of most models are what they would be without; other names are an error."""
+def test_a_file_with_plain_names_is_not_changed(tmp_path: Path) -> None:
+    """So the files of most models are the converter's; unexpected names are an error."""
     plain = model(("picture", "hint_2"))
     names = names_for(plain)
     assert names.inputs == ("picture", "hint_2")

@@ -1,4 +1,4 @@
-"""strip: no wrapper is left, the zeros are, and a model that is another one is noticed."""
+"""strip leaves no wrapper, retains the zeros, and detects a different model."""
 
 from __future__ import annotations
 
@@ -86,16 +86,16 @@ def test_the_stripped_weights_are_the_masked_ones() -> None:
         pytest.param(lambda: nested_model(name="answer"), id="another name"),
     ],
 )
-def test_a_model_that_is_not_the_baseline_is_an_error(other: type[tf_keras.Model]) -> None:
-    """A layer more, another size or another name is a StageError that names the layer."""
+def test_a_different_model_is_an_error(other: type[tf_keras.Model]) -> None:
+    """One more layer, another size or another name: the error names the layer."""
     with pytest.raises(StageError, match="After stripping"):
         strip(wrapped_of(nested_model()), other())
     with pytest.raises(StageError, match="After stripping"):
         strip(wrap(other(), {"conv": 0.5}, PruneConfig(), Window(0, 4, 1)), nested_model())
 
 
-def test_a_layer_more_at_the_end_is_an_error() -> None:
-    """Where one model is the beginning of the other, the number of layers gives it away."""
+def test_an_additional_layer_at_the_end_is_an_error() -> None:
+    """Where one model is the beginning of the other, the number of layers differs."""
     short = tf_keras.Sequential([layers.InputLayer((8,)), layers.Dense(8, name="out")])
     long = tf_keras.Sequential([layers.InputLayer((8,)), *short.layers, layers.Dense(3)])
     with pytest.raises(StageError, match="2 layers, not 1"):

@@ -1,4 +1,4 @@
-"""wrapper: nothing but the weights of its layer is changed; padding stays padding."""
+"""The pruning wrapper changes only its layer's weights; masks of padding still work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.prunable import plan_layers, targets
-from job.stages.fine_tune import Course, fine_tune
-from job.stages.penalties import regularized
+from job.stages.fine_tune import Course, fine_tune, regularized
 from job.stages.prune import Window, wrap
 from tests.support.batches import InOrder, no_metrics
 
@@ -22,7 +21,7 @@ layers = tf_keras.layers
 
 
 def words(*rest: tf_keras.layers.Layer) -> tf_keras.Model:
-    """Words, of which 0 is padding."""
+    """Token ids, of which 0 is padding."""
     given = layers.Embedding(30, 8, mask_zero=True)
     return tf_keras.Sequential([layers.InputLayer((7,)), given, *rest])
 
@@ -35,7 +34,7 @@ def attended() -> tf_keras.Model:
 
 
 def translated() -> tf_keras.Model:
-    """A decoder that goes on from the encoder's state, of both directions."""
+    """A decoder that starts from the encoder's states, of both directions."""
     given = tf_keras.Input((7,))
     x = layers.Embedding(30, 8, mask_zero=True)(given)
     encoder = layers.Bidirectional(layers.SimpleRNN(6, return_state=True, return_sequences=True))
@@ -60,10 +59,10 @@ MODELS: dict[str, Callable[[], tf_keras.Model]] = {
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=list(MODELS))
 @pytest.mark.parametrize("training", [True, False])
-def test_padding_is_padding_in_the_wrapped_model_too(
+def test_padding_is_masked_in_the_wrapped_model_too(
     make: Callable[[], tf_keras.Model], training: bool
 ) -> None:
-    """Before the first mask is worked out, the wrapped model answers as the model does."""
+    """Before the first mask update, the outputs are those of the original model."""
     tf_keras.utils.set_random_seed(2)
     model = make()
     wanted = targets(plan_layers(model, PruneConfig()), "m")
@@ -76,14 +75,14 @@ def test_padding_is_padding_in_the_wrapped_model_too(
 
 
 def padded(rows: int) -> NDArray[np.float32]:
-    """Words, three of each seven padding."""
+    """Token ids, three of each seven padding."""
     drawn = np.random.default_rng(0).integers(1, 30, (rows, 7)).astype("float32")
     drawn[:, 4:] = 0
     return drawn
 
 
 def test_a_layer_that_takes_no_mask_gets_none() -> None:
-    """``Masking`` before a Dense layer; tfmot's own wrapper raises a TypeError."""
+    """``Masking`` before a Dense layer: tfmot's wrapper raises a TypeError."""
     tf_keras.utils.set_random_seed(2)
     model = tf_keras.Sequential(
         [layers.InputLayer((7, 4)), layers.Masking(), layers.Dense(9, name="dense"), layers.GRU(3)]
@@ -99,7 +98,7 @@ PENALTY = {"activity_regularizer": tf_keras.regularizers.L1L2(0.02, 0.03)}
 
 
 def regular() -> tf_keras.Model:
-    """A regularized layer that is called twice, and one in a nested model that is, too."""
+    """A regularized layer that is called twice, and one in a nested model called twice."""
     inner = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(4, **PENALTY)], name="inner")
     shared = layers.Dense(4, **PENALTY)
     given = tf_keras.Input((4,))

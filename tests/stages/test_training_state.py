@@ -1,4 +1,4 @@
-"""A training that is stopped and gone on with is one that was never stopped, to the last bit."""
+"""A training that is stopped and resumed gives the bits of one that was never stopped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from job.manifest.prune import PruneConfig
 from job.stages import fine_tune as module
 from job.stages.fine_tune import Course, fine_tune
 from job.stages.prune import Window, mask_weights, wrap
-from job.stages.randomness import drawn_from_variables
-from job.stages.training_state import Saved, Variables
+from job.stages.training_state import Saved, Variables, drawn_from_variables
 from tests.support.batches import InOrder
 from tests.support.rare import few
 
@@ -29,17 +28,17 @@ COURSE = Course(steps_per_epoch=4, epochs=2, seed=11)
 
 
 class StoppedHereError(Exception):
-    """What the training is ended by."""
+    """Ends the training."""
 
 
 @dataclass
 class AtStep:
-    """Saves at one step, and stops there."""
+    """Saves at every step, and stops at one."""
 
     step: int | None = None
     state: Saved | None = None
     saved: list[Saved] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
     in_validation: bool = False
     asked: int = 0
 
@@ -47,10 +46,10 @@ class AtStep:
         return self.state
 
     def refuse(self, why: str) -> None:
-        self.said.append(why)
+        self.reported.append(why)
 
     def warn(self, text: str) -> None:
-        self.said.append(text)
+        self.reported.append(text)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -97,7 +96,7 @@ def data() -> InOrder:
 def train(
     saves: Any, model: tf_keras.Model | None = None
 ) -> tuple[list[EpochResult], list[np.ndarray], Stage]:
-    """Train a model with pruning wrappers; history, all weights and what was decided."""
+    """Train a model with pruning wrappers: its history, all weights, and the stage."""
     model = model or random_model()
     config = PruneConfig.model_validate({"schedule": {"type": "polynomial_decay"}})
     wrapped = wrap(model, {"lstm": 0.5, "out": 0.6}, config, Window(2, 7, 2))
@@ -116,7 +115,7 @@ def train(
 
 @pytest.fixture(scope="module", autouse=True)
 def small_chunks() -> Iterator[None]:
-    """One step in a chunk, so that every step is a boundary."""
+    """One step per chunk, so that every step is a boundary."""
     patch = pytest.MonkeyPatch()
     patch.setattr(module, "CHUNK_S", 0.0)
     yield
@@ -132,10 +131,10 @@ def undisturbed() -> tuple[AtStep, list[EpochResult], list[np.ndarray]]:
 
 
 @pytest.mark.parametrize(("step", "in_validation"), few([(4, True), (6, False)]))
-def test_a_training_goes_on_where_it_was_stopped(
+def test_a_training_resumes_where_it_was_stopped(
     undisturbed: tuple[AtStep, list[EpochResult], list[np.ndarray]], step: int, in_validation: bool
 ) -> None:
-    """In the middle of an epoch, at its end, while it is validated: the same metrics and bits."""
+    """In an epoch, or during validation at its end: the metrics and bits are the same."""
     saves = AtStep(step, in_validation=in_validation)
     with pytest.raises(StoppedHereError):
         train(saves)
@@ -146,13 +145,13 @@ def test_a_training_goes_on_where_it_was_stopped(
     assert [it.tobytes() for it in weights] == [it.tobytes() for it in expected]
     assert stage.decisions == [f"goes on from step {step} of 8, which an earlier run had saved"]
     assert min(it.step for it in later.saved) >= step
-    assert later.said == []
+    assert later.reported == []
 
 
-def test_a_training_that_is_over_is_not_done_again(
+def test_a_finished_training_is_not_repeated(
     undisturbed: tuple[AtStep, list[EpochResult], list[np.ndarray]],
 ) -> None:
-    """Its last state gives the weights and the history at once."""
+    """Its last state gives the weights and the history."""
     before, expected_history, expected = undisturbed
     later = AtStep(state=before.saved[-1])
     history, weights, _ = train(later)
@@ -161,8 +160,8 @@ def test_a_training_that_is_over_is_not_done_again(
     assert [it.step for it in later.saved] == [8]
 
 
-def test_random_layers_draw_other_numbers_in_every_step() -> None:
-    """Their state is among what is saved, and moves."""
+def test_random_layers_draw_new_numbers_in_every_step() -> None:
+    """Their state is saved, and changes."""
     saves = AtStep(4)
     with pytest.raises(StoppedHereError):
         train(saves)
@@ -178,13 +177,13 @@ def test_random_layers_draw_other_numbers_in_every_step() -> None:
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
     undisturbed: tuple[AtStep, list[EpochResult], list[np.ndarray]],
 ) -> None:
-    """The training begins anew, and the reason is told."""
+    """The training starts again, and the reason is reported."""
     good, expected_history, expected = undisturbed
     state = good.saved[5]
     arrays = [*state.arrays[:-1], np.zeros((2, 2), state.arrays[-1].dtype)]
     later = AtStep(state=replace(state, arrays=arrays))
     history, weights, stage = train(later)
-    assert len(later.said) == 1
+    assert len(later.reported) == 1
     assert stage.decisions == []
     assert history == expected_history
     assert [it.tobytes() for it in weights] == [it.tobytes() for it in expected]
@@ -203,15 +202,15 @@ def small_graph() -> tuple[tf.Graph, list[tf.Variable]]:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"names": ["counted:0", "other:0"]}, "variables are others"),
-        ({"names": ["counted:0"], "arrays": [np.int32(5)]}, "variables are others"),
+        ({"names": ["counted:0", "other:0"]}, "has other variables"),
+        ({"names": ["counted:0"], "arrays": [np.int32(5)]}, "has other variables"),
         ({"arrays": [np.array(5, "int32"), np.zeros(3, "float32")]}, r"added:0 .*\(3,\)"),
         ({"arrays": [np.array(5, "int32"), np.zeros(2, "float64")]}, "added:0 is float64"),
         ({"arrays": [np.array(5, "int32")]}, "shorter"),
     ],
 )
-def test_variables_take_only_what_fits_and_all_of_it(changes: dict[str, Any], why: str) -> None:
-    """Nothing is changed by a state of other variables."""
+def test_a_state_of_other_variables_is_refused(changes: dict[str, Any], why: str) -> None:
+    """It changes nothing; one that fits restores all variables."""
     graph, (counted, added) = small_graph()
     good = Saved(3, [], ["counted:0", "added:0"], [np.array(5, "int32"), np.ones(2, "float32")])
     variables = Variables(graph)
@@ -224,15 +223,15 @@ def test_variables_take_only_what_fits_and_all_of_it(changes: dict[str, Any], wh
 
 
 @pytest.mark.parametrize(("step", "over"), [(3, 1), (9, 1), (7, 2), (8, 3), (-1, 0)])
-def test_a_place_that_a_training_never_passes_is_refused(step: int, over: int) -> None:
-    """A step before the epoch that it is in, or after it."""
+def test_an_impossible_step_is_refused(step: int, over: int) -> None:
+    """It is before or after the epoch that the history implies."""
     history = [EpochResult(epoch=it, metrics={}) for it in range(over)]
     with pytest.raises(ValueError, match="in no training"):
         module._check_place(Saved(step, history, [], []), COURSE)
 
 
-def test_randomness_that_can_not_be_saved_is_told_of() -> None:
-    """A layer with operators of its own: the outcome may differ, and a warning says so."""
+def test_randomness_that_can_not_be_saved_gives_a_warning() -> None:
+    """A layer with its own random operators may make the outcome differ."""
 
     def model() -> tf_keras.Model:
         tf_keras.utils.set_random_seed(3)
@@ -250,15 +249,15 @@ def test_randomness_that_can_not_be_saved_is_told_of() -> None:
     saves = AtStep(4)
     with pytest.raises(StoppedHereError):
         train(saves, model())
-    assert saves.said == []
+    assert saves.reported == []
     later = AtStep(state=saves.saved[-1])
     train(later, model())
-    assert len(later.said) == 1
-    assert "RandomStandardNormal" in later.said[0]
+    assert len(later.reported) == 1
+    assert "RandomStandardNormal" in later.reported[0]
 
 
-def test_a_model_is_left_as_it_was() -> None:
-    """What is saved of it does not tell how it was trained: other versions would refuse it."""
+def test_random_layers_are_restored_after_the_training() -> None:
+    """Else the saved model would have ``rng_type``, which other versions refuse."""
     model = random_model()
     before = model.to_json()
     with drawn_from_variables(model, 1):

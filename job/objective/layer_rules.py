@@ -1,7 +1,7 @@
 """What is known of the values of a layer's outputs: a rule for each class of Keras's layers.
 
-A layer without a rule (attention over something else, a custom one) makes the values unknown:
-the outputs alone then tell.
+A layer without a rule, such as a custom one, makes the values unknown: then only the outputs on
+rows of data tell.
 """
 
 from __future__ import annotations
@@ -9,61 +9,41 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial, reduce
 from typing import Any
 
-from job.objective.activations import activated
-from job.objective.calls import Call
-from job.objective.ranges import (
+from job.objective.calls import Call, Rule, moved_to, reshaped, selected, single_axis
+from job.objective.values import (
+    ANY_NUMBER,
     INF,
     UNKNOWN,
     Values,
+    activated,
     add,
+    extreme,
     hull,
-    largest,
-    linear,
     mean,
     multiply,
-    reshaped,
     same_sums,
     scale,
-    smallest,
 )
 
-Rule = Callable[[Call], Values]
 ZERO = Values(0, 0)
 
 
-def _kept(call: Call) -> Values:
-    """Dropout and noise are off when a model is measured; where a call switches them on, values
-    grow.
+def _unchanged(call: Call) -> Values:
+    """Dropout and noise are off when a model is measured; a call that turns them on scales values
+    up.
     """
     return UNKNOWN if call.keywords.get("training") is True else call.first
 
 
-def _reshaped(call: Call) -> Values:
-    return call.first.moved(reshaped(call.first.axis, call.before, call.after))
-
-
 def _permuted(call: Call) -> Values:
-    order = [0, *call.layer.dims]
-    axis = call.first.axis
-    return call.first.moved(None if axis is None else order.index(axis))
+    return moved_to(call, [0, *call.layer.dims])
 
 
 def _repeated(call: Call) -> Values:
     return call.first.moved(None if call.first.axis is None else 2)
-
-
-def _without_axes(call: Call) -> Values:
-    """What shrinks or grows along axes: sums along another one stay."""
-    return _where_size_is_kept(call, call.first)
-
-
-def _where_size_is_kept(call: Call, values: Values) -> Values:
-    axis = values.axis
-    same_rank = len(call.before) == len(call.after)
-    kept = axis is not None and same_rank and call.before[axis] == call.after[axis]
-    return values if kept else values.bounds()
 
 
 def _padded(call: Call) -> Values:
@@ -72,41 +52,17 @@ def _padded(call: Call) -> Values:
 
 def _enlarged(call: Call) -> Values:
     way = getattr(call.layer, "interpolation", "nearest")
-    return _without_axes(call) if way in ("nearest", "bilinear", "area") else UNKNOWN
+    return selected(call) if way in ("nearest", "bilinear", "area") else UNKNOWN
 
 
 def _average_pooled(call: Call) -> Values:
-    values = call.first
+    values, rank = call.first, len(call.before)
     if values.is_log:
         return values.bounds()
-    if len(call.before) == len(call.after):
-        return _where_size_is_kept(call, values)
-    channels = _channel_axis(call.layer, len(call.before))
-    return values.moved(1) if values.axis == channels else values.bounds()
-
-
-def _channel_axis(layer: Any, rank: int) -> int:
-    return 1 if getattr(layer, "data_format", "channels_last") == "channels_first" else rank - 1
-
-
-def _bounds(call: Call) -> Values:
-    return call.first.bounds()
-
-
-def _sum(call: Call) -> Values:
-    given = call.given
-    total = given[0]
-    for it in given[1:]:
-        total = add(total, it)
-    return total
-
-
-def _product(call: Call) -> Values:
-    given = call.given
-    total = given[0]
-    for it in given[1:]:
-        total = multiply(total, it)
-    return total
+    if rank == len(call.after):
+        return selected(call)
+    is_first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
+    return values.moved(1) if values.axis == (1 if is_first else rank - 1) else values.bounds()
 
 
 def _difference(call: Call) -> Values:
@@ -114,18 +70,11 @@ def _difference(call: Call) -> Values:
     return add(first, scale(second, -1))
 
 
-def _extreme(of: Callable[[Values, Values], Values]) -> Rule:
-    def rule(call: Call) -> Values:
-        given = call.given
-        found = given[0]
-        for it in given[1:]:
-            found = of(found, it)
-        return found
-
-    return rule
+def _combined(way: Callable[[Values, Values], Values]) -> Rule:
+    return lambda call: reduce(way, call.given)
 
 
-def _side_by_side(call: Call) -> Values:
+def _concatenated(call: Call) -> Values:
     return same_sums(call.given, but=call.layer.axis % len(call.before))
 
 
@@ -153,14 +102,12 @@ def _elu(call: Call) -> Values:
 
 
 def _softmax(call: Call) -> Values:
-    axis = call.layer.axis
-    axis = axis[0] if isinstance(axis, list | tuple) and len(axis) == 1 else axis
-    whole = axis % len(call.after) if isinstance(axis, int) else None
-    return Values(0, 1, axis=whole, names=("softmax",))
+    axis = single_axis(call.layer.axis, len(call.after))
+    return Values(0, 1, axis=axis, names=("softmax",))
 
 
 def _attended(call: Call) -> Values:
-    """Weighted means of the second input, with weights that sum up to one."""
+    """Weighted means of the second input, with weights that sum to one."""
     given = call.given
     if getattr(call.layer, "dropout", 0) and call.keywords.get("training") is True:
         return UNKNOWN
@@ -169,9 +116,9 @@ def _attended(call: Call) -> Values:
 
 
 def of_activation(activation: Any, call: Call) -> Values:
-    """What an activation makes of any number: a function, or a layer that is one."""
+    """The output of an activation, for any input: of a function, or of a layer that is one."""
     if activation is None:
-        return linear()
+        return ANY_NUMBER
     kind = type(activation).__name__
     if kind in ACTIVATION_LAYERS:
         return ACTIVATION_LAYERS[kind](replace(call, layer=activation))
@@ -189,11 +136,11 @@ def _activated(call: Call) -> Values:
 
 
 def _recurrent(call: Call) -> Values:
-    """The outputs, and the states, of a recurrent layer or of its cell."""
+    """The outputs, or the states, of a recurrent layer or of its cell."""
     cell = getattr(call.layer, "cell", call.layer)
     cell = cell.cells[-1] if type(cell).__name__ == "StackedRNNCells" else cell
     kind = type(cell).__name__
-    if len(call.tensors) > 1:  # an initial state of the user's
+    if len(call.tensors) > 1:  # an initial state is given
         return UNKNOWN
     found = of_activation(getattr(cell, "activation", None), call)
     if kind in ("SimpleRNNCell", "SimpleRNN"):
@@ -213,10 +160,11 @@ def _discrete(call: Call) -> Values:
 
 
 def _any_number(_: Call) -> Values:
-    return linear()
+    return ANY_NUMBER
 
 
 def _many(names: str, rule: Rule) -> dict[str, Rule]:
+    """One rule for many classes; a ``*`` is 1D, 2D and 3D."""
     ends = ("1D", "2D", "3D")
     listed = [name.replace("*", end) for name in names.split() for end in ends]
     return dict.fromkeys(listed, rule)
@@ -236,23 +184,23 @@ LAYERS: dict[str, Rule] = {
     **_many(
         "Dropout Identity GaussianNoise GaussianDropout AlphaDropout SpatialDropout* "
         "ActivityRegularization RandomFlip",
-        _kept,
+        _unchanged,
     ),
-    **_many("Reshape Flatten", _reshaped),
+    **_many("Reshape Flatten", reshaped),
     "Permute": _permuted,
     "RepeatVector": _repeated,
-    **_many("Cropping* CenterCrop", _without_axes),
+    **_many("Cropping* CenterCrop", selected),
     **_many("ZeroPadding* Masking", _padded),
     **_many("UpSampling* Resizing", _enlarged),
     **_many("AveragePooling* GlobalAveragePooling* AdaptiveAveragePooling*", _average_pooled),
-    **_many("GlobalMaxPooling* MaxPooling* AdaptiveMaxPooling*", _bounds),
+    **_many("GlobalMaxPooling* MaxPooling* AdaptiveMaxPooling*", lambda call: call.first.bounds()),
     "Average": lambda call: mean(call.given),
-    "Add": _sum,
+    "Add": _combined(add),
     "Subtract": _difference,
-    "Multiply": _product,
-    "Maximum": _extreme(largest),
-    "Minimum": _extreme(smallest),
-    "Concatenate": _side_by_side,
+    "Multiply": _combined(multiply),
+    "Maximum": _combined(partial(extreme, pick=max)),
+    "Minimum": _combined(partial(extreme, pick=min)),
+    "Concatenate": _concatenated,
     "Rescaling": _rescaled,
     "UnitNormalization": _unit_norm,
     **_many("Attention AdditiveAttention", _attended),
@@ -272,7 +220,7 @@ LAYERS: dict[str, Rule] = {
 
 
 def merged(way: str | None, parts: list[Values], last: int) -> Values:
-    """What ``Bidirectional`` makes of its two directions."""
+    """The output of ``Bidirectional``, of those of its two directions."""
     match way:
         case "ave":
             return mean(parts)

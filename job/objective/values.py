@@ -1,7 +1,7 @@
 """What is known of a tensor's values without computing them: their range, and what sums to one.
 
-Enough to say whether outputs are probabilities: a softmax is in 0..1 and sums to one along an
-axis; a mean of two is such a distribution again; a product of two is still in 0..1.
+This is enough to tell whether outputs are probabilities: a softmax is in 0..1 and sums to one along
+an axis; the mean of two is such a distribution again; the product of two is still in 0..1.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 INF = math.inf
-# None is a size that is not known.
-Shape = tuple[int | None, ...]
-# Sums of float32 that should be one.
+# The rounding error of float32 sums that should be one.
 ROUNDING = 1e-6
 
 
@@ -25,15 +23,15 @@ class Values:
     low: float
     high: float
     axis: int | None = None
-    """The axis along which the values sum up to ``total``, counted with the batch's."""
+    """The axis along which the values sum to ``total``; the batch's axis is 0."""
     total: float = 1.0
     is_log: bool = False
-    """Whether they are logarithms: their exponentials then sum up to ``total`` along ``axis``, or
-    are probabilities of their own where ``axis`` is None."""
+    """Whether they are logarithms: their exponentials then sum to ``total`` along ``axis``, or are
+    independent probabilities where ``axis`` is None."""
     names: tuple[str, ...] = ()
     """The activations that they come from."""
     is_known: bool = True
-    """False where an operation is not understood."""
+    """False where there is no rule for an operation."""
 
     @property
     def in_unit(self) -> bool:
@@ -42,42 +40,38 @@ class Values:
 
     @property
     def is_distribution(self) -> bool:
-        """Whether the values sum up to one along ``axis``."""
+        """Whether the values sum to one along ``axis``."""
         is_one = abs(self.total - 1) < ROUNDING
         return self.in_unit and self.axis is not None and is_one and not self.is_log
 
     def moved(self, axis: int | None) -> Values:
-        """The same values with another axis to sum along; None where there is none any more."""
+        """The same values, summing along another axis; None where they no longer do."""
         if axis is None and self.is_log:
             return replace(self, axis=None, is_log=False)
         return replace(self, axis=axis)
 
     def bounds(self) -> Values:
-        """The range alone."""
+        """The range only."""
         return replace(self, axis=None, is_log=False)
 
 
 UNKNOWN = Values(-INF, INF, is_known=False)
-
-
-def linear(*names: str) -> Values:
-    """Any number."""
-    return Values(-INF, INF, names=names)
+ANY_NUMBER = Values(-INF, INF)
 
 
 def hull(parts: Sequence[Values]) -> Values:
-    """Values of which each is one of any of the parts."""
+    """The range that holds the values of all parts."""
     if not parts or not all(it.is_known for it in parts):
         return UNKNOWN
     return Values(min(it.low for it in parts), max(it.high for it in parts), names=_names(parts))
 
 
 def same_sums(parts: Sequence[Values], *, but: int | None = None) -> Values:
-    """The hull; where all parts sum up along one axis to one total, so does the result.
+    """The hull; where all parts sum along the same axis to the same total, so does the result.
 
     Args:
-        parts: What is put side by side.
-        but: The axis along which they are, where sums grow with it.
+        parts: The values that are joined.
+        but: The axis along which they are joined: sums along it grow.
     """
     found, first = hull(parts), parts[0]
     sums = {(it.axis, it.total, it.is_log) for it in parts}
@@ -93,7 +87,7 @@ def mean(parts: Sequence[Values]) -> Values:
 
 
 def add(first: Values, second: Values) -> Values:
-    """The sum of two tensors of one shape, or of one and a constant."""
+    """The sum of two tensors of one shape, or of a tensor and a constant."""
     if not (first.is_known and second.is_known):
         return UNKNOWN
     found = Values(first.low + second.low, first.high + second.high, names=_names([first, second]))
@@ -125,17 +119,8 @@ def multiply(first: Values, second: Values) -> Values:
     return Values(min(ends), max(ends), names=_names([first, second]))
 
 
-def largest(first: Values, second: Values) -> Values:
-    """The larger one, value by value; one may be a constant."""
-    return _extreme(first, second, max)
-
-
-def smallest(first: Values, second: Values) -> Values:
-    """The smaller one, value by value."""
-    return _extreme(first, second, min)
-
-
-def _extreme(first: Values, second: Values, pick: Callable[[float, float], float]) -> Values:
+def extreme(first: Values, second: Values, pick: Callable[[float, float], float]) -> Values:
+    """The larger (``pick=max``) or smaller one, value by value; one may be a constant."""
     known = [it for it in (first, second) if it.is_known]
     if not known:
         return UNKNOWN
@@ -171,32 +156,47 @@ def _exp(value: float) -> float:
 
 
 def _times(a: float, b: float) -> float:
-    return 0.0 if 0 in (a, b) else a * b  # 0 times infinity is 0 here: it is a bound
+    return 0.0 if 0 in (a, b) else a * b  # for bounds, 0 times infinity is 0
 
 
 def _names(parts: Sequence[Values]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for it in parts for name in it.names))
 
 
-def reshaped(axis: int | None, before: Shape, after: Shape) -> int | None:
-    """Where an axis is after a reshape; None where its values are no longer along one axis.
+# Activation, by its name in Keras 2 and 3 -> its lowest and highest value for any input.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "sparse_sigmoid"), (0, 1)),
+    **dict.fromkeys(("tanh", "hard_tanh", "softsign"), (-1, 1)),
+    # In Keras 3, a sparsemax sums to one for a single class only.
+    **dict.fromkeys(("relu", "softplus", "sparse_plus", "sparsemax"), (0, INF)),
+    **dict.fromkeys(("squareplus", "exponential", "exp"), (0, INF)),
+    "relu6": (0, 6),
+    **dict.fromkeys(("elu", "celu"), (-1, INF)),
+    "selu": (-1.76, INF),
+    "gelu": (-0.18, INF),
+    **dict.fromkeys(("silu", "swish"), (-0.28, INF)),
+    **dict.fromkeys(("hard_silu", "hard_swish"), (-0.38, INF)),
+    "mish": (-0.31, INF),
+}
+_UNBOUNDED = (
+    *("linear", "leaky_relu", "glu", "tanh_shrink", "soft_shrink", "hard_shrink", "threshold"),
+)
+
+
+def activated(name: str, axis: int) -> Values:
+    """The output of an activation, for any input.
 
     Args:
-        axis: Counted with the batch's.
-        before: The shape before, with the batch.
-        after: The shape after, with the batch.
+        name: Its name, as Keras writes functions: the class ``LeakyReLU`` is ``leaky_relu``.
+        axis: The last axis, where the batch's is 0.
     """
-    if axis is None:
-        return None
-    rest = before[axis + 1 :]
-    for place in range(len(after) - 1, 0, -1):
-        behind = after[place + 1 :]
-        if after[place] == before[axis] and (behind == rest or _same_size(behind, rest)):
-            return place
-    return None
-
-
-def _same_size(one: Shape, other: Shape) -> bool:
-    if None in one or None in other:
-        return False
-    return math.prod(it or 0 for it in one) == math.prod(it or 0 for it in other)
+    if name == "softmax":
+        return Values(0, 1, axis=axis, names=(name,))
+    if name == "log_softmax":
+        return Values(-INF, 0, axis=axis, is_log=True, names=(name,))
+    if name == "log_sigmoid":
+        return Values(-INF, 0, is_log=True, names=(name,))
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        return Values(low, high, names=(name,))
+    return ANY_NUMBER if name in _UNBOUNDED else replace(UNKNOWN, names=(name,))

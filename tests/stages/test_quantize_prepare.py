@@ -1,4 +1,4 @@
-"""quantize: what is fixed in a model before it is converted, and what its file's names are."""
+"""What is fixed in a model before it is converted, and the names in its file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ layers = tf_keras.layers
 
 
 def specs(tensors: Any, *sizes: tuple[int, ...]) -> list[TensorSpec]:
-    """Inputs, or outputs, by their layers' names; with other sizes where some are given."""
+    """Inputs or outputs, by their layers' names; with ``sizes`` if given."""
     shapes = sizes or [tuple(it.shape[1:]) for it in tensors]
     return [
         TensorSpec(tensor.node.layer.name, shape, tensor.dtype.name)
@@ -33,7 +33,7 @@ def specs(tensors: Any, *sizes: tuple[int, ...]) -> list[TensorSpec]:
 def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
     kind: type, tmp_path: Path
 ) -> None:
-    """With a batch of one; what the plain interpreter answers is what the model answers."""
+    """With a batch of one; the standard interpreter's outputs are the model's."""
     tf_keras.utils.set_random_seed(4)
     model = tf_keras.Sequential(
         [
@@ -53,7 +53,7 @@ def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
 
 
 def test_an_open_length_gets_its_size(tmp_path: Path) -> None:
-    """A file of a recurrent model takes sequences of the length that was chosen."""
+    """A recurrent model's file takes sequences of the chosen length."""
     model = tf_keras.Sequential([layers.InputLayer((None, 4)), layers.LSTM(3)])
     path = tmp_path / "rnn.tflite"
     prepared, decided = prepare(model, specs(model.inputs, (9, 4)), specs(model.outputs))
@@ -63,8 +63,8 @@ def test_an_open_length_gets_its_size(tmp_path: Path) -> None:
     assert list(detail["shape"]) == [1, 9, 4]
 
 
-def test_a_model_that_needs_nothing_is_converted_as_it_is() -> None:
-    """The same object: its file has the bytes that it would have without."""
+def test_a_model_that_needs_no_change_is_not_changed() -> None:
+    """It is the same object, so its file has the same bytes."""
     model = tf_keras.Sequential(
         [layers.InputLayer((8,), name="row"), layers.Dense(3, name="three")]
     )
@@ -93,8 +93,8 @@ def two_heads(kind: str, size: int | None = None) -> tf_keras.Model:
 def test_a_files_outputs_are_found_by_the_models_names(
     kind: str, size: int | None, variant_name: str, tmp_path: Path
 ) -> None:
-    """In the model's order, whatever the file's is: of dicts by their keys, which may hold a
-    space or be an input's name.
+    """In the model's order, whatever the file's: for dicts by their keys, which may contain a space
+    or be an input's name.
     """
     model = two_heads(kind, size)
     outputs = specs(model.outputs)
@@ -126,8 +126,8 @@ def test_a_files_outputs_are_found_by_the_models_names(
     assert {it.shape[0] for it in described} == {1 if "lstm" in kind else None}
 
 
-def test_what_is_fixed_is_fixed_in_the_file_alone() -> None:
-    """The model keeps its open dimensions, and its weights are those of the prepared one."""
+def test_only_the_file_has_fixed_dimensions() -> None:
+    """The model still has open dimensions, and shares its weights with the prepared one."""
     model = two_heads("dict")
     outputs = [TensorSpec(name, (2,), "float32") for name in ("alpha", "z e")]
     prepared, decided = prepare(model, specs(model.inputs, (3,), (7, 4)), outputs)

@@ -1,7 +1,8 @@
-"""A float32 file that drifts is refused; whatever else loses its outputs is warned of."""
+"""Drift is measured; a float32 file that drifts is refused; a collapse gives a warning."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,7 @@ import pytest
 
 from job.artifact import TensorResult
 from job.errors import StageError
-from job.metrics.collapse import refuse_drift, warnings
-from job.metrics.quality import drift
+from job.metrics.fidelity import drift, refuse_drift, warnings
 from job.result import ArtifactResult
 
 RANDOM = np.random.default_rng(3)
@@ -40,6 +40,38 @@ def moved(rows: int, by: float) -> np.ndarray:
     return after
 
 
+CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
+    lambda x: x,
+    lambda x: x + 0.25,
+    lambda x: np.where(np.arange(x.size).reshape(x.shape) == 5, x - 3, x),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_drift_is_the_absolute_difference(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Its largest value and its mean, in the outputs' unit."""
+    before = BEFORE[:100]
+    after = change(BEFORE[:100]).astype("float32")
+    found = drift("prune", {"out": before}, (after,))
+    difference = np.abs(before.astype("float64") - after.astype("float64"))
+    assert (found.against, found.rows) == ("prune", 100)
+    assert found.max_abs == pytest.approx(difference.max())
+    assert found.mean_abs == pytest.approx(difference.mean())
+    assert found.outputs == {}
+
+
+def test_the_drift_of_several_outputs_is_reported_for_each() -> None:
+    """The largest of all, the mean of the means, and each output's."""
+    before = {"zeta": BEFORE[:50], "alpha": np.zeros((50, 1), "float32")}
+    found = drift("baseline", before, (before["zeta"] + 1, before["alpha"] - 4))
+    assert (found.rows, found.max_abs) == (50, 4)
+    assert found.mean_abs == pytest.approx(2.5, rel=1e-5)
+    assert {name: it.max_abs for name, it in found.outputs.items()} == pytest.approx(
+        {"zeta": 1, "alpha": 4}, rel=1e-5
+    )
+    assert found.outputs["alpha"].mean_abs == 4
+
+
 @pytest.mark.parametrize(
     "after",
     [
@@ -48,14 +80,14 @@ def moved(rows: int, by: float) -> np.ndarray:
         moved(1, 3.0),
     ],
 )
-def test_what_rounding_does_to_a_float32_file_is_passed(after: np.ndarray) -> None:
+def test_rounding_of_a_float32_file_is_accepted(after: np.ndarray) -> None:
     """Sums in another order, and one row on a tie."""
     refuse_drift("float32", artifact(after))
 
 
 @pytest.mark.parametrize("after", [BEFORE + 0.4, moved(8, 0.5), BEFORE * 0.9, BEFORE[::-1]])
-def test_a_float32_file_that_answers_otherwise_is_refused(after: np.ndarray) -> None:
-    """With the output, and the figures."""
+def test_a_float32_file_with_other_outputs_is_refused(after: np.ndarray) -> None:
+    """The message has the output and the figures."""
     with pytest.raises(StageError) as caught:
         refuse_drift("float32", artifact(after))
     message = str(caught.value)
@@ -65,8 +97,8 @@ def test_a_float32_file_that_answers_otherwise_is_refused(after: np.ndarray) -> 
     assert "defect" in (caught.value.hint or "")
 
 
-def test_outputs_that_are_constant_or_noise_are_warned_of() -> None:
-    """Eight bits of them are fine."""
+def test_constant_or_noisy_outputs_give_a_warning() -> None:
+    """Outputs of eight bits give none."""
     base = artifact(None, "baseline")
     step = np.ptp(BEFORE) / 255
     assert not list(warnings(artifact(np.round(BEFORE / step) * step), base))
@@ -76,18 +108,18 @@ def test_outputs_that_are_constant_or_noise_are_warned_of() -> None:
     assert "off by more" in noise
 
 
-def test_pruning_may_stretch_outputs_and_not_replace_them() -> None:
-    """Training on makes logits larger; a model that has learnt more may answer otherwise."""
+def test_pruning_may_scale_outputs_but_not_replace_them() -> None:
+    """More training makes logits larger; a model that has improved may have other outputs."""
     base = artifact(None, "baseline", metrics={"loss": 1.0})
     assert not list(warnings(artifact(BEFORE * 3, "prune", metrics={"loss": 1.1}), base))
     other = RANDOM.normal(size=BEFORE.shape)
     (noise,) = warnings(artifact(other, "prune", metrics={"loss": 1.1}), base)
-    assert "nothing in common" in noise
+    assert "nearly unrelated" in noise
     assert not list(warnings(artifact(other, "prune", metrics={"loss": 0.9}), base))
 
 
-def test_an_accuracy_that_falls_to_chance_is_warned_of() -> None:
-    """One of five classes is right by chance; what was there before can't be lost."""
+def test_an_accuracy_that_falls_to_chance_gives_a_warning() -> None:
+    """Chance is one of five classes; a model that was at chance can't collapse."""
     base = artifact(None, "baseline", metrics={"accuracy": 0.95})
     (found,) = warnings(artifact(BEFORE, metrics={"accuracy": 0.22}), base)
     assert "accuracy is 0.22" in found
