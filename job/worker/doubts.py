@@ -30,7 +30,7 @@ SHOWN = 5
 
 def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
     """Warn, before every other warning, where an output is no better than a constant answer."""
-    objectives = loaded.ruler.objectives
+    objectives = loaded.evaluator.objectives
     found = baseline.artifact.useless_outputs
     if not found:
         return
@@ -58,11 +58,11 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
     floats = [it.dtype.startswith("float") for it in loaded.inputs]
     if not any(floats):
         return []
-    ruler = loaded.ruler
-    rows = min(ruler.rows, TRIED_ROWS)
+    evaluator = loaded.evaluator
+    rows = min(evaluator.rows, TRIED_ROWS)
     constants = baseline.artifact.constant_metrics[output]
     metric = first_metric(list(constants))
-    key = metric_key(metric, output, list(ruler.objectives))
+    key = metric_key(metric, output, list(evaluator.objectives))
     now = baseline.artifact.metrics[key]
     for factor in SCALES:
 
@@ -73,7 +73,7 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             ]
             return loaded.baseline.predict(tuple(given))
 
-        value = evaluate(scaled, ruler.read, rows, ruler.objectives, _silent).metrics[key]
+        value = evaluate(scaled, evaluator.read, rows, evaluator.objectives, _silent).metrics[key]
         lower = lower_is_better(metric)
         best = min(now, constants[metric]) if lower else max(now, constants[metric])
         if (value < best - CLEARLY * abs(best)) if lower else (value > best + CLEARLY):
@@ -92,12 +92,12 @@ def _silent(_: int, __: int) -> None:
 
 def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
     """Whether the model would work if the classes were numbered otherwise."""
-    objective: Objective = loaded.ruler.objectives[output]
+    objective: Objective = loaded.evaluator.objectives[output]
     given = baseline.outputs[output]
     labels = Labels.of(objective.loss_name, given.shape[-1])
     if labels.kind not in ("indices", "rows") or labels.classes > MOST_CLASSES:
         return []
-    index = list(loaded.ruler.objectives).index(output)
+    index = list(loaded.evaluator.objectives).index(output)
     wanted = labels.indices(loaded.dataset.test.targets[index][: len(given)]).ravel()
     taken = given.argmax(axis=-1).ravel()
     table = np.zeros((labels.classes, labels.classes), np.int64)

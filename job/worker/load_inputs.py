@@ -19,7 +19,7 @@ from job.datasets.shapes import fix_shapes
 from job.events import Journal, Stage
 from job.manifest.job import JobConfig
 from job.manifest.outputs import MinClassRecallGate
-from job.metrics.artifact import KerasFile, Ruler
+from job.metrics.artifact import Evaluator, KerasFile
 from job.metrics.quality import Predict, keras_predictor
 from job.models import compiled, layers, random_layers
 from job.models.compare import SEED
@@ -64,7 +64,7 @@ class Loaded:
     inputs: Sequence[TensorSpec]
     """The model's inputs, without open dimensions."""
     dataset: Dataset
-    ruler: Ruler
+    evaluator: Evaluator
     plan: TrainingPlan | None = None
     """How the model is trained; None where it is not."""
     class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         stage.decide(scale.text)
     for warning in [*sample.masked(found.model, names), *scale.warnings(doubts)]:
         journal.warn(warning)
-    ruler = Ruler(
+    evaluator = Evaluator(
         read=dataset.test.read,
         rows=len(dataset.test),
         objectives=objectives,
@@ -142,7 +142,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     baseline = KerasFile(
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
     )
-    return Loaded(found, predict, baseline, fixed, dataset, ruler, plan, used, weighs)
+    return Loaded(found, predict, baseline, fixed, dataset, evaluator, plan, used, weighs)
 
 
 def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:

@@ -14,8 +14,8 @@ from job.manifest.outputs import SUFFIXES, CodecConfig
 from job.metrics import collapse, promises
 from job.metrics.artifact import (
     Advance,
+    Evaluator,
     Measured,
-    Ruler,
     measure_latency,
     measure_model,
     measure_tflite,
@@ -46,22 +46,22 @@ def measure_baseline(work: Work, loaded: Loaded) -> Measured:
         measured = work.kept.piece(
             "baseline",
             digest(loaded.baseline.path),
-            _measured_form(work, "baseline", loaded.ruler),
+            _measured_form(work, "baseline", loaded.evaluator),
             lambda: _measure_baseline(loaded, stage.advance),
             stage,
         )
-        check_gates(work.job.gates, measured.artifact, list(loaded.ruler.objectives))
+        check_gates(work.job.gates, measured.artifact, list(loaded.evaluator.objectives))
         warn_of_useless(work, loaded, measured)
         return measured
 
 
 def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
     """The baseline, and what a constant answer would get in its place."""
-    measured = measure_model(loaded.baseline, loaded.ruler, None, advance)
+    measured = measure_model(loaded.baseline, loaded.evaluator, None, advance)
     targets = loaded.dataset.train.targets
-    constants = constant_metrics(targets, loaded.baseline.outputs, loaded.ruler)
+    constants = constant_metrics(targets, loaded.baseline.outputs, loaded.evaluator)
     artifact = measured.artifact.model_copy(update={"constant_metrics": constants})
-    found = useless_outputs(artifact, loaded.ruler.objectives, loaded.ruler.rows)
+    found = useless_outputs(artifact, loaded.evaluator.objectives, loaded.evaluator.rows)
     artifact = artifact.model_copy(update={"useless_outputs": found})
     return replace(measured, artifact=artifact)
 
@@ -78,7 +78,7 @@ def measure_made(
             before = work.kept.piece(
                 "evaluate prune",
                 f"{digest(pruned.path)} {baseline.artifact.sha256}",
-                _measured_form(work, "prune", loaded.ruler),
+                _measured_form(work, "prune", loaded.evaluator),
                 lambda: _measure_pruned(loaded, pruned, baseline, stage.advance),
                 stage,
             )
@@ -91,7 +91,7 @@ def measure_made(
                 f"evaluate {name}",
                 f"{digest(path)} {before.artifact.sha256}",
                 ARTIFACT,
-                partial(_measure_variant, path, name, loaded.ruler, before, stage.advance),
+                partial(_measure_variant, path, name, loaded.evaluator, before, stage.advance),
                 stage,
             )
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
@@ -113,7 +113,7 @@ def _is_exact(loaded: Loaded) -> bool:
     """Whether the model computes in float32, and answers the same when it is asked twice."""
     if precision.computes_otherwise(loaded.file.original):
         return False
-    rows = loaded.ruler.read(0, min(8, loaded.ruler.rows))[0]
+    rows = loaded.evaluator.read(0, min(8, loaded.evaluator.rows))[0]
     asked = [loaded.predict(rows) for _ in range(2)]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*asked, strict=True))
 
@@ -129,13 +129,13 @@ def _measure_pruned(
         reference_bytes=None,
         optimizer_bytes=0,
     )
-    return measure_model(file, loaded.ruler, baseline, advance)
+    return measure_model(file, loaded.evaluator, baseline, advance)
 
 
 def _measure_variant(
-    path: Path, name: str, ruler: Ruler, before: Measured, advance: Advance
+    path: Path, name: str, evaluator: Evaluator, before: Measured, advance: Advance
 ) -> ArtifactResult:
-    return measure_tflite(path, name, ruler, before, advance).artifact
+    return measure_tflite(path, name, evaluator, before, advance).artifact
 
 
 def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[ArtifactResult]:
@@ -150,7 +150,7 @@ def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[
 
 
 def measure_latencies(
-    work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]
+    work: Work, evaluator: Evaluator, artifacts: Sequence[ArtifactResult]
 ) -> list[ArtifactResult]:
     """Measured at the end, when nothing else is computing."""
     timed = []
@@ -162,7 +162,7 @@ def measure_latencies(
                 if artifact.format == "tflite"
                 else load.read(path, trust=work.job.model.trust).original
             )
-            found = measure_latency(artifact, work.output, model, ruler)
+            found = measure_latency(artifact, work.output, model, evaluator)
             timed.append(artifact.model_copy(update={"latency_ms": found}))
             stage.advance(done, len(artifacts))
     return timed
@@ -183,7 +183,7 @@ def encode_once(kept: Kept, path: Path, codec: CodecConfig) -> EncodingResult:
     return kept.once(name, digest(path), form, lambda: compress(path, codec))
 
 
-def _measured_form(work: Work, name: str, ruler: Ruler) -> Form[Measured, ArtifactResult]:
+def _measured_form(work: Work, name: str, evaluator: Evaluator) -> Form[Measured, ArtifactResult]:
     """A record, and the outputs for the drift of what is measured later."""
 
     def write(measured: Measured) -> tuple[ArtifactResult, Sequence[Path]]:
@@ -194,7 +194,7 @@ def _measured_form(work: Work, name: str, ruler: Ruler) -> Form[Measured, Artifa
     def read(record: ArtifactResult, files: Mapping[str, Path]) -> Measured:
         (path,) = files.values()
         outputs = [it.astype(np.float32, copy=False) for it in read_arrays(path)]
-        return Measured(record, dict(zip(ruler.objectives, outputs, strict=True)))
+        return Measured(record, dict(zip(evaluator.objectives, outputs, strict=True)))
 
     return Form(ArtifactResult, write, read)
 

@@ -21,7 +21,7 @@ from job.objective.losses import compile_options
 from job.resume.checkpoints import Form, Kept, StoppedError, digest, place
 from job.stages import constraints
 from job.stages.best_epoch import BestEpoch, told
-from job.stages.fine_tune import Course, fine_tune, make_optimizer
+from job.stages.fine_tune import TrainingSettings, fine_tune, make_optimizer
 from job.stages.penalties import regularized
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
@@ -151,7 +151,7 @@ def _wrapped(
     work: Work, loaded: Loaded, targets: dict[str, float], plan: TrainingPlan, stage: Stage
 ) -> tf_keras.Model:
     """The model with wrappers, compiled."""
-    objectives, config = loaded.ruler.objectives, work.job.prune
+    objectives, config = loaded.evaluator.objectives, work.job.prune
     assert config is not None
     total = plan.steps
     for text in plan.decisions:
@@ -177,7 +177,7 @@ def _wrapped(
 def _fine_tune(
     work: Work, loaded: Loaded, wrapped: tf_keras.Model, plan: TrainingPlan, saves: _KeptTraining
 ) -> list[EpochResult]:
-    training, dataset, objectives = work.job.training, loaded.dataset, loaded.ruler.objectives
+    training, dataset, objectives = work.job.training, loaded.dataset, loaded.evaluator.objectives
 
     def end_epoch(save_if_due: Callable[[], None]) -> dict[str, float]:
         mask_weights(wrapped)
@@ -198,8 +198,8 @@ def _fine_tune(
     stopping = training.early_stopping
     patience = None if stopping is None else stopping.patience
     best = BestEpoch(loaded.file.model.weights, plan.first_epoch, patience)
-    course = Course(plan.steps_per_epoch, plan.epochs, training.seed, best)
-    return fine_tune(wrapped, batches, course, end_epoch, saves.stage, saves)
+    settings = TrainingSettings(plan.steps_per_epoch, plan.epochs, training.seed, best)
+    return fine_tune(wrapped, batches, settings, end_epoch, saves.stage, saves)
 
 
 class _KeptTraining:

@@ -74,7 +74,7 @@ def transform(
         variants = _quantize(work, loaded, pruned, conversion)
         made = measure_made(work, loaded, pruned, baseline, variants)
         encoded = wait_for_encodings(work, [baseline.artifact, *made])
-        timed = measure_latencies(work, loaded.ruler, encoded)
+        timed = measure_latencies(work, loaded.evaluator, encoded)
         artifacts = with_usage(
             timed,
             files.output,
@@ -84,7 +84,7 @@ def transform(
         )
     return WorkResult(
         stages=journal.results(),
-        objective={name: it.result() for name, it in loaded.ruler.objectives.items()},
+        objective={name: it.result() for name, it in loaded.evaluator.objectives.items()},
         epochs=list(pruned.epochs),
         layers=list(pruned.layers),
         artifacts=artifacts,

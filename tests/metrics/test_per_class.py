@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from job.errors import InputError
 from job.manifest.outputs import GateConfig
-from job.metrics.artifact import Ruler
+from job.metrics.artifact import Evaluator
 from job.metrics.constant import constant_metrics
 from job.metrics.gates import judge
 from job.metrics.per_class import ClassCounts, check_gates, listed
@@ -109,9 +109,9 @@ def constants(made: Objective, train: Any, test: Any, shape: tuple[int, ...]) ->
     def read(start: int, stop: int) -> Any:
         return (np.zeros((len(test[start:stop]), 1)),), (test[start:stop],)
 
-    ruler = Ruler(read, len(test), {"out": made}, ["in"], 1)
+    evaluator = Evaluator(read, len(test), {"out": made}, ["in"], 1)
     spec = TensorSpec("out", shape, "float32")
-    return constant_metrics([np.asarray(train)], [spec], ruler)["out"]
+    return constant_metrics([np.asarray(train)], [spec], evaluator)["out"]
 
 
 def test_the_constant_answer_is_what_numpy_says() -> None:
