@@ -19,6 +19,7 @@ from job.report.screen import JsonLines
 from job.result import InputResult, Result
 from job.run import earlier
 from job.run.inputs import find_inputs
+from job.run.progress import Progress
 from job.run.supervisor import OnlyChild
 from job.storage.local_destination import LocalDestination
 from job.storage.place import Place
@@ -263,22 +264,22 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_waiting_and_what_was_taken_over_are_told_apart_from_work() -> None:
-    """Of a child that died nothing is taken over; who does not wait has waited for no time."""
-    watched = pipeline._Watched(lambda _: None)
-    watched.go_on()
-    assert watched.waited_s == 0
-    watched.wait()
+def test_waiting_and_restored_work_are_counted_apart() -> None:
+    """Of a child that died nothing is restored; a run that does not wait has waited for no time."""
+    progress = Progress(lambda _: None)
+    progress.go_on()
+    assert progress.waited_s == 0
+    progress.wait()
     time.sleep(0.02)
-    watched.go_on()
-    assert 0.02 <= watched.waited_s < 5
+    progress.go_on()
+    assert 0.02 <= progress.waited_s < 5
     finished = {"event": "stage_finished", "stage": "prune", "seconds": 3.0, "decisions": []}
-    watched.show({**finished, "earlier_s": 9.0})
-    watched.show({"event": "child_died", "stage": "prune", "message": "it died"})
-    watched.show(finished)
-    watched.show({**finished, "earlier_s": 2.0})
-    watched.show({**finished, "earlier_s": 0.5})
-    assert watched.earlier_s == 2.5
+    progress.show({**finished, "earlier_s": 9.0})
+    progress.show({"event": "child_died", "stage": "prune", "message": "it died"})
+    progress.show(finished)
+    progress.show({**finished, "earlier_s": 2.0})
+    progress.show({**finished, "earlier_s": 0.5})
+    assert progress.earlier_s == 2.5
 
 
 def test_a_result_of_before_is_still_read() -> None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from job.artifact import LatencyResult, TensorResult
+from job.artifact import LatencyResult, TensorResult, file_digest
 from job.metrics import latency, litert
 from job.metrics.draws import mean_of_passes
 from job.metrics.kernels import kernels
 from job.metrics.per_class import listed
 from job.metrics.quality import Inputs, Output, Predict, Quality, ReadRows, drift, evaluate
-from job.metrics.size import measure_size
 from job.metrics.sparsity import model_sparsity, zero_fraction
 from job.objective.losses import Objectives
 from job.result import ArtifactResult, TensorSpec
@@ -82,7 +81,7 @@ def measure_model(
     """
     found = _evaluate(file.predict, evaluator, advance)
     classes, cut = listed(found.classes, evaluator.named_classes)
-    size, digest = measure_size(file.path)
+    size, digest = file_digest(file.path)
     artifact = ArtifactResult(
         stage="prune" if before else "baseline",
         format=file.format,
@@ -111,7 +110,7 @@ def measure_tflite(
     )
     found = _evaluate(predict, evaluator, advance)
     classes, cut = listed(found.classes, evaluator.named_classes)
-    size, digest = measure_size(path)
+    size, digest = file_digest(path)
     inputs, outputs = litert.describe_file(path)
     artifact = ArtifactResult(
         stage="quantize",

@@ -1,4 +1,4 @@
-"""A child that crashed without AVX2, remembered beside the pieces that are made after it.
+"""A child that crashed without AVX2, recorded beside the checkpoints of the next one.
 
 What is computed with AVX2 has other last digits than what is computed without, so the two never
 mix: the folders are emptied, and a later run of the same job begins with AVX2.
@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 
 from job.artifact import Record
-from job.resume.checkpoints import Index, Piece, read_index, write_index
-from job.worker.main import Task
+from job.resume.index import Checkpoint, Index, read_index, write_index
+from job.worker.protocol import Task
 
-# The name of the piece, which holds no work.
+# The name of the checkpoint, which holds no work.
 CRASHED = "crashed"
 
 
@@ -22,26 +22,27 @@ class Crash(Record):
     """How a child ended."""
 
     message: str
-    """What the user was told."""
+    """What was reported to the user."""
     stage: str
     signal: int
 
 
-def begin_anew(task: Task, crash: Crash) -> None:
-    """Empty the folders of a task, and remember why.
+def start_again(task: Task, crash: Crash) -> None:
+    """Empty the folders of a task, and record why.
 
     Raises:
         OSError: Where that can't be done.
     """
-    for folder in (task.output, task.kept):
+    for folder in (task.output, task.checkpoints):
         shutil.rmtree(folder)
         Path(folder).mkdir()
-    write_index(Path(task.kept), Index(pieces={CRASHED: Piece(record=crash.model_dump())}))
+    crashed = Checkpoint(record=crash.model_dump())
+    write_index(Path(task.checkpoints), Index(pieces={CRASHED: crashed}))
 
 
 def earlier_crash(task: Task) -> Crash | None:
     """The crash of an earlier run of this job, if there was one."""
-    with contextlib.suppress(ValueError, OSError):  # the child tells of an index that is damaged
-        piece = read_index(Path(task.kept)).pieces.get(CRASHED)
-        return Crash.model_validate(piece.record) if piece else None
+    with contextlib.suppress(ValueError, OSError):  # the child warns of an index that is damaged
+        checkpoint = read_index(Path(task.checkpoints)).pieces.get(CRASHED)
+        return Crash.model_validate(checkpoint.record) if checkpoint else None
     return None

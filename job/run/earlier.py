@@ -13,9 +13,10 @@ from job import machine
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
+from job.run.job_run import JobRun
 from job.storage.destination import Destination
 
-# What does not determine the outcome: names and places, and how a run is kept.
+# What does not determine the outcome: names, places, and how checkpoints are saved.
 ELSEWHERE: Any = {
     "name": True,
     "destination": True,
@@ -37,7 +38,7 @@ def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
 
 
 def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
-    """The same, of inputs that are known by something else than their SHA-256."""
+    """The same, for inputs that are identified by something else than their SHA-256."""
     asked = job.model_dump(mode="json", exclude=ELSEWHERE)
     versions = machine.versions()
     versions["python"] = ".".join(versions["python"].split(".")[:2])
@@ -45,12 +46,17 @@ def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def read(destination: Destination) -> Result | None:
+    """The result that a destination holds; see ``parse``."""
+    return parse(destination.read(RESULT_FILE), str(destination.place))
+
+
 def parse(content: bytes | None, where: str) -> Result | None:
-    """The result that a destination holds; None where there is none.
+    """The result of a destination; None where there is none.
 
     Raises:
-        ManifestError: Where it is none of ours, or of another version: which of the files beside it
-            are a run's, and may be replaced, can't be known then.
+        ManifestError: Where paredown did not write it, or in another version: it is not known then
+            which of the files beside it may be replaced.
     """
     if content is None:
         return None
@@ -66,8 +72,49 @@ def parse(content: bytes | None, where: str) -> Result | None:
         ) from None
 
 
+def known_inputs(run: JobRun, there: Result | None) -> dict[str, InputResult] | None:
+    """The inputs' digests, where all are known before anything is fetched.
+
+    Args:
+        run: The run.
+        there: The result at the destination, which may be of the same objects.
+
+    Raises:
+        InputError: Where the manifest pins another digest.
+    """
+    before: Mapping[str, InputResult] = there.inputs if there else {}
+    found = {name: it.known(before.get(name)) for name, it in run.inputs.items()}
+    known = {name: it for name, it in found.items() if it is not None}
+    return known if len(known) == len(found) else None
+
+
+def done(
+    run: JobRun, there: Result | None, inputs: Mapping[str, InputResult] | None
+) -> Result | None:
+    """The result at the destination, where it is complete and of this very run.
+
+    Args:
+        run: The run.
+        there: The result at the destination.
+        inputs: The inputs' digests; None where they are not known yet.
+
+    Raises:
+        ManifestError: Where the result is of another run, and may not be replaced.
+    """
+    if there is None or inputs is None:
+        return None
+    asked_id = run_id(run.job, inputs)
+    refuse_another(there, asked_id, run.job, str(run.destination.place))
+    if there.run_id != asked_id:
+        return None
+    if is_whole(there, run.destination):
+        return there
+    run.journal.warn("A file of the earlier result is missing or damaged: it is done again.")
+    return None
+
+
 def refuse_another(earlier: Result, asked_id: str, job: JobConfig, where: str) -> None:
-    """Keep the result of another run, unless the manifest allows to replace it.
+    """Refuse to replace the result of another run, unless the manifest allows it.
 
     Args:
         earlier: The result that the destination holds.

@@ -5,7 +5,7 @@ strangers wrote. So it runs in a child, which has no credentials in its environm
 parent is still there to say what happened when the child is not.
 
 A single job has a child of its own; the jobs of a batch share a few, one after another, which keep
-TensorFlow imported. See ``process.py`` for how they are started and spoken to.
+TensorFlow imported. See ``process.py`` for how they are started and given tasks.
 """
 
 from __future__ import annotations
@@ -20,26 +20,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from job.errors import (
-    BY_NAME,
     BugError,
     InputError,
     InterruptedRunError,
-    ParedownError,
     StageError,
     from_os_error,
 )
-from job.events import Emit, Event
-from job.resume.checkpoints import read_index
-from job.run.crash import CRASHED, Crash, begin_anew, earlier_crash
+from job.events import Emit
+from job.resume.index import read_index
+from job.run.crash import CRASHED, Crash, earlier_crash, start_again
 from job.run.process import Child
-from job.worker.main import Task
+from job.worker.protocol import Task, error_of
 
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
 SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 # What the child does before its first stage.
 STARTING = "start"
-# Here files are read that strangers made, by libraries that damaged files are known to crash.
+# Untrusted files are read here, by libraries that damaged files are known to crash.
 READING = ("scan", "load")
 # TensorFlow was given so much time to make a model of a file, and no more.
 OUT_OF_TIME = signal.SIGXCPU
@@ -67,9 +65,7 @@ class Children(Protocol):
         """Seconds that tasks have waited until a child was free."""
 
     def child(self, task: Task, settings: dict[str, str]) -> AbstractContextManager[Child]:
-        """A child for a task, with this in its environment; what becomes of it then is the
-        children's business.
-        """
+        """A child for a task, with these variables in its environment."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +89,18 @@ def run(task: Task, emit: Emit, children: Children, grace_s: float = GRACE_S) ->
 
     Args:
         task: What to do.
-        emit: Is given the child's events.
+        emit: Receives the child's events.
         children: Where the child comes from.
         grace_s: How long, in seconds, a run that is interrupted waits for its child to stop.
 
     Returns:
-        The child's result, as JSON; its ``warnings`` say what became of a first child.
+        The child's result, as JSON; its ``warnings`` report the crash of a first child.
 
     Raises:
         ParedownError: What the child raised; or a StageError where it died twice, or was killed;
             or an InputError where it died while it read the model.
-        InterruptedRunError: Where one was raised meanwhile. The child was told to stop; ``emit``
-            was given the event ``kept`` for all that it kept.
+        InterruptedRunError: Where one was raised meanwhile. The child was asked to stop; ``emit``
+            was given the event ``kept`` for every checkpoint.
     """
     crash = earlier_crash(task)
     if crash is None:
@@ -143,7 +139,7 @@ def _crashed(task: Task, death: _Death, emit: Emit) -> Crash:
     emit({"event": "child_died", "stage": death.stage, "message": message})
     crash = Crash(message=message, stage=death.stage, signal=death.signal)
     try:
-        begin_anew(task, crash)
+        start_again(task, crash)
     except OSError as error:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
     emit({"event": "kept", "piece": CRASHED})
@@ -200,7 +196,7 @@ def _follow(child: Child, task: Task, emit: Emit) -> dict[str, Any] | _Death:
                 result: dict[str, Any] = event["result"]
                 return result
             case "work_error":
-                raise _from_event(event)
+                raise error_of(event)
             case "stopped":
                 raise InterruptedRunError(signal.SIGTERM)
             case "stage_started":
@@ -219,10 +215,10 @@ def _follow(child: Child, task: Task, emit: Emit) -> dict[str, Any] | _Death:
 
 
 def _stop(child: Child, task: Task, emit: Emit, grace_s: float) -> None:
-    """Let a child end: it saves a training that it is in the middle of.
+    """Have a child save the training that it is in the middle of, and end.
 
-    The signal may have come while an event was read or handed on. So a part of a line is passed
-    over, and at the end one more event says what was kept last.
+    The signal may have come while an event was read or handed on. So a part of a line is skipped,
+    and at the end one more event reports the last checkpoint.
     """
     deadline = threading.Timer(grace_s, child.kill)
     deadline.start()
@@ -233,10 +229,6 @@ def _stop(child: Child, task: Task, emit: Emit, grace_s: float) -> None:
                 emit(event)
     finally:
         deadline.cancel()
-    with contextlib.suppress(ValueError, OSError):  # nothing is kept then
-        for piece in list(read_index(Path(task.kept)).pieces)[-1:]:
-            emit({"event": "kept", "piece": piece})
-
-
-def _from_event(event: Event) -> ParedownError:
-    return BY_NAME[event["error"]](event["what"], where=event["where"], hint=event["hint"])
+    with contextlib.suppress(ValueError, OSError):  # nothing is restored then
+        for name in list(read_index(Path(task.checkpoints)).pieces)[-1:]:
+            emit({"event": "kept", "piece": name})

@@ -1,15 +1,16 @@
-"""Copies what the child process keeps to the destination, in the background.
+"""Uploads the child's checkpoints to the destination, in the background.
 
-The training's state goes there at once, since it is saved at an interval already; other pieces when
-that interval is over. A short run that is not disturbed writes nothing.
+The training's state goes there at once, since it is saved at an interval already; other checkpoints
+when that interval is over. A short run that is not disturbed uploads nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,15 +18,31 @@ from typing import Self
 from job.errors import InterruptedRunError, ParedownError
 from job.events import Event
 from job.manifest.storage import ResumeConfig
-from job.storage import kept
+from job.resume import transfer
+from job.resume.index import INDEX_FILE
+from job.run.job_run import JobRun
 from job.storage.destination import Destination
-from job.storage.kept import INDEX
 
 AT_ONCE = "training"
 
 
-class Keeper:
-    """To be used as a context; a run that ends in an error leaves what is kept so far there."""
+@contextlib.contextmanager
+def checkpointed(run: JobRun, run_id: str, folder: Path) -> Iterator[CheckpointUploader | None]:
+    """Restore an earlier run's checkpoints into a folder, and upload those of this run."""
+    folder.mkdir()
+    resume = run.job.resume
+    if resume is None:
+        yield None
+        return
+    for reason in run.destination.restore(run_id, folder):
+        run.journal.warn(f"What an earlier run has kept can't be used, {reason}")
+    warn = run.progress.warn
+    with CheckpointUploader(run.destination, run_id, folder, resume, warn) as uploader:
+        yield uploader
+
+
+class CheckpointUploader:
+    """A context; where it is left by an error, the checkpoints so far are uploaded."""
 
     def __init__(
         self,
@@ -35,14 +52,14 @@ class Keeper:
         config: ResumeConfig,
         warn: Callable[[str], None],
     ) -> None:
-        """Keep nothing yet.
+        """Upload nothing yet.
 
         Args:
-            destination: Where it goes.
-            run_id: Whose it is.
-            folder: The folder that the child keeps things in.
+            destination: Where checkpoints go.
+            run_id: The run that they belong to.
+            folder: The folder that the child saves them in.
             config: How often, and how long an interrupted run may take for it.
-            warn: Is told, once, where keeping fails. The run goes on.
+            warn: Is called once, where uploading fails. The run goes on.
         """
         self._destination = destination
         self._run_id = run_id
@@ -51,7 +68,7 @@ class Keeper:
         # The other half is the child's.
         self._grace_s = config.grace_s / 2
         self._warn = warn
-        self._failed = False
+        self._has_failed = False
         self._is_new = False
         self._is_urgent = False
         self._is_over = False
@@ -59,9 +76,9 @@ class Keeper:
         self._last = time.monotonic()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def hear(self, event: Event) -> None:
-        """Take note of the child's event that something more is kept."""
-        if event["event"] == "kept" and (self._folder / INDEX).exists():
+    def notice(self, event: Event) -> None:
+        """Take note of the child's event that a checkpoint was saved."""
+        if event["event"] == "kept" and (self._folder / INDEX_FILE).exists():
             with self._changed:
                 self._is_new = True
                 self._is_urgent |= str(event["piece"]).startswith(AT_ONCE)
@@ -78,7 +95,7 @@ class Keeper:
             self._is_over = True
             self._is_urgent = self._is_new and error is not None
             self._changed.notify()
-        # What does not get there within the grace is lost, and nothing else.
+        # What is not uploaded within the grace is lost, and nothing else.
         is_interrupted = isinstance(error, InterruptedRunError)
         self._thread.join(self._grace_s if is_interrupted else None)
 
@@ -86,16 +103,16 @@ class Keeper:
         while self._wait():
             try:
                 with tempfile.TemporaryDirectory(dir=self._folder.parent) as now:
-                    if kept.snapshot(self._folder, Path(now)):
+                    if transfer.snapshot(self._folder, Path(now)):
                         self._destination.keep(self._run_id, Path(now))
             except (ParedownError, OSError) as error:
-                if not self._failed:
+                if not self._has_failed:
                     self._warn(f"What is done can't be kept for another run: {error}")
-                self._failed = True
+                self._has_failed = True
             self._last = time.monotonic()
 
     def _wait(self) -> bool:
-        """Wait until there is something to copy, and it is time; False at the end."""
+        """Wait until there is something to upload, and it is time; False at the end."""
         with self._changed:
             while not self._is_urgent:
                 if self._is_over:

@@ -1,4 +1,4 @@
-"""sample: the baseline on rows of the data; the scale that it knows."""
+"""baseline_checks: the baseline on rows of the data; the scale that it knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tf_keras
 from job.datasets.data import Split
 from job.metrics.quality import keras_predictor
 from job.objective.losses import Objective
-from job.worker.sample import check_scale, look, masked, rows_of
+from job.worker.baseline_checks import check_scale, look, masked, rows_of
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 300)
@@ -36,7 +36,7 @@ def test_rows_are_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first to the last, and few where they are large."""
     rows = rows_of(split(1))
     assert (rows[0], rows[-1], len(rows)) == (0, 299, 256)
-    monkeypatch.setattr("job.worker.sample.MAX_BYTES", 60)
+    monkeypatch.setattr("job.worker.baseline_checks.MAX_BYTES", 60)
     assert list(rows_of(split(1))) == [0, 299]
     (seen,) = look(brighter_than(110, 1), split(1), ["out"])
     assert seen is not None

@@ -1,4 +1,4 @@
-"""size: bytes and digest of a file as it is on disk."""
+"""Size and digest of a file as it is on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from job.metrics.size import measure_size
+from job.artifact import file_digest
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_003])
@@ -17,4 +17,4 @@ def test_bytes_and_digest_are_those_of_the_whole_file(size: int, tmp_path: Path)
     content = np.random.default_rng(size).bytes(size)
     path = tmp_path / "file"
     path.write_bytes(content)
-    assert measure_size(path) == (size, hashlib.sha256(content).hexdigest())
+    assert file_digest(path) == (size, hashlib.sha256(content).hexdigest())
