@@ -13,8 +13,7 @@ from job.result import Result
 from job.run import earlier
 from job.run.checkpoint_uploader import checkpointed
 from job.run.inputs import fetch
-from job.run.job_run import find
-from job.run.progress import Progress
+from job.run.job_run import Progress, find
 from job.run.publish import finish, prepare, publish
 from job.run.supervisor import Children
 from job.run.work import work

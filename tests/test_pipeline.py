@@ -19,7 +19,7 @@ from job.report.screen import JsonLines
 from job.result import InputResult, Result
 from job.run import earlier
 from job.run.inputs import find_inputs
-from job.run.progress import Progress
+from job.run.job_run import Progress
 from job.run.supervisor import OnlyChild
 from job.storage.local_destination import LocalDestination
 from job.storage.place import Place

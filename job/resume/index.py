@@ -12,22 +12,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from job.artifact import Record
 
 INDEX_FILE = "index.json"
 
 
-def _refuse_index(name: str) -> str:
-    if name == INDEX_FILE:
-        raise ValueError("the index is no file of a checkpoint")
-    return name
-
-
-CheckpointFile = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$"), AfterValidator(_refuse_index)
-]
+# A plain file name: no checkpoint has files outside its folder.
+CheckpointFile = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")]
 
 
 class Checkpoint(Record):

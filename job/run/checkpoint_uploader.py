@@ -10,10 +10,8 @@ import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from job.errors import InterruptedRunError, ParedownError
 from job.events import Event
@@ -21,53 +19,43 @@ from job.manifest.storage import ResumeConfig
 from job.resume import transfer
 from job.resume.index import INDEX_FILE
 from job.run.job_run import JobRun
-from job.storage.destination import Destination
 
 AT_ONCE = "training"
 
 
 @contextlib.contextmanager
 def checkpointed(run: JobRun, run_id: str, folder: Path) -> Iterator[CheckpointUploader | None]:
-    """Restore an earlier run's checkpoints into a folder, and upload those of this run."""
+    """Restore an earlier run's checkpoints to a folder, and upload those that are saved there.
+
+    Where the run ends in an error, its last checkpoints are uploaded before.
+    """
     folder.mkdir()
-    resume = run.job.resume
-    if resume is None:
+    if run.job.resume is None:
         yield None
         return
     for reason in run.destination.restore(run_id, folder):
         run.journal.warn(f"What an earlier run has kept can't be used, {reason}")
-    warn = run.progress.warn
-    with CheckpointUploader(run.destination, run_id, folder, resume, warn) as uploader:
+    uploader = CheckpointUploader(run, run_id, folder, run.job.resume)
+    try:
         yield uploader
+    except InterruptedRunError:
+        # The other half of the grace is the child's. What is not uploaded by then is lost.
+        uploader.finish(is_urgent=True, most_s=run.job.resume.grace_s / 2)
+        raise
+    except BaseException:
+        uploader.finish(is_urgent=True)
+        raise
+    uploader.finish(is_urgent=False)
 
 
 class CheckpointUploader:
-    """A context; where it is left by an error, the checkpoints so far are uploaded."""
+    """A thread that uploads a folder of checkpoints when it has changed."""
 
-    def __init__(
-        self,
-        destination: Destination,
-        run_id: str,
-        folder: Path,
-        config: ResumeConfig,
-        warn: Callable[[str], None],
-    ) -> None:
-        """Upload nothing yet.
-
-        Args:
-            destination: Where checkpoints go.
-            run_id: The run that they belong to.
-            folder: The folder that the child saves them in.
-            config: How often, and how long an interrupted run may take for it.
-            warn: Is called once, where uploading fails. The run goes on.
-        """
-        self._destination = destination
+    def __init__(self, run: JobRun, run_id: str, folder: Path, config: ResumeConfig) -> None:
+        self._run = run
         self._run_id = run_id
         self._folder = folder
         self._every_s = config.save_every_s
-        # The other half is the child's.
-        self._grace_s = config.grace_s / 2
-        self._warn = warn
         self._has_failed = False
         self._is_new = False
         self._is_urgent = False
@@ -75,6 +63,7 @@ class CheckpointUploader:
         self._changed = threading.Condition()
         self._last = time.monotonic()
         self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
 
     def notice(self, event: Event) -> None:
         """Take note of the child's event that a checkpoint was saved."""
@@ -84,30 +73,24 @@ class CheckpointUploader:
                 self._is_urgent |= str(event["piece"]).startswith(AT_ONCE)
                 self._changed.notify()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def finish(self, *, is_urgent: bool, most_s: float | None = None) -> None:
+        """End the thread, after a last upload where it is urgent and something is new."""
         with self._changed:
             self._is_over = True
-            self._is_urgent = self._is_new and error is not None
+            self._is_urgent = self._is_new and is_urgent
             self._changed.notify()
-        # What is not uploaded within the grace is lost, and nothing else.
-        is_interrupted = isinstance(error, InterruptedRunError)
-        self._thread.join(self._grace_s if is_interrupted else None)
+        self._thread.join(most_s)
 
     def _work(self) -> None:
         while self._wait():
             try:
                 with tempfile.TemporaryDirectory(dir=self._folder.parent) as now:
                     if transfer.snapshot(self._folder, Path(now)):
-                        self._destination.keep(self._run_id, Path(now))
+                        self._run.destination.keep(self._run_id, Path(now))
             except (ParedownError, OSError) as error:
                 if not self._has_failed:
-                    self._warn(f"What is done can't be kept for another run: {error}")
+                    warning = f"What is done can't be kept for another run: {error}"
+                    self._run.progress.warn(warning)
                 self._has_failed = True
             self._last = time.monotonic()
 

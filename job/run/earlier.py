@@ -73,11 +73,7 @@ def parse(content: bytes | None, where: str) -> Result | None:
 
 
 def known_inputs(run: JobRun, there: Result | None) -> dict[str, InputResult] | None:
-    """The inputs' digests, where all are known before anything is fetched.
-
-    Args:
-        run: The run.
-        there: The result at the destination, which may be of the same objects.
+    """The inputs' digests, where the store or the result that is there tells all of them.
 
     Raises:
         InputError: Where the manifest pins another digest.
@@ -91,12 +87,7 @@ def known_inputs(run: JobRun, there: Result | None) -> dict[str, InputResult] | 
 def done(
     run: JobRun, there: Result | None, inputs: Mapping[str, InputResult] | None
 ) -> Result | None:
-    """The result at the destination, where it is complete and of this very run.
-
-    Args:
-        run: The run.
-        there: The result at the destination.
-        inputs: The inputs' digests; None where they are not known yet.
+    """The result that is there, where it is complete and of this very run.
 
     Raises:
         ManifestError: Where the result is of another run, and may not be replaced.

@@ -28,12 +28,8 @@ class Prepared:
 
 
 def prepare(run: JobRun, there: Result | None, inputs: Mapping[str, InputResult]) -> Prepared:
-    """Make sure, before any work, that the results can be written and overwrite nothing else.
-
-    Args:
-        run: The run.
-        there: The result at the destination, which is to be replaced.
-        inputs: The inputs' digests.
+    """Make sure, before any work, that the results can be written and overwrite nothing else than
+    the result that is there.
 
     Raises:
         ManifestError: Where an input or a file that paredown did not create would be overwritten.

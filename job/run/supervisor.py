@@ -11,6 +11,7 @@ TensorFlow imported. See ``process.py`` for how they are started and given tasks
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from job.artifact import Record
 from job.errors import (
     BugError,
     InputError,
@@ -27,14 +29,15 @@ from job.errors import (
     from_os_error,
 )
 from job.events import Emit
-from job.resume.index import read_index
-from job.run.crash import CRASHED, Crash, earlier_crash, start_again
+from job.resume.index import Checkpoint, Index, read_index, write_index
 from job.run.process import Child
 from job.worker.protocol import Task, error_of
 
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
 SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+# The name of the checkpoint of a crash, which holds no work.
+CRASHED = "crashed"
 # What the child does before its first stage.
 STARTING = "start"
 # Untrusted files are read here, by libraries that damaged files are known to crash.
@@ -44,6 +47,15 @@ OUT_OF_TIME = signal.SIGXCPU
 # How long a child may take, after an interruption, to save a training (seconds).
 GRACE_S = 20.0
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+
+
+class Crash(Record):
+    """How a child ended, recorded beside the checkpoints of the next one."""
+
+    message: str
+    """What was reported to the user."""
+    stage: str
+    signal: int
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def run(task: Task, emit: Emit, children: Children, grace_s: float = GRACE_S) ->
         InterruptedRunError: Where one was raised meanwhile. The child was asked to stop; ``emit``
             was given the event ``kept`` for every checkpoint.
     """
-    crash = earlier_crash(task)
+    crash = _earlier_crash(task)
     if crash is None:
         first = _attempt(task, emit, children, {}, grace_s)
         if not isinstance(first, _Death):
@@ -131,6 +143,14 @@ def run(task: Task, emit: Emit, children: Children, grace_s: float = GRACE_S) ->
     )
 
 
+def _earlier_crash(task: Task) -> Crash | None:
+    """The crash of an earlier run of this job, if there was one."""
+    with contextlib.suppress(ValueError, OSError):  # the child warns of an index that is damaged
+        checkpoint = read_index(Path(task.checkpoints)).pieces.get(CRASHED)
+        return Crash.model_validate(checkpoint.record) if checkpoint else None
+    return None
+
+
 def _crashed(task: Task, death: _Death, emit: Emit) -> Crash:
     message = (
         f"The worker process died in stage {death.stage} ({_name(death.signal)}), which TensorFlow "
@@ -138,8 +158,14 @@ def _crashed(task: Task, death: _Death, emit: Emit) -> Crash:
     )
     emit({"event": "child_died", "stage": death.stage, "message": message})
     crash = Crash(message=message, stage=death.stage, signal=death.signal)
+    checkpoint = Checkpoint(record=crash.model_dump())
     try:
-        start_again(task, crash)
+        # What is computed with AVX2 has other last digits than what is computed without, so the two
+        # never mix; a later run of the same job begins with AVX2.
+        for folder in (task.output, task.checkpoints):
+            shutil.rmtree(folder)
+            Path(folder).mkdir()
+        write_index(Path(task.checkpoints), Index(pieces={CRASHED: checkpoint}))
     except OSError as error:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
     emit({"event": "kept", "piece": CRASHED})

@@ -29,14 +29,7 @@ def work(
     scratch: Path,
     uploader: CheckpointUploader | None,
 ) -> Result:
-    """Do the work in a child process.
-
-    Args:
-        run: The run.
-        prepared: The same, with its inputs' digests.
-        fetched: The inputs' local files.
-        scratch: A folder with ``output`` for the results, and ``checkpoints``.
-        uploader: Is told of the checkpoints.
+    """Do the work in a child process, with ``output`` and ``checkpoints`` of a scratch folder.
 
     Raises:
         ParedownError: Where an input is refused, a stage fails, or the child is lost.
