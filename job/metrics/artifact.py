@@ -90,8 +90,8 @@ def measure_model(
         sha256=digest,
         reference_bytes=file.reference_bytes,
         optimizer_bytes=file.optimizer_bytes,
-        inputs=_describe(file.inputs),
-        outputs=_describe(file.outputs),
+        inputs=describe(file.inputs),
+        outputs=describe(file.outputs),
         sparsity=model_sparsity(file.model),
         metrics=found.metrics,
         per_class=classes,
@@ -149,5 +149,6 @@ def measure_latency(
     )
 
 
-def _describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
+def describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
+    """Inputs or outputs of a Keras model, for the result."""
     return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]

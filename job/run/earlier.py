@@ -1,4 +1,4 @@
-"""What the destination holds already: this run's result, another's, or none."""
+"""The result that the destination holds already: this run's, another's, or none."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
     """A digest of what determines the outcome: what is asked, of which inputs, with which
     versions; not the job's name, nor where inputs and outputs lie.
 
-    Of Python's version only 3.11: a patch changes none of the bytes, and a base image that is made
-    anew would have all work done again.
+    Python's patch version does not count: it changes none of the bytes, and a new base image would
+    have all work done again.
     """
     return outcome_digest(job, {name: it.sha256 for name, it in inputs.items()})
 
@@ -64,16 +64,16 @@ def parse(content: bytes | None, where: str) -> Result | None:
         return Result.model_validate_json(content)
     except ValidationError:
         raise ManifestError(
-            f"The destination holds a {RESULT_FILE} that can't be read: it is somebody else's, or "
-            "of another version.",
+            f"The destination holds a {RESULT_FILE} that can't be read: it was not created by "
+            "paredown, or by another version.",
             where=where,
             hint="Choose another destination, or move that file and those that belong to it away; "
-            "overwrite replaces nothing but what a run has written.",
+            "overwrite replaces only files that a run has written.",
         ) from None
 
 
 def known_inputs(run: JobRun, there: Result | None) -> dict[str, InputResult] | None:
-    """The inputs' digests, where the store or the result that is there tells all of them.
+    """The inputs' digests, where the store or the earlier result has all of them.
 
     Raises:
         InputError: Where the manifest pins another digest.

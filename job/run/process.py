@@ -1,7 +1,7 @@
 """A child process: started with least privilege, given tasks, read from, ended.
 
-See ``worker/protocol.py`` for what is said. The end of its standard input tells it that the parent
-is gone; whatever TensorFlow prints goes to standard error.
+See ``worker/protocol.py`` for the messages. The end of its standard input means that the parent is
+gone; TensorFlow's own output goes to standard error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The child process: started, watched, replaced. A death is an event, not an end.
 
-TensorFlow takes seconds to import, can take its process down with it, and reads files that
-strangers wrote. So it runs in a child, which has no credentials in its environment, and the
-parent is still there to say what happened when the child is not.
+TensorFlow takes seconds to import, can crash its process, and reads untrusted files. So it runs in
+a child, which has no credentials in its environment, and the parent can report what happened.
 
 A single job has a child of its own; the jobs of a batch share a few, one after another, which keep
 TensorFlow imported. See ``process.py`` for how they are started and given tasks.

@@ -20,8 +20,7 @@ from job.metrics.artifact import Measured
 from job.metrics.labels import Labels
 from job.metrics.quality import Inputs, Outputs, Predict, evaluate
 from job.metrics.usefulness import first_metric
-from job.objective.evidence import Evidence
-from job.objective.evidence import look as look_at
+from job.objective.evidence import Evidence, look
 from job.objective.losses import Objective, Objectives
 from job.result import metric_key
 from job.worker.context import Loaded, Work
@@ -46,36 +45,28 @@ SHOWN = 5
 
 
 def rows_of(split: Split) -> NDArray[np.int64]:
-    """Rows from the first to the last, at equal distances."""
+    """Rows at equal distances, from the first to the last."""
     row_bytes = sum(array[:1].nbytes for array in split.model_inputs(slice(0, 1)))
     count = max(1, min(MAX_ROWS, MAX_BYTES // max(1, row_bytes), len(split)))
     return np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 
-def look(predict: Predict, split: Split, outputs: Sequence[str]) -> list[Evidence | None]:
-    """What each output is on some rows.
-
-    Args:
-        predict: The baseline's forward pass.
-        split: The training rows.
-        outputs: The outputs' names, in the model's order.
-    """
+def evidence(predict: Predict, split: Split) -> list[Evidence | None]:
+    """What each of the baseline's outputs, and its targets, are on some training rows."""
     rows = rows_of(split)
-    answers = predict(split.model_inputs(rows))
-    return [
-        look_at(answer, targets[rows])
-        for _, answer, targets in zip(outputs, answers, split.targets, strict=True)
-    ]
+    outputs = predict(split.model_inputs(rows))
+    pairs = zip(outputs, split.targets, strict=True)
+    return [look(output, targets[rows]) for output, targets in pairs]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Whether the inputs are scaled as the model knows them, measured with others."""
+    """Whether the inputs have the scale that the model was trained with, compared with others."""
 
     given: float
     rows: int
     figures: dict[float, dict[str, float]]
-    """Scale -> metric -> value; empty where no other scale comes into question."""
+    """Scale -> metric -> value; empty where no other scale is likely."""
 
     @property
     def better(self) -> float | None:
@@ -99,7 +90,7 @@ class Scale:
         return f"the baseline on {self.rows} training rows has {'; '.join(parts)}"
 
     def warnings(self, doubts: Sequence[str]) -> Iterator[str]:
-        """What is wrong with the scale; ``doubts`` are those of the data alone."""
+        """What is wrong with the scale; ``doubts`` come from the data without the model."""
         if self.better is not None:
             yield (
                 f"dataset.scale is {self.given:.17g} and looks wrong: {self.text}. "
@@ -171,7 +162,7 @@ def masked(model: Any, outputs: Sequence[str]) -> Iterator[str]:
 
 
 def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
-    """Warn, before every other warning, where an output is no better than a constant answer."""
+    """Warn, before all other warnings, where an output is no better than a constant answer."""
     objectives = loaded.evaluator.objectives
     found = baseline.artifact.useless_outputs
     if not found:
@@ -229,7 +220,7 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
 
 
 def _silent(_: int, __: int) -> None:
-    """It takes a moment."""
+    """Progress is not reported: it takes a moment."""
 
 
 def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:

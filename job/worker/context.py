@@ -1,4 +1,4 @@
-"""What the steps of a job share: what is asked, what was loaded, where files and reports go."""
+"""What the steps of a job share: the manifest, what was loaded, where files and reports go."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Loaded:
     """The inputs, after all checks."""
 
     file: ModelFile
-    """The model, in Keras 2 and as it came."""
+    """The model, in Keras 2 and the original."""
     predict: Predict
     """The Keras 2 model's forward pass; it follows the weights while they are pruned."""
     baseline: KerasFile

@@ -89,7 +89,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         outputs,
         dataset.train.targets,
         Known(
-            baseline_checks.look(measured, dataset.train, names),
+            baseline_checks.evidence(measured, dataset.train),
             compiled.losses(files.model, names),
             compiled.weights(files.model, names),
         ),

@@ -55,7 +55,7 @@ def measure_baseline(work: Work, loaded: Loaded) -> Measured:
 
 
 def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
-    """The baseline, and what a constant answer would get in its place."""
+    """The baseline, and the metrics of a constant answer."""
     baseline = measure_model(loaded.baseline, loaded.evaluator, None, advance)
     targets = loaded.dataset.train.targets
     constants = constant_metrics(targets, loaded.baseline.outputs, loaded.evaluator)
@@ -109,7 +109,7 @@ def _warn_of_collapse(work: Work, artifact: ArtifactResult, before: ArtifactResu
 
 
 def _is_exact(loaded: Loaded) -> bool:
-    """Whether the model computes in float32, and answers the same when it is asked twice."""
+    """Whether the model computes in float32, and gives the same outputs twice."""
     if precision.computes_otherwise(loaded.file.original):
         return False
     rows = loaded.evaluator.read(0, min(8, loaded.evaluator.rows))[0]
@@ -138,7 +138,7 @@ def _measure_variant(
 
 
 def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[ArtifactResult]:
-    """Wait for the encodings that were begun when the files were made."""
+    """Wait for the encodings, which run since the files were made."""
     with work.journal.stage("compress") as stage:
         encodings = work.encoder.finish(stage.advance)
         stage.decisions.extend(work.encoder.left_out)
@@ -151,7 +151,7 @@ def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[
 def measure_latencies(
     work: Work, evaluator: Evaluator, artifacts: Sequence[ArtifactResult]
 ) -> list[ArtifactResult]:
-    """Measured at the end, when nothing else is computing."""
+    """Measure latency at the end, when nothing else is computing."""
     timed = []
     with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):

@@ -26,7 +26,7 @@ from job.worker.training_plan import TrainingPlan, plan_training
 # So many classes are named in a warning.
 NAMED = 10
 Array = NDArray[Any]
-# Class index -> weight, or "balanced"; None for an output whose classes all count 1.
+# Class index -> weight, or "balanced"; None for an output without class weights.
 ClassWeights = Mapping[str, float] | str | None
 WHERE = "training.class_weights"
 
@@ -45,7 +45,7 @@ def split(
         dataset: All rows; its arrays are changed in place.
         outputs: The model's outputs, in its order.
         objectives: Their losses.
-        journal: Is told of classes that a split lacks.
+        journal: Receives warnings of classes that a split lacks.
 
     Returns:
         The splits, with targets of as many axes as the outputs (class indices have one less); how

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tf_keras
+from pydantic import Field
 
 from job.artifact import EpochResult, LayerResult, Record, TrainingResult, file_digest
 from job.datasets.data import shuffled_batches
@@ -36,23 +37,23 @@ from job.worker.training_plan import TrainingPlan
 TRAINING = "training"
 
 
+class PrunedRecord(Record):
+    """How the pruned model was made; empty for a job that does not prune."""
+
+    epochs: list[EpochResult] = Field(default=[])
+    layers: list[LayerResult] = Field(default=[])
+    training: TrainingResult | None = None
+
+
 @dataclass(frozen=True)
 class Pruned:
-    """The pruned model as it was read back from its file, and how it came to be."""
+    """The pruned model, as it was read back from its file."""
 
     read: ModelFile
     path: Path
     """Its file; of a job that does not prune, the baseline's."""
-    epochs: Sequence[EpochResult] = ()
-    layers: Sequence[LayerResult] = ()
-    training: TrainingResult | None = None
+    record: PrunedRecord
     is_baseline: bool = False
-
-
-class _PrunedRecord(Record):
-    epochs: list[EpochResult]
-    layers: list[LayerResult]
-    training: TrainingResult | None
 
 
 class _TrainingRecord(Record):
@@ -69,7 +70,7 @@ def prune(work: Work, loaded: Loaded) -> Pruned:
     config = work.job.prune
     if config is None:
         work.journal.skip("prune", "prune is null; the model is not fine-tuned either")
-        return Pruned(loaded.file, loaded.baseline.path, is_baseline=True)
+        return Pruned(loaded.file, loaded.baseline.path, PrunedRecord(), is_baseline=True)
     of = file_digest(loaded.baseline.path)[1]
     pruned = work.checkpoints.restore_or_make(
         "prune",
@@ -83,20 +84,13 @@ def prune(work: Work, loaded: Loaded) -> Pruned:
     return pruned
 
 
-def _format(work: Work) -> CheckpointFormat[Pruned, _PrunedRecord]:
-    def write(pruned: Pruned) -> tuple[_PrunedRecord, Sequence[Path]]:
-        record = _PrunedRecord(
-            epochs=list(pruned.epochs), layers=list(pruned.layers), training=pruned.training
-        )
-        return record, [pruned.path]
-
-    def read(record: _PrunedRecord, files: Mapping[str, Path]) -> Pruned:
+def _format(work: Work) -> CheckpointFormat[Pruned, PrunedRecord]:
+    def read(record: PrunedRecord, files: Mapping[str, Path]) -> Pruned:
         ((name, file),) = files.items()
         path = link_or_copy(file, work.output / name)
-        found = load.read(path, trust=work.job.model.trust)
-        return Pruned(found, path, record.epochs, record.layers, record.training)
+        return Pruned(load.read(path, trust=work.job.model.trust), path, record)
 
-    return CheckpointFormat(_PrunedRecord, write, read)
+    return CheckpointFormat(PrunedRecord, lambda pruned: (pruned.record, [pruned.path]), read)
 
 
 def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
@@ -121,7 +115,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
             work.journal.warn(warning)
         _check_constraints(work, reloaded, stage, file)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
-        return Pruned(reloaded, file, epochs, found, training)
+        return Pruned(reloaded, file, PrunedRecord(epochs=epochs, layers=found, training=training))
 
 
 def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult]) -> TrainingResult:

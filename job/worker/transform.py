@@ -73,11 +73,11 @@ def transform(
     return WorkResult(
         stages=journal.results(),
         objective={name: it.result() for name, it in loaded.evaluator.objectives.items()},
-        epochs=list(pruned.epochs),
-        layers=list(pruned.layers),
+        epochs=pruned.record.epochs,
+        layers=pruned.record.layers,
         artifacts=artifacts,
         gates=gates.judge(job.gates, artifacts),
         warnings=journal.warnings,
-        training=pruned.training,
+        training=pruned.record.training,
         resumed=sorted(checkpoints.restored),
     )

@@ -1,4 +1,4 @@
-"""The quantize variants of a job: tried on the model as it came, and made of the pruned one."""
+"""The quantize variants of a job: tried on the original model, and made of the pruned one."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def refuse_padding(
 
     Args:
         variants: By their names.
-        model: The model as it came.
+        model: The original model.
         dataset: What it is trained, validated, calibrated and measured on.
 
     Returns:
@@ -137,7 +137,7 @@ def check_constraints(model: tf_keras.Model, path: Path) -> list[str]:
     """Check each constrained weight of a model in a ``.tflite`` that was made of it.
 
     Returns:
-        What the result says of each.
+        A sentence on each, for the result.
 
     Raises:
         StageError: Where a weight that may not be negative is.

@@ -11,7 +11,7 @@ import tf_keras
 from job.datasets.data import Split
 from job.metrics.quality import keras_predictor
 from job.objective.losses import Objective
-from job.worker.baseline_checks import check_scale, look, masked, rows_of
+from job.worker.baseline_checks import check_scale, evidence, masked, rows_of
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 300)
@@ -38,7 +38,7 @@ def test_rows_are_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (rows[0], rows[-1], len(rows)) == (0, 299, 256)
     monkeypatch.setattr("job.worker.baseline_checks.MAX_BYTES", 60)
     assert list(rows_of(split(1))) == [0, 299]
-    (seen,) = look(brighter_than(110, 1), split(1), ["out"])
+    (seen,) = evidence(brighter_than(110, 1), split(1))
     assert seen is not None
     assert (seen.rows, seen.targets.tolist()) == (2, LABELS[[0, 299], None].tolist())
 
