@@ -42,7 +42,9 @@ class Progress:
         try:
             yield
         except InterruptedRunError as error:
-            raise InterruptedRunError(error.number, self.stage, kept=self.has_checkpoint) from None
+            raise InterruptedRunError(
+                error.number, self.stage, has_checkpoint=self.has_checkpoint
+            ) from None
 
     def show(self, event: Event) -> None:
         """Take note of an event, and hand it on."""

@@ -1,4 +1,4 @@
-"""What is copied to storage is whole, while the child goes on replacing its files."""
+"""A snapshot is complete, while the child goes on replacing its files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_snapshot_outlives_what_it_was_made_of(folders: tuple[Path, Path]) -> 
 def test_a_file_may_be_replaced_while_the_snapshot_is_made(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is made of the new index."""
+    """The snapshot is then made of the new index."""
     folder, now = folders
     write(folder, "training-1.npz")
 

@@ -1,4 +1,4 @@
-"""A training that is stopped and gone on with is one that was never stopped, to the last bit."""
+"""A training that is stopped and resumed equals one that was never stopped, to the last bit."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def undisturbed() -> tuple[AtStep, list[EpochResult], list[np.ndarray]]:
 
 
 @pytest.mark.parametrize(("step", "in_validation"), [(4, True), (6, False)])
-def test_a_training_goes_on_where_it_was_stopped(
+def test_a_training_resumes_where_it_was_stopped(
     undisturbed: tuple[AtStep, list[EpochResult], list[np.ndarray]], step: int, in_validation: bool
 ) -> None:
     """In the middle of an epoch, at its end, while it is validated: the same metrics and bits."""
@@ -177,7 +177,7 @@ def test_random_layers_draw_other_numbers_in_every_step() -> None:
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
     undisturbed: tuple[AtStep, list[EpochResult], list[np.ndarray]],
 ) -> None:
-    """The training begins anew, and the reason is told."""
+    """The training starts again, and the reason is reported."""
     good, expected_history, expected = undisturbed
     state = good.saved[5]
     arrays = [*state.arrays[:-1], np.zeros((2, 2), state.arrays[-1].dtype)]
@@ -230,7 +230,7 @@ def test_a_place_that_a_training_never_passes_is_refused(step: int, over: int) -
         module._check_place(Saved(step, history, [], []), SETTINGS)
 
 
-def test_randomness_that_can_not_be_saved_is_told_of() -> None:
+def test_randomness_that_can_not_be_saved_is_warned_of() -> None:
     """A layer with operators of its own: the outcome may differ, and a warning says so."""
 
     def model() -> tf_keras.Model:
