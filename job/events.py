@@ -52,9 +52,9 @@ class Stage:
     _sent: float = 0.0
     _started: float = field(default_factory=time.perf_counter)
 
-    def decide(self, text: str) -> None:
-        """Record a decision and its reason."""
-        self.decisions.append(text)
+    def decide(self, *texts: str) -> None:
+        """Record decisions and their reasons."""
+        self.decisions.extend(texts)
 
     def advance(self, done: int, total: int, metrics: dict[str, float] | None = None) -> None:
         """Report progress: ``done`` of ``total`` parts, and the current metrics."""
@@ -115,10 +115,11 @@ class Journal:
         self.stages.append(Stage(name, self.emit, [f"skipped: {reason}"]))
         self.emit({"event": "stage_skipped", "stage": name, "reason": reason})
 
-    def warn(self, text: str) -> None:
-        """Record a warning."""
-        self.warnings.append(text)
-        self.emit({"event": "warning", "message": text})
+    def warn(self, *texts: str) -> None:
+        """Record warnings."""
+        for text in texts:
+            self.warnings.append(text)
+            self.emit({"event": "warning", "message": text})
 
     def warn_first(self, text: str) -> None:
         """Record a warning before all others; not while a report is recorded."""
@@ -170,5 +171,4 @@ class Journal:
             again.decisions.extend(it.decisions)
             again.resumed(what)
             again.finish()
-        for text in report.warnings:
-            self.warn(text)
+        self.warn(*report.warnings)

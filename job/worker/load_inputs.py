@@ -14,7 +14,7 @@ import numpy as np
 
 from job import machine
 from job.datasets.checks import check_inputs, check_target_numbers
-from job.datasets.data import Dataset, Split, calibration_rows
+from job.datasets.data import Dataset, calibration_rows
 from job.datasets.npz import open_npz
 from job.datasets.shapes import fix_shapes
 from job.events import Journal, Stage
@@ -57,9 +57,7 @@ def load(job: JobConfig, files: Files, journal: Journal) -> Loaded:
     """
     with journal.stage("load") as stage:
         loaded = _load(job, files, stage, journal)
-    too_large = memory_warning(loaded, is_trained=job.prune is not None)
-    if too_large:
-        journal.warn(too_large)
+    journal.warn(*memory_warnings(loaded, is_trained=job.prune is not None))
     return loaded
 
 
@@ -74,8 +72,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
-    for text in decided:
-        stage.decide(text)
+    stage.decide(*decided)
     if compare_on_rows(found, dataset, job.model.uri):
         stage.decide("rebuilt for Keras 2, it answers the same to rows of the data set")
     check_target_numbers(dataset, outputs)
@@ -102,8 +99,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     scale = baseline_checks.check_scale(measured, dataset.train, objectives)
     if scale.is_right:
         stage.decide(scale.text)
-    for warning in [*baseline_checks.masked(found.model, names), *scale.warnings(doubts)]:
-        journal.warn(warning)
+    journal.warn(*baseline_checks.masked(found.model, names), *scale.warnings(doubts))
     evaluator = Evaluator(
         read=dataset.test.read,
         rows=len(dataset.test),
@@ -145,8 +141,7 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
 
 def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
     """How many passes every file is measured in: several only where the model is random."""
-    for text in found.notes:
-        stage.decide(text)
+    stage.decide(*found.notes)
     draws = job.model.draws
     if found.effects.random:
         journal.warn(random_layers.note(found.effects, draws))
@@ -172,25 +167,24 @@ def _copy(model: Judged, output: Path) -> Path:
     return path
 
 
-def memory_warning(loaded: Loaded, *, is_trained: bool) -> str:
-    """A warning where the job surely does not fit into memory; empty where it may.
+def memory_warnings(loaded: Loaded, *, is_trained: bool) -> list[str]:
+    """A warning where the job surely does not fit into memory.
 
-    Counted are this process as it is, with model and data in it, the copy of the training rows
-    that TensorFlow is given, and what training holds for each weight; not what layers compute.
+    It counts this process with the model and the data, TensorFlow's copy of the training rows, and
+    what training holds for each weight; not the layers' activations.
     """
     limit = machine.memory_bytes()
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     more = 0
     if is_trained:
-        weights = sum(int(np.prod(it.shape)) * it.dtype.size for it in loaded.file.model.weights)
-        more = _bytes(loaded.dataset.train) + (TRAINING_FACTOR - 1) * weights
+        train, weights = loaded.dataset.train, loaded.file.model.weights
+        more = sum(it.nbytes for it in [*train.inputs, *train.targets])
+        weight_bytes = sum(int(np.prod(it.shape)) * it.dtype.size for it in weights)
+        more += (TRAINING_FACTOR - 1) * weight_bytes
     if now + more <= limit:
-        return ""
-    return (
+        return []
+    text = (
         f"The job needs {(now + more) >> 20:,} MiB of memory and more; {limit >> 20:,} MiB are "
         "allowed. It will most likely be killed: give it more, or a smaller data set."
     )
-
-
-def _bytes(split: Split) -> int:
-    return sum(array.nbytes for array in [*split.inputs, *split.targets])
+    return [text]

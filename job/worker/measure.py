@@ -84,7 +84,7 @@ def measure_made(
             made.append(before.artifact)
             for warning in losses_of_quality(baseline.artifact, before.artifact):
                 work.journal.warn(f"{warning} Train for more steps, or prune less.")
-            _warn_of_collapse(work, before.artifact, baseline.artifact)
+            work.journal.warn(*collapse.warnings(before.artifact, baseline.artifact))
         for name, path in variants.items():
             artifact = work.checkpoints.restore_or_make(
                 f"evaluate {name}",
@@ -95,17 +95,12 @@ def measure_made(
             )
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
             found.extend(check_constraints(pruned.read.model, path))
-            stage.decisions.extend(f"{name}: {text}" for text in found)
+            stage.decide(*(f"{name}: {text}" for text in found))
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
                 collapse.refuse_drift(name, artifact)
-            _warn_of_collapse(work, artifact, before.artifact)
+            work.journal.warn(*collapse.warnings(artifact, before.artifact))
             made.append(artifact)
     return made
-
-
-def _warn_of_collapse(work: Work, artifact: ArtifactResult, before: ArtifactResult) -> None:
-    for text in collapse.warnings(artifact, before):
-        work.journal.warn(text)
 
 
 def _is_exact(loaded: Loaded) -> bool:
@@ -141,7 +136,7 @@ def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[
     """Wait for the encodings, which run since the files were made."""
     with work.journal.stage("compress") as stage:
         encodings = work.encoder.finish(stage.advance)
-        stage.decisions.extend(work.encoder.left_out)
+        stage.decide(*work.encoder.left_out)
         for name in sorted(work.checkpoints.restored):
             if name.startswith(ENCODE):
                 stage.resumed(f"{name}: {RESTORED}")

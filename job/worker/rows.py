@@ -70,8 +70,7 @@ def split(
         dataset = hold_out(dataset, plan.held_out, keys, job.training.seed)
     names = [spec.name for spec in outputs]
     check_class_weights(job.training.class_weighted_outputs, names)
-    for warning in missing_classes(dataset, labels, names):
-        journal.warn(warning)
+    journal.warn(*missing_classes(dataset, labels, names))
     ranks = [
         0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
         for spec, loss in zip(outputs, losses, strict=True)

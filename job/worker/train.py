@@ -111,9 +111,11 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
         compare_on_rows(reloaded, loaded.dataset, file.name)
         found = layers.results(plans, reloaded.model)
-        for warning in check_reached(found):
-            work.journal.warn(warning)
-        _check_constraints(work, reloaded, stage, file)
+        work.journal.warn(*check_reached(found))
+        checked = constraints.check(reloaded.model)
+        decisions, warnings = constraints.report(checked, file.name)
+        stage.decide(*decisions)
+        work.journal.warn(*warnings)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
         return Pruned(reloaded, file, PrunedRecord(epochs=epochs, layers=found, training=training))
 
@@ -134,14 +136,6 @@ def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult])
     )
 
 
-def _check_constraints(work: Work, reloaded: ModelFile, stage: Stage, file: Path) -> None:
-    decisions, warnings = constraints.report(constraints.check(reloaded.model), file.name)
-    for text in decisions:
-        stage.decide(text)
-    for warning in warnings:
-        work.journal.warn(warning)
-
-
 def _wrapped(
     work: Work, loaded: Loaded, targets: dict[str, float], plan: TrainingPlan, stage: Stage
 ) -> tf_keras.Model:
@@ -149,8 +143,7 @@ def _wrapped(
     objectives, config = loaded.evaluator.objectives, work.job.prune
     assert config is not None
     total = plan.steps
-    for text in plan.decisions:
-        stage.decide(text)
+    stage.decide(*plan.decisions)
     if plan.window.end_step > total:
         work.journal.warn(
             f"The pruning schedule ends at step {plan.window.end_step}, after the training's last "

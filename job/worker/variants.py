@@ -35,8 +35,7 @@ def try_variants(work: Work, loaded: Loaded) -> Conversion:
     if not work.job.variants:
         return Conversion(loaded.inputs, outputs, one_row=False)
     with work.journal.stage("try") as stage:
-        for text in refuse_padding(work.job.variants, model, loaded.dataset):
-            stage.decide(text)
+        stage.decide(*refuse_padding(work.job.variants, model, loaded.dataset))
         how = plan(model, loaded.inputs, outputs, rows)
         if is_certain(model):
             stage.decide("the model has only layers that every variant converts")
@@ -57,7 +56,7 @@ def make_variants(work: Work, loaded: Loaded, pruned: Pruned, how: Conversion) -
     of = file_digest(pruned.path)[1]
     with work.journal.stage("quantize") as stage:
         model = how.prepared(pruned.read.model)
-        stage.decisions.extend(how.decided)
+        stage.decide(*how.decided)
         for done, (name, config) in enumerate(variants.items(), 1):
             make = partial(_convert, work, loaded, model, name, config)
             files[name] = work.checkpoints.restore_or_make(

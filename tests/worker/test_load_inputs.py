@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from job import machine
-from job.worker.load_inputs import memory_warning
+from job.worker.load_inputs import memory_warnings
 
 
 def loaded(rows: int) -> Any:
@@ -29,9 +29,9 @@ def loaded(rows: int) -> Any:
 def test_data_and_weights_are_held_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both figures are reported; a job that is not trained takes no more than it has."""
     monkeypatch.setattr(machine, "memory_bytes", lambda: 64 << 30)
-    assert memory_warning(loaded(1000), is_trained=True) == ""
-    warning = memory_warning(loaded(1 << 17), is_trained=True)
+    assert memory_warnings(loaded(1000), is_trained=True) == []
+    (warning,) = memory_warnings(loaded(1 << 17), is_trained=True)
     assert "65,536 MiB are allowed" in warning
-    assert memory_warning(loaded(1 << 17), is_trained=False) == ""
+    assert memory_warnings(loaded(1 << 17), is_trained=False) == []
     monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 20)
-    assert "1 MiB are allowed" in memory_warning(loaded(1), is_trained=False)
+    assert "1 MiB are allowed" in memory_warnings(loaded(1), is_trained=False)[0]
