@@ -5,12 +5,12 @@ Times are milliseconds (``LatencyResult``), sparsities fractions of zeros.
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# A plain file name, never of a file outside its own folder.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 # A result names files of the kinds that a run writes, and no others:
 # whoever may replace a run removes what its result names.
 _MODEL = (
@@ -19,6 +19,17 @@ _MODEL = (
 )
 ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
 EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
+
+
+def file_digest(path: Path) -> tuple[int, str]:
+    """A file's size in bytes, and its SHA-256 in hexadecimal.
+
+    Raises:
+        OSError: Where it can't be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 Decoder = Literal["zip", "gzip", "zstd", "brotli", "xz"]

@@ -70,13 +70,13 @@ class StorageError(ParedownError):
 class InterruptedRunError(ParedownError):
     """The run was stopped by a signal: 130 for Ctrl-C, 143 for SIGTERM."""
 
-    def __init__(self, number: int, stage: str = "start", *, kept: bool = False) -> None:
+    def __init__(self, number: int, stage: str = "start", *, has_checkpoint: bool = False) -> None:
         name = {2: "Ctrl-C", 15: "SIGTERM"}.get(number, f"signal {number}")
         super().__init__(
             f"The run was interrupted by {name}.",
             where=f"stage {stage}",
             hint="Nothing was published. Run the same command again"
-            + ("; it goes on from what is kept." if kept else "."),
+            + ("; it goes on from what is kept." if has_checkpoint else "."),
         )
         self.number = number
         self.exit_code = 128 + number

@@ -1,12 +1,10 @@
-"""What the child process writes down while it works; it is emitted as events, and kept.
+"""What a run reports while it works, as events; the child process also records it for the result.
 
-A part of the work can be heard: what was told while it was done is written beside its outcome, and
-told again by a run that finds the outcome made.
+The report of a part of the work is saved in its checkpoint, and replayed when that is restored.
 
 events: batch_started, job_failed, batch_finished, run_started, stage_started, progress,
-stage_finished, stage_skipped, stage_resumed (``what`` was taken from a run that was stopped), kept
-(a later run will find this ``piece`` of the work), warning, child_died, run_finished, run_failed,
-error.
+stage_finished, stage_skipped, stage_resumed (``what`` was restored), kept (the checkpoint ``piece``
+was saved), warning, child_died, run_finished, run_failed, error.
 """
 
 from __future__ import annotations
@@ -29,15 +27,15 @@ Emit = Callable[[Event], None]
 SEND_EVERY_S = 0.1
 
 
-class Told(Record):
-    """What was told while a part of the work was done."""
+class Report(Record):
+    """What was reported while a part of the work was done."""
 
     seconds: float
     """How long it took, without ``stages``."""
     decisions: list[str] = Field(default=[])
     """Of the stage that was running."""
     stages: list[StageResult] = Field(default=[])
-    """Stages that began and ended meanwhile."""
+    """The stages that ran meanwhile."""
     warnings: list[str] = Field(default=[])
 
 
@@ -49,17 +47,17 @@ class Stage:
     emit: Emit
     decisions: list[str] = field(default_factory=list)
     earlier_s: float = 0.0
-    """Seconds that earlier runs, which were stopped, spent on what was taken from them."""
+    """Seconds that earlier runs spent on what was restored."""
     seconds: float = 0.0
     _sent: float = 0.0
     _started: float = field(default_factory=time.perf_counter)
 
-    def decide(self, text: str) -> None:
-        """Record a decision and its reason."""
-        self.decisions.append(text)
+    def decide(self, *texts: str) -> None:
+        """Record decisions and their reasons."""
+        self.decisions.extend(texts)
 
     def advance(self, done: int, total: int, metrics: dict[str, float] | None = None) -> None:
-        """Say how far the stage is: ``done`` of ``total`` parts, and the current metrics."""
+        """Report progress: ``done`` of ``total`` parts, and the current metrics."""
         now = time.monotonic()
         if done < total and now - self._sent < SEND_EVERY_S:
             return
@@ -68,31 +66,31 @@ class Stage:
         self.emit({"event": "progress", "stage": self.name, "done": done, "total": total, **shown})
 
     def resumed(self, what: str) -> None:
-        """Record that a part of the stage was taken from a run that was stopped."""
+        """Record that a part of the stage was restored."""
         self.decide(what)
         self.emit({"event": "stage_resumed", "stage": self.name, "what": what})
 
     def elapsed(self) -> float:
-        """The stage's seconds until now, with those of earlier runs."""
+        """The stage's seconds so far, with those of earlier runs."""
         return self.earlier_s + time.perf_counter() - self._started
 
     def finish(self) -> None:
-        """Take the time, and emit what was decided."""
+        """Stop the clock, and emit the decisions."""
         self.seconds = self.elapsed()
-        taken_over = {"earlier_s": round(self.earlier_s, 3)} if self.earlier_s else {}
+        earlier = {"earlier_s": round(self.earlier_s, 3)} if self.earlier_s else {}
         self.emit(
             {
                 "event": "stage_finished",
                 "stage": self.name,
                 "seconds": round(self.seconds, 3),
-                **taken_over,
+                **earlier,
                 "decisions": self.decisions,
             }
         )
 
 
 class Journal:
-    """Collects what happened, and emits it as events while it happens."""
+    """Records stages and warnings, and emits them as events as they happen."""
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
@@ -101,7 +99,7 @@ class Journal:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """Run a stage: it is announced, timed, and its decisions are emitted at its end."""
+        """Run a stage: announced, timed, and reported with its decisions at its end."""
         stage = self._begin(name)
         yield stage
         stage.finish()
@@ -117,13 +115,14 @@ class Journal:
         self.stages.append(Stage(name, self.emit, [f"skipped: {reason}"]))
         self.emit({"event": "stage_skipped", "stage": name, "reason": reason})
 
-    def warn(self, text: str) -> None:
-        """Record something that the user should know of, and go on."""
-        self.warnings.append(text)
-        self.emit({"event": "warning", "message": text})
+    def warn(self, *texts: str) -> None:
+        """Record warnings."""
+        for text in texts:
+            self.warnings.append(text)
+            self.emit({"event": "warning", "message": text})
 
     def warn_first(self, text: str) -> None:
-        """Record it before all other warnings; not while anything is heard."""
+        """Record a warning before all others; not while a report is recorded."""
         self.warnings.insert(0, text)
         self.emit({"event": "warning", "message": text})
 
@@ -135,18 +134,18 @@ class Journal:
         ]
 
     @contextlib.contextmanager
-    def heard(self, stage: Stage | None) -> Iterator[list[Told]]:
-        """Listen to what is told; it is in the list, alone, when the context is left.
+    def recorded(self, stage: Stage | None) -> Iterator[list[Report]]:
+        """Record what is reported: the list has one report when the context is left.
 
         Args:
-            stage: The stage that is running; None where whole stages are heard.
+            stage: The running stage; None where whole stages are recorded.
         """
         stages, warnings, started = len(self.stages), len(self.warnings), time.perf_counter()
         decisions = len(stage.decisions) if stage else 0
-        told: list[Told] = []
-        yield told
-        told.append(
-            Told(
+        reports: list[Report] = []
+        yield reports
+        reports.append(
+            Report(
                 seconds=round(time.perf_counter() - started, 3) if stage else 0.0,
                 decisions=stage.decisions[decisions:] if stage else [],
                 stages=self.results(stages),
@@ -154,23 +153,22 @@ class Journal:
             )
         )
 
-    def tell_again(self, told: Told, stage: Stage | None, what: str) -> None:
-        """Tell what was told by a run that was stopped.
+    def replay(self, report: Report, stage: Stage | None, what: str) -> None:
+        """Report again what an earlier run reported.
 
         Args:
-            told: What it was.
-            stage: The stage that is running; None where whole stages were heard.
-            what: What was taken from that run, in words.
+            report: Its report.
+            stage: The running stage; None where whole stages were recorded.
+            what: What was restored, for the user.
         """
         if stage is not None:
-            stage.earlier_s += told.seconds
-            stage.decisions.extend(told.decisions)
+            stage.earlier_s += report.seconds
+            stage.decisions.extend(report.decisions)
             stage.resumed(what)
-        for it in told.stages:
+        for it in report.stages:
             again = self._begin(it.name)
             again.earlier_s = it.seconds
             again.decisions.extend(it.decisions)
             again.resumed(what)
             again.finish()
-        for text in told.warnings:
-            self.warn(text)
+        self.warn(*report.warnings)

@@ -1,4 +1,4 @@
-"""The one way for text that strangers may have written to a terminal or a log: made plain."""
+"""Text for a terminal or a log: untrusted text made printable, and first lines of errors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ _SECRETS = (
 
 
 def printable(text: str) -> str:
-    """Text without secrets in it, and without control characters, which a name in a model file may
-    hold: a terminal would obey them.
+    """Text with secrets masked, and with control characters escaped: a name in a model file may
+    have some, which a terminal would carry out.
     """
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return "".join(it if it.isprintable() or it == "\n" else repr(it)[1:-1] for it in text)
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of an error's message, or its class; at most so many characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

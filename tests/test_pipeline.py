@@ -19,6 +19,7 @@ from job.report.screen import JsonLines
 from job.result import InputResult, Result
 from job.run import earlier
 from job.run.inputs import find_inputs
+from job.run.job_run import Progress
 from job.run.supervisor import OnlyChild
 from job.storage.local_destination import LocalDestination
 from job.storage.place import Place
@@ -40,13 +41,13 @@ MINIMAL: dict[str, Any] = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"u
 
 
 class Recorder(JsonLines):
-    """A screen that keeps the events."""
+    """A screen that records the events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     def show(self, event: Event) -> None:
-        """Keep the event."""
+        """Record the event."""
         self.events.append(event)
 
 
@@ -93,7 +94,7 @@ def test_names_and_places_do_not_make_another_run() -> None:
 
 
 def test_another_patch_of_python_makes_no_other_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a base image that is made anew has; another Python does."""
+    """As a new base image has; another minor version does make one."""
     ids = []
     for python in ("3.11.2", "3.11.14", "3.12.0"):
         monkeypatch.setattr(platform, "python_version", lambda version=python: version)
@@ -154,7 +155,7 @@ def naming(path: str) -> bytes:
         *(naming(it) for it in ("../m.h5", "/etc/passwd", "notes.txt", ".ssh", "a.h5\n")),
     ],
 )
-def test_a_result_that_is_none_of_ours_is_left_alone(
+def test_a_result_that_paredown_did_not_create_is_left_alone(
     content: bytes, tmp_path: Path, overwrite: bool
 ) -> None:
     """Nor is anything beside it replaced, whatever may be overwritten."""
@@ -183,7 +184,7 @@ def test_what_the_earlier_result_does_not_name_is_left_alone(tmp_path: Path) -> 
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+def test_files_that_paredown_did_not_create_are_left_alone(tmp_path: Path) -> None:
     """The folder holds no run, and a file of a name that the job would write."""
     out = tmp_path / "out"
     out.mkdir()
@@ -194,7 +195,7 @@ def test_files_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_result_of_another_run_is_left_alone(tmp_path: Path) -> None:
-    """Its name and run id are told, and how to replace it."""
+    """Its name and run id are reported, and how to replace it."""
     out = tmp_path / "out"
     result = make_result(out)
     (out / "result.json").write_text(result.model_dump_json())
@@ -222,7 +223,7 @@ def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
 
 
 def test_another_file_than_the_pinned_one_is_refused_before_any_work(tmp_path: Path) -> None:
-    """Both digests are told, of the model and of the data; the destination is not made."""
+    """Both digests are reported, of the model and of the data; the destination is not made."""
     pinned = {"uri": "d.npz", "sha256": "0" * 64}
     with pytest.raises(
         InputError, match=f"SHA-256 is [0-9a-f]{{64}}, the manifest pins {'0' * 64}"
@@ -240,7 +241,7 @@ def test_an_input_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -
 
 
 def test_a_destination_whose_name_can_not_be_is_refused(tmp_path: Path) -> None:
-    """Too long a name is no bug of ours."""
+    """Too long a name is not reported as a bug."""
     with pytest.raises((InputError, ManifestError), match="too long"):
         run(tmp_path, destination={"uri": "a" * 300})
 
@@ -263,25 +264,25 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_waiting_and_what_was_taken_over_are_told_apart_from_work() -> None:
-    """Of a child that died nothing is taken over; who does not wait has waited for no time."""
-    watched = pipeline._Watched(lambda _: None)
-    watched.go_on()
-    assert watched.waited_s == 0
-    watched.wait()
+def test_waiting_and_restored_work_are_counted_apart() -> None:
+    """Of a child that died nothing is restored; a run that does not wait has waited for no time."""
+    progress = Progress(lambda _: None)
+    progress.go_on()
+    assert progress.waited_s == 0
+    progress.wait()
     time.sleep(0.02)
-    watched.go_on()
-    assert 0.02 <= watched.waited_s < 5
+    progress.go_on()
+    assert 0.02 <= progress.waited_s < 5
     finished = {"event": "stage_finished", "stage": "prune", "seconds": 3.0, "decisions": []}
-    watched.show({**finished, "earlier_s": 9.0})
-    watched.show({"event": "child_died", "stage": "prune", "message": "it died"})
-    watched.show(finished)
-    watched.show({**finished, "earlier_s": 2.0})
-    watched.show({**finished, "earlier_s": 0.5})
-    assert watched.earlier_s == 2.5
+    progress.show({**finished, "earlier_s": 9.0})
+    progress.show({"event": "child_died", "stage": "prune", "message": "it died"})
+    progress.show(finished)
+    progress.show({**finished, "earlier_s": 2.0})
+    progress.show({**finished, "earlier_s": 0.5})
+    assert progress.earlier_s == 2.5
 
 
-def test_a_result_of_before_is_still_read() -> None:
+def test_a_result_of_an_earlier_version_is_still_read() -> None:
     """Without what was added later: the chosen artifact, waiting, what a reader needs to know."""
     document = make_result().model_dump(mode="json")
     for name in ("chosen", "waited_s", "earlier_s"):

@@ -23,7 +23,7 @@ from job import machine
 from job.errors import InterruptedRunError, StageError
 from job.run.process import Child
 from job.storage import local
-from job.worker.main import Task
+from job.worker.protocol import Task
 
 # TensorFlow has half a gigabyte of its own; the other half and more is for a model and its data.
 WORKER_BYTES = 3 << 29

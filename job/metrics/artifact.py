@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from job.artifact import LatencyResult, TensorResult
+from job.artifact import LatencyResult, TensorResult, file_digest
 from job.metrics import latency, litert
 from job.metrics.fidelity import drift
 from job.metrics.per_class import listed
@@ -28,7 +27,7 @@ from job.result import ArtifactResult, TensorSpec
 
 
 @dataclass(frozen=True)
-class Ruler:
+class Evaluator:
     """What every file is measured with: the same rows, the same metrics, the same threads."""
 
     read: ReadRows
@@ -76,19 +75,19 @@ class Measured:
 
 
 def measure_model(
-    file: KerasFile, ruler: Ruler, before: Measured | None, advance: Advance
+    file: KerasFile, evaluator: Evaluator, before: Measured | None, advance: Advance
 ) -> Measured:
     """Measure a Keras file.
 
     Args:
         file: The file, and the model that was read from it.
-        ruler: What it is measured with.
+        evaluator: What it is measured with.
         before: The stage before, for the drift; None for the baseline.
         advance: Reports progress.
     """
-    found = _evaluate(file.predict, ruler, advance)
-    classes, cut = listed(found.classes, ruler.named_classes)
-    size, digest = measure_size(file.path)
+    found = _evaluate(file.predict, evaluator, advance)
+    classes, cut = listed(found.classes, evaluator.named_classes)
+    size, digest = file_digest(file.path)
     artifact = ArtifactResult(
         stage="prune" if before else "baseline",
         format=file.format,
@@ -97,25 +96,27 @@ def measure_model(
         sha256=digest,
         reference_bytes=file.reference_bytes,
         optimizer_bytes=file.optimizer_bytes,
-        inputs=_describe(file.inputs),
-        outputs=_describe(file.outputs),
+        inputs=describe(file.inputs),
+        outputs=describe(file.outputs),
         sparsity=model_sparsity(file.model),
         metrics=found.metrics,
         per_class=classes,
         classes_cut=cut,
         drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
     )
-    return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))
+    return Measured(artifact, dict(zip(evaluator.objectives, found.outputs, strict=True)))
 
 
 def measure_tflite(
-    path: Path, variant: str, ruler: Ruler, before: Measured, advance: Advance
+    path: Path, variant: str, evaluator: Evaluator, before: Measured, advance: Advance
 ) -> Measured:
     """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
-    predict = litert.predictor(path, ruler.input_names, list(ruler.objectives), ruler.threads)
-    found = _evaluate(predict, ruler, advance)
-    classes, cut = listed(found.classes, ruler.named_classes)
-    size, digest = measure_size(path)
+    predict = litert.predictor(
+        path, evaluator.input_names, list(evaluator.objectives), evaluator.threads
+    )
+    found = _evaluate(predict, evaluator, advance)
+    classes, cut = listed(found.classes, evaluator.named_classes)
+    size, digest = file_digest(path)
     inputs, outputs = litert.describe_file(path)
     artifact = ArtifactResult(
         stage="quantize",
@@ -132,32 +133,28 @@ def measure_tflite(
         classes_cut=cut,
         drift=drift(before.artifact.name, before.outputs, found.outputs),
     )
-    return Measured(artifact, dict(zip(ruler.objectives, found.outputs, strict=True)))
+    return Measured(artifact, dict(zip(evaluator.objectives, found.outputs, strict=True)))
 
 
-def _evaluate(predict: Predict, ruler: Ruler, advance: Advance) -> Quality:
+def _evaluate(predict: Predict, evaluator: Evaluator, advance: Advance) -> Quality:
     def once(progress: Advance) -> Quality:
-        return evaluate(predict, ruler.read, ruler.rows, ruler.objectives, progress)
+        return evaluate(predict, evaluator.read, evaluator.rows, evaluator.objectives, progress)
 
-    return mean_of_passes(once, ruler.draws, advance)
+    return mean_of_passes(once, evaluator.draws, advance)
 
 
 def measure_latency(
-    artifact: ArtifactResult, folder: Path, model: Any, ruler: Ruler
+    artifact: ArtifactResult, folder: Path, model: Any, evaluator: Evaluator
 ) -> dict[str, LatencyResult]:
     """Latency of a file; ``model`` is the Keras model that was read from it, or None."""
     if model is not None:
-        return latency.keras_latency(model, ruler.sample(), ruler.threads)
-    names = list(ruler.input_names)
-    return latency.tflite_latency(folder / artifact.path, names, ruler.sample(), ruler.threads)
+        return latency.keras_latency(model, evaluator.sample(), evaluator.threads)
+    names = list(evaluator.input_names)
+    return latency.tflite_latency(
+        folder / artifact.path, names, evaluator.sample(), evaluator.threads
+    )
 
 
-def measure_size(path: Path) -> tuple[int, str]:
-    """Bytes and SHA-256 (hexadecimal) of a file as it is on disk."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
-
-
-def _describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
+def describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
+    """Inputs or outputs of a Keras model, for the result."""
     return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]

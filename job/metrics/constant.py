@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.manifest.keras_names import HINGES, lower_is_better
-from job.metrics.artifact import Ruler
+from job.metrics.artifact import Evaluator
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
 from job.objective.losses import Objective
@@ -28,27 +28,29 @@ MOST_BYTES = 1 << 26
 
 
 def constant_metrics(
-    targets: Sequence[Array], outputs: Sequence[TensorSpec], ruler: Ruler
+    targets: Sequence[Array], outputs: Sequence[TensorSpec], evaluator: Evaluator
 ) -> dict[str, dict[str, float]]:
     """The metrics of the best constant answer on the test rows: output -> metric -> value.
 
     Args:
         targets: The training rows' targets of each output, (rows, ...).
         outputs: The model's outputs, in its order.
-        ruler: The test rows, and each output's losses and metrics.
+        evaluator: The test rows, and each output's losses and metrics.
     """
-    objectives = list(ruler.objectives.values())
+    objectives = list(evaluator.objectives.values())
     answers = [
         _answers(it, wanted, spec)
         for it, wanted, spec in zip(objectives, targets, outputs, strict=True)
     ]
-    found: dict[str, dict[str, float]] = {name: {} for name in ruler.objectives}
-    names = list(ruler.objectives)
+    found: dict[str, dict[str, float]] = {name: {} for name in evaluator.objectives}
+    names = list(evaluator.objectives)
     for choice in range(max(len(it) for it in answers)):
         chosen = [it[min(choice, len(it) - 1)] for it in answers]
         always = _Constant(chosen)
-        values = evaluate(always, ruler.read, ruler.rows, ruler.objectives, _silent).metrics
-        for name, objective in ruler.objectives.items():
+        values = evaluate(
+            always, evaluator.read, evaluator.rows, evaluator.objectives, _silent
+        ).metrics
+        for name, objective in evaluator.objectives.items():
             for metric in ("loss", *objective.metric_names):
                 value = values[metric_key(metric, name, names)]
                 before = found[name].get(metric, value)

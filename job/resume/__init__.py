@@ -1,1 +1,1 @@
-"""What a stopped run leaves for the next: its index, who writes it and who restores from it."""
+"""Checkpoints of a job: finished parts of the work, which a later run of the same job restores."""

@@ -1,269 +1,220 @@
-"""What a run that is stopped leaves for the next: finished pieces of the work, in a flat folder.
+"""What the child process saves while it works, and restores of an earlier run: checkpoints.
 
-``index.json`` names the pieces, with the files of each, their SHA-256 and a record. It is written
-last, under another name first, so what it names is whole; a file that it names never changes. The
-parent process copies the folder to storage and back. Nothing here is ever unpickled: records are
-read by pydantic, and what does not fit is made again, with a warning.
+A checkpoint is a finished part of the work, in a flat folder with an index (see ``index.py``). The
+parent process copies the folder to storage and back. What does not fit is made again, with a
+warning.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from job.artifact import FileName, Record
-from job.events import Journal, Stage, Told
+from job.artifact import Record, file_digest
+from job.events import Journal, Report, Stage
+from job.resume.index import Checkpoint, Index, read_index, write_index
+from job.resume.transfer import link_or_copy
+from job.text import first_line
 
-INDEX_FILE = "index.json"
-TAKEN = "taken from a run that was stopped"
+RESTORED = "taken from a run that was stopped"
 
 V = TypeVar("V")
 R = TypeVar("R", bound=BaseModel)
 
 
 class StoppedError(Exception):
-    """The parent's word to stop was obeyed: what was done is kept."""
-
-
-class Piece(Record):
-    """A finished part of the work."""
-
-    files: dict[FileName, str] = Field(default={})
-    """Name in the folder -> SHA-256."""
-    record: dict[str, Any] = Field(default={})
-
-
-class Index(Record):
-    """``index.json``."""
-
-    pieces: dict[str, Piece] = Field(default={})
-
-
-def read_index(folder: Path) -> Index:
-    """What a folder holds; an empty index where there is none.
-
-    Raises:
-        ValueError: Where it can't be understood.
-        OSError: Where it can't be read.
-    """
-    path = folder / INDEX_FILE
-    return Index.model_validate_json(path.read_bytes()) if path.exists() else Index()
-
-
-def write_index(folder: Path, index: Index) -> None:
-    """Write the index, whole or not at all.
-
-    Raises:
-        OSError: Where it can't be written.
-    """
-    partial = folder / f".{INDEX_FILE}"
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(index.model_dump_json())
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / INDEX_FILE)
-
-
-def place(file: Path, target: Path) -> Path:
-    """A file under another name too, without copying it where the disk can do that."""
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(file)
-    except OSError:
-        shutil.copyfile(file, target)
-    return target
-
-
-def digest(file: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    """The work has stopped, as the parent asked; what was done is saved."""
 
 
 @dataclass(frozen=True)
-class Form(Generic[V, R]):
-    """How a value is kept: as a record, and files."""
+class CheckpointFormat(Generic[V, R]):
+    """How a value is saved: as a record and files."""
 
     kind: type[R]
     write: Callable[[V], tuple[R, Sequence[Path]]]
-    """Value -> record and files, in the folder or to be copied there under their own names."""
+    """Value -> record and files; files elsewhere are copied to the folder under their names."""
     read: Callable[[R, Mapping[str, Path]], V]
-    """Record and files (name -> path) -> value; raises what it likes where they do not fit."""
+    """Record and files (name -> path) -> value; may raise anything where they do not fit."""
 
 
 class _Entry(Record):
-    """What a piece's record holds."""
+    """The record of a checkpoint, with the names of the file format."""
 
     of: str
     """What it was made of."""
     value: dict[str, Any]
-    told: Told | None = None
+    told: Report | None = None
+    """What was reported while it was made."""
 
 
-class Kept:
-    """The pieces of one job; what is found is taken, what is made is kept.
+class Checkpoints:
+    """The checkpoints of one job.
 
     Args:
-        folder: A folder that is empty or holds what an earlier run of the same job has left.
-        journal: Is told what was taken, and what did not fit.
-        save_every_s: How often a training is to be saved, in seconds.
+        folder: A folder that is empty, or holds the checkpoints of an earlier run of the same job.
+        journal: Receives what was restored, and what did not fit.
+        save_every_s: How often the training's state is to be saved, in seconds.
     """
 
     def __init__(self, folder: Path, journal: Journal, save_every_s: float) -> None:
         self.folder = folder
         self.save_every_s = save_every_s
-        self.taken: list[str] = []
-        """What was taken from a run that was stopped."""
+        self.restored: list[str] = []
+        """The checkpoints that were restored."""
         self.stopping = threading.Event()
-        """Set when the parent has said that the work is to stop."""
-        self.last = ""
-        """The piece that was kept last; empty where none was."""
+        """Set when the parent has asked the work to stop."""
+        self.last_saved = ""
+        """The checkpoint that was saved last; empty where none was."""
         self._journal = journal
-        self._lock = threading.RLock()  # encodings are kept by threads of their own
-        self._stops_itself = False
-        self._pieces: dict[str, Piece] = {}
+        self._lock = threading.RLock()  # encodings are saved by threads of their own
+        self._work_stops_itself = False
+        self._current: dict[str, Checkpoint] = {}
         try:
-            self._pieces = dict(read_index(folder).pieces)
+            self._current = dict(read_index(folder).pieces)
         except (ValueError, OSError) as error:
-            journal.warn(f"What a stopped run has kept can't be read: {_line(error)}")
+            journal.warn(f"What a stopped run has kept can't be read: {_reason(error)}")
 
-    def piece(
+    def restore_or_make(
         self,
         name: str,
         of: str,
-        form: Form[V, R],
+        form: CheckpointFormat[V, R],
         make: Callable[[], V],
         stage: Stage | None,
         *,
-        instead_of: str = "",
+        replaces: str = "",
     ) -> V:
-        """A piece of the work: taken where a stopped run has left it, or else made and kept.
+        """A part of the work: restored from its checkpoint, or made and saved.
 
-        What is told while it is made is kept with it, and told again when it is taken.
+        What is reported while it is made is saved with it, and replayed when it is restored.
 
         Args:
-            name: The piece's.
-            of: What it is made of, for instance a digest: another piece does not fit.
-            form: How the value is kept.
+            name: The checkpoint's name.
+            of: What the value is made of, for instance a digest: another checkpoint does not fit.
+            form: How the value is saved.
             make: Makes it.
-            stage: The stage that is running; None where ``make`` runs whole stages.
-            instead_of: A piece that is of no use any more when this one is there.
+            stage: The running stage; None where ``make`` runs whole stages.
+            replaces: A checkpoint that this one makes useless.
 
         Raises:
-            OSError: Where it can't be kept.
+            OSError: Where it can't be saved.
         """
         found = self._find(name, of, form)
         if found is not None:
-            value, told = found
-            self.taken.append(name)
-            self._journal.tell_again(told, stage, f"{name}: {TAKEN}" if stage else TAKEN)
+            value, report = found
+            self.restored.append(name)
+            self._journal.replay(report, stage, f"{name}: {RESTORED}" if stage else RESTORED)
             return value
-        with self._journal.heard(stage) as heard:
+        with self._journal.recorded(stage) as reports:
             value = make()
-        self._keep(name, form, value, _Entry(of=of, value={}, told=heard[0]), instead_of)
+        self._save(name, form, value, _Entry(of=of, value={}, told=reports[0]), replaces)
         return value
 
-    def once(self, name: str, of: str, form: Form[V, R], make: Callable[[], V]) -> V:
-        """The same for what is done in the background: nothing is told, but that it is taken."""
+    def restore_or_make_quietly(
+        self, name: str, of: str, form: CheckpointFormat[V, R], make: Callable[[], V]
+    ) -> V:
+        """The same for work in the background, which reports nothing."""
         found = self._find(name, of, form)
         if found is not None:
-            self.taken.append(name)
+            self.restored.append(name)
             return found[0]
         value = make()
-        self._keep(name, form, value, _Entry(of=of, value={}))
+        self.save(name, of, form, value)
         return value
 
-    def peek(self, name: str, of: str, form: Form[V, R]) -> V | None:
-        """A piece's value, if it is there and fits."""
+    def find(self, name: str, of: str, form: CheckpointFormat[V, R]) -> V | None:
+        """The value of a checkpoint, if it is there and fits."""
         found = self._find(name, of, form)
         return None if found is None else found[0]
 
-    def keep(self, name: str, of: str, form: Form[V, R], value: V) -> None:
-        """Keep a piece instead of an earlier one of that name."""
-        self._keep(name, form, value, _Entry(of=of, value={}))
+    def save(self, name: str, of: str, form: CheckpointFormat[V, R], value: V) -> None:
+        """Save a checkpoint; it replaces an earlier one of that name."""
+        self._save(name, form, value, _Entry(of=of, value={}))
 
-    def refuse(self, name: str, why: str) -> None:
-        """Forget a piece that does not fit, with a warning."""
+    def discard(self, name: str, why: str) -> None:
+        """Remove a checkpoint that does not fit, with a warning."""
         self._journal.warn(f"What a stopped run has kept of {name} is made again: {why}")
         with self._lock:
-            self._replace({key: it for key, it in self._pieces.items() if key != name}, name)
+            self._replace({key: it for key, it in self._current.items() if key != name}, name)
 
     @contextlib.contextmanager
-    def stops_itself(self) -> Iterator[None]:
-        """While this lasts, the work looks at ``stopping`` itself, and ends by a StoppedError."""
+    def work_stops_itself(self) -> Iterator[None]:
+        """While this lasts, the work looks at ``stopping`` and ends itself by a StoppedError."""
         with self._lock:
-            self._stops_itself = True
+            self._work_stops_itself = True
         yield
         with self._lock:
-            self._stops_itself = False
+            self._work_stops_itself = False
         if self.stopping.is_set():
             raise StoppedError
 
     def stop(self, end: Callable[[], None]) -> None:
-        """Let the work stop: at once by ``end``, which does not return, unless it does itself."""
-        with self._lock:  # nothing is half kept
+        """Stop the work: at once by ``end``, which does not return, unless it stops itself."""
+        with self._lock:  # no checkpoint is half written
             self.stopping.set()
-            if not self._stops_itself:
+            if not self._work_stops_itself:
                 end()
 
-    def _find(self, name: str, of: str, form: Form[V, R]) -> tuple[V, Told] | None:
-        piece = self._pieces.get(name)
-        if piece is None:
+    def _find(self, name: str, of: str, form: CheckpointFormat[V, R]) -> tuple[V, Report] | None:
+        checkpoint = self._current.get(name)
+        if checkpoint is None:
             return None
         try:
-            entry = self._checked(piece, of)
-            files = {file: self.folder / file for file in piece.files}
+            entry = self._checked(checkpoint, of)
+            files = {file: self.folder / file for file in checkpoint.files}
             value = form.read(form.kind.model_validate(entry.value), files)
         except Exception as error:  # noqa: BLE001 - whatever does not fit is made again
-            self.refuse(name, _line(error))
+            self.discard(name, _reason(error))
             return None
-        return value, entry.told or Told(seconds=0)
+        return value, entry.told or Report(seconds=0)
 
-    def _checked(self, piece: Piece, of: str) -> _Entry:
-        """What a piece's record holds; a ValueError or OSError where the piece does not fit."""
-        entry = _Entry.model_validate(piece.record)
+    def _checked(self, checkpoint: Checkpoint, of: str) -> _Entry:
+        """A checkpoint's record; a ValueError or OSError where the checkpoint does not fit."""
+        entry = _Entry.model_validate(checkpoint.record)
         if entry.of != of:
             raise ValueError("it was made of something else.")
-        for file, expected in piece.files.items():
-            if digest(self.folder / file) != expected:
+        for file, expected in checkpoint.files.items():
+            if file_digest(self.folder / file)[1] != expected:
                 raise ValueError(f"{file} is damaged.")
         return entry
 
-    def _keep(
-        self, name: str, form: Form[V, R], value: V, entry: _Entry, instead_of: str = ""
+    def _save(
+        self,
+        name: str,
+        form: CheckpointFormat[V, R],
+        value: V,
+        entry: _Entry,
+        replaces: str = "",
     ) -> None:
         record, files = form.write(value)
         entry = entry.model_copy(update={"value": record.model_dump(mode="json")})
         for file in files:
             if file.parent != self.folder:
-                place(file, self.folder / file.name)
-        named = {file.name: digest(self.folder / file.name) for file in files}
-        piece = Piece(files=named, record=entry.model_dump(mode="json"))
+                link_or_copy(file, self.folder / file.name)
+        digests = {file.name: file_digest(self.folder / file.name)[1] for file in files}
+        checkpoint = Checkpoint(files=digests, record=entry.model_dump(mode="json"))
         with self._lock:
-            others = {key: it for key, it in self._pieces.items() if key not in (name, instead_of)}
-            self._replace(others | {name: piece}, name)
+            others = {key: it for key, it in self._current.items() if key not in (name, replaces)}
+            self._replace(others | {name: checkpoint}, name)
 
-    def _replace(self, pieces: dict[str, Piece], changed: str) -> None:
-        """A new index; what it does not name any more is deleted after it is there."""
-        write_index(self.folder, Index(pieces=pieces))
-        before = {file for piece in self._pieces.values() for file in piece.files}
-        for file in before - {file for piece in pieces.values() for file in piece.files}:
+    def _replace(self, checkpoints: dict[str, Checkpoint], changed: str) -> None:
+        """Write a new index, and then delete the files that it no longer names."""
+        before, after = Index(pieces=self._current), Index(pieces=checkpoints)
+        write_index(self.folder, after)
+        for file in before.files.keys() - after.files.keys():
             (self.folder / file).unlink(missing_ok=True)
-        self._pieces, self.last = pieces, changed
+        self._current, self.last_saved = checkpoints, changed
         self._journal.emit({"event": "kept", "piece": changed})
 
 
-def _line(error: Exception) -> str:
-    """An error in one line."""
+def _reason(error: Exception) -> str:
+    """Why a checkpoint does not fit, in one line."""
     if isinstance(error, ValidationError):
         return f"its record is of another kind ({error.error_count()} fields)."
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error, 200)

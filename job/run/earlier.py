@@ -1,4 +1,4 @@
-"""What the destination holds already: this run's result, another's, or none."""
+"""The result that the destination holds already: this run's, another's, or none."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from job import machine
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
+from job.run.job_run import JobRun
 from job.storage.destination import Destination
 
-# What does not determine the outcome: names and places, and how a run is kept.
+# What does not determine the outcome: names, places, and how checkpoints are saved.
 ELSEWHERE: Any = {
     "name": True,
     "destination": True,
@@ -30,14 +31,14 @@ def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
     """A digest of what determines the outcome: what is asked, of which inputs, with which
     versions; not the job's name, nor where inputs and outputs lie.
 
-    Of Python's version only 3.11: a patch changes none of the bytes, and a base image that is made
-    anew would have all work done again.
+    Python's patch version does not count: it changes none of the bytes, and a new base image would
+    have all work done again.
     """
     return outcome_digest(job, {name: it.sha256 for name, it in inputs.items()})
 
 
 def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
-    """The same, of inputs that are known by something else than their SHA-256."""
+    """The same, for inputs that are identified by something else than their SHA-256."""
     asked = job.model_dump(mode="json", exclude=ELSEWHERE)
     versions = machine.versions()
     versions["python"] = ".".join(versions["python"].split(".")[:2])
@@ -45,12 +46,17 @@ def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def read(destination: Destination) -> Result | None:
+    """The result that a destination holds; see ``parse``."""
+    return parse(destination.read(RESULT_FILE), str(destination.place))
+
+
 def parse(content: bytes | None, where: str) -> Result | None:
-    """The result that a destination holds; None where there is none.
+    """The result of a destination; None where there is none.
 
     Raises:
-        ManifestError: Where it is none of ours, or of another version: which of the files beside it
-            are a run's, and may be replaced, can't be known then.
+        ManifestError: Where paredown did not write it, or in another version: it is not known then
+            which of the files beside it may be replaced.
     """
     if content is None:
         return None
@@ -58,16 +64,48 @@ def parse(content: bytes | None, where: str) -> Result | None:
         return Result.model_validate_json(content)
     except ValidationError:
         raise ManifestError(
-            f"The destination holds a {RESULT_FILE} that can't be read: it is somebody else's, or "
-            "of another version.",
+            f"The destination holds a {RESULT_FILE} that can't be read: it was not created by "
+            "paredown, or by another version.",
             where=where,
             hint="Choose another destination, or move that file and those that belong to it away; "
-            "overwrite replaces nothing but what a run has written.",
+            "overwrite replaces only files that a run has written.",
         ) from None
 
 
+def known_inputs(run: JobRun, there: Result | None) -> dict[str, InputResult] | None:
+    """The inputs' digests, where the store or the earlier result has all of them.
+
+    Raises:
+        InputError: Where the manifest pins another digest.
+    """
+    before: Mapping[str, InputResult] = there.inputs if there else {}
+    found = {name: it.known(before.get(name)) for name, it in run.inputs.items()}
+    known = {name: it for name, it in found.items() if it is not None}
+    return known if len(known) == len(found) else None
+
+
+def done(
+    run: JobRun, there: Result | None, inputs: Mapping[str, InputResult] | None
+) -> Result | None:
+    """The result that is there, where it is complete and of this very run.
+
+    Raises:
+        ManifestError: Where the result is of another run, and may not be replaced.
+    """
+    if there is None or inputs is None:
+        return None
+    asked_id = run_id(run.job, inputs)
+    refuse_another(there, asked_id, run.job, str(run.destination.place))
+    if there.run_id != asked_id:
+        return None
+    if is_whole(there, run.destination):
+        return there
+    run.journal.warn("A file of the earlier result is missing or damaged: it is done again.")
+    return None
+
+
 def refuse_another(earlier: Result, asked_id: str, job: JobConfig, where: str) -> None:
-    """Keep the result of another run, unless the manifest allows to replace it.
+    """Refuse to replace the result of another run, unless the manifest allows it.
 
     Args:
         earlier: The result that the destination holds.

@@ -1,4 +1,4 @@
-"""``paredown inspect``: what a model file is, without a manifest; nothing of it is run."""
+"""``paredown inspect``: what a model file is, without a manifest; its code is never run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from job.run.inputs import fetch, find_model, in_users_words
 from job.storage import local
 from job.storage.place import Place
 from job.storage.stores import Stores
-from job.worker.main import Task
+from job.worker.protocol import Task
 
 
 def inspect_model(
@@ -23,12 +23,12 @@ def inspect_model(
     Args:
         uri: Where the model is.
         base: The folder that a relative URI is relative to.
-        emit: Is told what happens.
+        emit: Receives the events.
         variants: Whether every quantize variant is tried.
         verbose: Whether TensorFlow's own messages are shown.
 
     Returns:
-        What it is. Where it could run code, that is said, and nothing of it was loaded.
+        What it is. A model with code embedded in it is reported as such, and not loaded.
 
     Raises:
         ParedownError: Where it can't be read, is made to do harm, or can't be loaded.
@@ -40,8 +40,8 @@ def inspect_model(
         fetched = fetch(inputs, scratch / "inputs", stores, journal)
         (path,) = fetched["model"].paths.values()
         size, sha256 = fetched["model"].digest
-        kept = scratch / "kept"
-        kept.mkdir()
+        checkpoints = scratch / "checkpoints"
+        checkpoints.mkdir()
         task = Task(
             kind="inspect",
             model=str(path),
@@ -49,7 +49,7 @@ def inspect_model(
             model_bytes=size,
             output=str(scratch / "output"),
             scratch=str(scratch),
-            kept=str(kept),
+            checkpoints=str(checkpoints),
             variants=variants,
         )
         try:

@@ -1,8 +1,7 @@
-"""A child process: started with least rights, spoken to, listened to, ended.
+"""A child process: started with least privilege, given tasks, read from, ended.
 
-A task goes to its standard input as one line of JSON, which then stays open: the line ``stop``
-tells it to save what it is doing, the end that the parent is gone. Events come back on its standard
-output, a line each; whatever TensorFlow prints goes to standard error.
+See ``worker/protocol.py`` for the messages. The end of its standard input means that the parent is
+gone; TensorFlow's own output goes to standard error.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from pathlib import Path
 from job import machine
 from job.errors import ParedownError, from_os_error
 from job.events import Event
-from job.worker.main import STOP, Task
+from job.worker.protocol import STOP, Task
 
-# Least rights: what the child needs to run, by name. A prefix would let credentials in (TF_VAR_...
-# and TF_TOKEN_... are Terraform's).
+# Least privilege: what the child needs to run, by name. A prefix would pass credentials on
+# (TF_VAR_... and TF_TOKEN_... are Terraform's).
 ENVIRONMENT = frozenset(
     """
     PATH HOME LANG LC_ALL LC_CTYPE TZ LD_LIBRARY_PATH VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -38,7 +37,7 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
 
 
 class Child:
-    """A child process. To be closed, which ends it, however it is.
+    """A child process. Closing it ends it.
 
     Attributes:
         verdict: Why it was ended from outside; None where it was not.
@@ -86,7 +85,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The number that the system knows it by."""
+        """Its process id."""
         return self._process.pid
 
     @property
@@ -112,7 +111,7 @@ class Child:
         self._process.kill()
 
     def events(self) -> Iterator[Event]:
-        """What it says, until it ends; what is no event in whole is passed over."""
+        """Its events, until it ends; incomplete lines are skipped."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):  # it died while it wrote, or was interrupted
@@ -141,7 +140,7 @@ class Child:
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ValueError):  # it is dead: that is told elsewhere
+        with contextlib.suppress(BrokenPipeError, ValueError):  # its death is reported elsewhere
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
@@ -153,13 +152,13 @@ def _command() -> list[str]:
 
 
 def _environment(scratch: Path, cores: int | None, *, verbose: bool) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
+    passed = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
     # TensorFlow takes the machine's cores, and a container's quota does not allow for them.
     cores = cores or machine.cores()
     threads = {} if cores == os.cpu_count() else dict.fromkeys(THREADS, cores)
     return (
         {name: str(value) for name, value in threads.items()}
-        | kept
+        | passed
         | {
             "PYTHONHASHSEED": "0",
             "TF_CPP_MIN_LOG_LEVEL": "0" if verbose else "3",

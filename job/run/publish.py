@@ -1,65 +1,95 @@
-"""Publishing: what a run writes, in which order, and whose result stands."""
+"""What a run writes, in which order, and whose result stands."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.events import Journal
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
-from job.result import MANIFEST_FILE, RESULT_FILE
-from job.run import earlier
-from job.storage.destination import RUN_ID_KEY, Destination, Publication
+from job.report.table import finished_event
+from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
+from job.run import earlier, termination
+from job.run.inputs import refuse_own_inputs
+from job.run.job_run import JobRun
+from job.storage import local
+from job.storage.destination import RUN_ID_KEY, Publication
 
 
 @dataclass(frozen=True)
-class Published:
-    """A run whose files are to be published."""
+class Prepared:
+    """A run that has to be done, and may write to its destination."""
 
-    job: JobConfig
     run_id: str
+    inputs: Mapping[str, InputResult]
     replaced: list[str]
-    """Files of an earlier result that is replaced."""
-    output: Path
-    """The folder that holds the files, ``result.json`` among them."""
+    """Files of an earlier result that will be replaced."""
 
 
-def publish(it: Published, destination: Destination, journal: Journal) -> bytes:
-    """Put the files at the destination, ``result.json`` last.
+def prepare(run: JobRun, there: Result | None, inputs: Mapping[str, InputResult]) -> Prepared:
+    """Make sure, before any work, that the results can be written and overwrite nothing else than
+    the result that is there.
+
+    Raises:
+        ManifestError: Where an input or a file that paredown did not create would be overwritten.
+    """
+    run_id, names = earlier.run_id(run.job, inputs), planned(run.job)
+    replaced = list(earlier.digests(there)) if there else []
+    refuse_own_inputs(run.inputs, run.destination.place, [*names, *replaced])
+    ours = earlier.written(there)
+    run.destination.prepare(run_id, [name for name in names if name not in ours])
+    return Prepared(run_id, inputs, replaced)
+
+
+def publish(run: JobRun, prepared: Prepared, result: Result, output: Path) -> Result:
+    """Put the files of a folder at the destination, ``result.json`` last.
 
     Returns:
         The result that stands there now: of another run of the same manifest, where that was first.
 
     Raises:
         ManifestError: Where a run of another manifest has published there meanwhile.
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
     """
+    local.write_json(output / MANIFEST_FILE, result.manifest)
+    local.write_json(output / RESULT_FILE, result.model_dump(mode="json"))
+    where = str(run.destination.place)
+
+    def parse(content: bytes) -> Result:
+        found = earlier.parse(content, where)
+        assert found is not None  # there is a content
+        return found
 
     def stands(content: bytes) -> bool:
-        where = str(destination.place)
-        theirs = earlier.parse(content, where)
-        assert theirs is not None  # there is a content
-        earlier.refuse_another(theirs, it.run_id, it.job, where)
-        return theirs.run_id == it.run_id and earlier.is_whole(theirs, destination)
+        theirs = parse(content)
+        earlier.refuse_another(theirs, prepared.run_id, run.job, where)
+        return theirs.run_id == prepared.run_id and earlier.is_whole(theirs, run.destination)
 
-    files = sorted((path.name for path in it.output.iterdir()), key=_rank)
-    total = sum((it.output / name).stat().st_size for name in files)
-    metadata = {RUN_ID_KEY: it.run_id}
-    with journal.stage("publish") as stage:
+    files = sorted((path.name for path in output.iterdir()), key=_rank)
+    total = sum((output / name).stat().st_size for name in files)
+    metadata = {RUN_ID_KEY: prepared.run_id}
+    with run.journal.stage("publish") as stage:
         done = 0
 
         def advance(more: int) -> None:
             nonlocal done
             done += more
-            if done < total:  # what is put a second time is told as the same
+            if done < total:  # what is put a second time is not counted again
                 stage.advance(done, total)
 
-        files_there = Publication(it.output, files, it.replaced, metadata, stands)
-        standing = destination.publish(files_there, advance)
+        publication = Publication(output, files, prepared.replaced, metadata, stands)
+        standing = run.destination.publish(publication, advance)
         stage.advance(total, total)
-        return standing
+    return parse(standing)
+
+
+def finish(run: JobRun, result: Result, *, already_done: bool) -> Result:
+    """Remove the checkpoints, and report the result that stands."""
+    run.destination.forget()
+    termination.finished(result, run.progress.warn)
+    where = str(run.destination.place)
+    run.progress.show(finished_event(result, where, already_done=already_done))
+    return result
 
 
 def planned(job: JobConfig) -> list[str]:

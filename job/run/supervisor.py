@@ -1,16 +1,16 @@
 """The child process: started, watched, replaced. A death is an event, not an end.
 
-TensorFlow takes seconds to import, can take its process down with it, and reads files that
-strangers wrote. So it runs in a child, which has no credentials in its environment, and the
-parent is still there to say what happened when the child is not.
+TensorFlow takes seconds to import, can crash its process, and reads untrusted files. So it runs in
+a child, which has no credentials in its environment, and the parent can report what happened.
 
 A single job has a child of its own; the jobs of a batch share a few, one after another, which keep
-TensorFlow imported. See ``process.py`` for how they are started and spoken to.
+TensorFlow imported. See ``process.py`` for how they are started and given tasks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,33 +19,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from job.artifact import Record
 from job.errors import (
-    BY_NAME,
     BugError,
     InputError,
     InterruptedRunError,
-    ParedownError,
     StageError,
     from_os_error,
 )
-from job.events import Emit, Event
-from job.resume.checkpoints import read_index
-from job.run.crash import CRASHED, Crash, begin_anew, earlier_crash
+from job.events import Emit
+from job.resume.index import Checkpoint, Index, read_index, write_index
 from job.run.process import Child
-from job.worker.main import Task
+from job.worker.protocol import Task, error_of
 
 # oneDNN's convolution gradient crashes on AVX-512 machines for some shapes (a 1x1 kernel with
 # stride 2); with AVX2 it does not, at 1.2 times the time.
 SAFER = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+# The name of the checkpoint of a crash, which holds no work.
+CRASHED = "crashed"
 # What the child does before its first stage.
 STARTING = "start"
-# Here files are read that strangers made, by libraries that damaged files are known to crash.
+# Untrusted files are read here, by libraries that damaged files are known to crash.
 READING = ("scan", "load")
 # TensorFlow was given so much time to make a model of a file, and no more.
 OUT_OF_TIME = signal.SIGXCPU
 # How long a child may take, after an interruption, to save a training (seconds).
 GRACE_S = 20.0
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+
+
+class Crash(Record):
+    """How a child ended, recorded beside the checkpoints of the next one."""
+
+    message: str
+    """What was reported to the user."""
+    stage: str
+    signal: int
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,7 @@ class Children(Protocol):
         """Seconds that tasks have waited until a child was free."""
 
     def child(self, task: Task, settings: dict[str, str]) -> AbstractContextManager[Child]:
-        """A child for a task, with this in its environment; what becomes of it then is the
-        children's business.
-        """
+        """A child for a task, with these variables in its environment."""
 
 
 @dataclass(frozen=True)
@@ -93,20 +100,20 @@ def run(task: Task, emit: Emit, children: Children, grace_s: float = GRACE_S) ->
 
     Args:
         task: What to do.
-        emit: Is given the child's events.
+        emit: Receives the child's events.
         children: Where the child comes from.
         grace_s: How long, in seconds, a run that is interrupted waits for its child to stop.
 
     Returns:
-        The child's result, as JSON; its ``warnings`` say what became of a first child.
+        The child's result, as JSON; its ``warnings`` report the crash of a first child.
 
     Raises:
         ParedownError: What the child raised; or a StageError where it died twice, or was killed;
             or an InputError where it died while it read the model.
-        InterruptedRunError: Where one was raised meanwhile. The child was told to stop; ``emit``
-            was given the event ``kept`` for all that it kept.
+        InterruptedRunError: Where one was raised meanwhile. The child was asked to stop; ``emit``
+            was given the event ``kept`` for every checkpoint.
     """
-    crash = earlier_crash(task)
+    crash = _earlier_crash(task)
     if crash is None:
         first = _attempt(task, emit, children, {}, grace_s)
         if not isinstance(first, _Death):
@@ -135,6 +142,14 @@ def run(task: Task, emit: Emit, children: Children, grace_s: float = GRACE_S) ->
     )
 
 
+def _earlier_crash(task: Task) -> Crash | None:
+    """The crash of an earlier run of this job, if there was one."""
+    with contextlib.suppress(ValueError, OSError):  # the child warns of an index that is damaged
+        checkpoint = read_index(Path(task.checkpoints)).pieces.get(CRASHED)
+        return Crash.model_validate(checkpoint.record) if checkpoint else None
+    return None
+
+
 def _crashed(task: Task, death: _Death, emit: Emit) -> Crash:
     message = (
         f"The worker process died in stage {death.stage} ({_name(death.signal)}), which TensorFlow "
@@ -142,8 +157,14 @@ def _crashed(task: Task, death: _Death, emit: Emit) -> Crash:
     )
     emit({"event": "child_died", "stage": death.stage, "message": message})
     crash = Crash(message=message, stage=death.stage, signal=death.signal)
+    checkpoint = Checkpoint(record=crash.model_dump())
     try:
-        begin_anew(task, crash)
+        # What is computed with AVX2 has other last digits than what is computed without, so the two
+        # never mix; a later run of the same job begins with AVX2.
+        for folder in (task.output, task.checkpoints):
+            shutil.rmtree(folder)
+            Path(folder).mkdir()
+        write_index(Path(task.checkpoints), Index(pieces={CRASHED: checkpoint}))
     except OSError as error:
         raise from_os_error(error, "Writing to scratch", writing=True) from None
     emit({"event": "kept", "piece": CRASHED})
@@ -200,7 +221,7 @@ def _follow(child: Child, task: Task, emit: Emit) -> dict[str, Any] | _Death:
                 result: dict[str, Any] = event["result"]
                 return result
             case "work_error":
-                raise _from_event(event)
+                raise error_of(event)
             case "stopped":
                 raise InterruptedRunError(signal.SIGTERM)
             case "stage_started":
@@ -219,10 +240,10 @@ def _follow(child: Child, task: Task, emit: Emit) -> dict[str, Any] | _Death:
 
 
 def _stop(child: Child, task: Task, emit: Emit, grace_s: float) -> None:
-    """Let a child end: it saves a training that it is in the middle of.
+    """Have a child save the training that it is in the middle of, and end.
 
-    The signal may have come while an event was read or handed on. So a part of a line is passed
-    over, and at the end one more event says what was kept last.
+    The signal may have come while an event was read or handed on. So a part of a line is skipped,
+    and at the end one more event reports the last checkpoint.
     """
     deadline = threading.Timer(grace_s, child.kill)
     deadline.start()
@@ -233,10 +254,6 @@ def _stop(child: Child, task: Task, emit: Emit, grace_s: float) -> None:
                 emit(event)
     finally:
         deadline.cancel()
-    with contextlib.suppress(ValueError, OSError):  # nothing is kept then
-        for piece in list(read_index(Path(task.kept)).pieces)[-1:]:
-            emit({"event": "kept", "piece": piece})
-
-
-def _from_event(event: Event) -> ParedownError:
-    return BY_NAME[event["error"]](event["what"], where=event["where"], hint=event["hint"])
+    with contextlib.suppress(ValueError, OSError):  # nothing is restored then
+        for name in list(read_index(Path(task.checkpoints)).pieces)[-1:]:
+            emit({"event": "kept", "piece": name})

@@ -1,4 +1,4 @@
-"""The last word of a run, for Kubernetes: a container's termination message, where there is one.
+"""A container's termination message, for Kubernetes, where it provides a file for one.
 
 https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 """
@@ -20,26 +20,26 @@ MOST_BYTES = 4096
 
 
 def finished(result: Result, warn: Callable[[str], None]) -> None:
-    """Tell of a result: status, the chosen and the smallest artifact, how much smaller they are,
-    and the gates that decided.
+    """Report a result: status, the chosen and the smallest artifact, how much smaller they are, and
+    the gates that decided.
 
     Args:
         result: The result.
-        warn: Is told where that can't be written. The run's outcome is the same.
+        warn: Called where that can't be written. The run's outcome is the same.
     """
     smallest = min(result.artifacts, key=lambda it: it.smallest[1])
     codec, size = smallest.smallest
     chosen, artifact = result.chosen, result.chosen_artifact
-    told = None
+    published = None
     if chosen is not None and artifact is not None:
         times = round(ratio(result.baseline, artifact), 2)
-        told = {**chosen.model_dump(mode="json"), "times_smaller": times}
+        published = {**chosen.model_dump(mode="json"), "times_smaller": times}
     _write(
         {
             "status": result.status,
             "name": result.name,
             "run_id": result.run_id,
-            "chosen": told,
+            "chosen": published,
             "smallest": {
                 "artifact": smallest.name,
                 "encoding": codec,
@@ -60,17 +60,17 @@ def batch_finished(
     not_ready: list[str],
     warn: Callable[[str], None],
 ) -> None:
-    """Tell of a batch: how many jobs are ready, and which are not; ``warn`` as above."""
+    """Report a batch: how many jobs are ready, and which are not; ``warn`` as above."""
     status = "succeeded" if exit_code == 0 else "incomplete"
     message = {"status": status, "name": name, "exit_code": exit_code, **totals}
     _write({**message, "not_ready": not_ready}, "not_ready", warn)
 
 
 def failed(error: ParedownError, warn: Callable[[str], None]) -> None:
-    """Tell of the error that a run ends with; ``warn`` as above."""
-    said = {"what": error.what, "where": error.where[:400], "to_do": error.hint[:400]}
+    """Report the error that a run ends with; ``warn`` as above."""
+    text = {"what": error.what, "where": error.where[:400], "to_do": error.hint[:400]}
     kind = {"exit_code": error.exit_code, "error": type(error).__name__}
-    _write({"status": "failed", **kind, **said}, "what", warn)
+    _write({"status": "failed", **kind, **text}, "what", warn)
 
 
 def _write(message: dict[str, Any], shorten: str, warn: Callable[[str], None]) -> None:

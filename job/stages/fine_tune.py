@@ -79,7 +79,7 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSettings:
     """How long a training is, what its random layers draw, and which epoch it ends with."""
 
     steps_per_epoch: int
@@ -97,7 +97,7 @@ class Course:
 def fine_tune(
     model: tf_keras.Model,
     batches: Batches,
-    course: Course,
+    settings: TrainingSettings,
     end_epoch: Callable[[Callable[[], None]], dict[str, float]],
     stage: Stage,
     saves: Saves = NOT_SAVED,
@@ -107,7 +107,7 @@ def fine_tune(
     Args:
         model: The compiled model; its weights are changed.
         batches: The source of batches.
-        course: How many of them.
+        settings: How long to train, and from which seed.
         end_epoch: Called after each epoch; gives the metrics on held-out rows. It should call its
             argument now and then, while the training's state does not change.
         stage: Reports progress.
@@ -116,30 +116,30 @@ def fine_tune(
     Raises:
         StageError: Where the loss is not finite.
     """
-    best = course.best or BestEpoch([], course.epochs + 1)
-    with drawn_from_variables(model, course.seed):
+    best = settings.best or BestEpoch([], settings.epochs + 1)
+    with drawn_from_variables(model, settings.seed):
         train = _train_function(model, batches)
         # The variables are known once the graph is traced: tracing creates the metrics.
         variables = Variables(train.graph)
-    step, history = _restored(train.graph, variables, course, stage, saves, best)
+    step, history = _restored(train.graph, variables, settings, stage, saves, best)
 
     def save_if_due() -> None:
         if saves.is_due():
             saves.save(variables.saved(step, history, best.arrays))
 
     with saves.running():
-        for epoch in range(len(history), course.epochs):
+        for epoch in range(len(history), settings.epochs):
             if best.is_over(history):
                 stage.advance(step, step)
                 break
-            begin = epoch * course.steps_per_epoch
+            begin = epoch * settings.steps_per_epoch
             if step == begin:
                 model.reset_metrics()
             run = partial(train, batches.order(epoch))
-            for done in _chunks(run, step - begin, course.steps_per_epoch):
+            for done in _chunks(run, step - begin, settings.steps_per_epoch):
                 step = begin + done
                 metrics = _metrics(model)
-                stage.advance(step, course.steps, metrics)
+                stage.advance(step, settings.steps, metrics)
                 _check(metrics, f"epoch {epoch + 1}, step {done}")
                 save_if_due()
             metrics = _metrics(model)  # also of an epoch that had ended when it was saved
@@ -154,7 +154,7 @@ def fine_tune(
 def _restored(
     graph: tf.Graph,
     variables: Variables,
-    course: Course,
+    settings: TrainingSettings,
     stage: Stage,
     saves: Saves,
     best: BestEpoch,
@@ -164,7 +164,7 @@ def _restored(
     if state is None:
         return 0, []
     try:
-        _check_place(state, course)
+        _check_place(state, settings)
         best.check(state.history, state.best)
         variables.restore(state)
     except ValueError as error:
@@ -172,9 +172,9 @@ def _restored(
         return 0, []
     best.arrays = list(state.best)
     stage.resumed(
-        f"goes on from step {state.step} of {course.steps}, which an earlier run had saved"
+        f"goes on from step {state.step} of {settings.steps}, which an earlier run had saved"
     )
-    sources = unsaved_sources(graph) if state.step < course.steps else []
+    sources = unsaved_sources(graph) if state.step < settings.steps else []
     if sources:
         saves.warn(
             "A layer draws random numbers that can't be saved "
@@ -183,12 +183,12 @@ def _restored(
     return state.step, list(state.history)
 
 
-def _check_place(state: Saved, course: Course) -> None:
-    """Raise a ValueError where a training of this course can't have been there."""
+def _check_place(state: Saved, settings: TrainingSettings) -> None:
+    """Raise a ValueError where such a training never passes this step."""
     over = len(state.history)
-    first = over * course.steps_per_epoch
-    last = min(first + course.steps_per_epoch, course.steps)
-    if not (over <= course.epochs and first <= state.step <= last):
+    first = over * settings.steps_per_epoch
+    last = min(first + settings.steps_per_epoch, settings.steps)
+    if not (over <= settings.epochs and first <= state.step <= last):
         raise ValueError(f"step {state.step} after {over} epochs is in no training of this length.")
 
 

@@ -85,7 +85,7 @@ class Destination(Protocol):
         """
 
     def keep(self, run_id: str, folder: Path) -> None:
-        """Put there what a folder holds by now; see ``kept.py``."""
+        """Put there what a folder holds by now; see ``resume/transfer.py``."""
 
     def forget(self) -> None:
         """Remove everything that was kept, and what was broken off."""

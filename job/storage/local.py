@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from job.artifact import file_digest
 from job.errors import InputError, ManifestError, from_os_error, is_disk_full
 
 # Files that are not whole yet are named so.
@@ -32,9 +32,7 @@ def measure(path: Path, doing: str) -> tuple[int, str]:
             raise InputError(
                 f"{doing} failed: this is no plain file.", where=str(path), hint="Name a file."
             )
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
+        return file_digest(path)
     except OSError as error:
         raise from_os_error(error, doing, writing=False) from None
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job.errors import from_os_error
-from job.storage import kept, local
+from job.resume import transfer
+from job.resume.index import INDEX_FILE
+from job.storage import local
 from job.storage.destination import RESUME, Publication
 from job.storage.place import Place
 
@@ -61,19 +63,19 @@ class LocalDestination:
             with _in_words("Reading what an earlier run has kept", there):
                 shutil.copyfile(there / name, target)
 
-        return kept.restore(self.read(f"{RESUME}/{run_id}/{kept.INDEX}"), folder, fetch)
+        return transfer.restore(self.read(f"{RESUME}/{run_id}/{INDEX_FILE}"), folder, fetch)
 
     def keep(self, run_id: str, folder: Path) -> None:
         """New files first, then the index that names them, then what it names no more goes."""
         there = self._kept(run_id)
         with _in_words("Keeping what is done", there):
             there.mkdir(parents=True, exist_ok=True)
-            index, files = kept.read(folder)
+            index, files = transfer.read(folder)
             found = {path.name for path in there.iterdir()}
             for name in sorted(files.keys() - found):
                 local.put(folder / name, there / name)
-            local.put_bytes(index, there / kept.INDEX)
-            for name in found - files.keys() - {kept.INDEX}:
+            local.put_bytes(index, there / INDEX_FILE)
+            for name in found - files.keys() - {INDEX_FILE}:
                 (there / name).unlink(missing_ok=True)
 
     def forget(self) -> None:

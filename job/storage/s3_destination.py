@@ -13,8 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from job.artifact import file_digest
 from job.errors import InputError, ManifestError, ParedownError, StorageError
-from job.storage import kept, s3_read, s3_write
+from job.resume import transfer
+from job.resume.index import INDEX_FILE
+from job.storage import s3_read, s3_write
 from job.storage.destination import RESUME, RUN_ID_KEY, Publication
 from job.storage.place import Place
 from job.storage.s3_client import THREADS, Store
@@ -127,7 +130,7 @@ class S3Destination:
         """Every object is compared with the digest that the index has of it."""
         there = self._kept(run_id)
         doing = "Reading what an earlier run has kept"
-        index = s3_read.read(self.store, there.child(kept.INDEX), MAX_RESULT_BYTES, doing)
+        index = s3_read.read(self.store, there.child(INDEX_FILE), MAX_RESULT_BYTES, doing)
 
         def fetch(name: str, target: Path) -> None:
             item = s3_read.look(self.store, there.child(name), doing)
@@ -136,22 +139,22 @@ class S3Destination:
             s3_read.download(self.store, pool, item, target, lambda _: None)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            return kept.restore(index, folder, fetch)
+            return transfer.restore(index, folder, fetch)
 
     def keep(self, run_id: str, folder: Path) -> None:
         """New files first, then the index that names them, then what it names no more goes."""
         there = self._kept(run_id)
         prefix = Place("s3", f"{there.path}/", there.host)
         found = s3_read.look_into(self.store, prefix, "Keeping what is done")
-        index, files = kept.read(folder)
+        index, files = transfer.read(folder)
 
         metadata = {RUN_ID_KEY: run_id}
         for name in sorted(files.keys() - {item.name for item in found}):
             it = s3_write.Upload(folder / name, files[name], there.child(name), metadata)
             s3_write.upload(self.store, it, lambda _: None)
-        s3_write.put(self.store, there.child(kept.INDEX), index, metadata)
+        s3_write.put(self.store, there.child(INDEX_FILE), index, metadata)
         for item in found:
-            if item.name not in {*files, kept.INDEX, BEGUN}:
+            if item.name not in {*files, INDEX_FILE, BEGUN}:
                 s3_write.remove(self.store, item.place)
 
     def forget(self) -> None:
@@ -187,4 +190,4 @@ class S3Destination:
 
 def _digests(it: Publication) -> dict[str, tuple[int, str]]:
     """Of all files but the last."""
-    return {name: kept.measure(it.folder / name) for name in it.files[:-1]}
+    return {name: file_digest(it.folder / name) for name in it.files[:-1]}

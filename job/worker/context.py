@@ -1,14 +1,33 @@
-"""What every step of a job needs: what is asked, where files go, who is told, what is done."""
+"""What the steps of a job share: the manifest, what was loaded, where files and reports go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from job.datasets.data import Dataset
 from job.events import Journal
 from job.manifest.job import JobConfig
-from job.resume.checkpoints import Kept
+from job.metrics.artifact import Evaluator, KerasFile
+from job.metrics.quality import Predict
+from job.models.load import ModelFile
+from job.result import TensorSpec
+from job.resume.checkpoints import Checkpoints
+from job.safety.judge import Judged
 from job.stages.compress import Encoder
+from job.worker.training_plan import TrainingPlan
+
+
+@dataclass(frozen=True)
+class Files:
+    """Local files and folders."""
+
+    model: Judged
+    dataset: tuple[Path, ...]
+    """In the order in which their rows are joined."""
+    output: Path
+    """The folder of the results; the model is copied there."""
 
 
 @dataclass(frozen=True)
@@ -20,5 +39,24 @@ class Work:
     """The folder of the model files and their encodings."""
     journal: Journal
     encoder: Encoder
-    kept: Kept
-    """What is done is not done again."""
+    checkpoints: Checkpoints
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The inputs, after all checks."""
+
+    file: ModelFile
+    """The model, in Keras 2 and the original."""
+    predict: Predict
+    """The Keras 2 model's forward pass; it follows the weights while they are pruned."""
+    baseline: KerasFile
+    inputs: Sequence[TensorSpec]
+    """The model's inputs, without open dimensions."""
+    dataset: Dataset
+    evaluator: Evaluator
+    plan: TrainingPlan | None = None
+    """How the model is trained; None where it is not."""
+    class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By output and class, where classes are weighted."""
+    has_sample_weights: bool = False

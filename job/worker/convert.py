@@ -1,8 +1,8 @@
-"""Whether a model becomes ``.tflite`` files that run: known when it has been done.
+"""Whether a model can be converted to ``.tflite`` files that run, which only trying shows.
 
 The converter makes files that the interpreter can't run (with more than one row, or at all), and
-what it can't convert shows only at the end of a job. So every variant is tried on the model as it
-came, before hours are spent on training it.
+what it can't convert would show only at the end of a job. So every variant is tried on the original
+model, before hours are spent on training it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CERTAIN = frozenset(
     ReLU Softmax Add Concatenate ZeroPadding2D Rescaling
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
-# And with these settings alone, where a layer has them.
+# Only with these settings, where a layer has them.
 CERTAIN_SETTINGS: dict[str, tuple[object, ...]] = {
     "activation": ("linear", "relu", "sigmoid", "softmax", "tanh"),
     "data_format": ("channels_last",),
@@ -44,7 +44,7 @@ CERTAIN_SETTINGS: dict[str, tuple[object, ...]] = {
     "renorm": (False,),
     "threshold": (0,),
 }
-# Larger tensors are none that all operators take; the batch is counted.
+# Not all operators take tensors of more dimensions; the batch is counted.
 MAX_RANK = 4
 
 
@@ -58,7 +58,7 @@ class Conversion:
     one_row: bool
     """Whether the files take one row at a time."""
     decided: Sequence[str] = ()
-    """What was fixed, in words."""
+    """What was fixed, for the result."""
 
     def prepared(self, model: tf_keras.Model) -> tf_keras.Model:
         """The model to convert."""
@@ -74,7 +74,7 @@ def plan(
     """Decide how many rows the files take at a time: as many as run.
 
     Args:
-        model: The model as it came.
+        model: The original model.
         inputs: Its inputs, with the sizes that open dimensions get.
         outputs: Its outputs.
         rows: Two rows of data, or more.
@@ -178,11 +178,11 @@ def _is_usual(layer: tf_keras.layers.Layer) -> bool:
 
 
 def _is_plain(layer: tf_keras.layers.Layer, call: int) -> bool:
-    """Whether a call of a layer is of tensors alone, of few axes, along the last of them."""
+    """Whether a call of a layer has only tensors of few axes, and is along the last axis."""
     shapes = layer.get_output_shape_at(call)
     rank = max(len(it) for it in (shapes if isinstance(shapes, list) else [shapes]))
     axis = layer.get_config().get("axis", -1)
     axes = list(axis) if isinstance(axis, list | tuple) else [axis]
     last = all(it in (-1, rank - 1) for it in axes)
-    said = layer.inbound_nodes[call].call_kwargs
-    return rank <= MAX_RANK and last and not said.get("training")
+    options = layer.inbound_nodes[call].call_kwargs
+    return rank <= MAX_RANK and last and not options.get("training")

@@ -1,7 +1,6 @@
-"""Look at a model, in the child process: its layers, what can be pruned, what converts.
+"""Inspect a model, in the child process: its layers, what can be pruned, what converts.
 
-Nothing is trained. Each quantize variant is really tried: what the converter can do is known when
-it has done it.
+Nothing is trained. Each quantize variant is really tried, since only that shows what converts.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from dataclasses import replace
 
 import tf_keras
 
-from job.artifact import TensorResult
 from job.errors import StageError
 from job.events import Journal, Stage
 from job.manifest.outputs import (
@@ -23,6 +21,7 @@ from job.manifest.outputs import (
     QuantizeConfig,
 )
 from job.manifest.prune import PruneConfig
+from job.metrics.artifact import describe
 from job.models import layers, random_layers
 from job.models.layers import users_name
 from job.models.load import load
@@ -46,7 +45,7 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
 
     Args:
         judged: The model; it has no dangers.
-        journal: Is told what happens.
+        journal: Receives what happens.
         try_variants: Whether every quantize variant is converted and run.
 
     Raises:
@@ -66,8 +65,8 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
     return InspectedModel(
         format=file.format,
         keras_version=file.keras_version,
-        inputs=_tensors(inputs),
-        outputs=_tensors(outputs),
+        inputs=describe(inputs),
+        outputs=describe(outputs),
         parameters=int(model.count_params()),
         layers=_layers(model),
         choices=[
@@ -103,13 +102,13 @@ def _layers(model: tf_keras.Model) -> list[InspectedLayer]:
 
 
 def _output_shape(layer: tf_keras.layers.Layer) -> str:
-    """The shape, or the shapes, of what a layer answers."""
+    """The output shape of a layer, or its shapes."""
     shapes = {str(layer.get_output_shape_at(call)) for call in range(len(layer.inbound_nodes))}
     return " or ".join(sorted(shape.removeprefix("[").removesuffix("]") for shape in shapes))
 
 
 def _with_sizes(model: tf_keras.Model, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:
-    """The inputs with sizes that the model takes; none at all where no such sizes were found."""
+    """The inputs with sizes that the model takes; empty where no such sizes were found."""
     shapes = input_shapes(model)
     if shapes is None:
         return []
@@ -117,7 +116,7 @@ def _with_sizes(model: tf_keras.Model, inputs: Sequence[TensorSpec]) -> list[Ten
 
 
 def _open_dimensions(inputs: Sequence[TensorSpec], tried: Sequence[TensorSpec] | None) -> list[str]:
-    """What is to be chosen for open dimensions, and what was tried here."""
+    """What has to be set for open dimensions, and what was tried here."""
     sizes = {spec.name: f"; the variants were tried with {_shape(spec)}" for spec in tried or ()}
     nothing = "; no sizes were found that the model takes, so that no variant was tried"
     if tried is None:
@@ -150,10 +149,6 @@ def _try_variants(
             found[variant.type] = f"no: {error.what}"
         stage.advance(done, len(VARIANTS))
     return found, how.decided if how.one_row else ()
-
-
-def _tensors(specs: list[TensorSpec]) -> list[TensorResult]:
-    return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]
 
 
 def _shape(spec: TensorSpec) -> str:

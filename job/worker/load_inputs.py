@@ -6,10 +6,11 @@ shape, labels out of range, a metric that has no meaning for the loss.
 
 from __future__ import annotations
 
+import resource
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from job import machine
 from job.datasets.checks import check_inputs, check_target_numbers
@@ -19,18 +20,17 @@ from job.datasets.shapes import fix_shapes
 from job.events import Journal, Stage
 from job.manifest.job import JobConfig
 from job.manifest.outputs import MinClassRecallGate
-from job.metrics.artifact import KerasFile, Ruler
-from job.metrics.quality import Predict, keras_predictor
+from job.metrics.artifact import Evaluator, KerasFile
+from job.metrics.quality import keras_predictor
 from job.models import layers, random_layers
 from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.objective.choose import Known, choose
-from job.result import TensorSpec
 from job.safety import compiled, folder
 from job.safety.judge import Judged
-from job.worker import sample
-from job.worker.split import split
-from job.worker.training_plan import TrainingPlan
+from job.worker import baseline_checks
+from job.worker.context import Files, Loaded
+from job.worker.rows import split
 
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32
@@ -39,50 +39,28 @@ COMPARED_BYTES = 1 << 23
 # How an archive of a SavedModel begins -> the end of its name.
 PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
 
-
-@dataclass(frozen=True)
-class Files:
-    """Where things are."""
-
-    model: Judged
-    dataset: tuple[Path, ...]
-    """Its files, in the order in which their rows are joined."""
-    output: Path
-    """The folder of the results; the model is copied there."""
+# Weights, masks, gradients and an optimizer's two moments: at least so many times the weights.
+TRAINING_FACTOR = 5
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """The inputs, once they are known to be good."""
-
-    file: ModelFile
-    """The model, in Keras 2 and as it came."""
-    predict: Predict
-    """The Keras 2 model's forward pass; it follows the weights while they are pruned."""
-    baseline: KerasFile
-    inputs: Sequence[TensorSpec]
-    """The model's inputs, without open dimensions."""
-    dataset: Dataset
-    ruler: Ruler
-    plan: TrainingPlan | None = None
-    """How the model is trained; None where it is not."""
-    class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """By output and class, where classes are weighted."""
-    has_sample_weights: bool = False
-
-
-def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded:
+def load(job: JobConfig, files: Files, journal: Journal) -> Loaded:
     """Read the model and the data, and refuse what does not fit.
 
     Args:
-        job: What is asked.
-        files: Where things are.
-        stage: Is told what was decided.
-        journal: Is told what looks wrong and may be meant.
+        job: The manifest.
+        files: The local files.
+        journal: Receives decisions, and warnings of what looks wrong and may be meant.
 
     Raises:
         InputError: Where an input is refused.
     """
+    with journal.stage("load") as stage:
+        loaded = _load(job, files, stage, journal)
+    journal.warn(*memory_warnings(loaded, is_trained=job.prune is not None))
+    return loaded
+
+
+def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded:
     found = load_model(files.model, trust=job.model.trust)
     state = optimizer_bytes(files.model)
     if state:
@@ -93,8 +71,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
-    for text in decided:
-        stage.decide(text)
+    stage.decide(*decided)
     if compare_on_rows(found, dataset, job.model.uri):
         stage.decide("rebuilt for Keras 2, it answers the same to rows of the data set")
     check_target_numbers(dataset, outputs)
@@ -108,7 +85,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         outputs,
         dataset.train.targets,
         Known(
-            sample.look(measured, dataset.train, names),
+            baseline_checks.evidence(measured, dataset.train),
             compiled.losses(files.model, names),
             compiled.weights(files.model, names),
         ),
@@ -118,12 +95,11 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
     weighs = bool(dataset.train.weights) and job.prune is not None
     dataset, plan, used = split(job, dataset, outputs, objectives, journal)
-    scale = sample.check_scale(measured, dataset.train, objectives)
+    scale = baseline_checks.check_scale(measured, dataset.train, objectives)
     if scale.is_right:
         stage.decide(scale.text)
-    for warning in [*sample.masked(found.model, names), *scale.warnings(doubts)]:
-        journal.warn(warning)
-    ruler = Ruler(
+    journal.warn(*baseline_checks.masked(found.model, names), *scale.warnings(doubts))
+    evaluator = Evaluator(
         read=dataset.test.read,
         rows=len(dataset.test),
         objectives=objectives,
@@ -141,7 +117,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     baseline = KerasFile(
         *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
     )
-    return Loaded(found, predict, baseline, fixed, dataset, ruler, plan, used, weighs)
+    return Loaded(found, predict, baseline, fixed, dataset, evaluator, plan, used, weighs)
 
 
 def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
@@ -163,9 +139,8 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
 
 
 def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
-    """How many passes every file is measured in: several only where its answers are random."""
-    for text in found.notes:
-        stage.decide(text)
+    """How many passes every file is measured in: several only where the model is random."""
+    stage.decide(*found.notes)
     draws = job.model.draws
     if found.effects.random:
         journal.warn(random_layers.note(found.effects, draws))
@@ -176,7 +151,7 @@ def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> 
 
 
 def _copy(model: Judged, output: Path) -> Path:
-    """The model as it came, where its figures can be checked; a folder becomes a tar."""
+    """Copy the model to the output as it came; a folder becomes a tar."""
     path = output / f"baseline{SUFFIXES[model.format]}"
     if model.path.is_dir():
         with path.open("wb") as file:
@@ -189,3 +164,26 @@ def _copy(model: Judged, output: Path) -> Path:
         path = path.with_suffix(f".{packed}")
     shutil.copyfile(model.path, path)
     return path
+
+
+def memory_warnings(loaded: Loaded, *, is_trained: bool) -> list[str]:
+    """A warning where the job surely does not fit into memory.
+
+    It counts this process with the model and the data, TensorFlow's copy of the training rows, and
+    what training holds for each weight; not the layers' activations.
+    """
+    limit = machine.memory_bytes()
+    now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    more = 0
+    if is_trained:
+        train, weights = loaded.dataset.train, loaded.file.model.weights
+        more = sum(it.nbytes for it in [*train.inputs, *train.targets])
+        weight_bytes = sum(int(np.prod(it.shape)) * it.dtype.size for it in weights)
+        more += (TRAINING_FACTOR - 1) * weight_bytes
+    if now + more <= limit:
+        return []
+    text = (
+        f"The job needs {(now + more) >> 20:,} MiB of memory and more; {limit >> 20:,} MiB are "
+        "allowed. It will most likely be killed: give it more, or a smaller data set."
+    )
+    return [text]

@@ -1,8 +1,6 @@
-"""What a child process runs: tasks, with TensorFlow; see ``worker.py`` for the parent's side.
+"""The child process, which carries out tasks with TensorFlow; ``protocol.py`` has their format.
 
-A task comes on standard input as one line of JSON, the next one when it is done; the line ``stop``
-may come at any time. Events go to what was standard output, a line each; whatever prints to
-standard output from then on is chatter, and goes to standard error.
+Events go to what was standard output; whatever prints there from then on goes to standard error.
 """
 
 from __future__ import annotations
@@ -20,163 +18,127 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from job.errors import (
-    InputError,
-    ParedownError,
-)
+from job.errors import InputError
 from job.events import Emit, Event, Journal
 from job.result import InspectedModel, WorkResult
-from job.resume.checkpoints import Kept, StoppedError
-from job.worker.failures import in_words
+from job.resume.checkpoints import Checkpoints, StoppedError
+from job.worker.protocol import STOP, Task, error_event
 
 if TYPE_CHECKING:
     from job.safety.judge import Judged
 
-# What the parent says when the work is to stop.
-STOP = "stop\n"
 # How often a folder is removed that is still written to: for about a second.
 REMOVAL_TRIES = 100
 # How long the removal of folders may take, in seconds.
 REMOVAL_S = 5.0
 
 
-@dataclass(frozen=True)
-class Task:
-    """What the child is to do, with local paths."""
-
-    kind: Literal["transform", "inspect"]
-    model: str
-    """The model: a file or a folder."""
-    model_name: str
-    """What it is called in messages."""
-    model_bytes: int
-    output: str
-    """An empty folder for what is made."""
-    scratch: str
-    """The folder that holds ``output`` and ``kept``; gone when the run is over, however it ends."""
-    kept: str
-    """What a stopped run of the same job has left, see ``kept.py``; new pieces go there."""
-    save_every_s: float = 60.0
-    """How often a training is saved there, in seconds."""
-    trust: bool = False
-    """Whether code that the model carries may run."""
-    variants: bool = True
-    """Whether an inspection tries every quantize variant."""
-    manifest: dict[str, Any] | None = None
-    """The job; None where the model is only inspected."""
-    datasets: list[str] = field(default_factory=list)
-    """The data set's files, in their order; empty where the model is only inspected."""
-
-
 def main() -> None:
-    """What the child runs: tasks, one after another, each one's events on what was standard
-    output.
-    """
+    """Carry out tasks, one after another."""
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)  # whatever prints to standard output from here on is chatter
-    whole = threading.Lock()
+    os.dup2(2, 1)
+    writing = threading.Lock()
 
     def emit(event: Event) -> None:
-        with whole:
+        with writing:
             events.write(json.dumps(event) + "\n")
 
     running = _Running(emit)
     own = os.environ["TMPDIR"]
-    hearing = threading.Thread(target=_obey, args=(running, own), daemon=True)
-    hearing.start()
+    listener = threading.Thread(target=_listen, args=(running, own), daemon=True)
+    listener.start()
     try:
         while True:
             _carry_out(running.tasks.get(), running)
     except BrokenPipeError:
-        # The parent is gone and nobody reads events. The other thread removes the folders, and
-        # then ends this process.
-        hearing.join(REMOVAL_S)
+        # The parent is gone and nobody reads events. The listener removes the folders, and then
+        # ends this process.
+        listener.join(REMOVAL_S)
         raise
 
 
 class _Running:
-    """What the thread that hears the parent knows of the work."""
+    """What the thread that listens to the parent knows of the work."""
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
         self.tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self.scratch: str | None = None
-        self._kept: Kept | None = None
+        self._checkpoints: Checkpoints | None = None
         self._is_stopped = False
         self._changing = threading.Lock()
 
-    def keep(self, kept: Kept) -> None:
-        """The work has begun, which may be told to stop already."""
+    def begin(self, checkpoints: Checkpoints) -> None:
+        """A task begins; it may have been asked to stop already."""
         with self._changing:
-            self._kept = kept
+            self._checkpoints = checkpoints
             if self._is_stopped:
-                kept.stop(self.end)
+                checkpoints.stop(self.end)
 
     def stop(self) -> None:
         """Stop the work where it is, or when it begins."""
         with self._changing:
             self._is_stopped = True
-            if self._kept is not None:
-                self._kept.stop(self.end)
+            if self._checkpoints is not None:
+                self._checkpoints.stop(self.end)
             elif self.scratch is None:
                 os._exit(0)
 
     def end(self) -> None:
         """The work has stopped."""
-        self.emit({"event": "stopped", "piece": self._kept and self._kept.last})
+        self.emit({"event": "stopped", "piece": self._checkpoints and self._checkpoints.last_saved})
         os._exit(0)  # TensorFlow's own end takes a while and has nothing left to do
 
 
 def _carry_out(task: Task, running: _Running) -> None:
-    """Do a task, say what came of it, and forget it."""
+    """Carry out a task, and report its result."""
     _use_scratch(task.scratch)
     journal = Journal(running.emit)
-    kept = Kept(Path(task.kept), journal, task.save_every_s)
-    running.keep(kept)
-    last = _work(task, journal, kept)
+    checkpoints = Checkpoints(Path(task.checkpoints), journal, task.save_every_s)
+    running.begin(checkpoints)
+    last = _work(task, journal, checkpoints)
     if last is None:
         running.end()
     else:
         running.emit(last)
-    _let_go()
+    _release_model()
 
 
 def _use_scratch(folder: str) -> None:
-    """What libraries write goes there, and with it."""
+    """Have libraries write their temporary files there."""
     tempfile.tempdir = folder
     os.environ["TMPDIR"] = folder
 
 
-def _let_go() -> None:
-    """Forget the model and its graphs, which the next task has no use for."""
+def _release_model() -> None:
+    """Release the memory of the model and its graphs, which the next task has no use for."""
     keras = sys.modules.get("tf_keras")
     if keras is not None:
         keras.backend.clear_session()
     gc.collect()
 
 
-def _work(task: Task, journal: Journal, kept: Kept) -> Event | None:
-    """The last event: the result, or the error; None where the work was told to stop, and has."""
+def _work(task: Task, journal: Journal, checkpoints: Checkpoints) -> Event | None:
+    """The last event: the result or the error; None where the work was asked to stop, and has."""
     try:
         judged = _scan(task, journal)
-        result = WORK[task.kind](task, judged, journal, kept)
+        result = WORK[task.kind](task, judged, journal, checkpoints)
         return {"event": "work_result", "result": result.model_dump(mode="json")}
     except StoppedError:
         return None
-    except (Exception, MemoryError) as error:  # noqa: BLE001 - the parent must be told whatever it is
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - the parent must learn of any error
         with contextlib.suppress(OSError):  # the log may be on a full disk
             traceback.print_exc()
-        return _error_event(in_words(error, task.scratch))
+        return error_event(error, task.scratch)
 
 
 def _scan(task: Task, journal: Journal) -> Judged:
-    """Judge the model before TensorFlow is imported, in which it could run."""
+    """Judge the model before TensorFlow is imported, in which its code could run."""
     with journal.stage("scan") as stage:
-        from job.safety.judge import judge, refuse_dangers  # the parent imports this module too
+        from job.safety.judge import judge, refuse_dangers
         from job.safety.limits import scanning
 
         try:
@@ -192,23 +154,27 @@ def _scan(task: Task, journal: Journal) -> Judged:
         if task.kind == "transform" and not task.trust:
             refuse_dangers(judged)
         if task.trust:
-            for it in judged.dangers:
-                journal.warn(f"model.trust let code of the model run, in {it.layer}: {it.what}")
+            for danger in judged.dangers:
+                journal.warn(
+                    f"model.trust let code of the model run, in {danger.layer}: {danger.what}"
+                )
         return judged
 
 
-def _transform(task: Task, judged: Judged, journal: Journal, kept: Kept) -> WorkResult:
+def _transform(
+    task: Task, judged: Judged, journal: Journal, checkpoints: Checkpoints
+) -> WorkResult:
     with journal.stage("import"):
         _import_tensorflow()
-    from job.worker.load_inputs import Files
+    from job.worker.context import Files
     from job.worker.transform import transform
 
-    assert task.manifest is not None  # the task is to carry it out
+    assert task.manifest is not None  # of a task that transforms
     files = Files(judged, tuple(map(Path, task.datasets)), Path(task.output))
-    return transform(task.manifest, files, kept, journal)
+    return transform(task.manifest, files, checkpoints, journal)
 
 
-def _inspect(task: Task, judged: Judged, journal: Journal, _: Kept) -> InspectedModel:
+def _inspect(task: Task, judged: Judged, journal: Journal, _: Checkpoints) -> InspectedModel:
     if judged.dangers:  # nothing of it is loaded
         from job.safety.judge import advice
 
@@ -225,15 +191,15 @@ def _inspect(task: Task, judged: Judged, journal: Journal, _: Kept) -> Inspected
     return examine(judged, journal, try_variants=task.variants)
 
 
-WORK: dict[str, Callable[[Task, Judged, Journal, Kept], WorkResult | InspectedModel]] = {
+WORK: dict[str, Callable[[Task, Judged, Journal, Checkpoints], WorkResult | InspectedModel]] = {
     "transform": _transform,
     "inspect": _inspect,
 }
 
 
 def _import_tensorflow() -> None:
-    """Import what needs TensorFlow, with the garbage collector out of the way: importing makes
-    many objects that stay, which it would look at again and again, then and in all the run.
+    """Import what needs TensorFlow, with the garbage collector off: importing makes many objects
+    that stay, which it would scan again and again, then and during the whole run.
     """
     if "job.worker.transform" in sys.modules:
         return
@@ -246,23 +212,13 @@ def _import_tensorflow() -> None:
     gc.enable()
 
 
-def _error_event(error: ParedownError) -> Event:
-    return {
-        "event": "work_error",
-        "error": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "hint": error.hint,
-    }
-
-
-def _obey(running: _Running, own: str) -> None:
-    """Hear the parent: tasks, the word to stop, and the end of standard input, which comes when the
-    parent is gone, who would have removed this process's own folder and the task's.
+def _listen(running: _Running, own: str) -> None:
+    """Listen to the parent: tasks, the request to stop, and the end of standard input. That comes
+    when the parent is gone, which would have removed this process's own folder and the task's.
 
     Args:
-        running: Is told.
-        own: The process's own folder; of a batch, the one that holds those of all jobs, also of
+        running: The work.
+        own: The process's own folder; of a batch, the one that holds those of all jobs, including
             those that wait for a worker.
     """
     for line in sys.stdin:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from job.artifact import EncodingResult
+from job.artifact import EncodingResult, file_digest
 from job.manifest.outputs import SUFFIXES, CodecConfig
 from job.metrics import fidelity, promises
 from job.metrics.artifact import (
+    Evaluator,
     Measured,
-    Ruler,
     measure_latency,
     measure_model,
     measure_tflite,
@@ -26,43 +26,42 @@ from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
 from job.models import load, precision
 from job.result import ArtifactResult
-from job.resume.checkpoints import TAKEN, Form, Kept, digest, place
+from job.resume.checkpoints import RESTORED, Checkpoints
 from job.stages.compress import compress
-from job.worker import constrained
-from job.worker.arrays import read_arrays, write_arrays
-from job.worker.context import Work
-from job.worker.doubts import warn_of_useless
-from job.worker.load_inputs import Loaded
+from job.worker.baseline_checks import warn_of_useless
+from job.worker.checkpoint_formats import ARTIFACT, encoding_of, measured
+from job.worker.context import Loaded, Work
 from job.worker.train import Pruned
+from job.worker.variants import check_constraints
 
-# Pieces that are encodings begin so.
+# Names of checkpoints that are encodings begin so.
 ENCODE = "encode "
 
 
 def measure_baseline(work: Work, loaded: Loaded) -> Measured:
     """Before pruning, which changes this model's weights."""
     with work.journal.stage("baseline") as stage:
-        measured = work.kept.piece(
+        found = work.checkpoints.restore_or_make(
             "baseline",
-            digest(loaded.baseline.path),
-            _measured_form(work, "baseline", loaded.ruler),
+            file_digest(loaded.baseline.path)[1],
+            measured(work.checkpoints.folder, "baseline", loaded.evaluator),
             lambda: _measure_baseline(loaded, stage.advance),
             stage,
         )
-        check_gates(work.job.gates, measured.artifact, list(loaded.ruler.objectives))
-        warn_of_useless(work, loaded, measured)
-        return measured
+        check_gates(work.job.gates, found.artifact, list(loaded.evaluator.objectives))
+        warn_of_useless(work, loaded, found)
+        return found
 
 
 def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
-    """The baseline, and what a constant answer would get in its place."""
-    measured = measure_model(loaded.baseline, loaded.ruler, None, advance)
+    """The baseline, and the metrics of a constant answer."""
+    baseline = measure_model(loaded.baseline, loaded.evaluator, None, advance)
     targets = loaded.dataset.train.targets
-    constants = constant_metrics(targets, loaded.baseline.outputs, loaded.ruler)
-    artifact = measured.artifact.model_copy(update={"constant_metrics": constants})
-    found = useless_outputs(artifact, loaded.ruler.objectives, loaded.ruler.rows)
+    constants = constant_metrics(targets, loaded.baseline.outputs, loaded.evaluator)
+    artifact = baseline.artifact.model_copy(update={"constant_metrics": constants})
+    found = useless_outputs(artifact, loaded.evaluator.objectives, loaded.evaluator.rows)
     artifact = artifact.model_copy(update={"useless_outputs": found})
-    return replace(measured, artifact=artifact)
+    return replace(baseline, artifact=artifact)
 
 
 def measure_made(
@@ -74,45 +73,40 @@ def measure_made(
     work.encoder.add(loaded.baseline.path)  # not earlier: training needs the cores
     with work.journal.stage("evaluate") as stage:
         if not pruned.is_baseline:
-            before = work.kept.piece(
+            before = work.checkpoints.restore_or_make(
                 "evaluate prune",
-                f"{digest(pruned.path)} {baseline.artifact.sha256}",
-                _measured_form(work, "prune", loaded.ruler),
+                f"{file_digest(pruned.path)[1]} {baseline.artifact.sha256}",
+                measured(work.checkpoints.folder, "prune", loaded.evaluator),
                 lambda: _measure_pruned(loaded, pruned, baseline, stage.advance),
                 stage,
             )
             made.append(before.artifact)
             for warning in losses_of_quality(baseline.artifact, before.artifact):
                 work.journal.warn(f"{warning} Train for more steps, or prune less.")
-            _warn_of_collapse(work, before.artifact, baseline.artifact)
+            work.journal.warn(*fidelity.warnings(before.artifact, baseline.artifact))
         for name, path in variants.items():
-            artifact = work.kept.piece(
+            artifact = work.checkpoints.restore_or_make(
                 f"evaluate {name}",
-                f"{digest(path)} {before.artifact.sha256}",
+                f"{file_digest(path)[1]} {before.artifact.sha256}",
                 ARTIFACT,
-                partial(_measure_variant, path, name, loaded.ruler, before, stage.advance),
+                partial(_measure_variant, path, name, loaded.evaluator, before, stage.advance),
                 stage,
             )
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
-            found.extend(constrained.in_file(pruned.read.model, path))
-            stage.decisions.extend(f"{name}: {text}" for text in found)
+            found.extend(check_constraints(pruned.read.model, path))
+            stage.decide(*(f"{name}: {text}" for text in found))
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
                 fidelity.refuse_drift(name, artifact)
-            _warn_of_collapse(work, artifact, before.artifact)
+            work.journal.warn(*fidelity.warnings(artifact, before.artifact))
             made.append(artifact)
     return made
 
 
-def _warn_of_collapse(work: Work, artifact: ArtifactResult, before: ArtifactResult) -> None:
-    for text in fidelity.warnings(artifact, before):
-        work.journal.warn(text)
-
-
 def _is_exact(loaded: Loaded) -> bool:
-    """Whether the model computes in float32, and answers the same when it is asked twice."""
+    """Whether the model computes in float32, and gives the same outputs twice."""
     if precision.computes_otherwise(loaded.file.original):
         return False
-    rows = loaded.ruler.read(0, min(8, loaded.ruler.rows))[0]
+    rows = loaded.evaluator.read(0, min(8, loaded.evaluator.rows))[0]
     asked = [loaded.predict(rows) for _ in range(2)]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*asked, strict=True))
 
@@ -128,30 +122,30 @@ def _measure_pruned(
         reference_bytes=None,
         optimizer_bytes=0,
     )
-    return measure_model(file, loaded.ruler, baseline, advance)
+    return measure_model(file, loaded.evaluator, baseline, advance)
 
 
 def _measure_variant(
-    path: Path, name: str, ruler: Ruler, before: Measured, advance: Advance
+    path: Path, name: str, evaluator: Evaluator, before: Measured, advance: Advance
 ) -> ArtifactResult:
-    return measure_tflite(path, name, ruler, before, advance).artifact
+    return measure_tflite(path, name, evaluator, before, advance).artifact
 
 
 def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[ArtifactResult]:
-    """Wait for the encodings that were begun when the files were made."""
+    """Wait for the encodings, which run since the files were made."""
     with work.journal.stage("compress") as stage:
         encodings = work.encoder.finish(stage.advance)
-        stage.decisions.extend(work.encoder.left_out)
-        for name in sorted(work.kept.taken):
+        stage.decide(*work.encoder.left_out)
+        for name in sorted(work.checkpoints.restored):
             if name.startswith(ENCODE):
-                stage.resumed(f"{name}: {TAKEN}")
+                stage.resumed(f"{name}: {RESTORED}")
         return [it.model_copy(update={"encoded": encodings[it.path]}) for it in artifacts]
 
 
 def measure_latencies(
-    work: Work, ruler: Ruler, artifacts: Sequence[ArtifactResult]
+    work: Work, evaluator: Evaluator, artifacts: Sequence[ArtifactResult]
 ) -> list[ArtifactResult]:
-    """Measured at the end, when nothing else is computing."""
+    """Measure latency at the end, when nothing else is computing."""
     timed = []
     with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):
@@ -161,45 +155,15 @@ def measure_latencies(
                 if artifact.format == "tflite"
                 else load.read(path, trust=work.job.model.trust).original
             )
-            found = measure_latency(artifact, work.output, model, ruler)
+            found = measure_latency(artifact, work.output, model, evaluator)
             timed.append(artifact.model_copy(update={"latency_ms": found}))
             stage.advance(done, len(artifacts))
     return timed
 
 
-def encode_once(kept: Kept, path: Path, codec: CodecConfig) -> EncodingResult:
-    """An encoding beside its file: taken where a stopped run has left it, or else made."""
-
-    def write(record: EncodingResult) -> tuple[EncodingResult, Sequence[Path]]:
-        return record, [path.with_name(record.path)]
-
-    def read(record: EncodingResult, files: Mapping[str, Path]) -> EncodingResult:
-        place(files[record.path], path.with_name(record.path))
-        return record
-
+def encode(checkpoints: Checkpoints, path: Path, codec: CodecConfig) -> EncodingResult:
+    """An encoding beside its file: restored, or made."""
     name = f"{ENCODE}{path.name}{SUFFIXES[codec.type]}"
-    form = Form(EncodingResult, write, read)
-    return kept.once(name, digest(path), form, lambda: compress(path, codec))
-
-
-def _measured_form(work: Work, name: str, ruler: Ruler) -> Form[Measured, ArtifactResult]:
-    """A record, and the outputs for the drift of what is measured later."""
-
-    def write(measured: Measured) -> tuple[ArtifactResult, Sequence[Path]]:
-        path = work.kept.folder / f"{name}-outputs.npz"
-        write_arrays(path, list(measured.outputs.values()))
-        return measured.artifact, [path]
-
-    def read(record: ArtifactResult, files: Mapping[str, Path]) -> Measured:
-        (path,) = files.values()
-        outputs = [it.astype(np.float32, copy=False) for it in read_arrays(path)]
-        return Measured(record, dict(zip(ruler.objectives, outputs, strict=True)))
-
-    return Form(ArtifactResult, write, read)
-
-
-def _alone(record: ArtifactResult, _: Mapping[str, Path]) -> ArtifactResult:
-    return record
-
-
-ARTIFACT = Form(ArtifactResult, lambda it: (it, []), _alone)
+    return checkpoints.restore_or_make_quietly(
+        name, file_digest(path)[1], encoding_of(path), lambda: compress(path, codec)
+    )

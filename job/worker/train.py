@@ -1,4 +1,4 @@
-"""Prune while fine-tuning, strip, save, and read back; or go on where a stopped run was."""
+"""Prune while fine-tuning, strip, save, and read back; or resume from a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tf_keras
+from pydantic import Field
 
-from job.artifact import EpochResult, LayerResult, Record, TrainingResult
+from job.artifact import EpochResult, LayerResult, Record, TrainingResult, file_digest
 from job.datasets.data import shuffled_batches
 from job.events import Stage
 from job.manifest.prune import PruneConfig
@@ -18,39 +19,40 @@ from job.metrics.quality import evaluate
 from job.models import load, prunable
 from job.models.load import SUFFIXES, ModelFile
 from job.objective.losses import compile_options
-from job.resume.checkpoints import Form, Kept, StoppedError, digest, place
+from job.resume.checkpoints import CheckpointFormat, StoppedError
+from job.resume.transfer import link_or_copy
 from job.stages import constraints
 from job.stages.best_epoch import BestEpoch, choose_epoch
-from job.stages.fine_tune import Course, fine_tune, make_optimizer, regularized
+from job.stages.fine_tune import TrainingSettings, fine_tune, make_optimizer, regularized
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
 from job.stages.training_state import Saved
-from job.worker.arrays import read_arrays, write_arrays
-from job.worker.context import Work
-from job.worker.load_inputs import Loaded, compare_on_rows
+from job.worker.checkpoint_formats import read_arrays, write_arrays
+from job.worker.context import Loaded, Work
+from job.worker.load_inputs import compare_on_rows
 from job.worker.training_plan import TrainingPlan
 
-# The piece that holds the training's last state, until the pruned model is there.
+# The checkpoint of the training's last state, until the pruned model is there.
 TRAINING = "training"
+
+
+class PrunedRecord(Record):
+    """How the pruned model was made; empty for a job that does not prune."""
+
+    epochs: list[EpochResult] = Field(default=[])
+    layers: list[LayerResult] = Field(default=[])
+    training: TrainingResult | None = None
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """The pruned model as it was read back from its file, and how it came to be."""
+    """The pruned model, as it was read back from its file."""
 
     read: ModelFile
     path: Path
     """Its file; of a job that does not prune, the baseline's."""
-    epochs: Sequence[EpochResult] = ()
-    layers: Sequence[LayerResult] = ()
-    training: TrainingResult | None = None
+    record: PrunedRecord
     is_baseline: bool = False
-
-
-class _PrunedRecord(Record):
-    epochs: list[EpochResult]
-    layers: list[LayerResult]
-    training: TrainingResult | None
 
 
 class _TrainingRecord(Record):
@@ -67,34 +69,27 @@ def prune(work: Work, loaded: Loaded) -> Pruned:
     config = work.job.prune
     if config is None:
         work.journal.skip("prune", "prune is null; the model is not fine-tuned either")
-        return Pruned(loaded.file, loaded.baseline.path, is_baseline=True)
-    of = digest(loaded.baseline.path)
-    pruned = work.kept.piece(
+        return Pruned(loaded.file, loaded.baseline.path, PrunedRecord(), is_baseline=True)
+    of = file_digest(loaded.baseline.path)[1]
+    pruned = work.checkpoints.restore_or_make(
         "prune",
         of,
-        _form(work),
+        _format(work),
         lambda: _prune(work, loaded, config, of),
         None,
-        instead_of=TRAINING,
+        replaces=TRAINING,
     )
     work.encoder.add(pruned.path)
     return pruned
 
 
-def _form(work: Work) -> Form[Pruned, _PrunedRecord]:
-    def write(pruned: Pruned) -> tuple[_PrunedRecord, Sequence[Path]]:
-        record = _PrunedRecord(
-            epochs=list(pruned.epochs), layers=list(pruned.layers), training=pruned.training
-        )
-        return record, [pruned.path]
-
-    def read(record: _PrunedRecord, files: Mapping[str, Path]) -> Pruned:
+def _format(work: Work) -> CheckpointFormat[Pruned, PrunedRecord]:
+    def read(record: PrunedRecord, files: Mapping[str, Path]) -> Pruned:
         ((name, file),) = files.items()
-        path = place(file, work.output / name)
-        found = load.read(path, trust=work.job.model.trust)
-        return Pruned(found, path, record.epochs, record.layers, record.training)
+        path = link_or_copy(file, work.output / name)
+        return Pruned(load.read(path, trust=work.job.model.trust), path, record)
 
-    return Form(_PrunedRecord, write, read)
+    return CheckpointFormat(PrunedRecord, lambda pruned: (pruned.record, [pruned.path]), read)
 
 
 def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
@@ -107,7 +102,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         for rule in prunable.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
         wrapped = _wrapped(work, loaded, targets, plan, stage)
-        epochs = _fine_tune(work, loaded, wrapped, plan, _KeptTraining(work, stage, of))
+        epochs = _fine_tune(work, loaded, wrapped, plan, _TrainingCheckpoints(work, stage, of))
         training = _training(loaded, plan, epochs)
         stage.decide(f"epoch {training.published_epoch} is published: {training.reason}")
     with work.journal.stage("strip") as stage:
@@ -115,11 +110,13 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
         compare_on_rows(reloaded, loaded.dataset, file.name)
         found = prunable.results(plans, reloaded.model)
-        for warning in check_reached(found):
-            work.journal.warn(warning)
-        _check_constraints(work, reloaded, stage, file)
+        work.journal.warn(*check_reached(found))
+        checked = constraints.check(reloaded.model)
+        decisions, warnings = constraints.report(checked, file.name)
+        stage.decide(*decisions)
+        work.journal.warn(*warnings)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
-        return Pruned(reloaded, file, epochs, found, training)
+        return Pruned(reloaded, file, PrunedRecord(epochs=epochs, layers=found, training=training))
 
 
 def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult]) -> TrainingResult:
@@ -138,23 +135,14 @@ def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult])
     )
 
 
-def _check_constraints(work: Work, reloaded: ModelFile, stage: Stage, file: Path) -> None:
-    decisions, warnings = constraints.report(constraints.check(reloaded.model), file.name)
-    for text in decisions:
-        stage.decide(text)
-    for warning in warnings:
-        work.journal.warn(warning)
-
-
 def _wrapped(
     work: Work, loaded: Loaded, targets: dict[str, float], plan: TrainingPlan, stage: Stage
 ) -> tf_keras.Model:
     """The model with wrappers, compiled."""
-    objectives, config = loaded.ruler.objectives, work.job.prune
+    objectives, config = loaded.evaluator.objectives, work.job.prune
     assert config is not None
     total = plan.steps
-    for text in plan.decisions:
-        stage.decide(text)
+    stage.decide(*plan.decisions)
     if plan.window.end_step > total:
         work.journal.warn(
             f"The pruning schedule ends at step {plan.window.end_step}, after the training's last "
@@ -174,9 +162,13 @@ def _wrapped(
 
 
 def _fine_tune(
-    work: Work, loaded: Loaded, wrapped: tf_keras.Model, plan: TrainingPlan, saves: _KeptTraining
+    work: Work,
+    loaded: Loaded,
+    wrapped: tf_keras.Model,
+    plan: TrainingPlan,
+    saves: _TrainingCheckpoints,
 ) -> list[EpochResult]:
-    training, dataset, objectives = work.job.training, loaded.dataset, loaded.ruler.objectives
+    training, dataset, objectives = work.job.training, loaded.dataset, loaded.evaluator.objectives
 
     def end_epoch(save_if_due: Callable[[], None]) -> dict[str, float]:
         mask_weights(wrapped)
@@ -197,68 +189,68 @@ def _fine_tune(
     stopping = training.early_stopping
     patience = None if stopping is None else stopping.patience
     best = BestEpoch(loaded.file.model.weights, plan.first_epoch, patience)
-    course = Course(plan.steps_per_epoch, plan.epochs, training.seed, best)
-    return fine_tune(wrapped, batches, course, end_epoch, saves.stage, saves)
+    settings = TrainingSettings(plan.steps_per_epoch, plan.epochs, training.seed, best)
+    return fine_tune(wrapped, batches, settings, end_epoch, saves.stage, saves)
 
 
-class _KeptTraining:
-    """The states of a training, kept one after the other."""
+class _TrainingCheckpoints:
+    """The states of a training: each checkpoint replaces the one before."""
 
     def __init__(self, work: Work, stage: Stage, of: str) -> None:
         self.stage = stage
-        self._kept: Kept = work.kept
+        self._checkpoints = work.checkpoints
         self._journal = work.journal
         self._of = of
-        self._form = Form(_TrainingRecord, self._write, self._read)
+        self._format = CheckpointFormat(_TrainingRecord, self._write, self._read)
         self._saved_at = time.monotonic()
         self._last = (0, 0)
 
     def latest(self) -> Saved | None:
         """What an earlier run has saved."""
-        found = self._kept.peek(TRAINING, self._of, self._form)
+        found = self._checkpoints.find(TRAINING, self._of, self._format)
         if found is not None:
-            self._kept.taken.append(TRAINING)
-            self._last = _place(found)
+            self._checkpoints.restored.append(TRAINING)
+            self._last = _position(found)
         return found
 
     def refuse(self, why: str) -> None:
-        """Forget it: the training begins anew."""
-        self._kept.taken.remove(TRAINING)
+        """Discard it: the training starts again."""
+        self._checkpoints.restored.remove(TRAINING)
         self.stage.earlier_s = 0.0
         self._last = (0, 0)
-        self._kept.refuse(TRAINING, why)
+        self._checkpoints.discard(TRAINING, why)
 
     def warn(self, text: str) -> None:
-        """Tell the user something."""
+        """Warn the user."""
         self._journal.warn(text)
 
     def running(self) -> AbstractContextManager[None]:
-        """While it is, it ends itself when it is told to: after it has been saved."""
+        """Meanwhile the training stops itself when it is asked to: after it has been saved."""
         self._saved_at = time.monotonic()
-        return self._kept.stops_itself()
+        return self._checkpoints.work_stops_itself()
 
     def is_due(self) -> bool:
-        """Now and then, and when the run is to stop."""
-        due = time.monotonic() - self._saved_at >= self._kept.save_every_s
-        return due or self._kept.stopping.is_set()
+        """At an interval, and when the run is to stop."""
+        due = time.monotonic() - self._saved_at >= self._checkpoints.save_every_s
+        return due or self._checkpoints.stopping.is_set()
 
     def save(self, state: Saved) -> None:
-        """Keep a state instead of the one before.
+        """Save a state.
 
         Raises:
             StoppedError: Where the run is to stop.
-            OSError: Where it can't be kept.
+            OSError: Where it can't be saved.
         """
-        if _place(state) != self._last:  # it is the same all the while an epoch is validated
-            self._kept.keep(TRAINING, self._of, self._form, state)
-            self._last = _place(state)
+        if _position(state) != self._last:  # it is the same all the while an epoch is validated
+            self._checkpoints.save(TRAINING, self._of, self._format, state)
+            self._last = _position(state)
         self._saved_at = time.monotonic()
-        if self._kept.stopping.is_set():
+        if self._checkpoints.stopping.is_set():
             raise StoppedError
 
     def _write(self, state: Saved) -> tuple[_TrainingRecord, Sequence[Path]]:
-        step, epochs = _place(state)
-        path = self._kept.folder / f"training-{step}-{epochs}.npz"
+        step, epochs = _position(state)
+        path = self._checkpoints.folder / f"training-{step}-{epochs}.npz"
         write_arrays(path, [*state.arrays, *state.best])
         record = _TrainingRecord(
             seconds=self.stage.elapsed(),
@@ -277,6 +269,6 @@ class _KeptTraining:
         return Saved(record.step, record.history, record.names, arrays[:own], arrays[own:])
 
 
-def _place(state: Saved) -> tuple[int, int]:
+def _position(state: Saved) -> tuple[int, int]:
     """Steps done, and epochs that are over."""
     return state.step, len(state.history)

@@ -1,9 +1,9 @@
-"""How long a training is, when it prunes, and how many rows it holds out: known beforehand.
+"""How long the training is, when it prunes, and how many rows it holds out.
 
-Masks are updated while the model trains, and what is cut needs some hundreds of steps to heal. The
-tutorial's two epochs are 844 steps of 54,000 pictures; of 350 rows they would be six. So epochs
-that are left out are as many as are needed, and a schedule whose end is left out ends before a
-training of more than the tutorial's epochs does.
+Masks are updated while the model trains, which then needs some hundreds of steps to recover. The
+tutorial's two epochs are 844 steps for 54,000 images; for 350 rows they would be six. So where the
+manifest has no epochs, there are as many as are needed; and where it has no end of the schedule,
+that is before the end of a training of more epochs than the tutorial's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from job.manifest.training import TrainingConfig
 from job.stages.prune import Window, plan_window
 
 TUTORIAL_EPOCHS = 2
-# Fewer steps than these are too few to prune and to heal. `benchmarks/small_data.py` has figures.
+# Fewer steps are too few to prune and to recover: see `benchmarks/small_data.py`.
 ENOUGH_STEPS = 400
 # Where the schedule ends in a training of more than the tutorial's epochs, as a share of its steps.
 PRUNED_AFTER = 0.75
@@ -26,7 +26,7 @@ VALIDATION_SPLIT = 0.1
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What follows from the manifest and the number of training rows."""
+    """The training, as it follows from the manifest and the number of rows."""
 
     rows: int
     """Rows that are trained on."""
@@ -46,10 +46,10 @@ class TrainingPlan:
 
 
 def plan_training(training: TrainingConfig, prune: PruneConfig, rows: int) -> TrainingPlan:
-    """Work out a training.
+    """Plan a training.
 
     Args:
-        training: What the manifest says; what it leaves out is worked out.
+        training: The manifest's settings; those left out are planned.
         prune: The schedule.
         rows: The training rows, with those that may be held out.
 

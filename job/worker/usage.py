@@ -1,7 +1,6 @@
-"""What a program needs to know to use what came out, written beside each artifact.
-
-So a reader of ``result.json`` needs no manifest: how an encoding is opened, which package loads the
-file, what raw values are multiplied with, and whether the file keeps a state.
+"""How to use each artifact, so that a reader of ``result.json`` needs no manifest: how an encoding
+is opened, which package loads the file, what raw values are multiplied with, and whether the file
+keeps a state.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def with_usage(
     *,
     is_keras3: bool,
 ) -> list[ArtifactResult]:
-    """The artifacts with what a program needs to know.
+    """The artifacts with their usage.
 
     Args:
         artifacts: The artifacts.
@@ -61,7 +60,7 @@ def with_usage(
 
 def _scaled(tensor: TensorResult, factors: dict[str, float]) -> TensorResult:
     of_all = set(factors.values())
-    # A name that the file has changed says nothing, unless all inputs are alike.
+    # The file may have other names, which does not matter where all inputs have the same factor.
     factor = factors.get(tensor.name, of_all.pop() if len(of_all) == 1 else None)
     return tensor.model_copy(update={"multiply_by": factor})
 

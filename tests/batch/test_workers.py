@@ -14,7 +14,7 @@ from job import machine
 from job.batch.workers import WORKER_BYTES, Limits, Workers, count_workers
 from job.errors import InterruptedRunError, StageError
 from job.run.supervisor import run
-from job.worker.main import Task
+from job.worker.protocol import Task
 
 NO_LIMITS = Limits(None, None)
 
@@ -22,7 +22,7 @@ NO_LIMITS = Limits(None, None)
 def task(folder: Path, tiny: Path) -> Task:
     """An inspection, which takes the time to import TensorFlow."""
     folder.mkdir()
-    for name in ("output", "kept"):
+    for name in ("output", "checkpoints"):
         (folder / name).mkdir()
     model = tiny / "model.h5"
     return Task(
@@ -32,7 +32,7 @@ def task(folder: Path, tiny: Path) -> Task:
         model_bytes=model.stat().st_size,
         output=str(folder / "output"),
         scratch=str(folder),
-        kept=str(folder / "kept"),
+        checkpoints=str(folder / "checkpoints"),
         variants=False,
     )
 

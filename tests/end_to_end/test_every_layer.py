@@ -20,7 +20,7 @@ from job.metrics.litert import custom_operators
 from job.models.load import ModelFile, save
 from job.models.prunable import plan_layers, results, targets
 from job.safety.judge import Format
-from job.stages.fine_tune import Course, fine_tune
+from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
 from tests.support.batches import InOrder, no_metrics
@@ -188,7 +188,7 @@ def prune(model: tf_keras.Model, config: PruneConfig, x: Floats) -> tf_keras.Mod
     wrapped.compile("sgd", "mean_squared_error")
     y = np.zeros((len(x), *model.output_shape[1:]), "float32")
     batches = InOrder(x, y, size=2)
-    fine_tune(wrapped, batches, Course(4, 1), no_metrics, Stage("prune", lambda _: None))
+    fine_tune(wrapped, batches, TrainingSettings(4, 1), no_metrics, Stage("prune", lambda _: None))
     mask_weights(wrapped)
     return strip(wrapped, model)
 

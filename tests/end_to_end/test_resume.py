@@ -19,7 +19,8 @@ import tf_keras
 
 from job.errors import InterruptedRunError, StageError
 from job.events import Event
-from job.resume.checkpoints import TAKEN, read_index
+from job.resume.checkpoints import RESTORED as TAKEN
+from job.resume.index import read_index
 from tests.support.manifests import read_job
 from tests.support.rare import EVERY
 from tests.support.resuming import Ran, begins, interrupt, keeps, kill, run, workers

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.metrics.artifact import Ruler
+from job.metrics.artifact import Evaluator
 from job.metrics.constant import constant_metrics
 from job.objective.losses import Objective
 from job.result import TensorSpec
@@ -23,9 +23,9 @@ def constants(made: Objective, train: Any, test: Any, shape: tuple[int, ...]) ->
     def read(start: int, stop: int) -> Any:
         return (np.zeros((len(test[start:stop]), 1)),), (test[start:stop],)
 
-    ruler = Ruler(read, len(test), {"out": made}, ["in"], 1)
+    evaluator = Evaluator(read, len(test), {"out": made}, ["in"], 1)
     spec = TensorSpec("out", shape, "float32")
-    return constant_metrics([np.asarray(train)], [spec], ruler)["out"]
+    return constant_metrics([np.asarray(train)], [spec], evaluator)["out"]
 
 
 def test_the_constant_answer_to_soft_rows_is_their_mean() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from job.errors import InputError
-from job.events import SEND_EVERY_S, Event, Journal, Told
+from job.events import SEND_EVERY_S, Event, Journal, Report
 from job.report.screen import JsonLines, ScreenKind, Terminal, open_screen
 
 
@@ -37,7 +37,7 @@ def test_what_an_earlier_run_spent_on_a_stage_is_told() -> None:
     events: list[Event] = []
     journal = Journal(events.append)
     with journal.stage("prune") as stage:
-        journal.tell_again(Told(seconds=7.5), stage, "taken")
+        journal.replay(Report(seconds=7.5), stage, "taken")
     assert events[-1]["earlier_s"] == 7.5
     assert events[-1]["seconds"] >= 7.5
 

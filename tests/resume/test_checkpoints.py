@@ -1,4 +1,4 @@
-"""Pieces of the work: whole or not there, taken where they fit, and never silently wrong."""
+"""Checkpoints: complete or not there, restored where they fit, and never silently wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.artifact import Record
+from job.artifact import Record, file_digest
 from job.events import Event, Journal
-from job.resume.checkpoints import TAKEN, Form, Kept, StoppedError, digest, read_index
-from job.worker.arrays import read_arrays, write_arrays
+from job.resume.checkpoints import RESTORED, CheckpointFormat, Checkpoints, StoppedError
+from job.resume.index import read_index
+from job.worker.checkpoint_formats import read_arrays, write_arrays
 
 
 class Length(Record):
@@ -22,19 +23,19 @@ class Length(Record):
     length: int
 
 
-class Room:
-    """A folder of pieces, as one run sees it."""
+class OneRun:
+    """A folder of checkpoints, and a run that uses it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.events: list[Event] = []
         self.journal = Journal(self.events.append)
-        self.kept = Kept(folder, self.journal, 60)
+        self.checkpoints = Checkpoints(folder, self.journal, 60)
         self.made: list[str] = []
 
-    def form(self, file: str) -> Form[str, Length]:
-        """Text, kept as a file and its length."""
+    def form(self, file: str) -> CheckpointFormat[str, Length]:
+        """Text, saved as a file and its length."""
 
         def write(text: str) -> tuple[Length, Sequence[Path]]:
             (self.folder / file).write_text(text)
@@ -46,10 +47,10 @@ class Room:
                 raise KeyError("length")
             return text
 
-        return Form(Length, write, read)
+        return CheckpointFormat(Length, write, read)
 
-    def piece(self, name: str = "a", *, of: str = "1", text: str = "made") -> str:
-        """A piece in a stage of its own; what is told while it is made is always the same."""
+    def make(self, name: str = "a", *, of: str = "1", text: str = "made") -> str:
+        """A checkpoint in a stage of its own, with the same reports each time."""
 
         def make() -> str:
             self.made.append(name)
@@ -58,61 +59,61 @@ class Room:
             return text
 
         with self.journal.stage("work") as stage:
-            return self.kept.piece(name, of, self.form(f"{name}.txt"), make, stage)
+            return self.checkpoints.restore_or_make(name, of, self.form(f"{name}.txt"), make, stage)
 
     @property
-    def kept_events(self) -> list[str]:
-        """The pieces that the parent was told of."""
+    def saved(self) -> list[str]:
+        """The checkpoints that were reported to the parent."""
         return [event["piece"] for event in self.events if event["event"] == "kept"]
 
 
-def test_a_piece_is_made_once_and_told_of_each_time(tmp_path: Path) -> None:
-    """The next run takes it, with its decisions and warnings, and says so."""
-    first = Room(tmp_path)
-    assert first.piece() == "made"
-    assert (first.made, first.kept_events, first.kept.taken) == (["a"], ["a"], [])
-    assert first.kept.last == "a"
-    later = Room(tmp_path)
-    assert later.piece(text="other") == "made"
-    assert (later.made, later.kept_events, later.kept.taken) == ([], [], ["a"])
+def test_a_value_is_made_once_and_reported_each_time(tmp_path: Path) -> None:
+    """The next run restores it with its decisions and warnings, and says so."""
+    first = OneRun(tmp_path)
+    assert first.make() == "made"
+    assert (first.made, first.saved, first.checkpoints.restored) == (["a"], ["a"], [])
+    assert first.checkpoints.last_saved == "a"
+    later = OneRun(tmp_path)
+    assert later.make(text="other") == "made"
+    assert (later.made, later.saved, later.checkpoints.restored) == ([], [], ["a"])
     assert later.journal.warnings == first.journal.warnings == ["mind a"]
     (stage,) = later.journal.results()
-    assert stage.decisions == ["a is decided", f"a: {TAKEN}"]
+    assert stage.decisions == ["a is decided", f"a: {RESTORED}"]
     resumed = [event for event in later.events if event["event"] == "stage_resumed"]
-    assert resumed == [{"event": "stage_resumed", "stage": "work", "what": f"a: {TAKEN}"}]
+    assert resumed == [{"event": "stage_resumed", "stage": "work", "what": f"a: {RESTORED}"}]
 
 
-def test_the_seconds_of_what_is_taken_are_counted(tmp_path: Path) -> None:
-    """As long as it took, not as long as the taking."""
-    first = Room(tmp_path)
-    first.piece()
+def test_the_seconds_of_what_is_restored_are_counted(tmp_path: Path) -> None:
+    """Those of making it, not those of restoring it."""
+    first = OneRun(tmp_path)
+    first.make()
     index = json.loads((tmp_path / "index.json").read_text())
     index["pieces"]["a"]["record"]["told"]["seconds"] = 1000.5
     (tmp_path / "index.json").write_text(json.dumps(index))
-    later = Room(tmp_path)
-    later.piece()
+    later = OneRun(tmp_path)
+    later.make()
     assert 1000.5 <= later.journal.stages[0].seconds < 1001.5
 
 
-def test_whole_stages_are_told_again(tmp_path: Path) -> None:
-    """Where a piece is made of several of them: in their order, with what was decided in each."""
+def test_whole_stages_are_replayed(tmp_path: Path) -> None:
+    """Where a checkpoint covers several of them: in their order, with their decisions."""
 
-    def run(room: Room) -> str:
+    def run(run: OneRun) -> str:
         def make() -> str:
             for name in ("prune", "strip"):
-                with room.journal.stage(name) as stage:
+                with run.journal.stage(name) as stage:
                     stage.decide(f"{name}: so")
             return "x"
 
-        return room.kept.piece("both", "1", room.form("both.txt"), make, None)
+        return run.checkpoints.restore_or_make("both", "1", run.form("both.txt"), make, None)
 
-    first, later = Room(tmp_path), Room(tmp_path)
+    first, later = OneRun(tmp_path), OneRun(tmp_path)
     run(first)
-    later = Room(tmp_path)
+    later = OneRun(tmp_path)
     assert run(later) == "x"
     assert [(it.name, it.decisions) for it in later.journal.results()] == [
-        ("prune", ["prune: so", TAKEN]),
-        ("strip", ["strip: so", TAKEN]),
+        ("prune", ["prune: so", RESTORED]),
+        ("strip", ["strip: so", RESTORED]),
     ]
     assert [event["event"] for event in later.events] == 2 * [
         "stage_started",
@@ -122,29 +123,31 @@ def test_whole_stages_are_told_again(tmp_path: Path) -> None:
 
 
 def test_the_index_names_every_file_with_its_digest(tmp_path: Path) -> None:
-    """And nothing else lies there; a piece that another one replaces is gone with its file."""
-    room = Room(tmp_path)
-    room.piece("a")
-    room.piece("b")
+    """There is nothing else; a checkpoint that another one replaces is gone with its file."""
+    run = OneRun(tmp_path)
+    run.make("a")
+    run.make("b")
     index = json.loads((tmp_path / "index.json").read_text())
     assert set(index) == {"pieces"}
     for name, piece in index["pieces"].items():
         assert set(piece) == {"files", "record"}
-        assert piece["files"] == {f"{name}.txt": digest(tmp_path / f"{name}.txt")}
-    room.kept.piece("c", "1", room.form("c.txt"), lambda: "c", None, instead_of="a")
+        assert piece["files"] == {f"{name}.txt": file_digest(tmp_path / f"{name}.txt")[1]}
+    run.checkpoints.restore_or_make("c", "1", run.form("c.txt"), lambda: "c", None, replaces="a")
     assert set(read_index(tmp_path).pieces) == {"b", "c"}
     assert {path.name for path in tmp_path.iterdir()} == {"index.json", "b.txt", "c.txt"}
 
 
-def test_a_piece_may_have_its_file_elsewhere_too(tmp_path: Path) -> None:
-    """What lies in the output is put into the folder under its name."""
-    room = Room(tmp_path / "kept")
+def test_the_file_of_a_checkpoint_may_lie_elsewhere(tmp_path: Path) -> None:
+    """A file of the output is linked into the folder under its name."""
+    run = OneRun(tmp_path / "checkpoints")
     file = tmp_path / "model.h5"
     file.write_bytes(b"model")
-    form = Form(Length, lambda _: (Length(length=5), [file]), lambda record, _: record.length)
-    assert room.kept.once("model", "1", form, lambda: 5) == 5
-    assert (tmp_path / "kept" / "model.h5").read_bytes() == b"model"
-    assert Room(tmp_path / "kept").kept.peek("model", "1", form) == 5
+    form = CheckpointFormat(
+        Length, lambda _: (Length(length=5), [file]), lambda record, _: record.length
+    )
+    assert run.checkpoints.restore_or_make_quietly("model", "1", form, lambda: 5) == 5
+    assert (tmp_path / "checkpoints" / "model.h5").read_bytes() == b"model"
+    assert OneRun(tmp_path / "checkpoints").checkpoints.find("model", "1", form) == 5
 
 
 def damaged_file(folder: Path) -> None:
@@ -187,44 +190,46 @@ MISFITS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_a_piece_that_does_not_fit_is_made_again_with_a_warning(case: str, tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_is_made_again_with_a_warning(
+    case: str, tmp_path: Path
+) -> None:
     """And is good the next time."""
-    Room(tmp_path).piece()
+    OneRun(tmp_path).make()
     MISFITS[case](tmp_path)
-    room = Room(tmp_path)
-    assert room.piece() == "made"
-    assert room.made == ["a"]
-    assert room.kept.taken == []
-    assert len([it for it in room.journal.warnings if "stopped run has kept" in it]) == 1
-    later = Room(tmp_path)
-    assert later.piece() == "made"
+    run = OneRun(tmp_path)
+    assert run.make() == "made"
+    assert run.made == ["a"]
+    assert run.checkpoints.restored == []
+    assert len([it for it in run.journal.warnings if "stopped run has kept" in it]) == 1
+    later = OneRun(tmp_path)
+    assert later.make() == "made"
     assert later.made == []
 
 
-def test_a_piece_that_does_not_fit_is_out_of_the_index_before_its_file_is_made_again(
+def test_a_checkpoint_that_does_not_fit_leaves_the_index_before_its_file_is_made_again(
     tmp_path: Path,
 ) -> None:
     """A file that an index names never changes."""
-    Room(tmp_path).piece()
-    room = Room(tmp_path)
-    room.kept.refuse("a", "because")
+    OneRun(tmp_path).make()
+    run = OneRun(tmp_path)
+    run.checkpoints.discard("a", "because")
     assert read_index(tmp_path).pieces == {}
     assert not (tmp_path / "a.txt").exists()
-    assert room.kept_events == ["a"]
+    assert run.saved == ["a"]
 
 
-def test_the_word_to_stop_ends_the_work_at_once_or_where_it_says_itself(tmp_path: Path) -> None:
-    """In between it is told at the end, where it was not seen."""
+def test_stopping_ends_the_work_at_once_or_where_it_stops_itself(tmp_path: Path) -> None:
+    """A request that the work did not see ends it when it leaves the block."""
     ended: list[int] = []
-    room = Room(tmp_path)
-    room.kept.stop(lambda: ended.append(1))
+    run = OneRun(tmp_path)
+    run.checkpoints.stop(lambda: ended.append(1))
     assert ended == [1]
-    room = Room(tmp_path)
+    run = OneRun(tmp_path)
 
     def work() -> None:
-        with room.kept.stops_itself():
-            room.kept.stop(lambda: ended.append(2))
-            assert room.kept.stopping.is_set()
+        with run.checkpoints.work_stops_itself():
+            run.checkpoints.stop(lambda: ended.append(2))
+            assert run.checkpoints.stopping.is_set()
 
     with pytest.raises(StoppedError):
         work()

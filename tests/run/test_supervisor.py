@@ -1,4 +1,4 @@
-"""The child process: least rights, nothing of the current folder, and words to the parent."""
+"""The child process: least privilege, and no imports from the current folder."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_the_child_holds_no_credentials(tiny: Path, tmp_path: Path) -> None:
     assert b"PATH=" in environments[1]
 
 
-def test_nothing_is_left_at_home(tiny: Path, tmp_path: Path) -> None:
-    """In a container it is the folder that the results are mounted from; Keras makes one there."""
+def test_no_files_are_left_in_the_home_folder(tiny: Path, tmp_path: Path) -> None:
+    """In a container it is where the results are mounted; Keras would make a folder there."""
     (tmp_path / "home").mkdir()
     environment = os.environ | {"HOME": str(tmp_path / "home")}
     for command, path in (
@@ -63,7 +63,7 @@ def test_nothing_is_left_at_home(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_users_settings_of_keras_change_nothing(tiny: Path, tmp_path: Path) -> None:
-    """With them convolutions would fail, on a CPU; and Keras writes such a file where none is."""
+    """With them convolutions would fail on a CPU; Keras writes such a file where there is none."""
     settings = tmp_path / "home" / ".keras" / "keras.json"
     settings.parent.mkdir(parents=True)
     text = json.dumps({"floatx": "float64", "epsilon": 0.5, "image_data_format": "channels_first"})
@@ -80,7 +80,7 @@ def canaries(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with modules in it that write a file when they are imported, and a manifest."""
     folder = tmp_path_factory.mktemp("canaries")
     for name in SHADOWED:
-        code = f"open({str(folder / 'sung')!r}, 'a').write({name!r} + chr(10))\n"
+        code = f"open({str(folder / 'imported')!r}, 'a').write({name!r} + chr(10))\n"
         (folder / f"{name}.py").write_text(code)
     write_manifest(folder, tiny)
     return folder
@@ -98,11 +98,11 @@ def test_nothing_in_the_current_folder_is_imported(canaries: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert read_result(canaries / "out")["status"] == "succeeded"
-    assert not (canaries / "sung").exists()
+    assert not (canaries / "imported").exists()
 
 
-def test_the_canaries_would_sing(canaries: Path) -> None:
-    """The test above would see an import: this one does import from the folder."""
+def test_the_canaries_would_notice_an_import(canaries: Path) -> None:
+    """The same modules, imported from the folder."""
     python = PAREDOWN.parent / "python"
     subprocess.run([python, "-c", "import brotli"], cwd=canaries, check=True)
-    assert "brotli" in (canaries / "sung").read_text()
+    assert "brotli" in (canaries / "imported").read_text()

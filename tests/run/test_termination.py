@@ -1,4 +1,4 @@
-"""The container's last word: short, whole JSON, and only where somebody wants it."""
+"""The termination message: short, complete JSON, and only where there is a file for it."""
 
 from __future__ import annotations
 
@@ -27,30 +27,38 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_result_is_told_in_short(log: Path, tmp_path: Path) -> None:
+def test_a_result_is_summarized(log: Path, tmp_path: Path) -> None:
     """Status, the smallest artifact and its ratio, the gates."""
     result = make_result(tmp_path / "out")
     termination.finished(result, never)
-    told = json.loads(log.read_bytes())
+    message = json.loads(log.read_bytes())
     smallest = min(result.artifacts, key=lambda it: it.smallest[1])
-    assert told["status"] == result.status
-    assert told["run_id"] == result.run_id
-    assert told["smallest"]["artifact"] == smallest.name
-    assert told["smallest"]["bytes"] == smallest.smallest[1]
-    assert len(told["gates"]) == len(result.gates)
-    assert told["chosen"] is None
+    assert message["status"] == result.status
+    assert message["run_id"] == result.run_id
+    assert message["smallest"]["artifact"] == smallest.name
+    assert message["smallest"]["bytes"] == smallest.smallest[1]
+    assert len(message["gates"]) == len(result.gates)
+    assert message["chosen"] is None
     chosen = ChosenResult(artifact="int8", path="int8.tflite.zip", encoding="zip", bytes=750)
     termination.finished(result.model_copy(update={"chosen": chosen, "gates": []}), never)
-    told = json.loads(log.read_bytes())["chosen"]
-    assert told == chosen.model_dump() | {"times_smaller": 14.67}
+    message = json.loads(log.read_bytes())["chosen"]
+    assert message == chosen.model_dump() | {"times_smaller": 14.67}
 
 
-def test_an_error_is_told(log: Path) -> None:
+def test_an_error_is_reported(log: Path) -> None:
     """With its exit code, and what to do."""
     termination.failed(StageError("It broke.", where="stage prune", hint="Mend it."), never)
-    told = json.loads(log.read_bytes())
-    assert (told["status"], told["exit_code"], told["error"]) == ("failed", 4, "StageError")
-    assert (told["what"], told["where"], told["to_do"]) == ("It broke.", "stage prune", "Mend it.")
+    message = json.loads(log.read_bytes())
+    assert (message["status"], message["exit_code"], message["error"]) == (
+        "failed",
+        4,
+        "StageError",
+    )
+    assert (message["what"], message["where"], message["to_do"]) == (
+        "It broke.",
+        "stage prune",
+        "Mend it.",
+    )
 
 
 @pytest.mark.parametrize("what", ["x" * 100_000, "ü√" * 30_000, '"' * 9_000])
@@ -61,10 +69,10 @@ def test_it_is_never_longer_than_kubernetes_keeps(log: Path, what: str) -> None:
     assert json.loads(log.read_bytes())["exit_code"] == 2
 
 
-def test_where_nobody_asks_nothing_is_written(
+def test_nothing_is_written_without_a_file_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No file is made on a laptop."""
+    """No file is created on a laptop."""
     monkeypatch.setattr(termination, "FILE", tmp_path / "none")
     termination.failed(StageError("It broke."), never)
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ import tf_keras
 from job.artifact import EpochResult
 from job.events import Stage
 from job.stages.best_epoch import BestEpoch, best, choose_epoch
-from job.stages.fine_tune import Course, fine_tune
+from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.training_state import NoSaves, Saved
 from tests.support.batches import InOrder
 
@@ -87,9 +87,9 @@ def train(saves: StopAt, patience: int | None = None) -> tuple[Any, dict[int, An
         save()
         return {"loss": LOSSES[epoch[0] - 1]}
 
-    course = Course(2, 6, 0, BestEpoch(model.weights, 2, patience))
+    settings = TrainingSettings(2, 6, 0, BestEpoch(model.weights, 2, patience))
     stage = Stage("prune", lambda _: None)
-    found = fine_tune(model, InOrder(x, x[:, :2], 4), course, end_epoch, stage, saves)
+    found = fine_tune(model, InOrder(x, x[:, :2], 4), settings, end_epoch, stage, saves)
     return model.get_weights(), after, [it.epoch for it in found]
 
 
@@ -141,7 +141,13 @@ def test_row_weights_have_the_effect_of_sample_weight() -> None:
         model.compile(tf_keras.optimizers.Adam(0.1), loss, ["accuracy"])
         models.append(model)
     ours, theirs = models
-    fine_tune(ours, Weighted(x, y, 4), Course(3, 2), lambda _: {}, Stage("prune", lambda _: None))
+    fine_tune(
+        ours,
+        Weighted(x, y, 4),
+        TrainingSettings(3, 2),
+        lambda _: {},
+        Stage("prune", lambda _: None),
+    )
     theirs.fit(x, y, sample_weight=w, batch_size=4, epochs=2, shuffle=False, verbose=0)
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-6)

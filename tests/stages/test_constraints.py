@@ -14,7 +14,7 @@ from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.prunable import plan_layers, targets
 from job.stages import constraints
-from job.stages.fine_tune import Course, fine_tune
+from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
 from tests.support.batches import InOrder, no_metrics
@@ -61,7 +61,13 @@ def test_constraints_hold_after_the_last_mask() -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=(32, 8, 8, 2)).astype("float32")
     y = random.normal(size=(32, 3)).astype("float32")
-    fine_tune(wrapped, InOrder(x, y, size=8), Course(4, 3), no_metrics, Stage("p", lambda _: None))
+    fine_tune(
+        wrapped,
+        InOrder(x, y, size=8),
+        TrainingSettings(4, 3),
+        no_metrics,
+        Stage("p", lambda _: None),
+    )
     mask_weights(wrapped)
     pruned = strip(wrapped, baseline)
 

@@ -18,7 +18,7 @@ from job.errors import StageError
 from job.events import Event, Stage
 from job.manifest.prune import PruneConfig
 from job.manifest.training import OptimizerConfig
-from job.stages.fine_tune import OPTIMIZERS, Course, fine_tune, make_optimizer
+from job.stages.fine_tune import OPTIMIZERS, TrainingSettings, fine_tune, make_optimizer
 from job.stages.prune import Window, mask_weights, wrap
 from tests.support.batches import InOrder, no_metrics
 
@@ -69,7 +69,9 @@ def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
         mask_weights(ours)
         return {"seen": 1.0}
 
-    history = fine_tune(ours, InOrder(*rows(), BATCH), Course(STEPS, EPOCHS), end_epoch, silent())
+    history = fine_tune(
+        ours, InOrder(*rows(), BATCH), TrainingSettings(STEPS, EPOCHS), end_epoch, silent()
+    )
 
     schedule = tfmot.sparsity.keras.PolynomialDecay(0.2, 0.7, 2, 18, power=3, frequency=4)
 
@@ -105,7 +107,7 @@ def test_progress_is_reported_from_the_first_step_to_the_last() -> None:
     model = small_model()
     compile_model(model)
     stage = Stage("prune", events.append)
-    fine_tune(model, InOrder(*rows(), BATCH), Course(STEPS, EPOCHS), no_metrics, stage)
+    fine_tune(model, InOrder(*rows(), BATCH), TrainingSettings(STEPS, EPOCHS), no_metrics, stage)
     done = [event["done"] for event in events]
     assert done == sorted(done)
     assert done[-1] == events[-1]["total"] == EPOCHS * STEPS
@@ -118,7 +120,7 @@ def test_a_training_that_diverges_is_stopped() -> None:
     x, _ = rows()
     batches = InOrder(x, x[:, :3] * 1e10, BATCH)
     with pytest.raises(StageError, match="diverged") as caught:
-        fine_tune(model, batches, Course(STEPS, EPOCHS), no_metrics, silent())
+        fine_tune(model, batches, TrainingSettings(STEPS, EPOCHS), no_metrics, silent())
     assert caught.value.where == "training.optimizer"
 
 
@@ -150,7 +152,7 @@ def test_targets_go_to_their_outputs(kind: str) -> None:
         "dict of one": ((y,), {"z": y}),
     }[kind]
     ours, theirs = build(), build()
-    fine_tune(ours, InOrder(x, flat, BATCH), Course(STEPS, 2), no_metrics, silent())
+    fine_tune(ours, InOrder(x, flat, BATCH), TrainingSettings(STEPS, 2), no_metrics, silent())
     theirs.fit(x, structure, batch_size=BATCH, epochs=2, shuffle=False, verbose=0)
     for mine, other in zip(ours.weights, theirs.weights, strict=True):
         np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=0, atol=1e-6)
@@ -210,7 +212,7 @@ def test_the_memory_of_training_is_freed_when_it_ends() -> None:
     """TensorFlow holds no reference to the optimizer's moments, twice the size of the weights."""
     model = small_model()
     compile_model(model)
-    fine_tune(model, InOrder(*rows(), BATCH), Course(STEPS, 1), no_metrics, silent())
+    fine_tune(model, InOrder(*rows(), BATCH), TrainingSettings(STEPS, 1), no_metrics, silent())
     moment = weakref.ref(model.optimizer.variables[-1].handle)
     assert moment() is not None
     del model

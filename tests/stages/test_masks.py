@@ -13,7 +13,7 @@ from job.datasets.data import Dataset, Split
 from job.errors import InputError, StageError
 from job.manifest.outputs import Int8Config
 from job.stages.masks import padded_rows
-from job.worker.padding import check
+from job.worker.variants import refuse_padding
 from tests.support.conversion import answers, convert
 from tests.support.rare import few
 
@@ -65,10 +65,10 @@ def test_padded_rows_are_counted_and_refused() -> None:
         return Dataset(split(train), None, split(rows[:9]))
 
     model = tokens()
-    assert check({"int8": Int8Config(type="int8")}, model, of(padded)) == []
+    assert refuse_padding({"int8": Int8Config(type="int8")}, model, of(padded)) == []
     with pytest.raises(InputError, match="leaves out steps of 3 of 300 train rows") as caught:
-        check({"int8": ASKS}, model, of(padded))
+        refuse_padding({"int8": ASKS}, model, of(padded))
     assert caught.value.where == "quantize, int8"
-    assert "300 train, 9 test" in check({"int8": ASKS}, model, of(rows))[0]
+    assert "300 train, 9 test" in refuse_padding({"int8": ASKS}, model, of(rows))[0]
     plain = tf_keras.Sequential([layers.InputLayer((6,)), layers.Dense(2)])
-    assert "changes nothing" in check({"int8": ASKS}, plain, of(rows))[0]
+    assert "changes nothing" in refuse_padding({"int8": ASKS}, plain, of(rows))[0]

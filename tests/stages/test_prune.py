@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.prunable import plan_layers, results, targets
-from job.stages.fine_tune import Course, fine_tune
+from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import (
     Window,
     check_reached,
@@ -75,7 +75,9 @@ def train(
         return {}
 
     batches = InOrder(x, y, size=8, rows_of_epoch=8)
-    fine_tune(wrapped, batches, Course(1, steps), end_step, Stage("prune", lambda _: None))
+    fine_tune(
+        wrapped, batches, TrainingSettings(1, steps), end_step, Stage("prune", lambda _: None)
+    )
     mask_weights(wrapped)
     return wrapped, watch
 
@@ -242,7 +244,7 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     wrapped.compile("sgd", "mean_squared_error")
     x = np.random.default_rng(0).normal(size=(6, 20)).astype("float32")
     batches = InOrder((x, x), x[:, :10], size=1)
-    fine_tune(wrapped, batches, Course(6, 1), no_metrics, Stage("prune", lambda _: None))
+    fine_tune(wrapped, batches, TrainingSettings(6, 1), no_metrics, Stage("prune", lambda _: None))
     mask_weights(wrapped)
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.models.prunable import plan_layers, targets
-from job.stages.fine_tune import Course, fine_tune, regularized
+from job.stages.fine_tune import TrainingSettings, fine_tune, regularized
 from job.stages.prune import Window, wrap
 from tests.support.batches import InOrder, no_metrics
 
@@ -147,7 +147,7 @@ def test_the_loss_has_the_penalties_that_keras_counts(make: Callable[[], tf_kera
     for it in (wrapped, twin):
         it.compile(tf_keras.optimizers.SGD(0.05), "mse")
     stage = Stage("prune", lambda _: None)
-    found = fine_tune(wrapped, InOrder(x, y, size=8), Course(2, 2), no_metrics, stage)
+    found = fine_tune(wrapped, InOrder(x, y, size=8), TrainingSettings(2, 2), no_metrics, stage)
     by_keras = twin.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"]
     np.testing.assert_allclose([it.metrics["loss"] for it in found], by_keras, rtol=1e-4)
     assert regularized(model)

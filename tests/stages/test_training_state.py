@@ -16,7 +16,7 @@ from job.artifact import EpochResult
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.stages import fine_tune as module
-from job.stages.fine_tune import Course, fine_tune
+from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import Window, mask_weights, wrap
 from job.stages.training_state import Saved, Variables, drawn_from_variables
 from tests.support.batches import InOrder
@@ -24,7 +24,7 @@ from tests.support.rare import few
 
 layers = tf_keras.layers
 ROWS, BATCH = 32, 8
-COURSE = Course(steps_per_epoch=4, epochs=2, seed=11)
+SETTINGS = TrainingSettings(steps_per_epoch=4, epochs=2, seed=11)
 
 
 class StoppedHereError(Exception):
@@ -109,7 +109,7 @@ def train(
         return {"seen": float(np.abs(wrapped.get_weights()[0]).sum())}
 
     stage = Stage("prune", lambda _: None)
-    history = fine_tune(wrapped, data(), COURSE, end_epoch, stage, saves)
+    history = fine_tune(wrapped, data(), SETTINGS, end_epoch, stage, saves)
     return history, [it.numpy() for it in wrapped.weights], stage
 
 
@@ -227,7 +227,7 @@ def test_an_impossible_step_is_refused(step: int, over: int) -> None:
     """It is before or after the epoch that the history implies."""
     history = [EpochResult(epoch=it, metrics={}) for it in range(over)]
     with pytest.raises(ValueError, match="in no training"):
-        module._check_place(Saved(step, history, [], []), COURSE)
+        module._check_place(Saved(step, history, [], []), SETTINGS)
 
 
 def test_randomness_that_can_not_be_saved_gives_a_warning() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from job.errors import InterruptedRunError, StageError
 from job.events import Event
-from job.resume.checkpoints import read_index
+from job.resume.index import read_index
 from job.run import supervisor
-from job.worker.main import Task
+from job.worker.protocol import Task
 from tests.support.runs import children
 
 
@@ -38,7 +38,7 @@ class Ran:
 
     @property
     def kept(self) -> Path:
-        return Path(self.task.kept)
+        return Path(self.task.checkpoints)
 
     @property
     def pieces(self) -> set[str]:
@@ -46,7 +46,7 @@ class Ran:
 
     @property
     def made(self) -> list[str]:
-        """The pieces that were kept, in their order, each once."""
+        """The checkpoints that were saved, in their order, each once."""
         named = [event["piece"] for event in self.events if event["event"] == "kept"]
         return [name for name in dict.fromkeys(named) if name]
 
@@ -72,9 +72,9 @@ def run(
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "output").mkdir(parents=True)
     if kept is None:
-        (folder / "kept").mkdir()
+        (folder / "checkpoints").mkdir()
     else:
-        shutil.copytree(kept, folder / "kept")
+        shutil.copytree(kept, folder / "checkpoints")
     model = manifest["model"]["uri"]
     task = Task(
         kind="transform",
@@ -83,7 +83,7 @@ def run(
         model_bytes=Path(model).stat().st_size,
         output=str(folder / "output"),
         scratch=str(folder),
-        kept=str(folder / "kept"),
+        checkpoints=str(folder / "checkpoints"),
         save_every_s=save_every_s,
         manifest=manifest,
         datasets=[manifest["dataset"]["uri"]],

@@ -36,7 +36,7 @@ def normalized() -> tf_keras.Model:
 
 
 def test_a_file_that_does_not_run_with_two_rows_takes_one() -> None:
-    """It is said, and then it runs."""
+    """This is reported, and then it runs."""
     model = normalized()
     how, rows = planned(model)
     assert how.one_row
@@ -45,7 +45,7 @@ def test_a_file_that_does_not_run_with_two_rows_takes_one() -> None:
     attempt(model, how, variant("dynamic_range"), rows)
 
 
-def test_what_is_certain_is_not_tried() -> None:
+def test_models_of_certain_layers_are_not_tried() -> None:
     """The tutorial's layers convert with any number of rows; others may not."""
     plain = tf_keras.Sequential([layers.InputLayer((8, 8, 1)), layers.Conv2D(4, 3), layers.ReLU()])
     how, _ = planned(plain)
@@ -55,8 +55,8 @@ def test_what_is_certain_is_not_tried() -> None:
     assert {name for name in CERTAIN if hasattr(layers, name)} == CERTAIN
 
 
-def test_settings_dtypes_and_names_are_a_part_of_what_is_certain() -> None:
-    """A layer with a rare one is tried: it may have no kernel, or none for several rows."""
+def test_rare_settings_dtypes_and_names_are_tried() -> None:
+    """There may be no kernel for them, or none for several rows."""
 
     def certain(*parts: tf_keras.layers.Layer, dtype: str = "float32", name: str = "x") -> bool:
         given = tf_keras.Input((8, 8, 4), dtype=dtype, name=name)
@@ -87,7 +87,7 @@ def test_settings_dtypes_and_names_are_a_part_of_what_is_certain() -> None:
 
 
 def test_sizes_that_the_model_does_not_take_are_refused() -> None:
-    """Before the training, with the sizes and what the model says of them."""
+    """Before the training, with the sizes and the model's error."""
     given = tf_keras.Input((None, 4), name="bases")
     model = tf_keras.Model(given, layers.Cropping1D(500)(given))
     _, outputs = signature(model, "here")
@@ -98,7 +98,7 @@ def test_sizes_that_the_model_does_not_take_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16", "dynamic_range", "int8", "int16x8"])
-def test_what_is_called_certain_converts(kind: str) -> None:
+def test_certain_layers_convert(kind: str) -> None:
     """All of these layers in one model, to every variant, which runs with two rows."""
     given = tf_keras.Input((16, 16, 2))
     x = layers.ZeroPadding2D()(layers.Rescaling(0.5)(given))
@@ -136,7 +136,7 @@ def test_a_variant_that_can_not_be_converted_ends_the_job_before_training(
 
 
 def test_the_result_says_that_files_take_one_row(tiny: Path, tmp_path: Path) -> None:
-    """And they are measured so, row by row."""
+    """They are measured row by row."""
     given = tf_keras.Input((8, 8), name="picture")
     x = layers.Conv2D(16, 3)(layers.Reshape((8, 8, 1))(given))
     x = layers.Flatten()(layers.GroupNormalization(4)(x))

@@ -17,7 +17,7 @@ from tests.models.test_random_inputs import cropping
 def test_variants_are_tried_with_a_size_that_the_model_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said which; and where none is found, that model.input_shapes is needed."""
+    """The size is reported, or that model.input_shapes is needed where none is found."""
     monkeypatch.setattr(inspect, "VARIANTS", (Float32Config(type="float32"),))
     given = tf_keras.Input((None, 4), name="bases")
     impossible = tf_keras.Model(given, tf_keras.layers.Cropping1D(50_000)(given))

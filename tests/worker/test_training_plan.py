@@ -1,4 +1,4 @@
-"""plan_training: as many epochs as pruning and healing need, and held-out rows that serve."""
+"""plan_training: as many epochs as pruning and recovery need, and held-out rows where they help."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_large_data_set_is_trained_as_in_the_tutorial() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 9, 40, 350, 500, 5000, 20_000])
-def test_small_data_get_enough_steps_and_heal(rows: int) -> None:
+def test_small_data_sets_get_enough_steps_to_recover(rows: int) -> None:
     """At least some hundreds, of which the last quarter or so changes no mask."""
     found = plan(rows)
     assert ENOUGH_STEPS <= found.steps < ENOUGH_STEPS + found.steps_per_epoch
@@ -47,7 +47,7 @@ def test_small_data_get_enough_steps_and_heal(rows: int) -> None:
 
 
 def test_epochs_cover_a_schedule_that_the_manifest_sets() -> None:
-    """What begins or ends late needs more epochs; what is written is obeyed."""
+    """A schedule that begins or ends late needs more epochs; the manifest's numbers are kept."""
     assert plan(6000, schedule={"end_step": 3000}).steps >= 4000
     assert plan(6000, schedule={"begin_step": 1000}).steps >= 1000 + ENOUGH_STEPS
     assert plan(350, {"epochs": 2}).epochs == 2

@@ -1,4 +1,4 @@
-"""What stands beside each artifact, so that a program needs no manifest."""
+"""The usage of each artifact, so that a program needs no manifest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_the_model_takes_as_float_is_scaled_and_integers_are_not(dtype: str
     assert [it.multiply_by for it in base.inputs] == [0.5, 1.0]
 
 
-def test_a_name_that_nobody_knows_has_no_factor_unless_all_have_the_same() -> None:
+def test_an_unknown_name_has_no_factor_unless_all_have_the_same() -> None:
     """Nothing is guessed."""
     other = TensorResult(name="serving_default_x:0", dtype="float32", shape=[None])
     assert used(other, specs=SPECS).baseline.inputs[0].multiply_by is None

@@ -1,4 +1,4 @@
-"""A job that surely has no room is told of before it is killed."""
+"""The inputs of the work: a job that surely does not fit into memory is warned of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from job import machine
-from job.worker import memory
+from job.worker.load_inputs import memory_warnings
 
 
 def loaded(rows: int) -> Any:
@@ -27,11 +27,11 @@ def loaded(rows: int) -> Any:
 
 
 def test_data_and_weights_are_held_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both figures are told; a job that is not trained takes no more than it has."""
+    """Both figures are reported; a job that is not trained takes no more than it has."""
     monkeypatch.setattr(machine, "memory_bytes", lambda: 64 << 30)
-    assert memory.warning(loaded(1000), is_trained=True) == ""
-    told = memory.warning(loaded(1 << 17), is_trained=True)
-    assert "65,536 MiB are allowed" in told
-    assert memory.warning(loaded(1 << 17), is_trained=False) == ""
+    assert memory_warnings(loaded(1000), is_trained=True) == []
+    (warning,) = memory_warnings(loaded(1 << 17), is_trained=True)
+    assert "65,536 MiB are allowed" in warning
+    assert memory_warnings(loaded(1 << 17), is_trained=False) == []
     monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 20)
-    assert "1 MiB are allowed" in memory.warning(loaded(1), is_trained=False)
+    assert "1 MiB are allowed" in memory_warnings(loaded(1), is_trained=False)[0]

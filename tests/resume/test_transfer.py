@@ -1,4 +1,4 @@
-"""What is copied to storage is whole, while the child goes on replacing its files."""
+"""A snapshot is complete, while the child goes on replacing its files."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from job.resume.checkpoints import place
-from job.storage import kept
+from job.resume import transfer
+from job.resume.index import INDEX_FILE
+from job.resume.transfer import link_or_copy
 
 
 def write(folder: Path, *names: str) -> None:
-    """What the child keeps: files that say what they are called, and then their index."""
+    """As the child does: files with their name as content, and then their index."""
     for name in names:
         (folder / name).write_text(name)
     index = {"pieces": {"training": {"files": dict.fromkeys(names, "0")}}}
-    (folder / kept.INDEX).write_text(json.dumps(index))
+    (folder / INDEX_FILE).write_text(json.dumps(index))
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """The child's folder, and one for the snapshot."""
-    made = tmp_path / "kept", tmp_path / "now"
+    made = tmp_path / "checkpoints", tmp_path / "now"
     for folder in made:
         folder.mkdir()
     return made
@@ -31,31 +32,31 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_snapshot_outlives_what_it_was_made_of(folders: tuple[Path, Path]) -> None:
     """Files that are replaced, and the index that named them."""
     folder, now = folders
-    assert not kept.snapshot(folder, now)
+    assert not transfer.snapshot(folder, now)
     write(folder, "training-1.npz")
-    assert kept.snapshot(folder, now)
+    assert transfer.snapshot(folder, now)
     (folder / "training-1.npz").unlink()
     write(folder, "training-2.npz")
-    assert set(kept.read(now)[1]) == {"training-1.npz"}
+    assert set(transfer.read(now)[1]) == {"training-1.npz"}
     assert (now / "training-1.npz").read_text() == "training-1.npz"
 
 
 def test_a_file_may_be_replaced_while_the_snapshot_is_made(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is made of the new index."""
+    """The snapshot is then made of the new index."""
     folder, now = folders
     write(folder, "training-1.npz")
 
     def replace_first(file: Path, target: Path) -> Path:
-        monkeypatch.setattr(kept, "place", place)
+        monkeypatch.setattr(transfer, "link_or_copy", link_or_copy)
         write(folder, "training-2.npz")
         file.unlink()
-        return place(file, target)
+        return link_or_copy(file, target)
 
-    monkeypatch.setattr(kept, "place", replace_first)
-    assert kept.snapshot(folder, now)
-    assert set(kept.read(now)[1]) == {"training-2.npz"}
+    monkeypatch.setattr(transfer, "link_or_copy", replace_first)
+    assert transfer.snapshot(folder, now)
+    assert set(transfer.read(now)[1]) == {"training-2.npz"}
 
 
 def test_a_file_that_is_not_there_is_not_waited_for(folders: tuple[Path, Path]) -> None:
@@ -64,4 +65,4 @@ def test_a_file_that_is_not_there_is_not_waited_for(folders: tuple[Path, Path]) 
     write(folder, "training-1.npz")
     (folder / "training-1.npz").unlink()
     with pytest.raises(FileNotFoundError):
-        kept.snapshot(folder, now)
+        transfer.snapshot(folder, now)

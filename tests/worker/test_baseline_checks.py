@@ -1,4 +1,4 @@
-"""sample: the baseline on rows of the data; the scale that it knows."""
+"""The baseline on rows of the data; the scale that it was trained with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tf_keras
 from job.datasets.data import Split
 from job.metrics.quality import keras_predictor
 from job.objective.losses import Objective
-from job.worker.sample import check_scale, look, masked, rows_of
+from job.worker.baseline_checks import check_scale, evidence, masked, rows_of
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 300)
@@ -36,14 +36,14 @@ def test_rows_are_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first to the last, and few where they are large."""
     rows = rows_of(split(1))
     assert (rows[0], rows[-1], len(rows)) == (0, 299, 256)
-    monkeypatch.setattr("job.worker.sample.MAX_BYTES", 60)
+    monkeypatch.setattr("job.worker.baseline_checks.MAX_BYTES", 60)
     assert list(rows_of(split(1))) == [0, 299]
-    (seen,) = look(brighter_than(110, 1), split(1), ["out"])
+    (seen,) = evidence(brighter_than(110, 1), split(1))
     assert seen is not None
     assert (seen.rows, seen.targets.tolist()) == (2, LABELS[[0, 299], None].tolist())
 
 
-def test_a_scale_that_the_model_does_not_know_is_told_with_the_one_that_it_does() -> None:
+def test_a_wrong_scale_is_reported_with_the_right_one() -> None:
     """Measured, in both directions; the right one is confirmed and the doubt is gone."""
     of_shares, of_bytes = brighter_than(110 / 255, 40), brighter_than(110, 40 / 255)
     for predict, wrong, right in ((of_shares, 1.0, 1 / 255), (of_bytes, 1 / 255, 1.0)):
@@ -66,7 +66,7 @@ def test_numbers_that_are_no_bytes_have_no_other_scale() -> None:
     assert check_scale(brighter_than(0, 1), given, OBJECTIVES).figures == {}
 
 
-def test_an_output_with_a_mask_is_told() -> None:
+def test_an_output_with_a_mask_is_reported() -> None:
     """Keras's training leaves padded steps out, metrics do not."""
     layers = tf_keras.layers
     given = tf_keras.Input((5,))
