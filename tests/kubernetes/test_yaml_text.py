@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.kubernetes.yaml_text import yaml_text
+from job.kubernetes.render import yaml_text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
