@@ -20,7 +20,7 @@ from job.events import Emit, Event, Journal
 from job.manifest.job import JobConfig
 from job.manifest.storage import ResumeConfig
 from job.metrics import gates
-from job.report.table import finished_event
+from job.report.tables import finished_event
 from job.result import (
     MANIFEST_FILE,
     RESULT_FILE,

@@ -11,7 +11,8 @@ import pytest
 from job import console
 from job.console import EnduringScreen
 from job.errors import InputError
-from job.report.screen import JsonLines
+from job.report.json_lines import JsonLines
+from job.report.screen import Table
 
 
 class Full(io.StringIO):
@@ -44,7 +45,7 @@ def test_a_full_disk_is_told_at_the_end(
     screen = EnduringScreen(JsonLines(out, io.StringIO()))
     for number in range(5):
         screen.show({"event": "warning", "message": str(number)})
-    screen.table("a", [], [], [])
+    screen.table(Table("a", [], [], []))
     screen.close()
     assert [json.loads(line)["message"] for line in out.getvalue().splitlines()] == ["0", "1"]
     assert forgotten == [True]

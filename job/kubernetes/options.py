@@ -102,10 +102,6 @@ class Options:
         f"Each shard's retries, {RETRIES_PER_INDEX} if left out.", low=0
     )
 
-    def __post_init__(self) -> None:
-        """Refuse a CPU limit that is below the request."""
-        parse.check_limit(self.cpu, self.cpu_limit)
-
 
 def parameters() -> list[inspect.Parameter]:
     """Every option as a parameter of the command, as Typer reads it."""
@@ -127,10 +123,12 @@ def read(given: Mapping[str, Any]) -> Options:
     Raises:
         ManifestError: For a value that is not allowed: which option, and what it may be.
     """
-    return Options(
+    options = Options(
         **{
             it.name: it.metadata["check"](f"--{it.name.replace('_', '-')}", given[it.name])
             for it in fields(Options)
             if given[it.name] is not None
         }
     )
+    parse.check_limit(options.cpu, options.cpu_limit)
+    return options

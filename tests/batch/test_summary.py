@@ -7,18 +7,10 @@ import io
 
 import pytest
 
-from job.batch.summary import (
-    Row,
-    as_csv,
-    exit_code,
-    failure_of,
-    parse_failure,
-    pending,
-    row_of,
-    row_of_failure,
-    summarize,
-)
-from job.batch.table import MOST_ROWS, messages, rows
+from job.batch.collect import as_csv
+from job.batch.rows import pending, row_of, row_of_failure
+from job.batch.summarize import MOST_ROWS, table_notes, table_rows
+from job.batch.summary import Row, exit_code, failure_of, parse_failure, summarize
 from job.errors import InputError, StorageError
 from job.result import GateResult
 from job.text import printable
@@ -135,15 +127,15 @@ def test_a_job_whose_baseline_is_no_better_than_a_constant_is_marked() -> None:
     """In its row of the table, and in a line under it."""
     row = Row(name="a", status="succeeded", exit_code=0, note="the baseline is no better")
     summary = summarize("all", [row])
-    assert rows(summary)[0][1] == "ready (!)"
-    assert "(!) a: the baseline is no better" in messages(summary)
+    assert table_rows(summary)[0][1] == "ready (!)"
+    assert "(!) a: the baseline is no better" in table_notes(summary)
 
 
 def test_of_very_many_those_that_are_not_ready_are_shown() -> None:
     """The others are in summary.csv."""
     many = [Row(name=f"{number:04}", status="succeeded", exit_code=0) for number in range(500)]
     summary = summarize("all", [*many, pending("zzz", "")])
-    shown = rows(summary)
+    shown = table_rows(summary)
     assert len(shown) == MOST_ROWS
     assert shown[0][0] == "zzz"
-    assert messages(summary)[0] == "301 more are in summary.csv"
+    assert table_notes(summary)[0] == "301 more are in summary.csv"
