@@ -155,7 +155,7 @@ def _run_one(dispatch: Dispatch, due: Due) -> Row:
         raise
     except Exception as error:  # noqa: BLE001 - a bug in one job affects no other
         seconds = time.monotonic() - started - workers.waited_s
-        failure = failure_of(job.name, _told(error), seconds, workers.waited_s)
+        failure = failure_of(job.name, _reported(error), seconds, workers.waited_s)
         _record(show, lambda: records.mark_failed(dispatch.notes, failure))
         show(_failed(failure))
         return row_of_failure(failure, job.model.uri)
@@ -163,7 +163,7 @@ def _run_one(dispatch: Dispatch, due: Due) -> Row:
     return row
 
 
-def _told(error: Exception) -> ParedownError:
+def _reported(error: Exception) -> ParedownError:
     if isinstance(error, ParedownError):
         return error
     if isinstance(error, OSError):
@@ -186,7 +186,7 @@ def _record(show: Emit, write: Callable[[], None]) -> None:
     try:
         write()
     except Exception as error:  # noqa: BLE001 - the outcome stands, and the next run checks
-        message = f"What became of the job could not be written: {_told(error)}"
+        message = f"What became of the job could not be written: {_reported(error)}"
         show({"event": "warning", "message": message})
 
 

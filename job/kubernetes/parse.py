@@ -1,4 +1,4 @@
-"""Values of the command line, checked: each is returned as it is kept, or refused with a hint.
+"""Values of the command line, checked: each is returned, or refused with a hint.
 
 Every check takes the option's name first, for the message. The patterns are compiled when they are
 first used: ``--help`` needs none.
@@ -53,47 +53,25 @@ class Toleration:
     effect: str | None = None
 
 
-def image(option: str, text: str) -> str:
-    """A reference to a container image: ``registry.example.org/team/paredown:0.1.0``."""
-    hint = "Write registry.example.org/paredown:0.1.0, or end in @sha256:…."
-    return _valid(is_image, option, text, hint)
+def _valid(is_valid: Callable[[str], bool], hint: str) -> Callable[[str, str], str]:
+    def check(option: str, text: str) -> str:
+        if not is_valid(text):
+            _refuse(option, text, hint)
+        return text
+
+    return check
 
 
-def name(option: str, text: str) -> str:
-    """The Job's name; it is made valid for Kubernetes later."""
-    hint = "Give a name, or leave it out: it is then the manifest's."
-    return _valid(lambda text: text.strip() != "", option, text, hint)
-
-
-def namespace(option: str, text: str) -> str:
-    """The name of a namespace."""
-    hint = "A namespace has small letters, digits and dashes, at most 63."
-    return _valid(is_dns_label, option, text, hint)
-
-
-def object_name(option: str, text: str) -> str:
-    """The name of an object in the namespace."""
-    hint = "Such a name has small letters, digits, dashes and dots."
-    return _valid(is_object_name, option, text, hint)
-
-
-def queue(option: str, text: str) -> str:
-    """The name of a Kueue LocalQueue; it is also a label's value."""
-    hint = "A queue has small letters, digits and dashes, at most 63."
-    return _valid(is_dns_label, option, text, hint)
-
-
-def pull_policy(option: str, text: str) -> str:
-    """When a node pulls the image."""
-    return _valid(
-        PULL_POLICIES.__contains__, option, text, f"It is one of {', '.join(PULL_POLICIES)}."
-    )
-
-
-def _valid(is_valid: Callable[[str], bool], option: str, text: str, hint: str) -> str:
-    if not is_valid(text):
-        _refuse(option, text, hint)
-    return text
+image = _valid(is_image, "Write registry.example.org/paredown:0.1.0, or end in @sha256:….")
+# The Job's name; it is made valid for Kubernetes later.
+name = _valid(
+    lambda text: text.strip() != "", "Give a name, or leave it out: it is then the manifest's."
+)
+namespace = _valid(is_dns_label, "A namespace has small letters, digits and dashes, at most 63.")
+object_name = _valid(is_object_name, "Such a name has small letters, digits, dashes and dots.")
+# The name of a Kueue LocalQueue; it is also a label's value.
+queue = _valid(is_dns_label, "A queue has small letters, digits and dashes, at most 63.")
+pull_policy = _valid(PULL_POLICIES.__contains__, f"It is one of {', '.join(PULL_POLICIES)}.")
 
 
 def cores(option: str, text: str) -> str:
@@ -137,13 +115,13 @@ def environment(option: str, words: Iterable[str]) -> dict[str, str]:
             _refuse(option, name, "It looks like a credential: put it in the Secret of --secret.")
         if name in OWN_ENVIRONMENT:
             _refuse(option, name, "It is set by paredown and by Kubernetes; leave it out.")
-        _add_text(variables, option, name, value)
+        _add(variables, option, name, value)
     return variables
 
 
 def annotation_texts(option: str, words: Iterable[str]) -> dict[str, str]:
     """``KEY=VALUE`` each, for the Job, its pods and its ConfigMap; the value is any text."""
-    pairs: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not is_label_key(key):
@@ -153,13 +131,29 @@ def annotation_texts(option: str, words: Iterable[str]) -> dict[str, str]:
             _refuse(option, key, "It is set by paredown or by Kubernetes; leave it out.")
         if _is_secret(key) or _has_user(value):
             _refuse(option, key, "It looks like a credential, which anybody could read.")
-        _add_text(pairs, option, key, value)
-    if sum(len(key) + len(value.encode()) for key, value in pairs.items()) > MAX_ANNOTATIONS:
-        _refuse(option, next(iter(pairs)), "All of them together hold at most 100 kB.")
+        _add(texts, option, key, value)
+    if sum(len(key) + len(value.encode()) for key, value in texts.items()) > MAX_ANNOTATIONS:
+        _refuse(option, next(iter(texts)), "All of them together hold at most 100 kB.")
+    return texts
+
+
+def selector(option: str, words: Iterable[str]) -> dict[str, str]:
+    """``KEY=VALUE`` each, valid as labels."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not is_label_key(key) or not is_label_value(value):
+            _refuse(
+                option,
+                word,
+                "Write KEY=VALUE; both of letters, digits, dots, dashes and underscores, at most "
+                "63; the key may begin with a domain and a slash.",
+            )
+        _add(pairs, option, key, value)
     return pairs
 
 
-def _add_text(pairs: dict[str, str], option: str, key: str, value: str) -> None:
+def _add(pairs: dict[str, str], option: str, key: str, value: str) -> None:
     if key in pairs:
         _refuse(option, key, "It is there twice; remove one of them.")
     # Python marks bytes of the command line that it could not decode.
@@ -176,24 +170,6 @@ def _has_user(value: str) -> bool:
     """Whether it is a URL with a user in it, as those of proxies may be."""
     _, colon, rest = value.partition("://")
     return bool(colon) and "@" in rest.partition("/")[0]
-
-
-def selector(option: str, words: Iterable[str]) -> dict[str, str]:
-    """``KEY=VALUE`` each, valid as labels."""
-    pairs: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not is_label_key(key) or not is_label_value(value):
-            _refuse(
-                option,
-                word,
-                "Write KEY=VALUE; both of letters, digits, dots, dashes and underscores, at most "
-                "63; the key may begin with a domain and a slash.",
-            )
-        if key in pairs:
-            _refuse(option, word, "Its key is there twice; remove one of them.")
-        pairs[key] = value
-    return pairs
 
 
 def labels(option: str, words: Iterable[str]) -> dict[str, str]:

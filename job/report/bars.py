@@ -42,7 +42,7 @@ class RunConsole(Console):
 
 
 class _Times(ProgressColumn):
-    """How long it has taken, and how long it will take; each with its name."""
+    """The elapsed time and the time left, each with its name."""
 
     max_refresh = 0.5
 
@@ -188,17 +188,17 @@ class Board:
     def repeated(self) -> list[str]:
         """The warnings of more than one job, each with the number of jobs."""
         lines = []
-        for told in self._warnings.values():
-            jobs, texts = {job for job, _ in told}, {text for _, text in told}
+        for found in self._warnings.values():
+            jobs, texts = {job for job, _ in found}, {text for _, text in found}
             if len(jobs) > 1:
                 others = "" if len(texts) == 1 else " (the figures differ)"
-                lines.append(f"warning, in {len(jobs)} jobs{others}: {told[0][1]}")
+                lines.append(f"warning, in {len(jobs)} jobs{others}: {found[0][1]}")
         return lines
 
     def _warn(self, job: str, message: str) -> None:
-        told = self._warnings.setdefault(_NUMBER.sub("#", message), [])
-        told.append((job, message))
-        if len(told) == 1:
+        alike = self._warnings.setdefault(_NUMBER.sub("#", message), [])
+        alike.append((job, message))
+        if len(alike) == 1:
             what = f"{job}: {message}" if job else message
             self._console.print(f"[yellow]warning:[/] {escape(what)}", soft_wrap=True)
 

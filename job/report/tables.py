@@ -7,32 +7,30 @@ from job.metrics.gates import is_binding
 from job.report.screen import Table
 from job.result import RESULT_FILE, ArtifactResult, Result, metric_key, ratio
 
-FIXED = ("stage", "format")
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller")
 # Shown if the width allows, the first one first.
 OPTIONAL = ("sparsity", "latency\nms")
-DIGEST = "SHA-256"
 
 
 def closing_table(result: Result) -> Table:
-    """The whole of it."""
-    return Table(
-        result.name,
-        columns(result, wide=True),
-        rows(result, wide=True),
-        messages(result),
-        OPTIONAL,
-    )
-
-
-def columns(result: Result, *, wide: bool = False) -> list[str]:
-    """The table's header: the metrics are between the formats and the sizes.
-
-    Args:
-        result: The result.
-        wide: Whether the columns of ``OPTIONAL`` are included, before the digest.
-    """
-    return [*FIXED, *_metrics(result), *SIZES, *(OPTIONAL if wide else ()), DIGEST]
+    """A row for each artifact; the metrics are between the formats and the sizes."""
+    metrics = _metrics(result)
+    rows = [
+        [
+            artifact.name,
+            artifact.format,
+            *(f"{artifact.metrics[name]:.4f}" for name in metrics.values()),
+            f"{artifact.bytes:,}",
+            f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
+            _times_smaller(result, artifact),
+            f"{artifact.sparsity:.3f}",
+            _latency(artifact),
+            artifact.sha256[:8],
+        ]
+        for artifact in result.artifacts
+    ]
+    columns = ["stage", "format", *metrics, *SIZES, *OPTIONAL, "SHA-256"]
+    return Table(result.name, columns, rows, _notes(result), OPTIONAL)
 
 
 def _metrics(result: Result) -> dict[str, str]:
@@ -52,23 +50,6 @@ def _metrics(result: Result) -> dict[str, str]:
     }
 
 
-def rows(result: Result, *, wide: bool = False) -> list[list[str]]:
-    """One row for each artifact, as text; ``wide`` as above."""
-    return [
-        [
-            artifact.name,
-            artifact.format,
-            *(f"{artifact.metrics[name]:.4f}" for name in _metrics(result).values()),
-            f"{artifact.bytes:,}",
-            f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
-            _times_smaller(result, artifact),
-            *([f"{artifact.sparsity:.3f}", _latency(artifact)] if wide else []),
-            artifact.sha256[:8],
-        ]
-        for artifact in result.artifacts
-    ]
-
-
 def _times_smaller(result: Result, artifact: ArtifactResult) -> str:
     """Not shown for a baseline file that is larger than its model, because of optimizer state or
     a SavedModel's traces: sizes are compared with the model alone.
@@ -85,7 +66,7 @@ def _latency(artifact: ArtifactResult) -> str:
     return f"{found.median:.3g}{' tf' if found.runtime == 'tensorflow' else ''}"
 
 
-def messages(result: Result) -> list[str]:
+def _notes(result: Result) -> list[str]:
     """The lines under the table: what was resumed, what sizes are compared with, the chosen
     artifact, and the gates.
     """
