@@ -37,7 +37,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return done
 
 
-def test_a_full_disk_is_told_at_the_end(
+def test_a_full_disk_is_reported_at_the_end(
     forgotten: list[bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With exit code 6, and that the results are there."""
@@ -56,7 +56,7 @@ def test_a_full_disk_is_told_at_the_end(
 
 
 def test_an_outcome_goes_before_its_log(capsys: pytest.CaptureFixture[str]) -> None:
-    """A missed gate stays one, and an error is told on standard error."""
+    """A missed gate stays one, and an error is shown on standard error."""
     screen = EnduringScreen(JsonLines(Full(0), io.StringIO()))
     screen.show({"event": "warning", "message": ""})
     assert screen.end(5) == 5

@@ -175,9 +175,9 @@ def sort_out(
         key = (it.job.dataset.uri, it.job.dataset.storage or it.job.storage)
         if key not in data:
             data[key] = _find_data(it.job, base, stores)
-        job, folder = Due(it, data[key]), there.get(it.job.name)
-        asked = job.asked if folder else None
-        status = folder.status(asked) if folder and asked else None
+        job, listed = Due(it, data[key]), there.get(it.job.name)
+        asked = job.asked if listed else None
+        status = listed.status(asked) if listed and asked else None
         if status is None:
             due.append(job)
         else:

@@ -78,7 +78,7 @@ def test_what_ends_while_it_is_written_is_in_it(tmp_path: Path) -> None:
     assert collect.MOST_TIMES < 9
 
 
-def test_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
+def test_a_file_that_paredown_did_not_create_stays(tmp_path: Path) -> None:
     """The jobs are done all the same, so that is a warning."""
     notes, said = Watched(tmp_path), list[str]()
     (tmp_path / "summary.json").write_text("mine")

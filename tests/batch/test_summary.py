@@ -62,12 +62,12 @@ def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
     ],
 )
 def test_a_batch_ends_with_the_code_of_its_worst_job(codes: list[int], worst: int) -> None:
-    """What a retry may mend goes before what it will not."""
+    """What a retry may fix goes before what it will not."""
     jobs = [Row(name=str(it), status="failed", exit_code=it) for it in codes]
     assert exit_code(jobs) == worst
 
 
-def test_a_failure_comes_back_as_it_was_kept() -> None:
+def test_a_failure_is_read_back_as_it_was_written() -> None:
     """In one line; what is none is none."""
     failure = failure_of("a", StorageError("It is\n full.", where="s3://b/k", hint="Wait."), 1.5)
     assert parse_failure(failure.model_dump_json().encode()) == failure

@@ -36,7 +36,7 @@ def test_uris_that_mean_the_same_in_a_pod_are_taken(sections: dict[str, Any]) ->
     assert problems(JOB | sections) == []
 
 
-def test_all_uris_that_can_not_work_are_told_at_once() -> None:
+def test_all_uris_that_can_not_work_are_reported_at_once() -> None:
     """Each with its path and what to do."""
     document = JOB | {"model": {"uri": "m.h5"}, "dataset": {"uri": "~/d.npz"}, "destination": {}}
     said = problems(document)
@@ -80,7 +80,7 @@ def test_a_manifest_on_this_machine_or_a_web_server_may_not() -> None:
         assert len(problems(document, source)) == 1
 
 
-def test_a_batchs_uris_are_told_where_they_are_written() -> None:
+def test_a_batchs_uris_are_reported_where_they_are_written() -> None:
     """Those of the defaults once, not for each job."""
     said = problems(
         BATCH
@@ -120,7 +120,7 @@ def test_certificates_are_in_the_image() -> None:
 
 
 @pytest.mark.parametrize("section", ["model", "dataset", "destination"])
-def test_a_place_with_a_store_of_its_own_is_told_with_its_path(section: str) -> None:
+def test_a_section_with_its_own_storage_is_reported_with_its_path(section: str) -> None:
     """Beside what is wrong with its URI."""
     document = JOB | {section: {"uri": "~/x", "storage": {"profile": "night"}}}
     assert [it.split(": ")[0] for it in problems(document)] == [
@@ -129,7 +129,7 @@ def test_a_place_with_a_store_of_its_own_is_told_with_its_path(section: str) -> 
     ]
 
 
-def test_a_batchs_stores_are_told_where_they_are_written() -> None:
+def test_a_batchs_stores_are_reported_where_they_are_written() -> None:
     """Those of the defaults once."""
     storage = {"storage": {"profile": "night"}}
     document = BATCH | storage

@@ -35,7 +35,7 @@ def test_any_text_gives_a_dns_label(text: str) -> None:
 
 
 @given(st.from_regex(r"\A[a-z0-9]([a-z0-9]|-[a-z0-9]){0,20}\Z"))
-def test_a_name_that_is_one_already_is_kept(text: str) -> None:
+def test_a_valid_name_is_unchanged(text: str) -> None:
     """Nothing is added to it."""
     assert dns_label(text) == text
 

@@ -1,4 +1,4 @@
-"""The words of the command line, and one message for each that can't be."""
+"""Values of the command line, and one message for each that is not allowed."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ REFUSED: list[tuple[Callable[[str, Any], Any], Any, str]] = [
 
 
 @pytest.mark.parametrize(("check", "word", "option"), REFUSED)
-def test_a_word_that_can_not_be_is_refused(
+def test_a_value_that_is_not_allowed_is_refused(
     check: Callable[[str, Any], Any], word: Any, option: str
 ) -> None:
-    """With the option, the word, and what to write instead; exit code 2."""
+    """With the option, the value, and what to write instead; exit code 2."""
     with pytest.raises(ManifestError) as caught:
         check(option, word)
     assert caught.value.what.startswith(f"{option} can't be ")
@@ -132,7 +132,7 @@ def test_images_are_named_by_tag_or_digest(image: str) -> None:
     assert parse.image("--image", image) == image
 
 
-def test_amounts_are_kept_as_they_are_written() -> None:
+def test_amounts_stay_as_they_are_written() -> None:
     """Kubernetes reads them."""
     for cores in ("2", "0.5", "500m", "1.25"):
         assert parse.cores("--cpu", cores) == cores

@@ -52,7 +52,7 @@ def test_columns_are_left_out_where_there_is_no_room() -> None:
     assert [it.header for it in table.columns] == ["stage", "d"]
 
 
-def test_a_batch_tells_the_same_warning_once_and_counts_it(
+def test_a_batch_shows_the_same_warning_once_and_counts_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Warnings that differ by their figures alone are the same."""

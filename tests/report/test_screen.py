@@ -34,7 +34,7 @@ def test_a_stage_is_announced_timed_and_ends_with_its_decisions() -> None:
     assert journal.stages == [stage]
 
 
-def test_what_an_earlier_run_spent_on_a_stage_is_told() -> None:
+def test_what_an_earlier_run_spent_on_a_stage_is_reported() -> None:
     """It is a part of the stage's seconds."""
     events: list[Event] = []
     journal = Journal(events.append)
@@ -57,7 +57,7 @@ def test_a_stage_that_fails_is_never_said_to_be_finished() -> None:
     assert [event["event"] for event in events] == ["stage_started"]
 
 
-def test_skips_and_warnings_are_kept_with_their_reasons() -> None:
+def test_skips_and_warnings_are_recorded_with_their_reasons() -> None:
     """No silent skip, ever."""
     events: list[Event] = []
     journal = Journal(events.append)
@@ -104,8 +104,8 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_json_lines_go_to_standard_output_and_the_error_to_standard_error() -> None:
-    """Each line has its time in UTC; what an error leaves empty is left out. Standard output tells
-    too that the run is over.
+    """Each line has its time in UTC; what an error leaves empty is left out. Standard output
+    says that the run has failed, too.
     """
     out, err = io.StringIO(), io.StringIO()
     screen = JsonLines(out, err)
@@ -177,8 +177,10 @@ def test_text_shows_what_happened_without_reading_it_as_markup(
     assert "error: It is [corrupt].\n  where: /[a]/m.h5\n" in shown.err
 
 
-def test_text_holds_nothing_that_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names in models, results and buckets are strangers' words: ESC, the C1 CSI, a bell."""
+def test_control_characters_in_names_are_escaped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Names in models, results and buckets are untrusted: ESC, the C1 CSI, a bell."""
     screen = Terminal()
     bad = "a\x1b[2J\x9b31m\x07\r\u202eb"
     for event in (

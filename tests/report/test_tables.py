@@ -181,10 +181,10 @@ def test_what_is_done_already_warns_of_nothing() -> None:
     assert finished_event(result, "out", already_done=False)["warnings"] == ["look here"]
 
 
-def test_what_was_not_done_anew_is_told() -> None:
+def test_what_was_resumed_is_shown() -> None:
     """Under the table, and in the event for machines."""
     result = make_result().model_copy(update={"resumed": ["baseline", "training"]})
-    told = "taken from a run that was stopped: baseline, training"
-    assert notes(result) == [told, *notes(make_result())]
+    line = "taken from a run that was stopped: baseline, training"
+    assert notes(result) == [line, *notes(make_result())]
     event = finished_event(result, "out", already_done=False)
     assert event["resumed"] == ["baseline", "training"]
