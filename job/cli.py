@@ -106,7 +106,7 @@ def run(
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", help="Of a batch, only share I of N, from 0. Kubernetes says it itself."
+            metavar="I/N", help="Run only shard I of N of a batch, from 0. Kubernetes sets it."
         ),
     ] = None,
     log: Annotated[
