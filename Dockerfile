@@ -8,23 +8,28 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends binutils \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
+# What writes the bill of materials; it stays in this stage.
+COPY .sbom.lock ./
+RUN python -m venv --without-pip /opt/sbom \
+ && pip --python /opt/sbom/bin/python install -qq --no-cache-dir --no-deps \
+      --require-hashes --requirement .sbom.lock
 RUN python -m venv --without-pip /opt/paredown
 COPY requirements.lock ./
 # The lock's packages, and no others; each has its hashes. Of TensorFlow it has tensorflow-cpu, and
 # another one takes that one's version and brings its own libraries.
 RUN awk -v other="${TENSORFLOW}" '/^[a-z]/ {keep = other == "tensorflow-cpu" || $1 !~ /^tensorflow-cpu==/} keep' \
       requirements.lock > chosen.lock \
- && pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile --no-deps \
+ && pip --python /opt/paredown/bin/python install -qq --no-cache-dir --no-compile --no-deps \
       --require-hashes --requirement chosen.lock \
  && if [ "${TENSORFLOW}" != tensorflow-cpu ]; then \
       version="$(awk '/^tensorflow-cpu==/ {split($1, it, "=="); print it[2]}' requirements.lock)" \
-   && pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile \
+   && pip --python /opt/paredown/bin/python install -qq --no-cache-dir --no-compile \
         "${TENSORFLOW}==${version}"; \
     fi
 # Headers, symbols, tests, what TensorFlow and LiteRT need to be developed with (libclang, SciPy), and
 # the services of AWS that are not S3 or a way to its credentials, are a third of it.
 WORKDIR /opt/paredown/lib/python3.11/site-packages
-RUN pip --python /opt/paredown/bin/python uninstall --yes libclang scipy \
+RUN pip --python /opt/paredown/bin/python uninstall -qq --yes libclang scipy \
  && rm -rf tensorflow/include \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d \
       ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
@@ -36,10 +41,12 @@ WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY manifests/quickstart manifests/quickstart
 COPY job job
-RUN pip --python /opt/paredown/bin/python install --no-cache-dir --no-compile --no-deps \
+RUN pip --python /opt/paredown/bin/python install -qq --no-cache-dir --no-compile --no-deps \
       --no-build-isolation .
 WORKDIR /
-RUN /opt/paredown/bin/python -m job.sbom > /opt/paredown/share/paredown/sbom.cdx.json \
+RUN /opt/sbom/bin/cyclonedx-py environment --pyproject /build/pyproject.toml \
+      --spec-version 1.6 --output-reproducible \
+      --output-file /opt/paredown/share/paredown/sbom.cdx.json /opt/paredown/bin/python \
  && /opt/paredown/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
       /opt/paredown/lib
 

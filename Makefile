@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Errors alone: warnings of pip's are about how a machine's own indexes are set up.
+# Errors only: pip's warnings are about how the machine's own indexes are set up.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 ENGINE ?= $(if $(shell command -v podman),podman,docker)
 IMAGE ?= paredown
@@ -75,12 +75,14 @@ manifests: install ## Write manifests/kubernetes/*.yaml
 	    --secret paredown-s3 > manifests/kubernetes/$$it.yaml || exit 1; \
 	done
 
-LOCK := uv pip compile pyproject.toml --extra cpu --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE)
+LOCK := uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header $(UPGRADE)
 
 lock: ## Write the locks anew (needs uv; UPGRADE=--upgrade for newer versions)
-	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra test --extra dev --constraint requirements.lock --output-file tests/requirements.lock
+	$(LOCK) pyproject.toml --extra cpu --output-file requirements.lock
+	$(LOCK) pyproject.toml --extra cpu --extra test --extra dev --constraint requirements.lock \
+	  --output-file tests/requirements.lock
+	$(LOCK) --group sbom --output-file .sbom.lock
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

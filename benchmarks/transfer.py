@@ -82,7 +82,7 @@ def install_aws(folder: Path) -> Path:
     """``aws``, in an environment of its own."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "awscli"], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "-qq", "awscli"], check=True)
     return folder / "bin" / "aws"
 
 

@@ -1,7 +1,7 @@
 """The commands. Each parses its arguments, calls one function, and maps errors to exit codes.
 
-Whatever is heavy is imported by the command that needs it, so that ``--help`` and ``validate``
-answer at once.
+Heavy modules are imported by the command that needs them, so that ``--help`` and ``validate`` are
+fast.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 
 # Starting makes many objects and no garbage: collecting would take a tenth of the time.
 gc.disable()
-# Plug-ins of other packages have no business in here.
+# Plug-ins of other packages are not loaded.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
@@ -63,8 +63,14 @@ if TYPE_CHECKING:
     from job.manifest.job import JobConfig
     from job.storage.place import Place
 
-# Until a thread that is being started has begun.
+# Seconds until a thread that is being started runs.
 STARTED_S = 0.01
+
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")]
 
 app = typer.Typer(
     help="Prune, compress and quantize trained Keras models, with proof.",
@@ -96,22 +102,17 @@ def run(
     output: Annotated[
         str | None, typer.Option(help="Another destination than the manifest's.")
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
-    ] = None,
+    sets: Sets = None,
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", help="Of a batch, only share I of N, from 0. Kubernetes says it itself."
+            metavar="I/N", help="Run only shard I of N of a batch, from 0. Kubernetes sets it."
         ),
     ] = None,
     log: Annotated[
         ScreenKind, typer.Option(help="How progress is shown; auto is text on a terminal.")
     ] = ScreenKind.AUTO,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run what a manifest describes: a job, or a batch."""
     from job.manifest.load import read_manifest
@@ -131,16 +132,16 @@ def run(
             changes.append(f"destination.uri={json.dumps(absolute(output))}")
         asked = read_manifest(text, manifest, changes)
         code = _carry_out(asked, base, screen, shard, verbose=verbose)
-    except BrokenPipeError:  # whoever read the log is gone
+    except BrokenPipeError:  # the reader of the log is gone
         output_streams.forget()
         raise typer.Exit(128 + signal.SIGPIPE) from None
-    except Exception as error:  # noqa: BLE001 - a bug is told to whoever reads the log, too
+    except Exception as error:  # noqa: BLE001 - a bug is reported in the log, too
         if verbose and not isinstance(error, ParedownError):
             traceback.print_exc()
-        told = _told(error)
-        termination.failed(told, warn_of)
-        screen.error(told)
-        raise typer.Exit(told.exit_code) from None
+        reported = _reported(error)
+        termination.failed(reported, warn_of)
+        screen.error(reported)
+        raise typer.Exit(reported.exit_code) from None
     finally:
         screen.close()
     raise typer.Exit(screen.end(code))
@@ -149,10 +150,10 @@ def run(
 def _carry_out(
     asked: JobConfig | BatchConfig, base: Place, screen: Screen, shard: str | None, *, verbose: bool
 ) -> int:
-    """Run what is asked, show its table, and say with which code to exit."""
+    """Run what is asked, show its table, and return the exit code."""
     from job.manifest.batch import BatchConfig
     from job.pipeline import run_job
-    from job.report import table
+    from job.report.tables import closing_table
     from job.run.supervisor import OnlyChild
 
     if isinstance(asked, BatchConfig):
@@ -161,23 +162,14 @@ def _carry_out(
         raise ManifestError("--shard is for batches, and this is a job.", where=asked.name)
     gc.enable()
     result = run_job(asked, base, screen.show, OnlyChild(verbose))
-    screen.table(
-        result.name,
-        table.columns(result, wide=True),
-        table.rows(result, wide=True),
-        table.messages(result),
-        table.OPTIONAL,
-    )
+    screen.table(closing_table(result))
     return GATE_MISSED_EXIT_CODE if result.status == "gate_missed" else 0
 
 
 @app.command()
 def validate(
     manifests: Annotated[list[str], typer.Argument(help="Manifests: paths, URIs, or - .")],
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a field: training.epochs=4"),
-    ] = None,
+    sets: Sets = None,
 ) -> None:
     """Check manifests and report every problem at once. Reads nothing but the manifests."""
     from job.manifest.load import read_manifest
@@ -196,12 +188,12 @@ def validate(
 
 
 def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
-    """What is likely to be refused, as far as a manifest alone tells."""
+    """What is likely to be refused, as far as the manifest alone shows."""
     from job.datasets.kinds import warning_of
     from job.manifest.batch import BatchConfig
     from job.manifest.expand import expand
 
-    whose: dict[str, str] = {}  # each warning once, with the first job that it is of
+    whose: dict[str, str] = {}  # each warning once, with the first job that has it
     for job in expand(asked) if isinstance(asked, BatchConfig) else [asked]:
         whose.setdefault(warning_of(job.dataset.uri), f"{job.name}: " * (asked.kind == "batch"))
     return [f"{name}{text}" for text, name in whose.items() if text]
@@ -216,16 +208,14 @@ def inspect(
     variants: Annotated[
         bool, typer.Option(help="Try every quantize variant; recurrent ones take a minute.")
     ] = True,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show TensorFlow's own messages too.")
-    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
     from job.report.inspection import as_ascii, text
     from job.run.inspect import inspect_model
     from job.storage.place import here
 
-    model.encode()  # an argument may be bytes that are no text
+    model.encode()  # an argument may be bytes that are not text
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
     if as_json:
@@ -238,7 +228,7 @@ def inspect(
 
 
 def _say_stage(event: Event) -> None:
-    """Show on a terminal that something goes on; warnings are in the result."""
+    """Show progress on a terminal; warnings are in the result."""
     if event["event"] == "stage_started" and sys.stderr.isatty():
         typer.echo(f"{event['stage']} ...", err=True)
 
@@ -256,9 +246,9 @@ app.command()(kubernetes)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Stop the run where it is; a second signal does not disturb the clearing up."""
+    """Interrupt the run; a second signal does not disturb the cleanup."""
     if frame is not None and frame.f_code is threading.Thread.start.__code__:
-        # Python takes the new thread for one that has not begun, and that one then fails: later.
+        # An exception in here would make the new thread fail, so wait until it runs.
         signal.signal(signal.SIGALRM, lambda _, later: _interrupt(number, later))
         signal.setitimer(signal.ITIMER_REAL, STARTED_S)
         return
@@ -267,8 +257,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise InterruptedRunError(number)
 
 
-def _told(error: Exception) -> ParedownError:
-    """What a user is told of an error, whatever it is."""
+def _reported(error: Exception) -> ParedownError:
+    """Any error as it is reported to the user."""
     if isinstance(error, ParedownError):
         return error
     if isinstance(error, OSError):
@@ -289,13 +279,13 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        told = _told(error)
-        if isinstance(told, BugError) and "--verbose" in sys.argv:
+        reported = _reported(error)
+        if isinstance(reported, BugError) and "--verbose" in sys.argv:
             raise
         with contextlib.suppress(OSError):  # standard error may be on a full disk, too
-            typer.echo(f"error: {told}", err=True)
+            typer.echo(f"error: {reported}", err=True)
         if isinstance(error, OSError):
             output_streams.forget()
-        sys.exit(told.exit_code)
+        sys.exit(reported.exit_code)
     finally:
-        gc.freeze()  # Python collects once more at its end, which would take a fifth of the time
+        gc.freeze()  # Python collects garbage at exit, which would take a fifth of the time

@@ -1,9 +1,9 @@
-"""What the commands share: the manifest that is named, and what goes to standard output.
+"""What the commands share: the named manifest, and standard output.
 
-A terminal or a pipe may be of an encoding that lacks characters (``LC_ALL=C``, Latin-1): those are
-escaped, so that no run fails because of how it is shown. What is for programs (YAML, JSON) is UTF-8
-everywhere, as their standards say. Nor does a disk that fills up end a run: it goes on without
-being shown, and the exit code tells that the log is not whole.
+The encoding of a terminal or a pipe may lack characters (``LC_ALL=C``, Latin-1): those are escaped,
+so that no run fails because of how it is shown. Output for programs (YAML, JSON) is always UTF-8,
+as their standards require. A full disk does not end a run either: it goes on without a log, and the
+exit code reports that the log is incomplete.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -21,7 +21,7 @@ import typer
 
 from job.errors import InputError, ManifestError, ParedownError, from_os_error
 from job.events import Event
-from job.report.screen import Screen
+from job.report.screen import Screen, Table
 from job.storage.place import Place, find_place, here, is_uri
 from job.text import printable
 
@@ -38,9 +38,9 @@ def read_text(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
     """The manifest's text, and the folder that its relative URIs are relative to.
 
     Raises:
-        ManifestError: Where it names none, is too large, or can't be read from this machine.
-        InputError: Where a store or a server refuses it.
-        StorageError: Where one fails.
+        ManifestError: If there is none, it is too large, or can't be read from this machine.
+        InputError: If a store or a server refuses access.
+        StorageError: If one fails.
     """
     from job.storage.manifest_text import read_manifest_text
 
@@ -55,19 +55,19 @@ def read_text(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
 
 
 def is_quickstart(manifest: str) -> bool:
-    """Whether the manifest that comes with paredown is meant; a file of that name goes before."""
+    """Whether it names the manifest that comes with paredown; a file of that name has priority."""
     return manifest == QUICKSTART and not Path(QUICKSTART).exists()
 
 
 def _quickstart() -> Path:
-    """In a checkout beside this package, else where the package's installation has put it."""
+    """In a checkout beside this package, else where the installation has put it."""
     checkout = Path(__file__).parents[1] / "manifests"
     folder = checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "paredown"
     return folder / QUICKSTART / f"{QUICKSTART}.json"
 
 
 def warn(message: str) -> None:
-    """Say on standard error what a user should know of."""
+    """Print a warning on standard error."""
     typer.echo(f"warning: {printable(message)}", err=True)
 
 
@@ -79,7 +79,7 @@ def absolute(uri: str) -> str:
 
 
 def unnameable(error: UnicodeEncodeError) -> InputError:
-    """The refusal of a file's name that is no text in this locale."""
+    """The error for a file name that is not text in this locale."""
     return InputError(
         "A file's name has characters that the encoding of this locale lacks.",
         where=str(error.object)[:200],
@@ -88,28 +88,24 @@ def unnameable(error: UnicodeEncodeError) -> InputError:
 
 
 def say(text: str) -> None:
-    """Print a line for people.
-
-    Raises:
-        StorageError: Where standard output can't be written to; see ``writing_output``.
-    """
+    """Print a line for people; raises as ``writing_output`` does."""
     with writing_output():
         print(text, flush=True)  # noqa: T201 - a command's output
 
 
 def say_data(text: str) -> None:
-    """Print what programs read, in UTF-8; raises as ``say`` does."""
+    """Print what programs read, in UTF-8; raises as ``writing_output`` does."""
     with writing_output():
         print_data(text, sys.stdout)
 
 
 @contextlib.contextmanager
 def writing_output() -> Iterator[None]:
-    """Where nobody reads any more (``| head``), end without a word.
+    """If the reader is gone (``| head``), exit silently.
 
     Raises:
-        StorageError: Where standard output is on a full disk.
-        InputError: Where it can't be written to for another reason.
+        StorageError: If standard output is on a full disk.
+        InputError: If it can't be written to for another reason.
     """
     try:
         yield
@@ -122,12 +118,12 @@ def writing_output() -> Iterator[None]:
 
 
 ESCAPE = "backslashreplace"
-# Ways to handle characters that an encoding lacks, which may raise an error.
+# Error handlers that may raise for a character that the encoding lacks.
 MAY_FAIL = ("strict", "surrogateescape", "surrogatepass")
 
 
 def prepare() -> None:
-    """Make both fit for any text; one that is closed (``>&-``) is replaced by nothing."""
+    """Make both accept any text; one that is closed (``>&-``) is replaced by the null device."""
     if sys.stdout is None or sys.stderr is None:
         nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the end
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
@@ -137,24 +133,24 @@ def prepare() -> None:
 
 
 def forget() -> None:
-    """Let what is still buffered for standard output go nowhere: writing it would fail again."""
+    """Discard what is still buffered for standard output: writing it would fail again."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def failure(error: OSError, hint: str = "") -> ParedownError:
-    """What a user is told of standard output that can't be written to."""
-    told = from_os_error(error, "Writing to standard output", writing=True)
-    told.where = "standard output"
-    told.hint = hint or "Free some space, or send the output elsewhere."
-    return told
+    """The error for standard output that can't be written to."""
+    found = from_os_error(error, "Writing to standard output", writing=True)
+    found.where = "standard output"
+    found.hint = hint or "Free some space, or send the output elsewhere."
+    return found
 
 
 def print_data(text: str, stream: TextIO) -> None:
-    """Print what programs read: in UTF-8 and with plain line feeds, whatever the encoding is."""
+    """Print what programs read: in UTF-8, with plain line feeds."""
     content = f"{text}\n"
     buffer = getattr(stream, "buffer", None)
-    if buffer is None:  # replaced by something that takes text alone
+    if buffer is None:  # replaced by a stream of text
         stream.write(content)
     else:
         stream.flush()
@@ -163,10 +159,10 @@ def print_data(text: str, stream: TextIO) -> None:
 
 
 class EnduringScreen:
-    """Shows what another screen shows, as long as that one can.
+    """Shows what another screen shows, until standard output fails.
 
     Attributes:
-        lost: Why it no longer can; None where it can.
+        lost: Why it failed; None if it has not.
     """
 
     def __init__(self, screen: Screen) -> None:
@@ -177,19 +173,12 @@ class EnduringScreen:
         """Show an event."""
         self._try(lambda: self._screen.show(event))
 
-    def table(
-        self,
-        title: str,
-        columns: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        notes: Sequence[str],
-        optional: Sequence[str] = (),
-    ) -> None:
-        """Show the closing table, and the notes under it; ``optional`` ones where they fit."""
-        self._try(lambda: self._screen.table(title, columns, rows, notes, optional))
+    def table(self, table: Table) -> None:
+        """Show the closing table."""
+        self._try(lambda: self._screen.table(table))
 
     def error(self, error: ParedownError) -> None:
-        """Show the error; where standard output is lost, on standard error alone."""
+        """Show the error; if standard output is lost, only on standard error."""
         if self.lost is None:
             self._try(lambda: self._screen.error(error))
         if self.lost is not None:
@@ -197,12 +186,12 @@ class EnduringScreen:
                 typer.echo(f"error: {error}", err=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         self._try(self._screen.close)
 
     def end(self, code: int) -> int:
-        """The exit code of a command that would end with ``code``: where that is 0 and output is
-        lost, what the loss means; it is reported on standard error.
+        """The exit code of a command that would end with ``code``: if that is 0 and output is lost,
+        the loss decides, and is reported on standard error.
         """
         self._try(sys.stdout.flush)
         if self.lost is None or code:

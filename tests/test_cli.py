@@ -243,7 +243,7 @@ def test_an_error_on_a_terminal_is_text() -> None:
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_a_bug_is_told_as_other_errors_are(tmp_path: Path, verbose: bool) -> None:
+def test_a_bug_is_reported_as_other_errors_are(tmp_path: Path, verbose: bool) -> None:
     """A library that is broken, which nobody foresees: code 1, and the log says so."""
     (tmp_path / "boto3.py").write_text("raise LookupError('it is broken')")
     path = f"{tmp_path}{os.pathsep}{ROOT}"

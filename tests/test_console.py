@@ -43,7 +43,7 @@ def test_what_an_encoding_lacks_is_escaped(encoding: str, tmp_path: Path) -> Non
     assert b"dataset.uri looks like a text table" in ended.stderr
 
 
-def test_a_name_that_a_locale_can_not_write_is_told(tmp_path: Path) -> None:
+def test_a_name_that_a_locale_can_not_write_is_an_error(tmp_path: Path) -> None:
     """A file of that name can't even be asked for; it is no bug."""
     path = tmp_path / "m.json"
     path.write_text('{"name": "a", "model": {"uri": "größe.h5"}, "dataset": {"uri": "d.npz"}}')
@@ -65,7 +65,7 @@ def test_what_programs_read_is_utf_8_everywhere(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (0, usual.stdout)
 
 
-def test_a_full_disk_is_told_on_standard_error() -> None:
+def test_a_full_disk_is_reported_on_standard_error() -> None:
     """Exit code 6, without a traceback: what programs read, and what people do."""
     for arguments in (["schema"], ["validate", "manifests/examples/minimal.json"]):
         with Path("/dev/full").open("w") as full:

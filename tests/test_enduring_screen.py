@@ -11,7 +11,8 @@ import pytest
 from job import console
 from job.console import EnduringScreen
 from job.errors import InputError
-from job.report.screen import JsonLines
+from job.report.json_lines import JsonLines
+from job.report.screen import Table
 
 
 class Full(io.StringIO):
@@ -36,7 +37,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return done
 
 
-def test_a_full_disk_is_told_at_the_end(
+def test_a_full_disk_is_reported_at_the_end(
     forgotten: list[bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With exit code 6, and that the results are there."""
@@ -44,7 +45,7 @@ def test_a_full_disk_is_told_at_the_end(
     screen = EnduringScreen(JsonLines(out, io.StringIO()))
     for number in range(5):
         screen.show({"event": "warning", "message": str(number)})
-    screen.table("a", [], [], [])
+    screen.table(Table("a", [], [], []))
     screen.close()
     assert [json.loads(line)["message"] for line in out.getvalue().splitlines()] == ["0", "1"]
     assert forgotten == [True]
@@ -55,7 +56,7 @@ def test_a_full_disk_is_told_at_the_end(
 
 
 def test_an_outcome_goes_before_its_log(capsys: pytest.CaptureFixture[str]) -> None:
-    """A missed gate stays one, and an error is told on standard error."""
+    """A missed gate stays one, and an error is shown on standard error."""
     screen = EnduringScreen(JsonLines(Full(0), io.StringIO()))
     screen.show({"event": "warning", "message": ""})
     assert screen.end(5) == 5

@@ -67,7 +67,7 @@ def test_a_command_that_does_no_work_imports_nothing_heavy(argv: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "module", ["job.pipeline", "job.run.supervisor", "job.report.table", "job.result"]
+    "module", ["job.pipeline", "job.run.supervisor", "job.report.tables", "job.result"]
 )
 def test_the_parents_modules_import_nothing_heavy(module: str) -> None:
     """The process that holds the credentials never has TensorFlow in it."""

@@ -1,48 +1,53 @@
-"""The summary of a batch from what is at its destination: also while it runs, from any machine."""
+"""The summary of a batch from what is at its destination: also while it runs, from any machine.
+
+No shard knows when the others end, so each checks when it ends itself: for a result or a failure of
+every job of every other shard. Whichever ends last finds them all and writes the summary. If two
+end at once, both may write the same; if one of them wrote what has changed meanwhile, it writes
+again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
 from job.batch import records
 from job.batch.records import JobFolder
-from job.batch.summary import (
-    Row,
-    Summary,
-    as_csv,
-    failure_of,
-    parse_failure,
-    pending,
-    row_of,
-    row_of_failure,
-    summarize,
-)
+from job.batch.rows import pending, row_of, row_of_failure
+from job.batch.share import read_expansion
+from job.batch.summary import Row, Summary, failure_of, parse_failure, summarize
 from job.errors import InputError, ManifestError, ParedownError
 from job.result import RESULT_FILE, Result
 from job.storage.ahead import ahead
 from job.storage.markers import Notes
+from job.text import printable
 
-# Results that are read at a time, and that wait to be taken.
+# Results that are read at a time, and that wait to be used.
 READERS = 8
 SUMMARY, TABLE = "summary.json", "summary.csv"
 AHEAD = 64
+# Each time another shard has changed what was summarized; that shard then writes it, too.
+MOST_TIMES = 5
+# How spreadsheets begin a formula; some accept the full-width characters.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
-    """Read what is there, once: a listing, and the result or the failure of each job.
+    """Read what is there: a listing, and the result or the failure of each job.
 
     Args:
         notes: The batch's destination.
         known: Rows of jobs that need not be read.
 
     Raises:
-        InputError: Where there is no batch, or access is denied.
-        StorageError: Where the storage fails.
+        InputError: If there is no batch.
     """
-    expansion = records.read_expansion(notes)
+    expansion = read_expansion(notes)
     folders = records.look(notes)
     if expansion is None and not any(it.has_result or it.has_failed for it in folders.values()):
         raise InputError(
@@ -67,12 +72,10 @@ def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
 
 
 def refuse_foreign(notes: Notes) -> None:
-    """Keep a file of somebody's own that has the name of a summary.
+    """Never overwrite a file that paredown did not create.
 
     Raises:
-        ManifestError: Where one is there.
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
+        ManifestError: If one has the name of a summary.
     """
     content = notes.read(SUMMARY)
     try:
@@ -91,19 +94,98 @@ def refuse_foreign(notes: Notes) -> None:
 
 
 def write_summary(notes: Notes, summary: Summary) -> None:
-    """Write ``summary.json`` and ``summary.csv``; see ``refuse_foreign``.
-
-    Raises:
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
-    """
-    # A table without its summary would be taken for somebody else's.
+    """Write ``summary.json`` and ``summary.csv``; see ``refuse_foreign``."""
+    # Without its summary, a table would count as a file that paredown did not create.
     notes.write(SUMMARY, (summary.model_dump_json(indent=1) + "\n").encode())
     notes.write(TABLE, as_csv(summary).encode())
 
 
+def summarize_if_last(
+    notes: Notes, others: Mapping[str, int], known: Iterable[Row], warn: Callable[[str], None]
+) -> bool:
+    """Write ``summary.json`` and ``summary.csv`` if every job of the batch is finished, as those of
+    this shard are. The check stops at the first job that is not.
+
+    Args:
+        notes: The batch's destination.
+        others: The jobs of the other shards by their names, with the shard of each.
+        known: Rows of the jobs that this shard has just done, which need not be read.
+        warn: Is called if a file that paredown did not create is in the way.
+
+    Returns:
+        Whether they were written.
+    """
+    rows, written = list(known), False
+    there = _all_finished(notes, others)
+    for _ in range(MOST_TIMES):
+        if there is None:
+            break
+        if not written:
+            try:
+                refuse_foreign(notes)
+            except ManifestError as error:  # the jobs are done, and a retry would not help
+                warn(f"No summary of the batch is written: {error.what} ({error.where})")
+                return False
+        write_summary(notes, collect(notes, known=rows))
+        written, before = True, there
+        there = _all_finished(notes, others)
+        if there == before:
+            break
+    return written
+
+
+def _all_finished(notes: Notes, others: Mapping[str, int]) -> dict[str, JobFolder] | None:
+    """What is in the folders of all jobs; None if one has neither a result nor a failure."""
+    names: dict[int, list[str]] = {}
+    for name, shard in others.items():
+        names.setdefault(shard, []).append(name)
+    found: dict[str, JobFolder] = {}
+    for number in sorted(names):
+        there = records.look(notes, names[number])
+        for name in names[number]:
+            folder = there.get(name, JobFolder())
+            if not (folder.has_result or folder.has_failed):
+                return None
+            found[name] = folder
+    return found
+
+
+def as_csv(summary: Summary) -> str:
+    """The rows, with a header: the fields of a row, then a column for each setting that differs
+    from the defaults in any row, as JSON unless it is text or a number. What a spreadsheet would
+    take for a formula is prefixed with ``'``.
+    """
+    fields = [name for name in Row.model_fields if name != "settings"]
+    paths = sorted({path for row in summary.jobs for path in row.settings})
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*fields, *map(_cell, paths)])
+    for row in summary.jobs:
+        values = [_cell(getattr(row, name)) for name in fields]
+        chosen = [_setting(row.settings[it]) if it in row.settings else "" for it in paths]
+        writer.writerow([*values, *chosen])
+    return out.getvalue()
+
+
+def _setting(value: object) -> object:
+    """A stage that is skipped is null; an empty cell is the default."""
+    return "null" if value is None else _cell(value)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool | list | dict):
+        value = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return value
+    # Also after blanks and control characters.
+    bare = value.lstrip("".join(map(chr, range(33))) + "\ufeff\u00a0")
+    is_formula = bare.startswith(FORMULA) or value.startswith(("\t", "\r", "\n"))
+    plain = printable(value)  # a carriage return would end the row
+    return f"'{plain}" if is_formula else plain
+
+
 def _row(notes: Notes, name: str, model: str, there: JobFolder) -> Row:
-    """A failure is younger than a result that is beside it: where a job is done, none is left."""
+    """A failure is newer than a result beside it: a job that is done removes it."""
     if there.has_failed:
         failure = parse_failure(notes.read(f"{name}/{records.FAILURE}"))
         if failure is not None:
@@ -115,7 +197,7 @@ def _row(notes: Notes, name: str, model: str, there: JobFolder) -> Row:
         return pending(name, model)
     try:
         return row_of(Result.model_validate_json(content), name)
-    except (ValueError, LookupError, ArithmeticError):  # it may be of anybody's making
+    except (ValueError, LookupError, ArithmeticError):  # it is not trusted
         error: ParedownError = InputError(
             "result.json can't be read: it is damaged, or of another version.",
             where=f"{notes.place}/{name}/{RESULT_FILE}",

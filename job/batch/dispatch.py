@@ -1,22 +1,24 @@
-"""Running jobs at once: threads of this process run them as ``pipeline.py`` runs one.
+"""Running jobs in parallel: threads of this process run each as ``pipeline.py`` runs one.
 
 There are twice as many threads as workers, so that one job is fetched and another published while
-the workers compute. Whatever becomes of a job is kept beside the results, and hurts no other.
+the workers compute. The outcome of a job is recorded beside the results, and affects no other job.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from job.batch import records
-from job.batch.due import Due
-from job.batch.summary import Failure, Row, failure_of, row_of, row_of_failure
+from job.batch.records import Due
+from job.batch.rows import row_of, row_of_failure
+from job.batch.summary import Failure, Row, failure_of
 from job.batch.workers import Workers
 from job.errors import BugError, InterruptedRunError, ParedownError, from_os_error
 from job.events import Emit, Event
@@ -36,22 +38,35 @@ class Dispatch:
     base: Place
     """The folder that relative URIs are relative to."""
     notes: Notes
-    """Where it is kept what became of each."""
+    """Where the outcome of each is recorded."""
     show: Emit
     workers: Workers
 
 
-def run_all(it: Dispatch, due: list[Due]) -> list[Row]:
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Adds to an interruption how a batch is resumed."""
+    try:
+        yield
+    except InterruptedRunError as error:
+        error.hint = "Jobs that were done are published. Run the same command again; it goes on."
+        raise
+
+
+def run_all(dispatch: Dispatch, due: list[Due]) -> list[Row]:
     """Run jobs until all are done, or the batch is interrupted.
 
     Returns:
         The row of each, in the order in which they ended.
 
     Raises:
-        InterruptedRunError: What was done is kept.
-        OSError: Where events can't be shown; as after an interruption, what was done is kept.
+        StorageError: If the machine has no room for a worker.
+        InterruptedRunError: What was done is published.
+        OSError: If events can't be shown; what was done is published.
     """
-    threads = _Threads(it, due)
+    if due:
+        dispatch.workers.begin()
+    threads = _Threads(dispatch, due)
     try:
         return threads.rows()
     except (InterruptedRunError, OSError) as error:
@@ -62,19 +77,19 @@ def run_all(it: Dispatch, due: list[Due]) -> list[Row]:
 
 
 class _Threads:
-    """Threads that run jobs, as long as there are some."""
+    """Threads that run jobs until there are no more."""
 
-    def __init__(self, it: Dispatch, due: list[Due]) -> None:
-        self._it = replace(it, show=self._show)
-        self._show_event = it.show
+    def __init__(self, dispatch: Dispatch, due: list[Due]) -> None:
+        self._dispatch = replace(dispatch, show=self._show)
+        self._show_event = dispatch.show
         self._waiting = deque(due)
         self._ended: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         """A row for each job, and None for each thread."""
         self._rows: list[Row] = []
         self._broken: list[OSError] = []
         self._threads = [
-            threading.Thread(target=self._work, daemon=True)  # none is waited for for ever
-            for _ in range(min(len(due), THREADS_PER_WORKER * it.workers.count))
+            threading.Thread(target=self._work, daemon=True)  # the process ends without them
+            for _ in range(min(len(due), THREADS_PER_WORKER * dispatch.workers.count))
         ]
         for thread in self._threads:
             thread.start()
@@ -93,10 +108,10 @@ class _Threads:
         return self._rows
 
     def stop(self, grace_s: float) -> None:
-        """Let jobs save what they are doing, and what is being published get there."""
+        """Give jobs time to save checkpoints and to finish publishing."""
         deadline = time.monotonic() + grace_s
         self._waiting.clear()
-        self._it.workers.stop(grace_s / 2)  # the rest is for what was saved to get there
+        self._dispatch.workers.stop(grace_s / 2)  # the rest is for storing the checkpoints
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -109,7 +124,7 @@ class _Threads:
     def _work(self) -> None:
         try:
             while self._waiting:
-                self._ended.put(_run_one(self._it, self._waiting.popleft()))
+                self._ended.put(_run_one(self._dispatch, self._waiting.popleft()))
         except (InterruptedRunError, IndexError):  # another thread was faster
             pass
         finally:
@@ -127,28 +142,28 @@ def _grace_s(due: Due) -> float:
     return (due.job.resume or ResumeConfig()).grace_s
 
 
-def _run_one(it: Dispatch, due: Due) -> Row:
-    job, started, workers = due.job, time.monotonic(), it.workers.of_a_job()
+def _run_one(dispatch: Dispatch, due: Due) -> Row:
+    job, started, workers = due.job, time.monotonic(), dispatch.workers.of_a_job()
 
     def show(event: Event) -> None:
-        it.show({**event, "job": job.name})
+        dispatch.show({**event, "job": job.name})
 
     try:
-        result = run_job(job, it.base, show, workers)
+        result = run_job(job, dispatch.base, show, workers)
         row = row_of(result, job.name)
     except InterruptedRunError:
         raise
-    except Exception as error:  # noqa: BLE001 - one job's bug hurts no other
+    except Exception as error:  # noqa: BLE001 - a bug in one job affects no other
         seconds = time.monotonic() - started - workers.waited_s
-        failure = failure_of(job.name, _told(error), seconds, workers.waited_s)
-        _keep(show, lambda: records.mark_failed(it.notes, failure))
+        failure = failure_of(job.name, _reported(error), seconds, workers.waited_s)
+        _record(show, lambda: records.mark_failed(dispatch.notes, failure))
         show(_failed(failure))
         return row_of_failure(failure, job.model.uri)
-    _keep(show, lambda: _mark_done(it.notes, due, result))
+    _record(show, lambda: _mark_done(dispatch.notes, due, result))
     return row
 
 
-def _told(error: Exception) -> ParedownError:
+def _reported(error: Exception) -> ParedownError:
     if isinstance(error, ParedownError):
         return error
     if isinstance(error, OSError):
@@ -160,18 +175,18 @@ def _told(error: Exception) -> ParedownError:
 
 
 def _mark_done(notes: Notes, due: Due, result: Result) -> None:
-    """With what was asked, if the inputs are still those that were listed."""
+    """Record what was asked too, if the inputs are still those that were listed."""
     same = all(
         it is not None and it.mark == result.inputs[name].mark for name, it in due.listed.items()
     )
     records.mark_done(notes, due.job.name, result.status, due.asked if same else None)
 
 
-def _keep(show: Emit, write: Callable[[], None]) -> None:
+def _record(show: Emit, write: Callable[[], None]) -> None:
     try:
         write()
-    except Exception as error:  # noqa: BLE001 - the job's outcome stands, and the next run looks
-        message = f"What became of the job could not be written: {_told(error)}"
+    except Exception as error:  # noqa: BLE001 - the outcome stands, and the next run checks
+        message = f"What became of the job could not be written: {_reported(error)}"
         show({"event": "warning", "message": message})
 
 

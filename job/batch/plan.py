@@ -1,7 +1,7 @@
-"""What a batch is going to do: its jobs, listed and discovered, and how large their models are.
+"""A batch's jobs, listed and discovered, and the sizes of their models.
 
-Sizes and ETags come from listings, one for each bucket, so that ten thousand models take a few
-dozen requests.
+Sizes and ETags come from one listing per bucket, so that ten thousand models take a few dozen
+requests.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Planned:
-    """A job, and its model as it is listed; None where no listing has it."""
+    """A job, and its model as listed; None if no listing has it."""
 
     job: JobConfig
     model: Item | None
     weight: int | None = None
-    """The model's size when the batch was planned, if that was before it was listed."""
+    """The model's size in the plan that all pods follow, if there is one."""
 
     @property
     def bytes(self) -> int:
-        """The model's size, by which jobs are shared out; 0 where it is not known."""
+        """The model's size, by which jobs are divided; 0 if it is not known."""
         if self.weight is not None:
             return self.weight
         return self.model.bytes if self.model else 0
@@ -52,13 +52,13 @@ class Planned:
 def plan(
     batch: BatchConfig, base: Place, stores: Stores, warn: Callable[[str], None]
 ) -> list[Planned]:
-    """All jobs of a batch: those that are listed, in their order, then those of found models,
+    """All jobs of a batch: those in the manifest, in their order, then those of discovered models,
     sorted by their names.
 
     Raises:
-        ManifestError: Where a job is wrong, or two have one name.
-        InputError: Where models can't be listed.
-        StorageError: Where the storage fails.
+        ManifestError: If a job is wrong, or two have the same name.
+        InputError: If models can't be listed, or none is found.
+        StorageError: If the storage fails.
     """
     jobs = expand(batch)
     known = _known((_where(job, base) for job in jobs), stores, warn)
@@ -92,12 +92,7 @@ def discover(
     stores: Stores,
     warn: Callable[[str], None],
 ) -> list[Item]:
-    """The model files that match, sorted by their names, but none of the batch's own results.
-
-    Raises:
-        InputError: Where they can't be listed.
-        StorageError: Where the storage fails.
-    """
+    """The model files that match, sorted by their names, except the batch's own results."""
     place = find_place(asked.uri, base)
     results = f"{str(find_place(batch.destination.uri, base)).rstrip('/')}/"
     notes = open_notes(place, stores, asked.storage or batch.storage)
@@ -113,9 +108,7 @@ def discover(
 
 
 def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> list[str]:
-    """A name for each model that was found: its path without its suffix, where that is one of a
-    kind.
-    """
+    """A name for each discovered model: its path without its suffix, if that is unique."""
 
     def short(path: str) -> str:
         suffix = max((it for it in SUFFIXES if path.lower().endswith(it)), key=len)
@@ -156,7 +149,7 @@ def _where(job: JobConfig, base: Place) -> tuple[Place, StorageConfig]:
 def _known(
     asked: Iterable[tuple[Place, StorageConfig]], stores: Stores, warn: Callable[[str], None]
 ) -> dict[Place, Item]:
-    """What listings say of these places; a model's folder has the size of what is in it."""
+    """These places as listed; a model's folder has the size of its content."""
     buckets: dict[tuple[str, str, StorageConfig], set[Place]] = defaultdict(set)
     for place, storage in asked:
         if place.scheme != "https":  # a web server lists nothing
@@ -184,7 +177,7 @@ def _on_disk(places: set[Place]) -> dict[Place, Item]:
         try:
             files = [path] if path.is_file() else path.rglob("*")
             sizes[place] = sum(it.stat().st_size for it in files if it.is_file())
-        except OSError:  # its job will tell
+        except OSError:  # its job will report it
             sizes[place] = 0
     return {place: Item(place.name, place, size) for place, size in sizes.items()}
 

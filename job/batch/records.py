@@ -1,46 +1,34 @@
-"""What a batch keeps beside its jobs' results, so that the next run, or a summary, knows of them.
+"""What a batch records beside its jobs' results, and which jobs are done according to that.
 
 In a job's folder, next to its result: ``.batch/failure.json``, why it has none; or an empty file
 ``.batch/done-<status>-<asked>-<files>``, whose name says that the very files that are listed beside
-it are the outcome of what was asked. So one listing tells what is done, and nothing has to be read.
-At the top: ``.batch/jobs.json``, the jobs, as they were expanded.
+it are the outcome of what was asked. So one LIST identifies the finished jobs, and nothing is read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ValidationError
-
-from job.batch.share import Shard, folder
+from job.batch.plan import Planned
+from job.batch.share import OWN, folder
 from job.batch.summary import Failure
-from job.manifest.fields import Name
+from job.errors import ParedownError
 from job.manifest.job import JobConfig
 from job.result import RESULT_FILE
 from job.run import earlier
 from job.storage.found import Found, Item
 from job.storage.markers import Notes
+from job.storage.place import Place, find_place
+from job.storage.sources import source
+from job.storage.stores import Stores
 
-OWN = ".batch"
 FAILURE = f"{OWN}/failure.json"
-EXPANSION = f"{OWN}/jobs.json"
 _DONE = re.compile(
     rf"^{re.escape(OWN)}/done-(succeeded|gate_missed)-([0-9a-f]{{32}})-([0-9a-f]{{32}})$"
 )
-
-
-class _Job(BaseModel):
-    name: Name
-    model: str
-
-
-class _Expansion(BaseModel):
-    name: Name
-    jobs: list[_Job]
 
 
 @dataclass
@@ -48,9 +36,9 @@ class JobFolder:
     """What is listed in a job's folder."""
 
     files: list[Item] = field(default_factory=list)
-    """Those of the result; not what is kept for resuming."""
+    """Those of the result; no checkpoints."""
     done: list[str] = field(default_factory=list)
-    """The names of the marks that say so."""
+    """The names of the marks that it is done."""
     has_failed: bool = False
 
     @property
@@ -59,8 +47,8 @@ class JobFolder:
         return any(it.name == RESULT_FILE for it in self.files)
 
     def status(self, asked: str) -> str | None:
-        """The status of the result, where it is known to be whole, and of what is asked; and where
-        no later run has failed.
+        """The status of the result, if it is known to be complete and the outcome of what is asked,
+        and no later run has failed.
         """
         if self.has_failed:
             return None
@@ -76,19 +64,15 @@ def look(notes: Notes, names: Iterable[str] = ()) -> dict[str, JobFolder]:
 
     Args:
         notes: The batch's destination.
-        names: Of which jobs; their neighbours may be listed, too. Left out, of all that are there.
-            One that is not listed, though it is there, is looked at by its own run.
+        names: Of which jobs; their neighbours may be listed, too. Empty for all that are there. If
+            one is missing from the listing, its own run checks.
 
     Returns:
         By the folder's name.
-
-    Raises:
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
     """
     between = sorted(map(folder, names))
     first, last = (between[0], between[-1]) if between else ("", "")
-    # One folder alone is asked for by its name: its neighbours would fill a page.
+    # A single folder is listed by its name: its neighbours would fill a page.
     there = notes.files(first) if first == last else notes.files(first=first, last=last)
     found: dict[str, JobFolder] = {}
     for item in there:
@@ -106,14 +90,14 @@ def look(notes: Notes, names: Iterable[str] = ()) -> dict[str, JobFolder]:
 
 
 def asked_digest(job: JobConfig, inputs: Mapping[str, Found | None]) -> str | None:
-    """What tells whether a job's outcome is still the one that is asked for.
+    """Identifies what a job is asked to make, and of which inputs.
 
     Args:
         job: The job.
         inputs: Its model and data set as they are listed.
 
     Returns:
-        32 hexadecimal digits; None where an input has nothing that changes when its content does.
+        32 hexadecimal digits; None if an input has nothing that changes with its content.
     """
     marks = {name: it.mark if it else None for name, it in inputs.items()}
     known = {name: mark for name, mark in marks.items() if mark is not None}
@@ -121,18 +105,14 @@ def asked_digest(job: JobConfig, inputs: Mapping[str, Found | None]) -> str | No
 
 
 def mark_done(notes: Notes, name: str, status: str, asked: str | None) -> None:
-    """Keep that a job is done, with the files that its folder has now; ``asked`` is what
-    ``asked_digest`` says.
-
-    Raises:
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
+    """Record that a job is done, with the files that its folder has now; ``asked`` is the job's
+    ``asked_digest``.
     """
     there = look(notes, [name]).get(name, JobFolder())
     if there.has_failed:
         notes.remove(f"{name}/{FAILURE}")
     if asked is None or any(it.etag is None for it in there.files):
-        return  # nothing tells them from others but their content
+        return  # only their content identifies them
     new = f"{OWN}/done-{status}-{asked}-{_digest(there.files)}"
     if new not in there.done:
         notes.write(f"{name}/{new}", b"")
@@ -142,57 +122,76 @@ def mark_done(notes: Notes, name: str, status: str, asked: str | None) -> None:
 
 
 def mark_failed(notes: Notes, failure: Failure) -> None:
-    """Keep why a job has no result.
-
-    Raises:
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
-    """
+    """Record why a job has no result."""
     content = failure.model_dump_json(indent=2) + "\n"
     notes.write(f"{failure.name}/{FAILURE}", content.encode())
 
 
-def write_expansion(
-    notes: Notes, name: str, jobs: Iterable[tuple[JobConfig, int]], shard: Shard | None
-) -> None:
-    """Write the batch's jobs beside the results.
+@dataclass(frozen=True)
+class Due:
+    """A job that has to be run."""
 
-    Raises:
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
+    planned: Planned
+    data: Found | None
+    """Its data set, as found when the batch began; None if it can't be found: the job itself will
+    report why.
     """
-    document = {
-        "schema_version": 1,
-        "name": name,
-        "shards": shard.count if shard else 1,
-        "jobs": [
-            {
-                "name": job.name,
-                "model": job.model.uri,
-                "bytes": size,
-                "manifest": job.model_dump(mode="json", exclude_unset=True),
-            }
-            for job, size in jobs
-        ],
-    }
-    notes.write(EXPANSION, (json.dumps(document, indent=1) + "\n").encode())
+
+    @property
+    def job(self) -> JobConfig:
+        """Its manifest."""
+        return self.planned.job
+
+    @property
+    def listed(self) -> dict[str, Found | None]:
+        """Its inputs, as listed."""
+        model = self.planned.model
+        return {"model": Found(model.place, (model,)) if model else None, "dataset": self.data}
+
+    @property
+    def asked(self) -> str | None:
+        """Its ``asked_digest``."""
+        return asked_digest(self.job, self.listed)
 
 
-def read_expansion(notes: Notes) -> tuple[str, dict[str, str]] | None:
-    """The batch's name, and its jobs' models by their names; None where none was written.
+def sort_out(
+    mine: list[Planned], notes: Notes, base: Place, stores: Stores
+) -> tuple[list[Due], list[tuple[JobConfig, str]]]:
+    """The jobs to run, the largest first; and those that are done, each with its status.
 
-    Raises:
-        InputError: Where access is denied.
-        StorageError: Where the storage fails.
+    In a bucket, one LIST identifies the finished jobs; otherwise each job checks for itself.
+
+    Args:
+        mine: The jobs.
+        notes: The batch's destination.
+        base: The folder that relative URIs are relative to.
+        stores: Where data sets are.
     """
-    content = notes.read(EXPANSION)
-    if content is None:
-        return None
+    there = look(notes, [it.job.name for it in mine]) if notes.place.scheme == "s3" else {}
+    data: dict[object, Found | None] = {}
+    due: list[Due] = []
+    done: list[tuple[JobConfig, str]] = []
+    for it in sorted(mine, key=lambda it: (-it.bytes, it.job.name)):
+        key = (it.job.dataset.uri, it.job.dataset.storage or it.job.storage)
+        if key not in data:
+            data[key] = _find_data(it.job, base, stores)
+        job, listed = Due(it, data[key]), there.get(it.job.name)
+        asked = job.asked if listed else None
+        status = listed.status(asked) if listed and asked else None
+        if status is None:
+            due.append(job)
+        else:
+            done.append((it.job, status))
+    return due, done
+
+
+def _find_data(job: JobConfig, base: Place, stores: Stores) -> Found | None:
+    config = job.dataset.storage or job.storage
     try:
-        found = _Expansion.model_validate_json(content)
-    except ValidationError:
+        place = find_place(job.dataset.uri, base)
+        return source(place).find_data(place, base, stores, config)
+    except ParedownError:
         return None
-    return found.name, {it.name: it.model for it in found.jobs}
 
 
 def _digest(files: Iterable[Item]) -> str:

@@ -1,29 +1,26 @@
-"""The story of a batch: plan, share, skip what is done, run the rest, one table at the end."""
+"""The story of a batch: plan, share, skip what is done, run the rest, summarize."""
 
 from __future__ import annotations
 
 import gc
-import os
 import time
 
-from job.batch import records
-from job.batch.agree import VARIABLE, agree
-from job.batch.collect import collect, refuse_foreign, write_summary
-from job.batch.dispatch import Dispatch, run_all
-from job.batch.due import sort_out
-from job.batch.last_shard import summarize_if_last
-from job.batch.plan import Planned, plan
-from job.batch.share import Shard, share
-from job.batch.summary import Summary, row_of_done, summarize
+from job.batch.collect import collect, refuse_foreign, summarize_if_last, write_summary
+from job.batch.dispatch import Dispatch, resumable, run_all
+from job.batch.plan import plan
+from job.batch.records import sort_out
+from job.batch.rows import row_of_done
+from job.batch.share import Shard, share_out
+from job.batch.summary import Summary, summarize
 from job.batch.workers import Limits, Workers, count_workers
-from job.errors import InterruptedRunError
 from job.events import Emit, Event
 from job.manifest.batch import BatchConfig
-from job.storage.markers import Notes, open_notes
+from job.storage.markers import open_notes
 from job.storage.place import Place, find_place
 from job.storage.stores import Stores
 
 
+@resumable()
 def run_batch(
     asked: BatchConfig, base: Place, show: Emit, shard: Shard | None, *, verbose: bool
 ) -> Summary:
@@ -32,30 +29,18 @@ def run_batch(
     Args:
         asked: The manifest.
         base: The folder that its relative URIs are relative to.
-        show: Is told what happens; a job's events have its name as ``job``.
-        shard: Which share; None for the whole batch.
+        show: Receives the events; a job's events have its name as ``job``.
+        shard: Which shard; None for the whole batch.
         verbose: Whether TensorFlow's own messages are shown.
 
     Returns:
-        What became of each job of it. That of a whole batch is also beside the results; of
-        shards the one that ends last puts it there.
+        The outcome of each job. It is also written beside the results, by the shard that ends last.
 
     Raises:
-        ManifestError: Where the batch is wrong.
-        InputError: Where the models can't be listed, or the destination can't be written to.
-        StorageError: Where the storage fails before any job is begun.
-        InterruptedRunError: What was done is kept.
+        ManifestError: If the batch is wrong.
+        InputError: If the models can't be listed, or the destination can't be written to.
+        StorageError: If the storage fails before any job starts.
     """
-    try:
-        return _run(asked, base, show, shard, verbose=verbose)
-    except InterruptedRunError as error:
-        error.hint = "Jobs that were done are published. Run the same command again; it goes on."
-        raise
-
-
-def _run(
-    asked: BatchConfig, base: Place, show: Emit, shard: Shard | None, *, verbose: bool
-) -> Summary:
     started = time.monotonic()
 
     def warn(message: str) -> None:
@@ -67,16 +52,15 @@ def _run(
     if shard is None:
         refuse_foreign(notes)
     planned = plan(asked, base, stores, warn)
-    # What was planned stays, and is much: collecting would look at it again and again.
+    # What was planned stays, and is much: the collector need not traverse it again and again.
     gc.freeze()
     gc.enable()
-    planned, shards = _shared_out(planned, shard, notes, asked)
+    planned, shards = share_out(planned, shard, notes, asked)
     number = shard.number if shard else 0
     mine = [it for it in planned if shards[it.job.name] == number]
-    there = records.look(notes, [it.job.name for it in mine]) if place.scheme == "s3" else {}
-    due, done = sort_out(mine, there, base, stores)
+    due, done = sort_out(mine, notes, base, stores)
     limits = Limits(asked.timeout_s, asked.memory_limit_bytes)
-    # Of the whole batch: how many threads each has may change the last digits of what it makes.
+    # Of the whole batch: the number of threads of each may change the last digits of its results.
     count = count_workers(asked.workers, len(planned), limits)
     show(
         {
@@ -89,8 +73,6 @@ def _run(
         }
     )
     with Workers(count, limits, verbose=verbose) as workers:
-        if due:
-            workers.begin()
         rows = run_all(Dispatch(base, notes, show, workers), due)
     if shard is None:
         summary = collect(notes, known=rows)
@@ -100,31 +82,17 @@ def _run(
         summarize_if_last(notes, others, rows, warn)
         rows += [row_of_done(job.name, job.model.uri, status) for job, status in done]
         summary = summarize(asked.name, rows)
-    show(_finished(summary, str(place), time.monotonic() - started, workers.started))
+    show(_finished(summary, place, time.monotonic() - started, workers.started))
     return summary
 
 
-def _shared_out(
-    planned: list[Planned], shard: Shard | None, notes: Notes, asked: BatchConfig
-) -> tuple[list[Planned], dict[str, int]]:
-    """The jobs, and the shard of each by its name; they are written beside the results."""
-    batch_id = os.environ.get(VARIABLE)
-    if shard is not None and batch_id:
-        planned = agree(notes, batch_id, asked, planned)
-    if shard is None or shard.number == 0:
-        jobs = [(it.job, it.bytes) for it in planned]
-        records.write_expansion(notes, asked.name, jobs, shard)
-    sizes = {it.job.name: it.bytes for it in planned}
-    return planned, share(sizes, shard.count if shard else 1)
-
-
-def _finished(summary: Summary, where: str, seconds: float, started: int) -> Event:
+def _finished(summary: Summary, place: Place, seconds: float, started: int) -> Event:
     return {
         "event": "batch_finished",
         "name": summary.name,
         "exit_code": summary.exit_code,
         "seconds": round(seconds, 3),
         "workers_started": started,
-        "results": where,
+        "results": str(place),
         **summary.totals.model_dump(exclude={"seconds"}),
     }

@@ -1,4 +1,4 @@
-"""What the commands do with a batch: run it, and summarize what is there of it."""
+"""What the commands do with a batch: run it, summarize what is there of it, show its table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import typer
 
 from job.console import absolute, say_data, warn, writing_output
 from job.errors import ManifestError
-from job.report.screen import Screen, ScreenKind, open_screen
+from job.report.screen import Screen, ScreenKind, Table, open_screen
 
 if TYPE_CHECKING:
-    from job.batch.summary import Summary
+    from job.batch.summary import Row, Summary
     from job.manifest.batch import BatchConfig
     from job.storage.place import Place
+
+
+COLUMNS = (
+    *("job", "status", "bytes", "smallest\nbytes", "times\nsmaller"),
+    *("artifact", "metric", "quality", "drop", "seconds"),
+)
+MARKS = {"succeeded": "ready", "gate_missed": "gate missed", "failed": "failed", "pending": "-"}
+# Nobody reads more; summary.csv has them all.
+MOST_ROWS = 200
 
 
 def run_batch(
@@ -26,7 +35,7 @@ def run_batch(
         The exit code.
 
     Raises:
-        ParedownError: Where no job could be begun, or the batch was interrupted.
+        ParedownError: If no job could be started, or the batch was interrupted.
     """
     from job.batch import run
     from job.batch.share import find_shard
@@ -43,7 +52,7 @@ def run_batch(
         not_ready,
         lambda message: screen.show({"event": "warning", "message": message}),
     )
-    _table(screen, summary)
+    screen.table(table(summary))
     return summary.exit_code
 
 
@@ -81,10 +90,64 @@ def summarize(
         say_data(summary.model_dump_json(indent=2))
     else:
         with writing_output():
-            _table(open_screen(ScreenKind.TEXT), summary)
+            open_screen(ScreenKind.TEXT).table(table(summary))
 
 
-def _table(screen: Screen, summary: Summary) -> None:
-    from job.batch import table
+def table(summary: Summary) -> Table:
+    """A batch's closing table."""
+    return Table(summary.name, COLUMNS, table_rows(summary), table_notes(summary))
 
-    screen.table(summary.name, table.COLUMNS, table.rows(summary), table.messages(summary))
+
+def table_rows(summary: Summary) -> list[list[str]]:
+    """One row for each job, as text; of very many, only so many, those that are not ready first."""
+    jobs = summary.jobs
+    if len(jobs) > MOST_ROWS:
+        jobs = sorted(jobs, key=lambda it: it.status == "succeeded")[:MOST_ROWS]
+    return [_row(it) for it in jobs]
+
+
+def _row(row: Row) -> list[str]:
+    return [
+        row.name,
+        MARKS[row.status] + (" (!)" if row.note else ""),
+        _number(row.bytes, ","),
+        _number(row.smallest_bytes, ","),
+        _number(row.ratio, ".1f"),
+        row.artifact or "",
+        row.metric or "",
+        _number(row.quality, ".4f"),
+        _number(row.drop, "+z.4f"),
+        _number(row.seconds, ".1f"),
+    ]
+
+
+def _number(value: float | None, how: str) -> str:
+    return "" if value is None else format(value, how)
+
+
+def table_notes(summary: Summary) -> list[str]:
+    """The lines under the table: totals, and why some are not ready."""
+    totals = summary.totals
+    left_out = [f"{len(summary.jobs) - MOST_ROWS} more are in summary.csv"]
+    lines = left_out if len(summary.jobs) > MOST_ROWS else []
+    counts = {
+        "ready": totals.succeeded,
+        "with a missed gate": totals.gate_missed,
+        "failed": totals.failed,
+        "pending": totals.pending,
+    }
+    counted = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    lines.append(f"{totals.jobs} jobs: {counted}")
+    if totals.waited_s >= 1:
+        lines.append(
+            f"{totals.seconds:,.0f} seconds of work; {totals.waited_s:,.0f} waited for a worker"
+        )
+    if totals.ratio is not None:
+        lines.append(
+            f"{totals.bytes:,} bytes became {totals.smallest_bytes:,}: {totals.ratio} times smaller"
+        )
+    if totals.others:
+        lines.append(f"{totals.others} more folders there are of none of these jobs")
+    lines += [f"(!) {it.name}: {it.note}" for it in summary.jobs if it.note][:MOST_ROWS]
+    not_ready = [it for it in summary.jobs if it.reason][:MOST_ROWS]
+    return lines + [f"{it.name} (exit code {it.exit_code}): {it.reason}" for it in not_ready]

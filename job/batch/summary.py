@@ -1,11 +1,8 @@
-"""What became of a batch: a row for each job, and totals. What ``summary.json`` holds."""
+"""The outcome of a batch, as in ``summary.json``: a row for each job, and totals."""
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -13,19 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from job.artifact import Record
-from job.batch.figures import constant_note, figures, missed, settings
 from job.errors import ParedownError
-from job.result import Result
-from job.text import printable
 
 Status = Literal["succeeded", "gate_missed", "failed", "pending"]
-# How bad an outcome is: what a retry may mend before what it will not, and a bug before both.
+# Exit codes, the worst first: what a retry may fix, a bug, then what a retry will not fix.
 WORST = (6, 1, 4, 3, 5)
-GATE_MISSED = 5
 
 
 class Failure(Record):
-    """Why a job has no result: kept beside the results until it has one."""
+    """Why a job has no result; recorded beside the results until it has one."""
 
     name: str
     exit_code: Annotated[int, Field(ge=1, le=255)]
@@ -61,18 +54,18 @@ class Row(Record):
     """Why it failed, or which gates were missed."""
     to_do: str = ""
     note: str = ""
-    """What to know of it first: that the baseline is no better than a constant answer."""
+    """Worth knowing first: that the baseline is no better than a constant answer."""
     bytes: int | None = None
-    """Of the model that came in, alone and plain."""
+    """Of the input model, without optimizer state and encoding."""
     artifact: str | None = None
     """The best one, its variant or its stage: the smallest that passes every gate that applies to
-    it; where none does, the smallest of those that miss the fewest."""
+    it; if none does, the smallest of those that miss the fewest."""
     passes: bool | None = None
     """Whether that artifact passes them all."""
     path: str | None = None
-    """Its smallest form's file, relative to the batch's destination."""
+    """Its smallest file, relative to the batch's destination."""
     encoding: str | None = None
-    """The codec of that form; ``file`` for none."""
+    """The codec of that file; ``file`` for none."""
     smallest_bytes: int | None = None
     ratio: float | None = None
     """How many times smaller than ``bytes``."""
@@ -89,12 +82,12 @@ class Row(Record):
     runtime: str | None = None
     """``litert`` or ``tensorflow``, whose latencies do not compare."""
     seconds: float | None = None
-    """Of work, that of earlier runs which was taken over among it; without ``waited_s``."""
+    """Of work, including what was resumed from earlier runs; without ``waited_s``."""
     waited_s: float | None = None
     """Seconds that it waited for a worker."""
     run_id: str | None = None
     settings: dict[str, Any] = Field(default={})
-    """What of its manifest differs from the defaults, by JSON path; names and places left out."""
+    """What of its manifest differs from the defaults, by JSON path; without names and locations."""
 
 
 class Totals(Record):
@@ -110,13 +103,13 @@ class Totals(Record):
     smallest_bytes: int
     """Of those artifacts."""
     ratio: float | None
-    """The one by the other."""
+    """``bytes`` divided by ``smallest_bytes``."""
     seconds: float
-    """Of work, of all jobs, one after another."""
+    """Of work, the sum over all jobs."""
     waited_s: float = 0.0
     """Of all jobs, for a worker."""
     others: int = 0
-    """Folders with results there that are of none of these jobs."""
+    """Folders with results that belong to none of these jobs."""
 
 
 class Summary(Record):
@@ -128,32 +121,14 @@ class Summary(Record):
     made_at: str
     """UTC, ISO 8601."""
     exit_code: int
-    """What a run of the batch ends with by these rows, were nothing pending."""
+    """Of a run of the batch with these rows, if nothing were pending."""
     totals: Totals
     jobs: list[Row] = Field(default=[])
     """Sorted by name."""
 
 
-def row_of(result: Result, name: str) -> Row:
-    """The row of a job that has a result, in the folder of its name."""
-    is_missed = result.status == "gate_missed"
-    return Row(
-        name=name,
-        model=result.inputs["model"].uri,
-        status="gate_missed" if is_missed else "succeeded",
-        exit_code=GATE_MISSED if is_missed else 0,
-        reason="; ".join(f"gate missed: {it.explanation}" for it in missed(result)),
-        note=constant_note(result),
-        seconds=result.seconds,
-        waited_s=result.waited_s,
-        run_id=result.run_id,
-        settings=settings(result),
-        **figures(result, name),
-    )
-
-
 def failure_of(name: str, error: ParedownError, seconds: float, waited_s: float = 0.0) -> Failure:
-    """What to keep of the error that a job ended with, after so many seconds of work."""
+    """The record of the error that a job ended with, after so many seconds of work."""
     return Failure(
         name=name,
         exit_code=error.exit_code,
@@ -167,41 +142,8 @@ def failure_of(name: str, error: ParedownError, seconds: float, waited_s: float 
     )
 
 
-def row_of_failure(failure: Failure, model: str) -> Row:
-    """The row of a job that failed."""
-    return Row(
-        name=failure.name,
-        model=model,
-        status="failed",
-        exit_code=failure.exit_code,
-        reason=failure.reason,
-        to_do=failure.to_do,
-        seconds=failure.seconds,
-        waited_s=failure.waited_s,
-    )
-
-
-def row_of_done(name: str, model: str, status: str) -> Row:
-    """The row of a job that was done before, as far as a listing tells; ``summarize`` tells the
-    rest.
-    """
-    missed = status == "gate_missed"
-    return Row(
-        name=name,
-        model=model,
-        status="gate_missed" if missed else "succeeded",
-        exit_code=GATE_MISSED if missed else 0,
-        reason="a gate was missed, see result.json" if missed else "",
-    )
-
-
-def pending(name: str, model: str) -> Row:
-    """The row of a job that has neither a result nor failed."""
-    return Row(name=name, model=model, status="pending")
-
-
 def parse_failure(content: bytes | None) -> Failure | None:
-    """A failure that was kept; None where the content is none."""
+    """A recorded failure; None if the content is not one."""
     if content is None:
         return None
     try:
@@ -239,49 +181,11 @@ def summarize(name: str, rows: Iterable[Row], others: int = 0) -> Summary:
 
 
 def exit_code(rows: Iterable[Row]) -> int:
-    """Of a batch: 0 where all is well, else that of its worst job. A job's own refusal of its
-    destination counts as one of its input: what is wrong with the batch itself is told before.
+    """Of a batch: 0 if all is well, else that of its worst job. A wrong manifest of a single job
+    counts as a refused input: what is wrong with the batch itself is reported before.
     """
     codes = {3 if it.exit_code == 2 else it.exit_code for it in rows}
     return next((code for code in WORST if code in codes), 0)
-
-
-def as_csv(summary: Summary) -> str:
-    """The rows, with a head: the fields of a row, and then a column for each setting that differs
-    from the defaults in any of them, as JSON where it is no text or number. What a spreadsheet
-    would take for a formula begins with ``'``.
-    """
-    fields = [name for name in Row.model_fields if name != "settings"]
-    paths = sorted({path for row in summary.jobs for path in row.settings})
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*fields, *map(_cell, paths)])
-    for row in summary.jobs:
-        told = [_cell(getattr(row, name)) for name in fields]
-        chosen = [_setting(row.settings[it]) if it in row.settings else "" for it in paths]
-        writer.writerow([*told, *chosen])
-    return out.getvalue()
-
-
-# What spreadsheets begin a formula with; the wide ones are what some make of them.
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def _setting(value: object) -> object:
-    """A stage that is skipped is null, which an empty cell would not tell from the default."""
-    return "null" if value is None else _cell(value)
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, bool | list | dict):
-        value = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str):
-        return value
-    # Blanks and control characters before it do not hide it.
-    bare = value.lstrip("".join(map(chr, range(33))) + "\ufeff\u00a0")
-    is_formula = bare.startswith(FORMULA) or value.startswith(("\t", "\r", "\n"))
-    plain = printable(value)  # a carriage return would end the row
-    return f"'{plain}" if is_formula else plain
 
 
 def _now() -> str:

@@ -1,8 +1,8 @@
 """Warm workers: child processes that keep TensorFlow imported from job to job.
 
-One that crashes, hangs, or takes too much is ended and replaced, and so is one that has failed at a
-job or has run a model's own code: nothing of it may reach the next job. The parent's thread that
-waits for it hears why.
+One that crashes, hangs, or exceeds a limit is ended and replaced, and so is one whose job failed or
+that has run code embedded in a model: nothing of it may reach the next job. The thread that waits
+for it gets the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from job.run.process import Child
 from job.storage import local
 from job.worker.protocol import Task
 
-# TensorFlow has half a gigabyte of its own; the other half and more is for a model and its data.
+# TensorFlow takes half a gigabyte; the rest is for a model and its data.
 WORKER_BYTES = 3 << 29
 # A worker's memory grows a little with each job (``benchmarks/warm.py``).
 MOST_TASKS = 50
@@ -34,19 +34,19 @@ LOOK_EVERY_S = 0.1
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may take of its worker."""
+    """What one job may take."""
 
     timeout_s: float | None
     memory_bytes: int | None
-    """Of resident memory, TensorFlow's own among it."""
+    """Resident memory of its worker, including TensorFlow's own."""
 
 
 def count_workers(asked: int | str, jobs: int, limits: Limits) -> int:
-    """How many workers there are to be, one for each core where memory suffices.
+    """The number of workers: one for each core if memory suffices.
 
     Args:
         asked: A number, or ``auto``.
-        jobs: How many there are to do.
+        jobs: The number of jobs.
         limits: What one job may take.
     """
     if isinstance(asked, int):
@@ -56,13 +56,13 @@ def count_workers(asked: int | str, jobs: int, limits: Limits) -> int:
 
 
 class _Seat:
-    """A place for one child at a time."""
+    """A slot for one child at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.child: Child | None = None
         self.tasks = 0
-        """That its child was given."""
+        """How many its child was given."""
 
     def close(self) -> None:
         if self.child is not None:
@@ -71,7 +71,7 @@ class _Seat:
 
 
 class JobWorkers:
-    """The workers, as one job uses them: it is known how long the job has waited for one."""
+    """The workers, as one job uses them: with the time that the job has waited for one."""
 
     def __init__(self, workers: Workers) -> None:
         """Nothing was waited for yet."""
@@ -80,7 +80,7 @@ class JobWorkers:
 
     @property
     def folder(self) -> Path | None:
-        """Holds all that the batch has on this disk."""
+        """Holds all files of the batch on this disk."""
         return self._workers.folder
 
     def child(self, task: Task, settings: dict[str, str]) -> AbstractContextManager[Child]:
@@ -92,7 +92,7 @@ class JobWorkers:
 
 
 class Workers:
-    """The children of a batch's jobs; a context, which ends them all."""
+    """The children of a batch's jobs; a context manager, which ends them all."""
 
     def __init__(self, count: int, limits: Limits, *, verbose: bool) -> None:
         """Make room for workers; each is started when a job needs it.
@@ -104,17 +104,17 @@ class Workers:
         """
         self.count = count
         self.folder: Path | None = None
-        """Holds all that the batch has on this disk: whatever ends it, the workers remove it."""
+        """Holds all files of the batch on this disk; a worker removes it if this process dies."""
         self.started = 0
-        """How many there were, with those that took another's place."""
+        """How many were started, including replacements."""
         self.waited_s = 0.0
-        """Seconds that all tasks together have waited for one."""
+        """Seconds that all tasks together have waited for a worker."""
         self._limits = limits
         self._verbose = verbose
         self._cores = max(1, machine.cores() // count)
         self._is_stopping = False
         self._busy: dict[Child, float] = {}
-        """Since when; seconds of ``time.monotonic``."""
+        """Since when, by ``time.monotonic``."""
         self._changing = threading.Lock()
         self._free: queue.SimpleQueue[_Seat | None] = queue.SimpleQueue()
         self._over = threading.Event()
@@ -138,11 +138,11 @@ class Workers:
         self._scratch.close()
 
     def begin(self) -> None:
-        """Start the first one before any job fills ``folder``: it would remove that, were this
-        process killed.
+        """Start the first one before any job fills ``folder``, which it removes if this process is
+        killed.
 
         Raises:
-            StorageError: Where the disk is full, or the machine has no room for a process.
+            StorageError: If the disk is full, or the machine has no room for a process.
         """
         self._start(self._seats[0], {})
 
@@ -160,7 +160,7 @@ class Workers:
         """A worker, once one is free; ``waited`` is given the seconds until then.
 
         Raises:
-            InterruptedRunError: Where the batch was told to stop.
+            InterruptedRunError: If the batch is stopping.
         """
         asked = time.monotonic()
         seat, is_as_before = self._take(), False
@@ -178,7 +178,7 @@ class Workers:
             seat.tasks += 1
             with self._limited(child):
                 yield child
-                # Where the task has ended it, the next one finds out.
+                # If the task has ended it, the next one notices.
                 is_as_before = not (settings or task.trust)
         finally:
             if not is_as_before:
@@ -186,7 +186,7 @@ class Workers:
             self._free.put(seat)
 
     def stop(self, grace_s: float) -> None:
-        """Tell every worker to save what it is doing, and to end.
+        """Tell every worker to save a checkpoint and to end.
 
         Args:
             grace_s: How long they may take, in seconds.
@@ -233,7 +233,7 @@ class Workers:
                 del self._busy[child]
 
     def _watch(self) -> None:
-        """End those that take too long, or too much."""
+        """End those that take too long, or too much memory."""
         while not self._over.wait(LOOK_EVERY_S):
             with self._changing:
                 for child, since in self._busy.items():

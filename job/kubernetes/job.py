@@ -1,7 +1,7 @@
-"""The Job: what is tried again, what is not, and how a batch is shared out.
+"""The Job: what is retried, what is not, and how a batch is divided.
 
 https://kubernetes.io/docs/concepts/workloads/controllers/job/. The exit codes are paredown's
-contract; what a pod failure policy does not name counts as a failure and is tried again.
+contract; one that the pod failure policy does not name counts as a failure and is retried.
 """
 
 from __future__ import annotations
@@ -16,50 +16,46 @@ from job.errors import (
     StageError,
     StorageError,
 )
-from job.kubernetes.options import Options
+from job.kubernetes.options import RETRIES, Options
 from job.kubernetes.parse import QUEUE_LABEL
-from job.kubernetes.plan import Plan, Shards
 from job.kubernetes.pod import CONTAINER, pod_template
+from job.kubernetes.workload import Shards, Workload
 
-DEFAULT_RETRIES = 6
-DEFAULT_RETRIES_PER_INDEX = 3
-# Wrong for the whole batch: the manifest is.
+# The manifest is wrong: for the whole batch.
 WRONG_FOR_ALL = [ManifestError.exit_code]
-# Wrong again whenever it is tried, but for this job alone.
+# Retries would fail again, but only for this job.
 WRONG_AGAIN = [InputError.exit_code, StageError.exit_code, GATE_MISSED_EXIT_CODE]
-# Killed, for its memory or its node, or told to stop; storage that was away.
+# Killed because of its memory or its node, or told to stop; storage unavailable.
 TRY_AGAIN = [BugError.exit_code, StorageError.exit_code, 137, 143]
 
 
-def job(plan: Plan, options: Options) -> dict[str, Any]:
-    """The Job; one of a batch is Indexed, an index for each shard."""
-    metadata: dict[str, Any] = {"name": plan.name}
-    if options.namespace is not None:
-        metadata["namespace"] = options.namespace
-    metadata |= {"labels": plan.labels(options), "annotations": plan.annotations(options)}
+def job(workload: Workload) -> dict[str, Any]:
+    """The Job; that of a batch is Indexed, with an index for each shard."""
+    options, shards = workload.options, workload.shards
+    metadata = workload.metadata(workload.name)
     spec: dict[str, Any] = {}
-    if options.queue is not None:  # Kueue lets it go when there is room for it
+    if options.queue is not None:  # Kueue resumes it when there is room
         metadata["labels"][QUEUE_LABEL] = options.queue
         spec["suspend"] = True
     if options.deadline is not None:
         spec["activeDeadlineSeconds"] = options.deadline
-    spec |= _single(options) if plan.shards is None else _indexed(plan.shards)
+    spec |= _single(options) if shards is None else _indexed(shards)
     spec |= {
-        # Not while the old one is still writing: the new one would find its lock.
+        # Not while the old pod is still writing: the new one would find its lock.
         "podReplacementPolicy": "Failed",
-        "podFailurePolicy": {"rules": _rules(indexed=plan.shards is not None)},
+        "podFailurePolicy": {"rules": _rules(indexed=shards is not None)},
         "ttlSecondsAfterFinished": options.ttl,
-        "template": pod_template(plan, options),
+        "template": pod_template(workload),
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
 def _single(options: Options) -> dict[str, Any]:
-    return {"backoffLimit": DEFAULT_RETRIES if options.retries is None else options.retries}
+    return {"backoffLimit": RETRIES if options.retries is None else options.retries}
 
 
 def _indexed(shards: Shards) -> dict[str, Any]:
-    """A shard that fails does not stop the others: all of them may fail, each by its own limit."""
+    """A shard that fails does not stop the others: all may fail, each by its own limit."""
     return {
         "completionMode": "Indexed",
         "completions": shards.count,
@@ -70,7 +66,7 @@ def _indexed(shards: Shards) -> dict[str, Any]:
 
 
 def _rules(*, indexed: bool) -> list[dict[str, Any]]:
-    """The first rule that fits decides. A pod that a disruption took has no say of its own left."""
+    """The first rule that matches decides. The exit code of a disrupted pod means nothing."""
     if indexed:
         failures = [_on_exit("FailJob", WRONG_FOR_ALL), _on_exit("FailIndex", WRONG_AGAIN)]
     else:
@@ -83,6 +79,6 @@ def _rules(*, indexed: bool) -> list[dict[str, Any]]:
 
 
 def _on_exit(action: str, codes: list[int]) -> dict[str, Any]:
-    """For the container here: one that a cluster adds to its pods has other codes."""
+    """Of this container: one that a cluster injects into pods has other exit codes."""
     on = {"containerName": CONTAINER, "operator": "In", "values": codes}
     return {"action": action, "onExitCodes": on}

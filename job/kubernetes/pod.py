@@ -1,6 +1,6 @@
-"""The pod: it may do nothing that it need not, and writes to its scratch alone.
+"""The pod: without privileges; it writes only to its scratch volumes.
 
-It meets the strictest Pod Security Standard, "restricted":
+It meets the Pod Security Standard "restricted":
 https://kubernetes.io/docs/concepts/security/pod-security-standards/.
 """
 
@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from job.kubernetes.options import Options, Toleration
-from job.kubernetes.plan import MOUNT, Plan
+from job.kubernetes.options import Options
+from job.kubernetes.parse import Toleration
+from job.kubernetes.workload import MOUNT, Workload
 
-# Nobody: an identity that owns nothing on a node. The image runs as it, too.
+# A user that owns nothing on a node; the image's user, too.
 USER = 65_532
 CONTAINER = "paredown"
 SCRATCH = "/scratch"
-# For what does not heed TMPDIR.
+# For software that ignores TMPDIR.
 TMP_SIZE = "1Gi"
 
 
-def pod_template(plan: Plan, options: Options) -> dict[str, Any]:
+def pod_template(workload: Workload) -> dict[str, Any]:
     """The template of the Job's pods."""
-    spec: dict[str, Any] = {"restartPolicy": "Never", "terminationGracePeriodSeconds": plan.grace_s}
+    options = workload.options
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": workload.grace_s,
+    }
     spec |= _identity(options)
     spec["securityContext"] = {
         "runAsNonRoot": True,
@@ -36,18 +41,18 @@ def pod_template(plan: Plan, options: Options) -> dict[str, Any]:
         spec["priorityClassName"] = options.priority_class
     if options.node_selector:
         spec["nodeSelector"] = dict(options.node_selector)
-    if options.tolerations:
-        spec["tolerations"] = [_toleration(it) for it in options.tolerations]
-    spec["containers"] = [_container(plan, options)]
-    spec["volumes"] = _volumes(plan, options)
-    metadata: dict[str, Any] = {"labels": plan.labels(options)}
-    if options.annotations:
-        metadata["annotations"] = dict(options.annotations)
+    if options.toleration:
+        spec["tolerations"] = [_toleration(it) for it in options.toleration]
+    spec["containers"] = [_container(workload)]
+    spec["volumes"] = _volumes(workload)
+    metadata: dict[str, Any] = {"labels": workload.labels()}
+    if options.annotation:
+        metadata["annotations"] = dict(options.annotation)
     return {"metadata": metadata, "spec": spec}
 
 
 def _identity(options: Options) -> dict[str, Any]:
-    """Without a service account that is asked for, no token is in the pod."""
+    """The pod has a token only if a service account is asked for."""
     if options.service_account is None:
         return {"automountServiceAccountToken": False, "enableServiceLinks": False}
     return {
@@ -57,33 +62,32 @@ def _identity(options: Options) -> dict[str, Any]:
     }
 
 
-def _container(plan: Plan, options: Options) -> dict[str, Any]:
+def _container(workload: Workload) -> dict[str, Any]:
+    options = workload.options
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": options.image,
         **({"imagePullPolicy": options.image_pull_policy} if options.image_pull_policy else {}),
-        "args": ["run", literally(plan.manifest), "--log", "json"],
-        "env": _environment(plan, options),
+        "args": ["run", literally(workload.manifest), "--log", "json"],
+        "env": _environment(workload),
     }
     if options.secret is not None:
         container["envFrom"] = [{"secretRef": {"name": options.secret}}]
-    # The threads follow the CPU limit; without one they would be as many as the node has cores.
     container["resources"] = _resources(options)
     container["securityContext"] = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    container["volumeMounts"] = _mounts(plan)
+    container["volumeMounts"] = _mounts(workload)
     container["terminationMessagePath"] = "/dev/termination-log"
     container["terminationMessagePolicy"] = "File"
     return container
 
 
 def _resources(options: Options) -> dict[str, Any]:
-    """Memory and disk that a pod asks for are what it may use: with more it could be evicted
-    whenever its node runs short. A limit of CPU would only slow it down; without one it may use
-    cores that nobody else does.
+    """Requests of memory and disk equal the limits: a pod that uses more than it requests may be
+    evicted. A CPU limit would only slow it down; without one it may use idle cores.
     """
     fixed = {"memory": options.memory, "ephemeral-storage": options.scratch}
     limits: dict[str, Any] = dict(fixed)
@@ -94,42 +98,42 @@ def _resources(options: Options) -> dict[str, Any]:
     return {"requests": {"cpu": options.cpu} | fixed, "limits": limits}
 
 
-def _environment(plan: Plan, options: Options) -> list[dict[str, Any]]:
-    """Kubernetes itself tells a shard its number, in ``JOB_COMPLETION_INDEX``, and labels the pods
-    of a Job with its id.
+def _environment(workload: Workload) -> list[dict[str, Any]]:
+    """Kubernetes sets a shard's number, ``JOB_COMPLETION_INDEX``, and labels pods with the Job's
+    id.
     """
     variables = {"TMPDIR": SCRATCH}
-    if plan.shards is not None:
-        variables["PAREDOWN_SHARDS"] = str(plan.shards.count)
-    variables |= options.env
+    if workload.shards is not None:
+        variables["PAREDOWN_SHARDS"] = str(workload.shards.count)
+    variables |= workload.options.env
     named: list[dict[str, Any]] = [
         {"name": name, "value": literally(value)} for name, value in variables.items()
     ]
-    if plan.shards is not None:
+    if workload.shards is not None:
         path = "metadata.labels['batch.kubernetes.io/controller-uid']"
         source = {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
         named.append({"name": "PAREDOWN_BATCH_ID", "valueFrom": source})
     return named
 
 
-def _mounts(plan: Plan) -> list[dict[str, Any]]:
+def _mounts(workload: Workload) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [
         {"name": "scratch", "mountPath": SCRATCH},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
     ]
-    if plan.config_map is not None:
+    if workload.config_map is not None:
         mounts.append({"name": "manifest", "mountPath": MOUNT, "readOnly": True})
     return mounts
 
 
-def _volumes(plan: Plan, options: Options) -> list[dict[str, Any]]:
-    """Both are on disk: in memory they would count as the pod's."""
+def _volumes(workload: Workload) -> list[dict[str, Any]]:
+    """Both are on disk: in memory they would count against the pod's memory limit."""
     volumes: list[dict[str, Any]] = [
-        {"name": "scratch", "emptyDir": {"sizeLimit": options.scratch}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": workload.options.scratch}},
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}},
     ]
-    if plan.config_map is not None:
-        volumes.append({"name": "manifest", "configMap": {"name": plan.config_map}})
+    if workload.config_map is not None:
+        volumes.append({"name": "manifest", "configMap": {"name": workload.config_map}})
     return volumes
 
 
@@ -145,5 +149,5 @@ def _toleration(toleration: Toleration) -> dict[str, str]:
 
 
 def literally(text: str) -> str:
-    """Text as it is: Kubernetes puts variables in for ``$(NAME)``, and makes one ``$`` of two."""
+    """Text escaped so that Kubernetes does not expand ``$(NAME)`` and ``$$`` in it."""
     return text.replace("$", "$$")

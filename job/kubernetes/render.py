@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from job.errors import ManifestError
-from job.kubernetes.image import image_warnings
-from job.kubernetes.job import DEFAULT_RETRIES_PER_INDEX, job
+from job.kubernetes.checks import problems_in_a_pod
+from job.kubernetes.job import job
+from job.kubernetes.names import image_warnings
 from job.kubernetes.options import Options
-from job.kubernetes.plan import DEFAULT_SHARDS, FILE, Plan, Shards, make_plan
-from job.kubernetes.stores import unusable
-from job.kubernetes.uris import unreachable
-from job.kubernetes.yaml_text import yaml_text
+from job.kubernetes.workload import FILE, Workload, plan_workload
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
-from job.manifest.problems import Problem
 from job.storage.place import Place
 
 # A ConfigMap holds 1 MiB, with its names and labels.
 MAX_CONFIG_MAP_BYTES = 900_000
-# `kubectl apply` keeps what it applied in an annotation, and annotations hold 256 KiB; as JSON in
+# `kubectl apply` stores what it applied in an annotation, and annotations hold 256 KiB; as JSON in
 # JSON, quotes and line feeds count twice.
 MAX_APPLIED_BYTES = 262_144
+# Lines are never folded: a folded argument is hard to compare.
+WIDTH = 1 << 30
+# kubectl's parser takes more strings for numbers and booleans than PyYAML does (`1e3`, `y`).
+_AMBIGUOUS = re.compile(r"[.+-]*[0-9].*|[yn]", re.IGNORECASE)
+# Line ends to YAML, which a block would not preserve.
+_OTHER_LINE_ENDS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Rendered:
     notes: list[str]
     """What whoever applies it should know."""
     warnings: list[str]
-    """What is likely to go wrong in the cluster."""
+    """What is likely to fail in the cluster."""
 
 
 def render(
@@ -45,53 +52,37 @@ def render(
     Args:
         manifest: The manifest, valid.
         text: Its text, as it was written.
-        source: Where it was read from; None for standard input. One in a bucket is read there
-            again, others are put in a ConfigMap.
-        options: What the command line says.
+        source: Where it was read from; None for standard input. The pod reads one in a bucket from
+            there, others are put in a ConfigMap.
+        options: What the command line asks for.
 
     Raises:
-        ManifestError: Where it can't work in a pod, or options do not fit its kind.
+        ManifestError: If it can't work in a pod, or options do not fit its kind.
     """
     bucket = source if source is not None and source.scheme == "s3" else None
-    problems = unreachable(manifest, None if bucket is None else bucket.folder)
-    problems += unusable(manifest, options.env)
+    problems = problems_in_a_pod(manifest, bucket.folder if bucket else None, options.env)
     if problems:
-        raise _refusal(problems, source)
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ManifestError(
+            f"The manifest can't work in a pod:\n{lines}",
+            where="standard input" if source is None else str(source),
+            hint="Change these, or upload the manifest beside its files and give its s3:// URI.",
+        )
     notes: list[str] = []
-    shards = _shards(manifest, options, notes)
-    plan = make_plan(
-        manifest,
-        text,
-        uri=None if bucket is None else str(bucket),
-        shards=shards,
-        name=manifest.name if options.name is None else options.name,
-    )
-    documents = [job(plan, options)]
-    if plan.config_map is not None:
+    workload = plan_workload(manifest, text, str(bucket) if bucket else None, options, notes)
+    documents = [job(workload)]
+    if workload.config_map is not None:
         _check_size(text, notes)
-        documents.insert(0, _config_map(plan, text, options))
+        documents.insert(0, _config_map(workload, text))
     return Rendered(yaml_text(documents), notes, image_warnings(options.image))
 
 
-def _refusal(problems: list[Problem], source: Place | None) -> ManifestError:
-    lines = "\n".join(f"  {problem}" for problem in problems)
-    return ManifestError(
-        f"The manifest can't work in a pod:\n{lines}",
-        where="standard input" if source is None else str(source),
-        hint="Change these, or upload the manifest beside its files and give its s3:// URI.",
-    )
-
-
-def _config_map(plan: Plan, text: str, options: Options) -> dict[str, Any]:
-    """Its name has a digest of what is in it, so that it never needs to change."""
-    metadata: dict[str, Any] = {"name": plan.config_map}
-    if options.namespace is not None:
-        metadata["namespace"] = options.namespace
-    metadata |= {"labels": plan.labels(options), "annotations": plan.annotations(options)}
+def _config_map(workload: Workload, text: str) -> dict[str, Any]:
+    """Its name contains a digest of its content, so that it never needs to change."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": metadata,
+        "metadata": workload.metadata(workload.config_map),
         "immutable": True,
         "data": {FILE: text},
     }
@@ -111,36 +102,33 @@ def _check_size(text: str, notes: list[str]) -> None:
         )
 
 
-def _shards(manifest: JobConfig | BatchConfig, options: Options, notes: list[str]) -> Shards | None:
-    if isinstance(manifest, JobConfig):
-        for option in ("shards", "parallelism", "retries_per_index"):
-            _is_for_a(option, getattr(options, option), "batch", "this manifest is a job")
-        return None
-    _is_for_a("retries", options.retries, "job", "a batch has --retries-per-index")
-    count = options.shards
-    if count is None and manifest.discover is not None:
-        count = DEFAULT_SHARDS
-        notes.append(
-            f"How many models there are is not known yet: {count} shards; --shards says otherwise."
-        )
-    elif count is None:
-        count = min(len(manifest.jobs), DEFAULT_SHARDS)
-    if manifest.discover is None and count > len(manifest.jobs):
-        notes.append(
-            f"The batch has {len(manifest.jobs)} jobs: of {count} shards some will have none."
-        )
-    parallelism = count if options.parallelism is None else options.parallelism
-    if parallelism > count:
-        raise ManifestError(
-            f"--parallelism is {parallelism}, but there are {count} shards.",
-            hint=f"Give at most {count}, or more --shards.",
-        )
-    retries = options.retries_per_index
-    return Shards(count, parallelism, DEFAULT_RETRIES_PER_INDEX if retries is None else retries)
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # it ships no types
+    """Without anchors: equal values are written in full."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML calls it so
+        return True
 
 
-def _is_for_a(option: str, value: int | None, kind: str, reason: str) -> None:
-    if value is not None:
-        raise ManifestError(
-            f"--{option.replace('_', '-')} is for a {kind}: {reason}.", hint="Leave it out."
-        )
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None
+    if _OTHER_LINE_ENDS.search(text) or _AMBIGUOUS.fullmatch(text):
+        style = '"'
+    elif "\n" in text:
+        style = "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _string)
+
+
+def yaml_text(documents: Iterable[dict[str, Any]]) -> str:
+    """The documents, each after a line of three dashes, with their fields in order."""
+    text: str = yaml.dump_all(
+        documents,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=WIDTH,
+        explicit_start=True,
+    )
+    return text

@@ -13,12 +13,12 @@ HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 
 
 def as_ascii(result: InspectResult) -> str:
-    """JSON for a program; what is no plain character is escaped, since a terminal may see it."""
+    """JSON for a program, in ASCII, since it may be shown on a terminal."""
     return json.dumps(json.loads(result.model_dump_json()), indent=2)
 
 
 def text(result: InspectResult) -> str:
-    """The whole of it, as plain text."""
+    """All of it, as plain text."""
     return "\n".join(printable(line).replace("\n", " ") for line in _lines(result))
 
 

@@ -1,228 +1,109 @@
-"""What a terminal shows: bars of a run's stages, the live view of a batch, the closing table."""
+"""What a run shows on a terminal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.table import Column, Table
-from rich.text import Text
+
+from job.events import Event
+from job.report.bars import Board, RunConsole, fitting_table, metrics_note, stage_bars
+from job.text import printable
 
 if TYPE_CHECKING:
-    from job.events import Event
-
-# Jobs that are fetched, or wait for a worker, have a line only where there is room.
-NAME_WIDTH = 28
-# Characters in a line of text that goes to a file or a pipe, unless COLUMNS says another number.
-PIPED_WIDTH = 160
-# A narrower terminal has shorter bars, and less room for metrics.
-WIDE = 110
-# Of a stage's line, without its bar and its metrics.
-FIXED_WIDTH = 60
-_NUMBER = re.compile(r"\d[\d.,]*")
+    from job.errors import ParedownError
+    from job.report.screen import Table
 
 
-class Terminal(Console):
-    """A terminal; where nobody reads any more, that is an error as elsewhere."""
+class Terminal:
+    """For people: a bar for each stage, with its time left and the current metrics."""
 
-    def __init__(self, **options: Any) -> None:
-        """Take rich's options; what is no terminal has lines of ``PIPED_WIDTH``."""
-        super().__init__(**options)
-        if not self.is_terminal and self._width is None:
-            self.width = PIPED_WIDTH
-
-    def on_broken_pipe(self) -> None:
-        """Rich would end the process with 1."""
-        raise BrokenPipeError
-
-
-class _Times(ProgressColumn):
-    """How long it has taken, and how long it will take; each with its name."""
-
-    max_refresh = 0.5
-
-    def render(self, task: Task) -> Text:
-        """As ``0:00:07 elapsed, 0:00:03 left``."""
-        elapsed = task.finished_time if task.finished else task.elapsed
-        text = f"{_clock(elapsed or 0)} elapsed"
-        if not task.finished and task.time_remaining is not None:
-            text += f", {_clock(task.time_remaining)} left"
-        return Text(text)
-
-
-class _Note(ProgressColumn):
-    """Metrics, cut off where the line ends: they take no room from the bars."""
-
-    def render(self, task: Task) -> Text:
-        """The task's note."""
-        return Text(str(task.fields["note"]), no_wrap=True, overflow="crop")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
-def _bar_width(width: int) -> int:
-    return 30 if width >= WIDE else 12
-
-
-def _fixed() -> Column:
-    return Column(no_wrap=True)
-
-
-def stage_bars(console: Console) -> Progress:
-    """The bars of a run's stages."""
-    return Progress(
-        TextColumn("{task.description:<10}", table_column=_fixed()),
-        BarColumn(bar_width=_bar_width(console.width), table_column=_fixed()),
-        MofNCompleteColumn(table_column=_fixed()),
-        _Times(table_column=_fixed()),
-        _Note(),
-        console=console,
-    )
-
-
-def metrics_note(metrics: Mapping[str, float], width: int) -> str:
-    """The first metrics, as many as a line of ``width`` characters has room for, two at most; a
-    name that is too long for it is shortened.
-    """
-    room = max(14, width - FIXED_WIDTH - _bar_width(width))
-    shown = [f"{name} {value:.4f}" for name, value in list(metrics.items())[:2]]
-    both = "  ".join(shown)
-    if len(both) <= room or not metrics:
-        return both
-    name, value = next(iter(metrics.items()))
-    number = f"{value:.4f}"
-    longest = max(4, room - len(number) - 1)
-    return f"{name if len(name) <= longest else name[: longest - 2] + '..'} {number}"
-
-
-def fitting_table(
-    console: Console, title: str, rows: Sequence[Sequence[str]], optional: Sequence[str]
-) -> tuple[Table, int]:
-    """A table that fits the console, if leaving columns out can do that.
-
-    Args:
-        console: Where it is to be shown.
-        title: The table's.
-        rows: The head, and the rows.
-        optional: The heads of columns that may be left out, the last one first.
-
-    Returns:
-        The table and its width.
-    """
-    left_out = 0
-    while True:
-        out = set(optional[len(optional) - left_out :])
-        shown = [place for place, head in enumerate(rows[0]) if head not in out]
-        table = _table(title, [[row[place] for place in shown] for row in rows])
-        options = console.options.update(width=1000)
-        width = Measurement.get(console, options, table).maximum
-        if width <= console.width or left_out == len(optional):
-            return table, width
-        left_out += 1
-
-
-def _table(title: str, rows: Sequence[Sequence[str]]) -> Table:
-    """The first two columns are words and the others numbers."""
-    table = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, head in enumerate(rows[0]):
-        side: Literal["left", "right"] = "left" if index < 2 else "right"
-        table.add_column(head, justify=side, no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*row)
-    return table
-
-
-class Board:
-    """Shows a batch's events."""
-
-    def __init__(self, console: Console) -> None:
-        """Show nothing yet."""
-        self._console = console
-        self._bars = Progress(
-            TextColumn("{task.description}", table_column=_fixed()),
-            BarColumn(bar_width=_bar_width(console.width), table_column=_fixed()),
-            MofNCompleteColumn(table_column=_fixed()),
-            _Times(table_column=_fixed()),
-            _Note(),
-            console=console,
-        )
-        self._all: Any = None
-        self._lines: dict[str, Any] = {}
-        self._failed = 0
-        self._warnings: dict[str, list[tuple[str, str]]] = {}
-        """By the text without its figures: the jobs, and what they warned of."""
+    def __init__(self) -> None:
+        self._console = RunConsole(highlight=False)
+        self._errors = RunConsole(stderr=True, highlight=False)
+        self._bars = stage_bars(self._console)
+        self._tasks: dict[str, Any] = {}
+        self._last_words = ""
+        self._board: Board | None = None
 
     def show(self, event: Event) -> None:
-        """Move what the event is about."""
-        name = event.get("job", "")
+        """Move the bars; print warnings above them."""
+        if event["event"] == "batch_started":
+            self._board = Board(self._console)
+        if self._board is not None and event["event"] != "batch_finished":
+            self._board.show(event)
+            return
         match event["event"]:
-            case "batch_started":
-                total, done = event["jobs"], event["done_already"]
-                self._bars.start()
-                self._all = self._bars.add_task(
-                    _padded(event["name"]), total=total, completed=done, note=self._note()
-                )
+            case "batch_finished":
+                self._last_words = f"The results are in {event['results']}"
             case "run_started":
-                self._lines[name] = self._bars.add_task(
-                    _padded(name), total=None, visible=False, note="waits"
-                )
+                self._bars.start()
             case "stage_started":
-                self._move(name, total=None, completed=0, note=event["stage"], visible=True)
+                task = self._bars.add_task(event["stage"], total=None, note="")
+                self._tasks[event["stage"]] = task
             case "progress":
-                self._move(name, total=event["total"], completed=event["done"])
+                self._move(event)
+            case "stage_finished":
+                self._fill(self._tasks[event["stage"]])
             case "run_finished":
-                self._end(name)
-            case "job_failed":
-                self._failed += 1
-                self._end(name)
-                what = f"{name} failed (exit code {event['exit_code']}): {event['what']}"
-                self._console.print(f"[red]{escape(what)}[/]", soft_wrap=True)
-            case "warning" | "child_died":
-                self._warn(name, event["message"])
+                self._bars.stop()
+                done = "It was done already; the" if event["already_done"] else "The"
+                self._last_words = f"{done} results are in {event['result']}"
+            case _:
+                self._say(event)
 
-    def stop(self) -> None:
-        """Leave the terminal as it was."""
+    def _move(self, event: Event) -> None:
+        metrics = {
+            printable(key): value for key, value in event.items() if isinstance(value, float)
+        }
+        note = metrics_note(metrics, self._console.width)
+        task = self._tasks[event["stage"]]
+        self._bars.update(task, completed=event["done"], total=event["total"], note=note)
+
+    def _fill(self, task: Any) -> None:
+        total = self._bars.tasks[self._bars.task_ids.index(task)].total or 1
+        self._bars.update(task, total=total, completed=total)
+        self._bars.stop_task(task)
+
+    def _say(self, event: Event) -> None:
+        if event["event"] == "stage_skipped":
+            self._console.print(f"{event['stage']} is skipped: {plain_text(event['reason'])}")
+        elif event["event"] == "stage_resumed":
+            self._console.print(f"{event['stage']}: {plain_text(event['what'])}")
+        elif event["event"] == "warning":
+            self._warn(event["message"])
+        elif event["event"] == "child_died":
+            for task in self._tasks.values():  # the stages start over
+                self._bars.remove_task(task)
+            self._tasks.clear()
+            self._warn(event["message"])
+
+    def _warn(self, message: str) -> None:
+        self._console.print(f"[yellow]warning:[/] {plain_text(message)}", soft_wrap=True)
+
+    def table(self, table: Table) -> None:
+        """Print a table."""
+        self.close()
+        plain = [[plain_text(cell) for cell in row] for row in [table.columns, *table.rows]]
+        made, width = fitting_table(self._console, plain_text(table.title), plain, table.optional)
+        # A narrow window wraps the lines; nothing is cut off.
+        RunConsole(width=width, highlight=False).print(made)
+        repeated = self._board.repeated() if self._board is not None else []
+        for note in [*table.notes, *repeated, self._last_words]:
+            self._console.print(plain_text(note), soft_wrap=True)
+
+    def error(self, error: ParedownError) -> None:
+        """Print the error on standard error."""
+        self.close()
+        self._errors.print(f"[red]error:[/] {plain_text(str(error))}", soft_wrap=True)
+
+    def close(self) -> None:
+        """Stop the bars."""
         self._bars.stop()
-
-    def repeated(self) -> list[str]:
-        """The warnings that came more than once, each with its count."""
-        lines = []
-        for told in self._warnings.values():
-            jobs, texts = {job for job, _ in told}, {text for _, text in told}
-            if len(jobs) > 1:
-                others = "" if len(texts) == 1 else " (the figures differ)"
-                lines.append(f"warning, in {len(jobs)} jobs{others}: {told[0][1]}")
-        return lines
-
-    def _warn(self, job: str, message: str) -> None:
-        told = self._warnings.setdefault(_NUMBER.sub("#", message), [])
-        told.append((job, message))
-        if len(told) == 1:
-            what = f"{job}: {message}" if job else message
-            self._console.print(f"[yellow]warning:[/] {escape(what)}", soft_wrap=True)
-
-    def _move(self, name: str, **fields: Any) -> None:
-        if name in self._lines:
-            self._bars.update(self._lines[name], **fields)
-
-    def _end(self, name: str) -> None:
-        if name in self._lines:
-            self._bars.remove_task(self._lines.pop(name))
-        self._bars.update(self._all, advance=1, note=self._note())
-
-    def _note(self) -> str:
-        return f"{self._failed} failed" if self._failed else "jobs"
+        if self._board is not None:
+            self._board.stop()
 
 
-def _padded(name: str) -> str:
-    short = name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 3]}..."
-    return escape(f"{short:<{NAME_WIDTH}}")
+def plain_text(text: str) -> str:
+    """Text that rich does not take for markup, with control characters escaped."""
+    return escape(printable(text))

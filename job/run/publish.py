@@ -8,7 +8,7 @@ from pathlib import Path
 
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
-from job.report.table import finished_event
+from job.report.tables import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
 from job.run import earlier, termination
 from job.run.inputs import refuse_own_inputs

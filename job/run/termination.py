@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from job.errors import ParedownError
-from job.report.table import gate_lines
+from job.report.tables import gate_lines
 from job.result import Result, ratio
 
 FILE = Path("/dev/termination-log")

@@ -63,7 +63,7 @@ def test_names_that_two_models_would_have(tmp_path: Path) -> None:
     assert len(warnings) == 3
 
 
-def test_names_that_can_not_be_told_apart_are_refused(tmp_path: Path) -> None:
+def test_names_that_are_the_same_are_refused(tmp_path: Path) -> None:
     """``a/b`` and ``a-b`` with the same suffix."""
     touch(tmp_path, "m/a/b.h5", "m/a-b.h5")
     with pytest.raises(ManifestError, match=r"Two jobs of the batch have the name a-b\.h5"):
@@ -92,14 +92,14 @@ def test_a_batch_does_not_find_its_own_results(tmp_path: Path) -> None:
     assert [it.job.name for it in found] == ["a", "outer-b"]
 
 
-def test_nothing_found_is_told(tmp_path: Path) -> None:
+def test_nothing_found_is_an_error(tmp_path: Path) -> None:
     """A folder that is not there is an empty one for a store, and so here."""
     with pytest.raises(InputError, match=r"No model there matches \*\.keras"):
         planned(tmp_path, discover={"uri": "m", "pattern": "*.keras"})
 
 
 def test_a_models_folder_has_the_size_of_its_files(tmp_path: Path) -> None:
-    """And what is not there has none: its own job tells why."""
+    """And what is not there has none: its own job reports why."""
     touch(tmp_path, "saved/saved_model.pb", "saved/variables/variables.index")
     jobs = [{"name": "a", "model": {"uri": "saved"}}, {"name": "b", "model": {"uri": "nowhere.h5"}}]
     assert [it.bytes for it in planned(tmp_path, jobs=jobs)] == [

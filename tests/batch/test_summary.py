@@ -7,18 +7,10 @@ import io
 
 import pytest
 
-from job.batch.summary import (
-    Row,
-    as_csv,
-    exit_code,
-    failure_of,
-    parse_failure,
-    pending,
-    row_of,
-    row_of_failure,
-    summarize,
-)
-from job.batch.table import MOST_ROWS, messages, rows
+from job.batch.collect import as_csv
+from job.batch.rows import pending, row_of, row_of_failure
+from job.batch.summarize import MOST_ROWS, table_notes, table_rows
+from job.batch.summary import Row, exit_code, failure_of, parse_failure, summarize
 from job.errors import InputError, StorageError
 from job.result import GateResult
 from job.text import printable
@@ -70,12 +62,12 @@ def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
     ],
 )
 def test_a_batch_ends_with_the_code_of_its_worst_job(codes: list[int], worst: int) -> None:
-    """What a retry may mend goes before what it will not."""
+    """What a retry may fix goes before what it will not."""
     jobs = [Row(name=str(it), status="failed", exit_code=it) for it in codes]
     assert exit_code(jobs) == worst
 
 
-def test_a_failure_comes_back_as_it_was_kept() -> None:
+def test_a_failure_is_read_back_as_it_was_written() -> None:
     """In one line; what is none is none."""
     failure = failure_of("a", StorageError("It is\n full.", where="s3://b/k", hint="Wait."), 1.5)
     assert parse_failure(failure.model_dump_json().encode()) == failure
@@ -135,15 +127,15 @@ def test_a_job_whose_baseline_is_no_better_than_a_constant_is_marked() -> None:
     """In its row of the table, and in a line under it."""
     row = Row(name="a", status="succeeded", exit_code=0, note="the baseline is no better")
     summary = summarize("all", [row])
-    assert rows(summary)[0][1] == "ready (!)"
-    assert "(!) a: the baseline is no better" in messages(summary)
+    assert table_rows(summary)[0][1] == "ready (!)"
+    assert "(!) a: the baseline is no better" in table_notes(summary)
 
 
 def test_of_very_many_those_that_are_not_ready_are_shown() -> None:
     """The others are in summary.csv."""
     many = [Row(name=f"{number:04}", status="succeeded", exit_code=0) for number in range(500)]
     summary = summarize("all", [*many, pending("zzz", "")])
-    shown = rows(summary)
+    shown = table_rows(summary)
     assert len(shown) == MOST_ROWS
     assert shown[0][0] == "zzz"
-    assert messages(summary)[0] == "301 more are in summary.csv"
+    assert table_notes(summary)[0] == "301 more are in summary.csv"

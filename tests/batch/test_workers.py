@@ -1,4 +1,4 @@
-"""Warm workers: how many, what ends them, and that a job is never given somebody else's."""
+"""Warm workers: how many, what ends them, and that a job never gets another job's."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_one_that_takes_too_much_is_ended(tiny: Path, tmp_path: Path) -> None:
         run(task(tmp_path / "large", tiny), lambda _: None, workers)
 
 
-def test_whoever_waits_is_told_to_stop(tiny: Path, tmp_path: Path) -> None:
+def test_a_thread_that_waits_is_stopped(tiny: Path, tmp_path: Path) -> None:
     """As is the one that works, which ends within the grace."""
     with Workers(1, NO_LIMITS, verbose=False) as workers:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_everything_in_it_is_compiled(image: str) -> None:
     """The root is read-only when it runs: what is not compiled now would be each time."""
     found = sh(
         image,
-        "cd /opt/paredown/lib/python3.11/site-packages && for f in job/*.py job/store/*.py "
+        "cd /opt/paredown/lib/python3.11/site-packages && for f in job/*.py job/storage/*.py "
         'tensorflow/*.py boto3/*.py; do c="$(dirname $f)/__pycache__/$(basename $f .py).cpython-311'
         '.pyc"; test -f "$c" || echo "$f"; done',
     )
@@ -64,10 +65,15 @@ def test_everything_in_it_is_compiled(image: str) -> None:
 
 
 def test_its_packages_are_those_of_the_lock(image: str) -> None:
-    """By the bill of materials that is in it; but for two that nothing uses."""
+    """According to its bill of materials, which names licences; without two that nothing uses."""
     bill = json.loads(sh(image, "cat /opt/paredown/share/paredown/sbom.cdx.json"))
     assert bill["metadata"]["component"]["version"] == __version__
-    has = {f"{it['name']}=={it['version']}" for it in bill["components"]}
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert "serialNumber" not in bill
+    components = {re.sub(r"[-_.]+", "-", it["name"]).lower(): it for it in bill["components"]}
+    assert components["boto3"]["purl"] == f"pkg:pypi/boto3@{components['boto3']['version']}"
+    assert all(components[name]["licenses"] for name in ("boto3", "tf-keras", "pydantic"))
+    has = {f"{name}=={it['version']}" for name, it in components.items()}
     lock = (ROOT / "requirements.lock").read_text().splitlines()
     locked = {line.split()[0] for line in lock if line[:1].isalpha()}
     assert {it.split("==")[0] for it in locked - has} == {"libclang", "scipy"}

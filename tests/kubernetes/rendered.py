@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from job.kubernetes.options import Options, Toleration
+from job.kubernetes.options import Options
+from job.kubernetes.parse import Toleration
 from job.kubernetes.render import Rendered, render
 from job.manifest.load import read_manifest
 from job.storage.place import Place, parse_s3
@@ -43,13 +44,13 @@ EVERYTHING: dict[str, Any] = {
     "env": {"AWS_REGION": "eu-central-1", "PRICE": "$(HOME) is $$5"},
     "queue": "nightly",
     "node_selector": {"kubernetes.io/arch": "amd64"},
-    "tolerations": (
+    "toleration": (
         Toleration("nvidia.com/gpu"),
         Toleration("spot", "1e3", "NoSchedule"),
         Toleration("team", "", "NoExecute"),
     ),
-    "labels": {"team": "y", "example.org/cost": "0x10"},
-    "annotations": {"example.org/note": "safe: {to} evict\n", "y": ""},
+    "label": {"team": "y", "example.org/cost": "0x10"},
+    "annotation": {"example.org/note": "safe: {to} evict\n", "y": ""},
     "deadline": 3600,
     "ttl": 0,
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from job.kubernetes.names import (
     MAX_JOB_NAME,
     dns_label,
+    image_warnings,
     is_dns_label,
     is_label_key,
     is_label_value,
@@ -19,6 +20,7 @@ from job.kubernetes.names import (
 )
 from tests.kubernetes.rendered import BATCH, JOB, documents
 
+DIGEST = "@sha256:" + "0" * 64
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
@@ -33,7 +35,7 @@ def test_any_text_gives_a_dns_label(text: str) -> None:
 
 
 @given(st.from_regex(r"\A[a-z0-9]([a-z0-9]|-[a-z0-9]){0,20}\Z"))
-def test_a_name_that_is_one_already_is_kept(text: str) -> None:
+def test_a_valid_name_is_unchanged(text: str) -> None:
     """Nothing is added to it."""
     assert dns_label(text) == text
 
@@ -106,3 +108,27 @@ def test_any_text_gives_a_label_value(text: str) -> None:
     """Versions have a plus sign in them: ``0.2.0+local``."""
     assert is_label_value(label_value(text))
     assert label_value("0.2.0+local") == "0.2.0-local"
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("paredown", "has no tag"),
+        ("localhost:5000/paredown", "has no tag"),
+        ("registry.example.org/team/paredown:latest", "has the tag latest"),
+        ("paredown:latest", "has the tag latest"),
+    ],
+)
+def test_no_tag_and_the_tag_latest_are_warned_of(reference: str, said: str) -> None:
+    """A port is no tag."""
+    (warning,) = image_warnings(reference)
+    assert f"The image {reference} {said}" in warning
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["paredown:0.1.0", f"paredown{DIGEST}", f"localhost:5000/paredown:latest{DIGEST}"],
+)
+def test_a_version_and_a_digest_are_not(reference: str) -> None:
+    """A digest decides, whatever the tag is."""
+    assert image_warnings(reference) == []

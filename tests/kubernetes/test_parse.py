@@ -1,4 +1,4 @@
-"""The words of the command line, and one message for each that can't be."""
+"""Values of the command line, and one message for each that is not allowed."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ import pytest
 
 from job.errors import ManifestError
 from job.kubernetes import parse
-from job.kubernetes.options import Toleration
+from job.kubernetes.parse import Toleration
 
-REFUSED: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
-    (parse.image, ("",), "--image"),
-    (parse.image, ("a b",), "--image"),
-    (parse.image, ("paredown:",), "--image"),
-    (parse.image, ("paredown\n",), "--image"),
-    (parse.image, ("paredown@sha256:12",), "--image"),
-    (parse.image, ("Paredown:1",), "--image"),
-    (parse.image, ("ghcr.io/a/../b",), "--image"),
-    (parse.image, ("ghcr.io/-a",), "--image"),
-    (parse.image, ("ghcr.io/A/b",), "--image"),
-    (parse.namespace, ("Prod",), "--namespace"),
-    (parse.namespace, ("a.b",), "--namespace"),
-    (parse.object_name, ("--secret", "my_secret"), "--secret"),
-    (parse.object_name, ("--service-account", ""), "--service-account"),
-    (parse.queue, ("a/b",), "--queue"),
-    (parse.cpu, ("two",), "--cpu"),
-    (parse.cpu, ("0",), "--cpu"),
-    (parse.cpu, ("-1",), "--cpu"),
-    (parse.cpu, ("0.0001",), "--cpu"),
-    (parse.cpu, ("2m5",), "--cpu"),
-    (parse.size, ("--memory", "4GB"), "--memory"),
-    (parse.size, ("--memory", "4g"), "--memory"),
-    (parse.size, ("--memory", "400m"), "--memory"),
-    (parse.size, ("--memory", "4"), "--memory"),
-    (parse.size, ("--scratch", "0Gi"), "--scratch"),
-    (parse.size, ("--scratch", ""), "--scratch"),
-    (parse.environment, (["AWS_REGION"],), "--env"),
-    (parse.environment, (["1=2"],), "--env"),
-    (parse.environment, (["=2"],), "--env"),
-    (parse.environment, (["A-B=2"],), "--env"),
-    (parse.environment, (["A=1", "A=2"],), "--env"),
-    (parse.environment, (["A=\0"],), "--env"),
-    (parse.environment, (["A=\udcff"],), "--env"),
-    (parse.environment, (["TMPDIR=/elsewhere"],), "--env"),
-    (parse.environment, (["JOB_COMPLETION_INDEX=1"],), "--env"),
-    (parse.labels, (["team"],), "--label"),
-    (parse.labels, (["team=a b"],), "--label"),
-    (parse.labels, (["a b=c"],), "--label"),
-    (parse.labels, (["a=b", "a=c"],), "--label"),
-    (parse.labels, ([f"{parse.QUEUE_LABEL}=q"],), "--label"),
-    (parse.labels, (["app.kubernetes.io/name=x"],), "--label"),
-    (parse.labels, (["batch.kubernetes.io/job-name=x"],), "--label"),
-    (parse.labels, (["job-name=x"],), "--label"),
-    (parse.selector, ("--node-selector", ["arch"]), "--node-selector"),
-    (parse.tolerations, ([""],), "--toleration"),
-    (parse.tolerations, (["a=b:Never"],), "--toleration"),
-    (parse.tolerations, (["a=b:"],), "--toleration"),
-    (parse.tolerations, (["a=b=c"],), "--toleration"),
+REFUSED: list[tuple[Callable[[str, Any], Any], Any, str]] = [
+    (parse.image, "", "--image"),
+    (parse.image, "a b", "--image"),
+    (parse.image, "paredown:", "--image"),
+    (parse.image, "paredown\n", "--image"),
+    (parse.image, "paredown@sha256:12", "--image"),
+    (parse.image, "Paredown:1", "--image"),
+    (parse.image, "ghcr.io/a/../b", "--image"),
+    (parse.image, "ghcr.io/-a", "--image"),
+    (parse.image, "ghcr.io/A/b", "--image"),
+    (parse.namespace, "Prod", "--namespace"),
+    (parse.namespace, "a.b", "--namespace"),
+    (parse.object_name, "my_secret", "--secret"),
+    (parse.object_name, "", "--service-account"),
+    (parse.queue, "a/b", "--queue"),
+    (parse.cores, "two", "--cpu"),
+    (parse.cores, "0", "--cpu"),
+    (parse.cores, "-1", "--cpu"),
+    (parse.cores, "0.0001", "--cpu"),
+    (parse.cores, "2m5", "--cpu"),
+    (parse.size, "4GB", "--memory"),
+    (parse.size, "4g", "--memory"),
+    (parse.size, "400m", "--memory"),
+    (parse.size, "4", "--memory"),
+    (parse.size, "0Gi", "--scratch"),
+    (parse.size, "", "--scratch"),
+    (parse.environment, ["AWS_REGION"], "--env"),
+    (parse.environment, ["1=2"], "--env"),
+    (parse.environment, ["=2"], "--env"),
+    (parse.environment, ["A-B=2"], "--env"),
+    (parse.environment, ["A=1", "A=2"], "--env"),
+    (parse.environment, ["A=\0"], "--env"),
+    (parse.environment, ["A=\udcff"], "--env"),
+    (parse.environment, ["TMPDIR=/elsewhere"], "--env"),
+    (parse.environment, ["JOB_COMPLETION_INDEX=1"], "--env"),
+    (parse.labels, ["team"], "--label"),
+    (parse.labels, ["team=a b"], "--label"),
+    (parse.labels, ["a b=c"], "--label"),
+    (parse.labels, ["a=b", "a=c"], "--label"),
+    (parse.labels, [f"{parse.QUEUE_LABEL}=q"], "--label"),
+    (parse.labels, ["app.kubernetes.io/name=x"], "--label"),
+    (parse.labels, ["batch.kubernetes.io/job-name=x"], "--label"),
+    (parse.labels, ["job-name=x"], "--label"),
+    (parse.selector, ["arch"], "--node-selector"),
+    (parse.tolerations, [""], "--toleration"),
+    (parse.tolerations, ["a=b:Never"], "--toleration"),
+    (parse.tolerations, ["a=b:"], "--toleration"),
+    (parse.tolerations, ["a=b=c"], "--toleration"),
 ]
 
 
-@pytest.mark.parametrize(("parsed", "words", "option"), REFUSED)
-def test_a_word_that_can_not_be_is_refused(
-    parsed: Callable[..., Any], words: tuple[Any, ...], option: str
+@pytest.mark.parametrize(("check", "word", "option"), REFUSED)
+def test_a_value_that_is_not_allowed_is_refused(
+    check: Callable[[str, Any], Any], word: Any, option: str
 ) -> None:
-    """With the option, the word, and what to write instead; exit code 2."""
+    """With the option, the value, and what to write instead; exit code 2."""
     with pytest.raises(ManifestError) as caught:
-        parsed(*words)
+        check(option, word)
     assert caught.value.what.startswith(f"{option} can't be ")
     assert caught.value.where == option
     assert caught.value.hint
@@ -92,11 +92,11 @@ def test_a_word_that_can_not_be_is_refused(
 def test_credentials_belong_in_the_secret(name: str) -> None:
     """Whoever may see a Job may read its variables; what was given is not repeated."""
     with pytest.raises(ManifestError, match=name) as caught:
-        parse.environment([f"{name}=hush"])
+        parse.environment("--env", [f"{name}=hush"])
     assert "--secret" in caught.value.hint
     assert "hush" not in str(caught.value)
     with pytest.raises(ManifestError, match="HTTPS_PROXY") as caught:
-        parse.environment(["HTTPS_PROXY=http://me:hush@proxy:3128"])
+        parse.environment("--env", ["HTTPS_PROXY=http://me:hush@proxy:3128"])
     assert "hush" not in str(caught.value)
 
 
@@ -111,8 +111,8 @@ def test_variables_that_say_where_a_credential_is_are_none() -> None:
         "EMPTY=",
         "EQUALS=a=b",
     ]
-    assert parse.environment(words)["EQUALS"] == "a=b"
-    assert list(parse.environment(words)) == [it.partition("=")[0] for it in words]
+    assert parse.environment("--env", words)["EQUALS"] == "a=b"
+    assert list(parse.environment("--env", words)) == [it.partition("=")[0] for it in words]
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_variables_that_say_where_a_credential_is_are_none() -> None:
 )
 def test_images_are_named_by_tag_or_digest(image: str) -> None:
     """With or without a registry."""
-    assert parse.image(image) == image
+    assert parse.image("--image", image) == image
 
 
-def test_amounts_are_kept_as_they_are_written() -> None:
+def test_amounts_stay_as_they_are_written() -> None:
     """Kubernetes reads them."""
     for cores in ("2", "0.5", "500m", "1.25"):
-        assert parse.cpu(cores) == cores
+        assert parse.cores("--cpu", cores) == cores
     for amount in ("4Gi", "1.5Gi", "500M", "1Mi", "2000000", "1T"):
         assert parse.size("--memory", amount) == amount
 
@@ -143,17 +143,9 @@ def test_amounts_are_kept_as_they_are_written() -> None:
 def test_tolerations_have_a_key_and_perhaps_a_value_and_an_effect() -> None:
     """As kubectl writes taints; without a value they are for all of them."""
     words = ["gpu", "gpu:NoSchedule", "x.org/pool=spot", "pool=:NoExecute"]
-    assert parse.tolerations(words) == (
+    assert parse.tolerations("--toleration", words) == (
         Toleration("gpu"),
         Toleration("gpu", None, "NoSchedule"),
         Toleration("x.org/pool", "spot"),
         Toleration("pool", "", "NoExecute"),
     )
-
-
-def test_what_is_not_said_stays_unsaid() -> None:
-    """The cluster decides."""
-    assert parse.namespace(None) is None
-    assert parse.object_name("--secret", None) is None
-    assert parse.queue(None) is None
-    assert parse.labels([]) == parse.environment([]) == {}

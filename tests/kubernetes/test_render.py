@@ -90,7 +90,7 @@ INDEXED = (
 )
 
 
-def test_shards_of_models_that_are_yet_to_be_found_are_a_guess_that_is_told() -> None:
+def test_a_note_says_that_shards_of_models_yet_to_be_found_are_a_guess() -> None:
     """Eight, unless the command line says otherwise."""
     found = BATCH | {"jobs": [], "discover": {"uri": "s3://models/"}}
     guessed = rendered(found)
@@ -99,7 +99,7 @@ def test_shards_of_models_that_are_yet_to_be_found_are_a_guess_that_is_told() ->
     assert rendered(found, shards=2).notes == []
 
 
-def test_shards_that_will_have_no_job_are_told() -> None:
+def test_a_note_says_that_some_shards_will_have_no_job() -> None:
     """They would start, find nothing to do, and end well."""
     assert rendered(BATCH, shards=3).notes == []
     (note,) = rendered(BATCH, shards=4).notes
@@ -194,7 +194,7 @@ def test_a_manifest_too_large_for_a_config_map_is_refused() -> None:
     assert rendered(JOB, text=text + " ", source="s3://models/m.json").notes == []
 
 
-def test_kubectls_own_limit_is_told_before_kubectl_does() -> None:
+def test_kubectls_own_limit_is_reported_before_kubectl_does() -> None:
     """Client-side apply keeps a copy in an annotation of at most 256 KiB."""
     assert rendered(JOB, text=json.dumps(JOB) + " " * 200_000).notes == []
     (note,) = rendered(JOB, text=json.dumps(JOB) + "\n" * 150_000).notes

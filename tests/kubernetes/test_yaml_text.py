@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.kubernetes.yaml_text import yaml_text
+from job.kubernetes.render import yaml_text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -23,7 +23,7 @@ def test_any_text_reads_back_as_it_was(documents: list[dict[str, Any]]) -> None:
 
 @given(st.lists(st.sampled_from(["{", '  "a": 1,', "}", "", "#", "---", "é", " x"])))
 def test_lines_read_back_as_they_were(lines: list[str]) -> None:
-    """A manifest is kept to the last blank line."""
+    """A manifest is preserved to the last blank line."""
     text = "\n".join(lines)
     assert yaml.safe_load(yaml_text([{"data": text}])) == {"data": text}
 
@@ -50,7 +50,7 @@ def test_a_text_of_several_lines_is_a_block() -> None:
 
 
 def test_long_lines_are_not_folded_and_nothing_is_an_alias() -> None:
-    """The order of the fields is kept; what is there twice is written twice."""
+    """The order of the fields is preserved; equal values are written twice."""
     shared = {"x": "word " * 60 + "end"}
     written = yaml_text([{"b": shared, "a": shared}])
     assert len(written.splitlines()) == 5

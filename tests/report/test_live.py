@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from job.report import live
-from job.report.screen import Terminal
+from job.report import bars
+from job.report.live import Terminal
+from job.report.screen import Table
 
 METRICS = {"a_very_long_output_name_sparse_categorical_accuracy": 0.5, "loss": 0.25}
 
@@ -18,26 +19,26 @@ def test_a_line_has_room_for_its_bar_whatever_a_metric_is_called() -> None:
     out = io.StringIO()
     for width in (80, 100, 160):
         console = Console(file=out, width=width, force_terminal=False)
-        with live.stage_bars(console) as bars:
-            task = bars.add_task("prune", total=1692, completed=1692, note="")
-            bars.update(task, note=live.metrics_note(METRICS, width))
+        with bars.stage_bars(console) as shown:
+            task = shown.add_task("prune", total=1692, completed=1692, note="")
+            shown.update(task, note=bars.metrics_note(METRICS, width))
         (line,) = out.getvalue().splitlines()
         assert "0.5000" in line
-        assert line.count("\u2501") == (30 if width >= live.WIDE else 12)
+        assert line.count("\u2501") == (30 if width >= bars.WIDE else 12)
         assert "elapsed" in line
         assert len(line) <= width
         out.truncate(0)
         out.seek(0)
-    assert live.metrics_note({}, 80) == ""
-    assert live.metrics_note({"loss": 0.5, "accuracy": 1.0}, 160) == "loss 0.5000  accuracy 1.0000"
+    assert bars.metrics_note({}, 80) == ""
+    assert bars.metrics_note({"loss": 0.5, "accuracy": 1.0}, 160) == "loss 0.5000  accuracy 1.0000"
 
 
 def test_text_that_goes_to_a_pipe_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless COLUMNS says how wide it is to be."""
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert live.Terminal(file=io.StringIO()).width == live.PIPED_WIDTH
+    assert bars.RunConsole(file=io.StringIO()).width == bars.PIPED_WIDTH
     monkeypatch.setenv("COLUMNS", "70")
-    assert live.Terminal(file=io.StringIO()).width == 70
+    assert bars.RunConsole(file=io.StringIO()).width == 70
 
 
 def test_columns_are_left_out_where_there_is_no_room() -> None:
@@ -46,12 +47,12 @@ def test_columns_are_left_out_where_there_is_no_room() -> None:
     optional = ("b" * 20, "c" * 20)
     for width, heads in ((200, 4), (40, 3), (20, 2), (1, 2)):
         console = Console(file=io.StringIO(), width=width)
-        table, _ = live.fitting_table(console, "t", rows, optional)
+        table, _ = bars.fitting_table(console, "t", rows, optional)
         assert len(table.columns) == heads
     assert [it.header for it in table.columns] == ["stage", "d"]
 
 
-def test_a_batch_tells_the_same_warning_once_and_counts_it(
+def test_a_batch_shows_the_same_warning_once_and_counts_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Warnings that differ by their figures alone are the same."""
@@ -64,10 +65,9 @@ def test_a_batch_tells_the_same_warning_once_and_counts_it(
             screen.show({"event": "warning", "job": job, "message": text})
     screen.show({"event": "warning", "job": "job-0", "message": "Alone."})
     screen.show({"event": "batch_finished", "results": "out"})
-    screen.table("b", ["job", "status"], [["job-0", "ready"]], [])
+    screen.table(Table("b", ["job", "status"], [["job-0", "ready"]], []))
     out = capsys.readouterr().out
     assert out.count("warning: job-0: Mind [this].") == out.count("Mind [this].") - 1 == 1
     assert "warning, in 3 jobs: Mind [this]." in out
     assert "warning, in 3 jobs (the figures differ): 0,336 bytes are an optimizer's." in out
     assert out.count("Alone.") == 1
-    assert Terminal()._repeated() == []

@@ -12,7 +12,9 @@ import pytest
 
 from job.errors import InputError
 from job.events import SEND_EVERY_S, Event, Journal, Report
-from job.report.screen import JsonLines, ScreenKind, Terminal, open_screen
+from job.report.json_lines import JsonLines
+from job.report.live import Terminal
+from job.report.screen import ScreenKind, Table, open_screen
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -32,7 +34,7 @@ def test_a_stage_is_announced_timed_and_ends_with_its_decisions() -> None:
     assert journal.stages == [stage]
 
 
-def test_what_an_earlier_run_spent_on_a_stage_is_told() -> None:
+def test_what_an_earlier_run_spent_on_a_stage_is_reported() -> None:
     """It is a part of the stage's seconds."""
     events: list[Event] = []
     journal = Journal(events.append)
@@ -55,7 +57,7 @@ def test_a_stage_that_fails_is_never_said_to_be_finished() -> None:
     assert [event["event"] for event in events] == ["stage_started"]
 
 
-def test_skips_and_warnings_are_kept_with_their_reasons() -> None:
+def test_skips_and_warnings_are_recorded_with_their_reasons() -> None:
     """No silent skip, ever."""
     events: list[Event] = []
     journal = Journal(events.append)
@@ -92,7 +94,7 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
     for done in range(1, 1001):
         screen.show({"event": "progress", "stage": "prune", "done": done, "total": 1000})
     assert [line["done"] for line in lines(out.getvalue())] == [1, 1000]
-    monkeypatch.setattr("job.report.screen.JSON_LINE_EVERY_S", 0.02)
+    monkeypatch.setattr("job.report.json_lines.JSON_LINE_EVERY_S", 0.02)
     time.sleep(0.03)
     screen.show({"event": "progress", "stage": "prune", "done": 7, "total": 9})
     screen.show({"event": "progress", "stage": "prune", "done": 8, "total": 9})
@@ -102,13 +104,13 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_json_lines_go_to_standard_output_and_the_error_to_standard_error() -> None:
-    """Each line has its time in UTC; what an error leaves empty is left out. Standard output tells
-    too that the run is over.
+    """Each line has its time in UTC; what an error leaves empty is left out. Standard output
+    says that the run has failed, too.
     """
     out, err = io.StringIO(), io.StringIO()
     screen = JsonLines(out, err)
     screen.show({"event": "warning", "message": "zwei\nZeilen: ü"})
-    screen.table("t", ["a"], [["1"]], ["note"])
+    screen.table(Table("t", ["a"], [["1"]], ["note"]))
     screen.error(InputError("It is corrupt.", hint="Copy it."))
     screen.close()
     warning, failed = lines(out.getvalue())
@@ -155,7 +157,7 @@ def test_text_shows_what_happened_without_reading_it_as_markup(
         {"event": "run_finished", "already_done": True, "result": "/out/[x]/result.json"},
     ):
         screen.show(event)
-    screen.table("tiny", ["stage", "bytes"], [["prune", "1,000"]], ["gate [passed]"])
+    screen.table(Table("tiny", ["stage", "bytes"], [["prune", "1,000"]], ["gate [passed]"]))
     screen.error(InputError("It is [corrupt].", where="/[a]/m.h5"))
     screen.close()
     shown = capsys.readouterr()
@@ -175,8 +177,10 @@ def test_text_shows_what_happened_without_reading_it_as_markup(
     assert "error: It is [corrupt].\n  where: /[a]/m.h5\n" in shown.err
 
 
-def test_text_holds_nothing_that_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names in models, results and buckets are strangers' words: ESC, the C1 CSI, a bell."""
+def test_control_characters_in_names_are_escaped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Names in models, results and buckets are untrusted: ESC, the C1 CSI, a bell."""
     screen = Terminal()
     bad = "a\x1b[2J\x9b31m\x07\r\u202eb"
     for event in (
@@ -189,7 +193,7 @@ def test_text_holds_nothing_that_a_terminal_would_obey(capsys: pytest.CaptureFix
         {"event": "run_finished", "already_done": True, "result": f"/out/{bad}/result.json"},
     ):
         screen.show(event)
-    screen.table(bad, [bad, bad], [[bad, bad]], [bad])
+    screen.table(Table(bad, [bad, bad], [[bad, bad]], [bad]))
     screen.error(InputError(bad, where=bad, hint=bad))
     screen.close()
     shown = capsys.readouterr()

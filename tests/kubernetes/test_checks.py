@@ -1,4 +1,4 @@
-"""Manifests whose URIs can't work in a pod."""
+"""Manifests whose URIs, profiles or certificates can't work in a pod."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.kubernetes.rendered import BATCH, JOB, documents
 IN_A_BUCKET = "s3://models/team/manifest.json"
 
 
-def problems(document: dict[str, Any], source: str | None = None) -> list[str]:
+def problems(document: dict[str, Any], source: str | None = None, **options: Any) -> list[str]:
     """The paths and first words of what is refused."""
     try:
-        documents(document, source=source)
+        documents(document, source=source, **options)
     except ManifestError as error:
         return [line.strip() for line in error.what.splitlines()[1:]]
     return []
@@ -36,7 +36,7 @@ def test_uris_that_mean_the_same_in_a_pod_are_taken(sections: dict[str, Any]) ->
     assert problems(JOB | sections) == []
 
 
-def test_all_uris_that_can_not_work_are_told_at_once() -> None:
+def test_all_uris_that_can_not_work_are_reported_at_once() -> None:
     """Each with its path and what to do."""
     document = JOB | {"model": {"uri": "m.h5"}, "dataset": {"uri": "~/d.npz"}, "destination": {}}
     said = problems(document)
@@ -80,7 +80,7 @@ def test_a_manifest_on_this_machine_or_a_web_server_may_not() -> None:
         assert len(problems(document, source)) == 1
 
 
-def test_a_batchs_uris_are_told_where_they_are_written() -> None:
+def test_a_batchs_uris_are_reported_where_they_are_written() -> None:
     """Those of the defaults once, not for each job."""
     said = problems(
         BATCH
@@ -101,3 +101,45 @@ def test_a_batchs_uris_are_told_where_they_are_written() -> None:
         "jobs.1.dataset.uri",
         "destination.uri",
     ]
+
+
+def test_a_profile_needs_a_configuration_that_the_image_has() -> None:
+    """Nothing else of a pod could hold one."""
+    document = JOB | {"storage": {"profile": "night"}}
+    (said,) = problems(document)
+    assert said.startswith("storage.profile: a pod has no AWS configuration")
+    assert "--secret" in said
+    assert problems(document, env={"AWS_CONFIG_FILE": "/etc/aws/config"}) == []
+
+
+def test_certificates_are_in_the_image() -> None:
+    """At an absolute path."""
+    assert problems(JOB | {"storage": {"ca_bundle": "/etc/ssl/certs/mine.pem"}}) == []
+    (said,) = problems(JOB | {"storage": {"ca_bundle": "mine.pem"}})
+    assert said.startswith("storage.ca_bundle: 'mine.pem' is relative")
+
+
+@pytest.mark.parametrize("section", ["model", "dataset", "destination"])
+def test_a_section_with_its_own_storage_is_reported_with_its_path(section: str) -> None:
+    """Beside what is wrong with its URI."""
+    document = JOB | {section: {"uri": "~/x", "storage": {"profile": "night"}}}
+    assert [it.split(": ")[0] for it in problems(document)] == [
+        f"{section}.uri",
+        f"{section}.storage.profile",
+    ]
+
+
+def test_a_batchs_stores_are_reported_where_they_are_written() -> None:
+    """Those of the defaults once."""
+    storage = {"storage": {"profile": "night"}}
+    document = BATCH | storage
+    document |= {"defaults": {"dataset": {"uri": "s3://models/d.npz"} | storage}}
+    document |= {"discover": {"uri": "s3://models/"} | storage}
+    entry = {"name": "a", "model": {"uri": "s3://models/a.h5"} | storage}
+    document |= {"jobs": [*BATCH["jobs"], entry]}
+    assert {it.split(": ")[0] for it in problems(document)} == {
+        "storage.profile",
+        "defaults.dataset.storage.profile",
+        "discover.storage.profile",
+        "jobs.3.model.storage.profile",
+    }

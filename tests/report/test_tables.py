@@ -5,29 +5,45 @@ from __future__ import annotations
 import json
 
 from job.artifact import LatencyResult
-from job.report import table
-from job.result import ChosenResult, GateResult, ratio
+from job.report.tables import OPTIONAL, closing_table, finished_event
+from job.result import ChosenResult, GateResult, Result, ratio
 from tests.support.published import make_result
+
+
+def columns(result: Result) -> list[str]:
+    """The header."""
+    return list(closing_table(result).columns)
+
+
+def rows(result: Result) -> list[list[str]]:
+    """What is under it."""
+    return [list(row) for row in closing_table(result).rows]
+
+
+def notes(result: Result) -> list[str]:
+    """The lines under the table."""
+    return list(closing_table(result).notes)
 
 
 def test_the_table_has_a_row_for_each_artifact() -> None:
     """Under a head with the metrics between formats and sizes; the loss is no metric."""
     result = make_result()
-    assert table.columns(result) == [
+    assert columns(result) == [
         "stage",
         "format",
         "accuracy",
         "bytes",
         "smallest\nencoding",
         "times\nsmaller",
+        *OPTIONAL,
         "SHA-256",
     ]
-    rows = table.rows(result)
-    assert [row[:6] for row in rows] == [
+    shown = rows(result)
+    assert [row[:6] for row in shown] == [
         ["baseline", "h5", "0.9876", "11,000", "1,500 zip", "7.3"],
         ["int8", "tflite", "0.9800", "990", "750 zip", "14.7"],
     ]
-    assert [row[6] for row in rows] == [it.sha256[:8] for it in result.artifacts]
+    assert [row[-1] for row in shown] == [it.sha256[:8] for it in result.artifacts]
 
 
 def test_the_table_has_room_for_two_metrics() -> None:
@@ -35,7 +51,7 @@ def test_the_table_has_room_for_two_metrics() -> None:
     result = make_result()
     metrics = ["accuracy", "loss", "auc"]
     many = result.objective["out"].model_copy(update={"metrics": metrics})
-    assert table.columns(result.model_copy(update={"objective": {"out": many}}))[2:4] == metrics[:2]
+    assert columns(result.model_copy(update={"objective": {"out": many}}))[2:4] == metrics[:2]
 
 
 def test_of_several_outputs_the_first_metrics_are_shown() -> None:
@@ -49,8 +65,8 @@ def test_of_several_outputs_the_first_metrics_are_shown() -> None:
     metrics = {"digit_accuracy": 0.5, "digit_auc": 0.25, "angle_mean_absolute_error": 7.0}
     artifacts = [it.model_copy(update={"metrics": metrics}) for it in result.artifacts]
     shown = result.model_copy(update={"objective": several, "artifacts": artifacts})
-    assert table.columns(shown)[2:4] == ["digit\naccuracy", "angle\nmean_absolute_error"]
-    assert [row[2:4] for row in table.rows(shown)] == [["0.5000", "7.0000"]] * 2
+    assert columns(shown)[2:4] == ["digit\naccuracy", "angle\nmean_absolute_error"]
+    assert [row[2:4] for row in rows(shown)] == [["0.5000", "7.0000"]] * 2
 
 
 def test_an_optimizers_state_does_not_make_the_others_look_smaller() -> None:
@@ -62,7 +78,7 @@ def test_an_optimizers_state_does_not_make_the_others_look_smaller() -> None:
 
 def test_gates_stand_under_the_table() -> None:
     """The missed one is the one that is seen."""
-    assert table.messages(make_result()) == [
+    assert notes(make_result()) == [
         "gate passed: int8: small",
         "gate MISSED: int8: [bad]",
     ]
@@ -80,7 +96,7 @@ def test_times_smaller_is_the_plain_input_against_the_smallest_form() -> None:
 def test_the_last_event_is_what_a_machine_wants_to_know() -> None:
     """It is plain JSON, and holds where the result is."""
     result = make_result()
-    event = table.finished_event(result, "/out", already_done=True)
+    event = finished_event(result, "/out", already_done=True)
     assert json.loads(json.dumps(event, allow_nan=False)) == event
     assert event["result"] == "/out/result.json"
     assert (event["event"], event["status"]) == ("run_finished", "gate_missed")
@@ -122,12 +138,12 @@ def test_the_chosen_artifact_and_what_decided_stand_under_the_table() -> None:
     ]
     chosen = ChosenResult(artifact="int8", path="int8.tflite", encoding="file", bytes=990)
     update = {"artifacts": [result.baseline, *made], "gates": verdicts, "chosen": chosen}
-    assert table.messages(result.model_copy(update=update)) == [
+    assert notes(result.model_copy(update=update)) == [
         "chosen: int8.tflite (990 bytes, 11.1 times smaller), the smallest that passes its gates",
         "smaller, but not chosen: tiny: figures",
         "gate passed: int8: figures",
     ]
-    event = table.finished_event(result.model_copy(update=update), "out", already_done=False)
+    event = finished_event(result.model_copy(update=update), "out", already_done=False)
     assert event["chosen"] == {
         "artifact": "int8",
         "path": "int8.tflite",
@@ -136,14 +152,14 @@ def test_the_chosen_artifact_and_what_decided_stand_under_the_table() -> None:
     }
 
 
-def test_a_wide_table_has_sparsity_and_latency() -> None:
+def test_the_table_has_sparsity_and_latency() -> None:
     """Before the digest; TensorFlow's latencies are marked, since they do not compare."""
     result = make_result()
     latency = LatencyResult(runtime="tensorflow", threads=1, runs=10, median=1.25, p90=2)
     base = result.baseline.model_copy(update={"latency_ms": {"one_thread": latency}})
     shown = result.model_copy(update={"artifacts": [base, result.artifacts[1]]})
-    assert table.columns(shown, wide=True)[-3:] == [*table.OPTIONAL, "SHA-256"]
-    assert [row[6:8] for row in table.rows(shown, wide=True)] == [
+    assert columns(shown)[-3:] == [*OPTIONAL, "SHA-256"]
+    assert [row[6:8] for row in rows(shown)] == [
         ["0.000", "1.25 tf"],
         ["0.000", ""],
     ]
@@ -154,21 +170,21 @@ def test_a_baseline_is_never_said_to_be_larger_than_itself() -> None:
     result = make_result()
     heavy = result.baseline.model_copy(update={"reference_bytes": 600})
     shown = result.model_copy(update={"artifacts": [heavy, result.artifacts[1]]})
-    assert [row[5] for row in table.rows(shown)] == ["-", "0.8"]
-    assert "sizes are compared with 600 bytes" in table.messages(shown)[0]
+    assert [row[5] for row in rows(shown)] == ["-", "0.8"]
+    assert "sizes are compared with 600 bytes" in notes(shown)[0]
 
 
 def test_what_is_done_already_warns_of_nothing() -> None:
     """It did when it was done."""
     result = make_result().model_copy(update={"warnings": ["look here"]})
-    assert table.finished_event(result, "out", already_done=True)["warnings"] == []
-    assert table.finished_event(result, "out", already_done=False)["warnings"] == ["look here"]
+    assert finished_event(result, "out", already_done=True)["warnings"] == []
+    assert finished_event(result, "out", already_done=False)["warnings"] == ["look here"]
 
 
-def test_what_was_not_done_anew_is_told() -> None:
+def test_what_was_resumed_is_shown() -> None:
     """Under the table, and in the event for machines."""
     result = make_result().model_copy(update={"resumed": ["baseline", "training"]})
-    told = "taken from a run that was stopped: baseline, training"
-    assert table.messages(result) == [told, *table.messages(make_result())]
-    event = table.finished_event(result, "out", already_done=False)
+    line = "taken from a run that was stopped: baseline, training"
+    assert notes(result) == [line, *notes(make_result())]
+    event = finished_event(result, "out", already_done=False)
     assert event["resumed"] == ["baseline", "training"]

@@ -1,4 +1,4 @@
-"""What a batch's row says of a job's result: its best artifact's figures, passed or not."""
+"""A job's row in the summary of its batch, with the figures of its best artifact."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from job.batch.summary import Failure, Row
+from job.errors import GATE_MISSED_EXIT_CODE
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
 from job.manifest.outputs import GateConfig
@@ -14,7 +16,7 @@ from job.metrics import gates
 from job.result import ArtifactResult, GateResult, Result, metric_key, ratio
 
 GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
-# Names and places; how a run is kept does not change what comes out.
+# Names, locations, and what does not change the outcome.
 NO_SETTINGS: Any = {
     "schema_version": True,
     "kind": True,
@@ -27,8 +29,59 @@ NO_SETTINGS: Any = {
 }
 
 
-def verdicts(result: Result) -> list[GateResult]:
-    """Every gate on every artifact; an earlier version judged some on the smallest alone."""
+def row_of(result: Result, name: str) -> Row:
+    """The row of a job that has a result, in the folder of its name."""
+    is_missed = result.status == "gate_missed"
+    return Row(
+        name=name,
+        model=result.inputs["model"].uri,
+        status="gate_missed" if is_missed else "succeeded",
+        exit_code=GATE_MISSED_EXIT_CODE if is_missed else 0,
+        reason="; ".join(f"gate missed: {it.explanation}" for it in _missed(result)),
+        note=constant_note(result),
+        seconds=result.seconds,
+        waited_s=result.waited_s,
+        run_id=result.run_id,
+        settings=settings(result),
+        **figures(result, name),
+    )
+
+
+def row_of_failure(failure: Failure, model: str) -> Row:
+    """The row of a job that failed."""
+    return Row(
+        name=failure.name,
+        model=model,
+        status="failed",
+        exit_code=failure.exit_code,
+        reason=failure.reason,
+        to_do=failure.to_do,
+        seconds=failure.seconds,
+        waited_s=failure.waited_s,
+    )
+
+
+def row_of_done(name: str, model: str, status: str) -> Row:
+    """The row of a job that was done before, as far as a listing shows; ``summarize`` reads the
+    rest.
+    """
+    is_missed = status == "gate_missed"
+    return Row(
+        name=name,
+        model=model,
+        status="gate_missed" if is_missed else "succeeded",
+        exit_code=GATE_MISSED_EXIT_CODE if is_missed else 0,
+        reason="a gate was missed, see result.json" if is_missed else "",
+    )
+
+
+def pending(name: str, model: str) -> Row:
+    """The row of a job that has neither a result nor failed."""
+    return Row(name=name, model=model, status="pending")
+
+
+def _verdicts(result: Result) -> list[GateResult]:
+    """Every gate on every artifact; an earlier version judged some only on the smallest."""
     if result.chosen is not None:
         return result.gates
     asked = GATES.validate_python(result.manifest.get("gates", []))
@@ -36,20 +89,20 @@ def verdicts(result: Result) -> list[GateResult]:
 
 
 def figures(result: Result, name: str) -> dict[str, Any]:
-    """The fields of a row that are about the best artifact: the one that is chosen, or where none
-    passes the smallest of those that miss the fewest gates.
+    """The fields of a row that are about the best artifact: the chosen one, or if none passes, the
+    smallest of those that miss the fewest gates.
 
     Args:
         result: The job's.
         name: The folder of the job, at the batch's destination.
     """
-    base, metric = result.baseline, first_metric(result)
+    base, metric = result.baseline, _first_metric(result)
     found: dict[str, Any] = {
         "bytes": base.reference,
         "metric": metric,
         "baseline_quality": base.metrics.get(metric) if metric else None,
     }
-    judged = verdicts(result)
+    judged = _verdicts(result)
     best = result.chosen_artifact or gates.best(result.artifacts, judged)
     if best is None:
         return found
@@ -71,21 +124,21 @@ def figures(result: Result, name: str) -> dict[str, Any]:
     return found
 
 
-def missed(result: Result) -> list[GateResult]:
-    """The verdicts that a job's row gives as its reason: of gates that must hold whichever artifact
-    is chosen, and where none passes those of the best one.
+def _missed(result: Result) -> list[GateResult]:
+    """The verdicts that a row gives as its reason: of gates that must hold whichever artifact is
+    chosen, and if none passes, those of the best one.
     """
     if result.status != "gate_missed":
         return []
     judged = [it for it in result.gates if not it.passed]
     if result.chosen is not None:
         return [it for it in judged if gates.is_binding(it)]
-    best = gates.best(result.artifacts, verdicts(result))
+    best = gates.best(result.artifacts, _verdicts(result))
     of_best = [it for it in judged if gates.is_binding(it) or (best and it.artifact == best.name)]
     return of_best or judged
 
 
-def first_metric(result: Result) -> str | None:
+def _first_metric(result: Result) -> str | None:
     """The first metric of the first output that has one."""
     for output, objective in result.objective.items():
         for metric in objective.metrics:
@@ -94,7 +147,7 @@ def first_metric(result: Result) -> str | None:
 
 
 def constant_note(result: Result) -> str:
-    """That the model that came in is no better than a constant answer; empty where it is."""
+    """A note if the input model is no better than a constant answer; else empty."""
     found = result.baseline.useless_outputs
     several = len(result.objective) > 1
     what = [f"{output}: {text}" if several else text for output, text in found.items()]
@@ -102,8 +155,8 @@ def constant_note(result: Result) -> str:
 
 
 def settings(result: Result) -> dict[str, Any]:
-    """What of the job's manifest differs from the defaults, without names and places: JSON path ->
-    value; empty where the manifest is of another version.
+    """What of the job's manifest differs from the defaults, without names and locations: JSON path
+    -> value; empty if the manifest is of another version.
     """
     try:
         job = JobConfig.model_validate(result.manifest)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from job.batch import last_shard, records
-from job.batch.last_shard import summarize_if_last
+from job.batch import collect, records
+from job.batch.collect import summarize_if_last
 from job.batch.summary import Summary, failure_of
 from job.errors import InputError
 from job.storage.markers import LocalNotes
@@ -75,10 +75,10 @@ def test_what_ends_while_it_is_written_is_in_it(tmp_path: Path) -> None:
     notes.before = [change] * 9  # the same again changes nothing
     assert summarize_if_last(notes, SHARDS, [], pytest.fail)
     assert notes.written == 3
-    assert last_shard.MOST_TIMES < 9
+    assert collect.MOST_TIMES < 9
 
 
-def test_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
+def test_a_file_that_paredown_did_not_create_stays(tmp_path: Path) -> None:
     """The jobs are done all the same, so that is a warning."""
     notes, said = Watched(tmp_path), list[str]()
     (tmp_path / "summary.json").write_text("mine")

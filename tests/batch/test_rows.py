@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from job.artifact import LatencyResult
-from job.batch.figures import constant_note, figures, settings
-from job.batch.summary import row_of
+from job.batch.rows import constant_note, figures, row_of, settings
 from job.manifest.job import JobConfig
 from job.result import ChosenResult, GateResult, Result
 from tests.support.published import make_result

@@ -1,30 +1,40 @@
-"""The closing table: what came in, what came out, how small, how good."""
+"""The closing table: the baseline and the artifacts, how small and how good they are."""
 
 from __future__ import annotations
 
 from job.events import Event
 from job.metrics.gates import is_binding
+from job.report.screen import Table
 from job.result import RESULT_FILE, ArtifactResult, Result, metric_key, ratio
 
-FIXED = ("stage", "format")
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller")
-# Shown where the width allows, the first one first.
+# Shown if the width allows, the first one first.
 OPTIONAL = ("sparsity", "latency\nms")
-DIGEST = "SHA-256"
 
 
-def columns(result: Result, *, wide: bool = False) -> list[str]:
-    """The table's head: the metrics stand between the formats and the sizes.
-
-    Args:
-        result: The result.
-        wide: Whether the columns of ``OPTIONAL`` are in it, before the digest.
-    """
-    return [*FIXED, *_metrics(result), *SIZES, *(OPTIONAL if wide else ()), DIGEST]
+def closing_table(result: Result) -> Table:
+    """A row for each artifact; the metrics are between the formats and the sizes."""
+    metrics = _metrics(result)
+    rows = [
+        [
+            artifact.name,
+            artifact.format,
+            *(f"{artifact.metrics[name]:.4f}" for name in metrics.values()),
+            f"{artifact.bytes:,}",
+            f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
+            _times_smaller(result, artifact),
+            f"{artifact.sparsity:.3f}",
+            _latency(artifact),
+            artifact.sha256[:8],
+        ]
+        for artifact in result.artifacts
+    ]
+    columns = ["stage", "format", *metrics, *SIZES, *OPTIONAL, "SHA-256"]
+    return Table(result.name, columns, rows, _notes(result), OPTIONAL)
 
 
 def _metrics(result: Result) -> dict[str, str]:
-    """Head -> name of a metric. The table has room for two, of several outputs the first ones;
+    """Header -> name of a metric. The table has room for two, of several outputs the first ones;
     result.json has them all.
     """
     outputs = result.objective
@@ -40,41 +50,24 @@ def _metrics(result: Result) -> dict[str, str]:
     }
 
 
-def rows(result: Result, *, wide: bool = False) -> list[list[str]]:
-    """One row for each artifact, as text; ``wide`` as above."""
-    return [
-        [
-            artifact.name,
-            artifact.format,
-            *(f"{artifact.metrics[name]:.4f}" for name in _metrics(result).values()),
-            f"{artifact.bytes:,}",
-            f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
-            _times_smaller(result, artifact),
-            *([f"{artifact.sparsity:.3f}", _latency(artifact)] if wide else []),
-            artifact.sha256[:8],
-        ]
-        for artifact in result.artifacts
-    ]
-
-
 def _times_smaller(result: Result, artifact: ArtifactResult) -> str:
-    """Nothing of a baseline that is larger than the model in it, for its optimizer's state or a
-    SavedModel's traces: sizes are compared with the model alone.
+    """Not shown for a baseline file that is larger than its model, because of optimizer state or
+    a SavedModel's traces: sizes are compared with the model alone.
     """
     found = ratio(result.baseline, artifact)
     return "-" if artifact.stage == "baseline" and found < 1 else f"{found:.1f}"
 
 
 def _latency(artifact: ArtifactResult) -> str:
-    """The median on one thread; ``tf`` marks those of TensorFlow, which do not compare."""
+    """The median on one thread; ``tf`` marks those of TensorFlow, which are not comparable."""
     found = artifact.latency_ms.get("one_thread")
     if found is None:
         return ""
     return f"{found.median:.3g}{' tf' if found.runtime == 'tensorflow' else ''}"
 
 
-def messages(result: Result) -> list[str]:
-    """The lines under the table: what was not done anew, what sizes are compared with, the chosen
+def _notes(result: Result) -> list[str]:
+    """The lines under the table: what was resumed, what sizes are compared with, the chosen
     artifact, and the gates.
     """
     resumed = f"taken from a run that was stopped: {', '.join(result.resumed)}"
@@ -102,7 +95,7 @@ def _chosen_line(result: Result) -> list[str]:
 
 def gate_lines(result: Result) -> list[str]:
     """The verdicts that decided: those on the chosen artifact, those of gates that must hold
-    whichever is chosen, and why smaller artifacts were not; all of them where none was chosen.
+    whichever is chosen, and why smaller artifacts were not chosen; all of them if none was.
     ``result.json`` has every one.
     """
     chosen = result.chosen_artifact
@@ -118,7 +111,7 @@ def gate_lines(result: Result) -> list[str]:
 
 
 def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:
-    """The event that a run ends with: what a machine wants to know of the result."""
+    """The event that a run ends with: the result, for programs."""
     return {
         "event": "run_finished",
         "name": result.name,
@@ -129,7 +122,7 @@ def finished_event(result: Result, destination: str, *, already_done: bool) -> E
         "waited_s": result.waited_s,
         "resumed": result.resumed,
         "result": f"{destination}/{RESULT_FILE}",
-        # What is done already has warned when it was done; result.json has it.
+        # A run that is done already has shown its warnings; result.json has them.
         "warnings": [] if already_done else result.warnings,
         "artifacts": [
             {
