@@ -1,27 +1,78 @@
-"""What a result says of files, quality, layers and training; ``result.py`` puts it together.
+"""The files of a run: their formats, names and media types, and what a result says of each.
 
-Times are milliseconds (``LatencyResult``), sparsities fractions of zeros.
+``result.py`` puts it together. Times are milliseconds (``LatencyResult``), sparsities fractions of
+zeros.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from job.manifest.compress import ENCODINGS, CodecName, Encoding
+
 # A plain file name, never of a file outside its own folder.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-# A result names files of the kinds that a run writes, and no others:
-# whoever may replace a run removes what its result names.
-_MODEL = (
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*"
-    r"\.(h5|keras|tflite|savedmodel\.(tar|tar\.gz|tar\.bz2|tar\.xz|zip))"
+KerasFormat = Literal["h5", "keras", "saved_model"]
+Format = Literal[KerasFormat, "tflite"]
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    """What is known of a format of model files."""
+
+    suffix: str
+    """Of the files that are made here."""
+    media_type: str = "application/octet-stream"
+    copied: tuple[str, ...] = ()
+    """More suffixes, of a baseline that is copied as it came."""
+
+
+FORMATS: dict[Format, ModelFormat] = {
+    "h5": ModelFormat(".h5", "application/x-hdf5"),
+    "keras": ModelFormat(".keras", "application/zip"),
+    "saved_model": ModelFormat(
+        ".savedmodel.tar",
+        "application/x-tar",
+        tuple(f".savedmodel.{it}" for it in ("tar.gz", "tar.bz2", "tar.xz", "zip")),
+    ),
+    "tflite": ModelFormat(".tflite"),
+}
+
+
+def _one_of(suffixes: Iterable[str]) -> str:
+    return f"({'|'.join(map(re.escape, suffixes))})"
+
+
+# A result names files of the kinds that a run writes, and no others: another run that may replace
+# it removes the files that it names.
+_MODEL = "^[A-Za-z0-9][A-Za-z0-9._-]*" + _one_of(
+    suffix for it in FORMATS.values() for suffix in (it.suffix, *it.copied)
 )
-ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
-EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
+ModelName = Annotated[str, Field(pattern=f"{_MODEL}$")]
+EncodingName = Annotated[
+    str, Field(pattern=f"{_MODEL}{_one_of(it.suffix for it in ENCODINGS.values())}$")
+]
+
+_KNOWN: list[ModelFormat | Encoding] = [*FORMATS.values(), *ENCODINGS.values()]
+# By the last suffix: what is encoded has the media type of its encoding.
+MEDIA_TYPES = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+} | {Path(f"x{it.suffix}").suffix: it.media_type for it in _KNOWN}
 
 
-Decoder = Literal["zip", "gzip", "zstd", "brotli", "xz"]
+def media_type(name: str) -> str:
+    """The media type of a file that a run or a batch writes."""
+    return MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
 
 
 class Record(BaseModel):
@@ -36,7 +87,7 @@ class EncodingResult(Record):
     path: EncodingName
     bytes: int
     sha256: str
-    decoder: Decoder | None = None
+    decoder: CodecName | None = None
     """What opens it. A zip has one member, which has the artifact's name."""
 
 

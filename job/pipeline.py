@@ -273,7 +273,7 @@ def _assemble(run: _Run, begun: _Begun, work: WorkResult) -> Result:
         chosen=None if chosen is None else _chosen(chosen),
         manifest=run.job.model_dump(mode="json"),
         inputs=dict(begun.inputs),
-        versions=machine.versions(),
+        versions=machine.versions(run.job.libraries),
         environment=machine.environment(),
         retries=run.stores.retries,
         **fields

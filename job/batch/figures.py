@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from job.manifest.gates import GateConfig
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
-from job.manifest.outputs import GateConfig
 from job.metrics import gates
 from job.result import ArtifactResult, GateResult, Result, metric_key, ratio
 

@@ -12,7 +12,7 @@ import numpy as np
 from job.datasets.data import Array, Dataset, Split
 from job.datasets.npz_file import Header, opened
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig, SplitConfig, TrainSplitConfig
+from job.manifest.datasets import NpzConfig, SplitConfig, TrainSplitConfig
 from job.result import TensorSpec
 
 Names = str | list[str] | dict[str, str]

@@ -6,19 +6,14 @@ that a batch of ten thousand jobs takes little more memory than its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
-from job.manifest.checked import checked
-from job.manifest.consistency import inconsistencies, unsupported
-from job.manifest.job import JobConfig
-from job.manifest.merge import merge_patch
+from job.manifest.job import SKIPPABLE, JobConfig, checked_job, unsupported
 from job.manifest.problems import Problem
 
-# In a job's manifest, null skips these. Merging would take them out, and their defaults come back.
-SKIPPABLE = ("prune", "compress", "quantize", "resume")
 # Files beside the jobs' folders, as lower case.
 RESERVED = ("summary.json", "summary.csv")
 # Stands for the name, and for the model that the defaults do not have.
@@ -28,21 +23,17 @@ MODEL: dict[str, Any] = {"model": {"uri": "x"}}
 OF_ONE_MODEL = ("sha256", "trust")
 
 
-def expand(batch: BatchConfig, numbers: Iterable[int] | None = None) -> list[JobConfig]:
+def expand(batch: BatchConfig) -> list[JobConfig]:
     """The jobs that a batch lists, in its order.
 
-    Args:
-        batch: The batch.
-        numbers: Which of them, from 0: a shard needs its own alone. Left out, all.
-
     Raises:
-        ManifestError: With every problem of every one of these jobs.
+        ManifestError: With every problem of every job.
     """
     shared = _shared(batch)
     problems: list[Problem] = []
     jobs: list[JobConfig] = []
-    for number in range(len(batch.jobs)) if numbers is None else numbers:
-        job = _job(batch, shared, batch.jobs[number])
+    for number, entry in enumerate(batch.jobs):
+        job = _job(batch, shared, entry)
         if isinstance(job, JobConfig):
             jobs.append(job)
         else:
@@ -116,8 +107,26 @@ def _shared(batch: BatchConfig) -> dict[str, Any]:
     return _merged(written, batch.defaults)
 
 
+def merge_patch(target: Any, patch: Any) -> Any:
+    """What ``target`` becomes by ``patch``: objects are merged, null removes, all else replaces.
+
+    This is JSON Merge Patch, https://www.rfc-editor.org/rfc/rfc7396. Neither is
+    changed. What is taken over unchanged is shared, not copied.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
 def _merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = merge_patch(target, patch)
+    # A null that skips a section is a value, not one that takes the section's default back.
     return merged | {it: None for it in SKIPPABLE if it in patch and patch[it] is None}
 
 
@@ -129,8 +138,7 @@ def _job(
     if isinstance(destination, dict):
         uri = f"{batch.destination.uri.rstrip('/')}/{entry.get('name', 'x')}"
         document["destination"] = destination | {"uri": uri}
-    job = checked(document, JobConfig)
-    return job if isinstance(job, list) else inconsistencies(job) or job
+    return checked_job(document)
 
 
 def _without_another_models(shared: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,9 @@ from typing import Any
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
-from job.manifest.checked import checked
-from job.manifest.consistency import inconsistencies
 from job.manifest.expand import batch_problems
-from job.manifest.job import JobConfig
-from job.manifest.problems import SECRET_NAME, Problem, not_a_choice, unsaid
+from job.manifest.job import JobConfig, checked_job
+from job.manifest.problems import SECRET_NAME, Problem, checked, not_a_choice, unsaid
 
 KINDS = ("job", "batch")
 # Far more than any manifest has, and far less than Python can go down.
@@ -51,8 +49,7 @@ def _checked(document: dict[str, Any]) -> JobConfig | BatchConfig | list[Problem
         return batch_problems(batch) or batch
     if kind not in KINDS:
         return [Problem("kind", not_a_choice(kind, KINDS))]
-    job = checked(document, JobConfig)
-    return job if isinstance(job, list) else inconsistencies(job) or job
+    return checked_job(document)
 
 
 def _with_its_place(problem: Problem) -> Problem:

@@ -1,13 +1,16 @@
-"""A manifest's problems in words: pydantic's findings, with suggestions for what is misspelt."""
+"""A manifest's problems as messages: pydantic's findings, with suggestions for typing errors."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from job.manifest.fields import Config
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -44,7 +47,21 @@ def unsaid(problem: Problem, given: Any) -> Problem:
     return problem
 
 
-def from_validation(
+Kind = TypeVar("Kind", bound=Config)
+
+
+def checked(document: dict[str, Any], kind: type[Kind]) -> Kind | list[Problem]:
+    """The document as ``kind``; else its problems, at least one. Sections are not compared.
+
+    It is read as JSON, where ``"3"`` is no number and ``true`` is no 1.
+    """
+    try:
+        return kind.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        return _problems(error.errors(), document, kind)
+
+
+def _problems(
     errors: Iterable[ErrorDetails], document: Any, model: type[BaseModel]
 ) -> list[Problem]:
     """pydantic's errors as problems, each with its path in ``document``.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from job.artifact import LatencyResult, TensorResult
+from job.artifact import KerasFormat, LatencyResult, TensorResult
+from job.manifest.job import StageName
 from job.metrics import latency, litert
 from job.metrics.draws import mean_of_passes
 from job.metrics.kernels import kernels
@@ -47,8 +48,9 @@ class Ruler:
 class KerasFile:
     """A model's file and the model that was read from it, of Keras 2 or 3."""
 
+    stage: StageName
     path: Path
-    format: Literal["h5", "keras", "saved_model"]
+    format: KerasFormat
     model: Any
     predict: Predict
     """The model's forward pass; it follows the model's weights."""
@@ -84,7 +86,7 @@ def measure_model(
     classes, cut = listed(found.classes, ruler.named_classes)
     size, digest = measure_size(file.path)
     artifact = ArtifactResult(
-        stage="prune" if before else "baseline",
+        stage=file.stage,
         format=file.format,
         path=file.path.name,
         bytes=size,

@@ -14,14 +14,6 @@ import tf_keras
 from job.artifact import TensorResult
 from job.errors import StageError
 from job.events import Journal, Stage
-from job.manifest.outputs import (
-    DynamicRangeConfig,
-    Float16Config,
-    Float32Config,
-    Int8Config,
-    Int16x8Config,
-    QuantizeConfig,
-)
 from job.manifest.prune import PruneConfig
 from job.models import layers, random_layers
 from job.models.compare import on_random_inputs
@@ -30,15 +22,8 @@ from job.models.names import users_name
 from job.models.open_sizes import input_shapes
 from job.result import InspectedLayer, InspectedModel, TensorSpec
 from job.safety.judge import Judged
+from job.stages.quantize import VARIANTS
 from job.worker.convert import attempt, plan
-
-VARIANTS: tuple[QuantizeConfig, ...] = (
-    Float32Config(type="float32"),
-    Float16Config(type="float16"),
-    DynamicRangeConfig(type="dynamic_range"),
-    Int8Config(type="int8"),
-    Int16x8Config(type="int16x8"),
-)
 
 
 def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> InspectedModel:
@@ -142,12 +127,12 @@ def _try_variants(
     rows = on_random_inputs(model, tuple)
     how = plan(model, inputs, outputs, rows)
     found: dict[str, str] = {}
-    for done, variant in enumerate(VARIANTS, 1):
+    for done, (name, variant) in enumerate(VARIANTS.items(), 1):
         try:
-            notes = attempt(model, how, variant, rows)
-            found[variant.type] = "; ".join(["converts", *notes])
+            notes = attempt(model, how, variant.config(type=name), rows)
+            found[name] = "; ".join(["converts", *notes])
         except StageError as error:
-            found[variant.type] = f"no: {error.what}"
+            found[name] = f"no: {error.what}"
         stage.advance(done, len(VARIANTS))
     return found, how.decided if how.one_row else ()
 

@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from job import machine
+from job.artifact import FORMATS
 from job.datasets.checks import check_inputs, check_target_numbers
 from job.datasets.data import Dataset, calibration_rows
-from job.datasets.npz import open_npz
+from job.datasets.open import open_dataset
 from job.datasets.shapes import fix_shapes
 from job.events import Journal, Stage
+from job.manifest.gates import MinClassRecallGate
 from job.manifest.job import JobConfig
-from job.manifest.outputs import MinClassRecallGate
 from job.metrics.artifact import KerasFile, Ruler
 from job.metrics.quality import Predict, keras_predictor
 from job.models import compiled, layers, random_layers
 from job.models.compare import SEED
-from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
+from job.models.load import ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.objective.choose import Known, choose
 from job.result import TensorSpec
@@ -91,7 +92,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         journal.warn(f"{text}; sizes are compared without it.")
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
+    dataset = open_dataset(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     for text in decided:
@@ -140,7 +141,7 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
     copy = _copy(files.model, files.output)
     reference = reference_bytes(files.model, found)
     baseline = KerasFile(
-        *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
+        "baseline", copy, found.format, found.original, measured, inputs, outputs, reference, state
     )
     return Loaded(found, predict, baseline, fixed, dataset, ruler, plan, used, weighs)
 
@@ -178,7 +179,7 @@ def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> 
 
 def _copy(model: Judged, output: Path) -> Path:
     """The model as it came, where its figures can be checked; a folder becomes a tar."""
-    path = output / f"baseline{SUFFIXES[model.format]}"
+    path = output / f"baseline{FORMATS[model.format].suffix}"
     if model.path.is_dir():
         with path.open("wb") as file:
             folder.pack(model.path, file, model.where)

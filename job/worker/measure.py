@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from job.artifact import EncodingResult
-from job.manifest.outputs import SUFFIXES, CodecConfig
+from job.manifest.compress import ENCODINGS, CodecConfig
 from job.metrics import collapse, promises
 from job.metrics.artifact import (
     Advance,
@@ -123,6 +123,7 @@ def _measure_pruned(
 ) -> Measured:
     file = replace(
         loaded.baseline,
+        stage="prune",
         path=pruned.path,
         model=pruned.read.original,
         predict=keras_predictor(pruned.read.original),
@@ -178,7 +179,7 @@ def encode_once(kept: Kept, path: Path, codec: CodecConfig) -> EncodingResult:
         place(files[record.path], path.with_name(record.path))
         return record
 
-    name = f"{ENCODE}{path.name}{SUFFIXES[codec.type]}"
+    name = f"{ENCODE}{path.name}{ENCODINGS[codec.type].suffix}"
     form = Form(EncodingResult, write, read)
     return kept.once(name, digest(path), form, lambda: compress(path, codec))
 

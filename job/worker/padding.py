@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from job.datasets.data import Dataset, Split
 from job.errors import InputError
-from job.manifest.outputs import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig
 from job.stages.masks import padded_rows
 
 # Rows that are looked at together.

@@ -20,7 +20,7 @@ from job.artifact import Record
 from job.datasets.data import calibration_rows
 from job.events import Journal
 from job.manifest.job import JobConfig
-from job.manifest.outputs import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig
 from job.metrics import gates
 from job.result import WorkResult
 from job.resume.checkpoints import Form, Kept, digest, place

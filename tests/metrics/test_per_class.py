@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from job.errors import InputError
-from job.manifest.outputs import GateConfig
+from job.manifest.gates import GateConfig
 from job.metrics.artifact import Ruler
 from job.metrics.constant import constant_metrics
 from job.metrics.gates import judge
