@@ -1,4 +1,4 @@
-"""What happened: the frozen records that ``result.json`` holds.
+"""The frozen records of what happened, which ``result.json`` holds.
 
 ``result.json`` is written last, so its presence means that everything it names is there.
 Sizes are bytes, times seconds or (``latency_ms``) milliseconds, sparsities fractions of zeros.

@@ -39,7 +39,7 @@ def check(
         outputs: Its outputs.
 
     Returns:
-        What the user should know of the file.
+        Notes on the file for the user.
 
     Raises:
         StageError: Where a promise is broken.

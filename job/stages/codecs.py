@@ -24,7 +24,7 @@ import zopfli.gzip
 import zstandard
 
 CHUNK_BYTES = 1 << 20
-# zlib's number for: the largest window, in gzip's format. Its header has neither time nor name.
+# For zlib: the largest window, in gzip's format. Its header has neither time nor name.
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
@@ -57,7 +57,7 @@ def _feed(
 def _zip(path: Path, target: IO[bytes], level: int) -> None:
     large = path.stat().st_size * 1.05 > zipfile.ZIP64_LIMIT  # as zipfile itself decides
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
-        # By its name: an entry made by hand (a ZipInfo) can't be told the level.
+        # By its name: for a ZipInfo there is no way to set the level.
         with archive.open(path.name, "w", force_zip64=large) as entry:
             _feed(path, entry, bytes, bytes)
         archive.infolist()[0].external_attr = 0o644 << 16

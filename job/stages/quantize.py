@@ -1,7 +1,7 @@
 """quantize: the *pruned* model to ``.tflite``.
 
 Source: https://ai.google.dev/edge/litert/models/post_training_quantization. (The tutorial that
-this pipeline comes from converts its baseline in the listing; here there is one model to convert.)
+this pipeline comes from converts its baseline by mistake.)
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ VARIANTS: dict[str, Variant] = {
     ),
 }
 
-# What the converter says of an operator that it has nothing for.
+# The converter's message for an operator that it can't convert.
 LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
-# Why a recurrent layer is a loop that needs none where no row is padded.
+# Such a layer needs no loop where no row is padded.
 MASKED = "skips padded steps, by a mask"
 
 
