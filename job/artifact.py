@@ -6,9 +6,10 @@ zeros.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,17 +30,30 @@ class ModelFormat:
     suffix: str
     """Of the files that are made here."""
     media_type: str = "application/octet-stream"
-    copied: tuple[str, ...] = ()
-    """More suffixes, of a baseline that is copied as it came."""
+    packed: Mapping[bytes, str] = field(default_factory=dict)
+    """The first bytes of archives that a baseline may be instead, and the suffix of each."""
+    discovered: tuple[str, ...] = ()
+    """Suffixes by which a batch discovers models, in lower case."""
+
+    @property
+    def suffixes(self) -> list[str]:
+        """All that files of a run may have."""
+        return [self.suffix, *self.packed.values()]
 
 
 FORMATS: dict[Format, ModelFormat] = {
-    "h5": ModelFormat(".h5", "application/x-hdf5"),
-    "keras": ModelFormat(".keras", "application/zip"),
+    "h5": ModelFormat(".h5", "application/x-hdf5", discovered=(".h5", ".hdf5")),
+    "keras": ModelFormat(".keras", "application/zip", discovered=(".keras",)),
     "saved_model": ModelFormat(
         ".savedmodel.tar",
         "application/x-tar",
-        tuple(f".savedmodel.{it}" for it in ("tar.gz", "tar.bz2", "tar.xz", "zip")),
+        packed={
+            b"\x1f\x8b": ".savedmodel.tar.gz",
+            b"BZh": ".savedmodel.tar.bz2",
+            b"\xfd7zXZ": ".savedmodel.tar.xz",
+            b"PK": ".savedmodel.zip",
+        },
+        discovered=(".zip", ".tar", ".tar.gz", ".tgz"),
     ),
     "tflite": ModelFormat(".tflite"),
 }
@@ -52,7 +66,7 @@ def _one_of(suffixes: Iterable[str]) -> str:
 # A result names files of the kinds that a run writes, and no others: another run that may replace
 # it removes the files that it names.
 _MODEL = "^[A-Za-z0-9][A-Za-z0-9._-]*" + _one_of(
-    suffix for it in FORMATS.values() for suffix in (it.suffix, *it.copied)
+    suffix for it in FORMATS.values() for suffix in it.suffixes
 )
 ModelName = Annotated[str, Field(pattern=f"{_MODEL}$")]
 EncodingName = Annotated[
@@ -73,6 +87,17 @@ MEDIA_TYPES = {
 def media_type(name: str) -> str:
     """The media type of a file that a run or a batch writes."""
     return MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
+
+
+def file_digest(path: Path) -> tuple[int, str]:
+    """A file's size in bytes, and its SHA-256 in hexadecimal.
+
+    Raises:
+        OSError: Where it can't be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 class Record(BaseModel):

@@ -1,13 +1,24 @@
-"""The names of a run's files, and their media types."""
+"""The names of a run's files, their media types and digests."""
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from job.artifact import FORMATS, EncodingName, Format, KerasFormat, ModelName, media_type
+from job.artifact import (
+    FORMATS,
+    EncodingName,
+    Format,
+    KerasFormat,
+    ModelName,
+    file_digest,
+    media_type,
+)
 from job.manifest.compress import ENCODINGS
 
 MODEL: TypeAdapter[str] = TypeAdapter(ModelName)
@@ -22,7 +33,7 @@ def test_every_format_is_known() -> None:
 def test_a_result_names_files_that_a_run_writes() -> None:
     """Of every format, and of each with every codec."""
     for known in FORMATS.values():
-        for suffix in (known.suffix, *known.copied):
+        for suffix in known.suffixes:
             assert MODEL.validate_python(f"a.b-c{suffix}")
             for encoding in ENCODINGS.values():
                 assert ENCODING.validate_python(f"prune{suffix}{encoding.suffix}")
@@ -63,3 +74,12 @@ def test_a_result_names_no_other_files(name: str) -> None:
 def test_files_have_media_types(name: str, kind: str) -> None:
     """By their last suffix."""
     assert media_type(name) == kind
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_003])
+def test_bytes_and_digest_are_those_of_the_whole_file(size: int, tmp_path: Path) -> None:
+    """Of nothing, of one byte, and of more than a buffer."""
+    content = np.random.default_rng(size).bytes(size)
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert file_digest(path) == (size, hashlib.sha256(content).hexdigest())

@@ -67,7 +67,7 @@ def planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
     tflite = FORMATS["tflite"].suffix
     formats = [it for it in FORMATS.values() if it.suffix != tflite]
-    endings = [suffix for it in formats for suffix in (it.suffix, *it.copied)]
+    endings = [suffix for it in formats for suffix in it.suffixes]
     models = [f"{stage}{ending}" for stage in job.models for ending in endings]
     models += [f"{name}{tflite}" for name in job.variants]
     suffixes = ["", *(ENCODINGS[codec.type].suffix for codec in job.codecs)]

@@ -8,13 +8,12 @@ same bytes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from job.artifact import EncodingResult
+from job.artifact import EncodingResult, file_digest
 from job.errors import StageError
 from job.manifest.compress import ENCODINGS, CodecConfig
 from job.stages.codecs import CODECS, Codec
@@ -54,9 +53,8 @@ def compress(path: Path, codec: CodecConfig) -> EncodingResult:
             where=target.name,
             hint="Leave this codec out, and report the file.",
         )
-    with target.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return EncodingResult(path=target.name, bytes=file.tell(), sha256=digest)
+    size, sha256 = file_digest(target)
+    return EncodingResult(path=target.name, bytes=size, sha256=sha256)
 
 
 def _is_whole(codec: Codec, encoding: Path, path: Path) -> bool:

@@ -38,9 +38,6 @@ from job.worker.training_plan import TrainingPlan
 COMPARED_ROWS = 32
 COMPARED_BYTES = 1 << 23
 
-# How an archive of a SavedModel begins -> the end of its name.
-PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
-
 
 @dataclass(frozen=True)
 class Files:
@@ -187,7 +184,8 @@ def _copy(model: Judged, output: Path) -> Path:
     if model.format == "saved_model":
         with model.path.open("rb") as file:
             begins = file.read(6)
-        packed = next((end for magic, end in PACKED.items() if begins.startswith(magic)), "tar")
-        path = path.with_suffix(f".{packed}")
+        for magic, suffix in FORMATS[model.format].packed.items():
+            if begins.startswith(magic):
+                path = output / f"baseline{suffix}"
     shutil.copyfile(model.path, path)
     return path
