@@ -124,8 +124,12 @@ def _unxz(path: Path) -> Iterator[bytes]:
 
 
 def _lz4(path: Path, target: IO[bytes], level: int) -> None:
+    # Blocks of 4 MB, which is the most: the window is 64 KB, so there is little to link.
     encoder = lz4.frame.LZ4FrameCompressor(
-        block_size=lz4.frame.BLOCKSIZE_MAX4MB, compression_level=level, content_checksum=True
+        block_size=lz4.frame.BLOCKSIZE_MAX4MB,
+        block_linked=False,
+        compression_level=level,
+        content_checksum=True,
     )
     target.write(encoder.begin(path.stat().st_size))
     _feed(path, target, encoder.compress, encoder.flush)

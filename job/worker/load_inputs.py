@@ -15,7 +15,7 @@ from job import machine
 from job.artifact import FORMATS
 from job.datasets.checks import check_inputs, check_target_numbers
 from job.datasets.data import Dataset, calibration_rows
-from job.datasets.open import open_dataset
+from job.datasets.open import DATASETS
 from job.datasets.shapes import fix_shapes
 from job.events import Journal, Stage
 from job.manifest.gates import MinClassRecallGate
@@ -89,7 +89,8 @@ def load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loaded
         journal.warn(f"{text}; sizes are compared without it.")
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    dataset = open_dataset(files.dataset, job.dataset, inputs, outputs)
+    open_files = DATASETS[job.dataset.type].open
+    dataset = open_files(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     for text in decided:

@@ -46,7 +46,11 @@ AT_ONCE: dict[str, Callable[[bytes], bytes]] = {
     "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
     "lz4": lambda data: bytes(
         lz4.frame.compress(
-            data, compression_level=12, block_size=lz4.frame.BLOCKSIZE_MAX4MB, content_checksum=True
+            data,
+            compression_level=12,
+            block_size=lz4.frame.BLOCKSIZE_MAX4MB,
+            block_linked=False,
+            content_checksum=True,
         )
     ),
 }
