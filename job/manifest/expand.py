@@ -16,7 +16,7 @@ from job.manifest.problems import Problem
 
 # Files beside the jobs' folders, as lower case.
 RESERVED = ("summary.json", "summary.csv")
-# Stands for the name, and for the model that the defaults do not have.
+# Placeholders for the name, and for the model where the defaults have none.
 NAME: dict[str, Any] = {"name": "x"}
 MODEL: dict[str, Any] = {"model": {"uri": "x"}}
 # Fields that hold for one model file only.
@@ -110,8 +110,8 @@ def _shared(batch: BatchConfig) -> dict[str, Any]:
 def merge_patch(target: Any, patch: Any) -> Any:
     """What ``target`` becomes by ``patch``: objects are merged, null removes, all else replaces.
 
-    This is JSON Merge Patch, https://www.rfc-editor.org/rfc/rfc7396. Neither is
-    changed. What is taken over unchanged is shared, not copied.
+    This is JSON Merge Patch, https://www.rfc-editor.org/rfc/rfc7396. Neither is changed. What stays
+    the same is shared, not copied.
     """
     if not isinstance(patch, dict):
         return patch

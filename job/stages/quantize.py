@@ -64,7 +64,7 @@ VARIANTS: dict[str, Variant] = {
 
 # The converter's message for an operator that it can't convert.
 LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
-# Such a layer needs no loop where no row is padded.
+# The reason for a loop that is not needed where no row is padded.
 MASKED = "skips padded steps, by a mask"
 
 
