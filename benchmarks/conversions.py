@@ -27,7 +27,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from job.errors import StageError
-from job.manifest.outputs import (
+from job.manifest.quantize import (
     DynamicRangeConfig,
     Float16Config,
     Float32Config,

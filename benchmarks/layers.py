@@ -171,7 +171,7 @@ def _read(expected: Any, sample: every.Sample, path: Path) -> tuple[str, float]:
 def _converted(path: Path, sample: every.Sample) -> float:
     from pydantic import TypeAdapter
 
-    from job.manifest.outputs import QuantizeConfig
+    from job.manifest.quantize import QuantizeConfig
     from job.models.load import read
     from tests.support.conversion import answers
     from tests.support.conversion import convert as converted

@@ -1,24 +1,92 @@
-"""What a result says of files, quality, layers and training; ``result.py`` puts it together.
+"""The files of a run: their formats, names and media types, and what a result says of each.
 
-Times are milliseconds (``LatencyResult``), sparsities fractions of zeros.
+``result.py`` puts it together. Times are milliseconds (``LatencyResult``), sparsities fractions of
+zeros.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# A result names files of the kinds that a run writes, and no others:
-# whoever may replace a run removes what its result names.
-_MODEL = (
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*"
-    r"\.(h5|keras|tflite|savedmodel\.(tar|tar\.gz|tar\.bz2|tar\.xz|zip))"
+from job.manifest.compress import ENCODINGS, CodecName, Encoding
+
+# A plain file name, never of a file outside its own folder.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+KerasFormat = Literal["h5", "keras", "saved_model"]
+Format = Literal[KerasFormat, "tflite"]
+
+
+@dataclass(frozen=True)
+class ModelFormat:
+    """What is known of a format of model files."""
+
+    suffix: str
+    """Of the files that are made here."""
+    media_type: str = "application/octet-stream"
+    packed: Mapping[bytes, str] = field(default_factory=dict)
+    """The first bytes of archives that a baseline may be instead, and the suffix of each."""
+    discovered: tuple[str, ...] = ()
+    """Suffixes by which a batch discovers models, in lower case."""
+
+    @property
+    def suffixes(self) -> list[str]:
+        """All that files of a run may have."""
+        return [self.suffix, *self.packed.values()]
+
+
+FORMATS: dict[Format, ModelFormat] = {
+    "h5": ModelFormat(".h5", "application/x-hdf5", discovered=(".h5", ".hdf5")),
+    "keras": ModelFormat(".keras", "application/zip", discovered=(".keras",)),
+    "saved_model": ModelFormat(
+        ".savedmodel.tar",
+        "application/x-tar",
+        packed={
+            b"\x1f\x8b": ".savedmodel.tar.gz",
+            b"BZh": ".savedmodel.tar.bz2",
+            b"\xfd7zXZ": ".savedmodel.tar.xz",
+            b"PK": ".savedmodel.zip",
+        },
+        discovered=(".zip", ".tar", ".tar.gz", ".tgz"),
+    ),
+    "tflite": ModelFormat(".tflite"),
+}
+
+
+def _one_of(suffixes: Iterable[str]) -> str:
+    return f"({'|'.join(map(re.escape, suffixes))})"
+
+
+# A result names files of the kinds that a run writes, and no others: another run that may replace
+# it removes the files that it names.
+_MODEL = "^[A-Za-z0-9][A-Za-z0-9._-]*" + _one_of(
+    suffix for it in FORMATS.values() for suffix in it.suffixes
 )
-ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
-EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
+ModelName = Annotated[str, Field(pattern=f"{_MODEL}$")]
+EncodingName = Annotated[
+    str, Field(pattern=f"{_MODEL}{_one_of(it.suffix for it in ENCODINGS.values())}$")
+]
+
+_KNOWN: list[ModelFormat | Encoding] = [*FORMATS.values(), *ENCODINGS.values()]
+# By the last suffix: what is encoded has the media type of its encoding.
+MEDIA_TYPES = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+} | {Path(f"x{it.suffix}").suffix: it.media_type for it in _KNOWN}
+
+
+def media_type(name: str) -> str:
+    """The media type of a file that a run or a batch writes."""
+    return MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
 
 
 def file_digest(path: Path) -> tuple[int, str]:
@@ -30,9 +98,6 @@ def file_digest(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), digest
-
-
-Decoder = Literal["zip", "gzip", "zstd", "brotli", "xz"]
 
 
 class Record(BaseModel):
@@ -47,7 +112,7 @@ class EncodingResult(Record):
     path: EncodingName
     bytes: int
     sha256: str
-    decoder: Decoder | None = None
+    decoder: CodecName | None = None
     """What opens it. A zip has one member, which has the artifact's name."""
 
 

@@ -1,4 +1,4 @@
-"""What a result was made with: the versions of the libraries, and the machine.
+"""The versions of the libraries, and the machine that a result was made on.
 
 A container is limited by its control group, v1 or v2: see cgroup-v2
 (https://docs.kernel.org/admin-guide/cgroup-v2.html: ``cpu.max``, ``memory.max``) and cgroup-v1
@@ -13,11 +13,11 @@ import functools
 import math
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# What has a part in the bytes of the results.
+# What determines the bytes of every result.
 PACKAGES = (
     "tensorflow",
     "tf-keras",
@@ -25,21 +25,22 @@ PACKAGES = (
     "ai-edge-litert",
     "numpy",
     "h5py",
-    "zopfli",
-    "zstandard",
-    "brotli",
 )
 
 
-def versions() -> dict[str, str]:
-    """paredown's version, Python's, and those of the libraries, without importing them."""
-    installed = {package: _version(package) for package in PACKAGES}
+def versions(libraries: Iterable[str] = ()) -> dict[str, str]:
+    """paredown's version, Python's, and those of the packages, without importing them.
+
+    Args:
+        libraries: More packages, which the job asks for.
+    """
+    installed = {package: _version(package) for package in (*PACKAGES, *libraries)}
     return {"paredown": _version("paredown"), "python": platform.python_version(), **installed}
 
 
 @functools.cache
 def _version(package: str) -> str:
-    """Read from a file, once: every job of a batch asks."""
+    """Read once: every job of a batch asks."""
     try:
         return version(package)
     except PackageNotFoundError:  # TensorFlow may be installed under another name; it is the same
@@ -74,7 +75,7 @@ def memory_bytes() -> int:
 
 
 def resident_bytes(pid: int) -> int:
-    """The memory that another process has now; 0 where it is gone, or the system does not tell."""
+    """The resident memory of another process; 0 where it has ended or it can't be read."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     except OSError:
@@ -83,7 +84,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def cpu_name() -> str:
-    """The CPU's name as its maker gives it, where the system tells."""
+    """The CPU's model name, where the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

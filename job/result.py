@@ -1,4 +1,4 @@
-"""What happened: the frozen records that ``result.json`` holds.
+"""The frozen records of what happened, which ``result.json`` holds.
 
 ``result.json`` is written last, so its presence means that everything it names is there.
 Sizes are bytes, times seconds or (``latency_ms``) milliseconds, sparsities fractions of zeros.
@@ -17,6 +17,8 @@ from job.artifact import (
     DriftResult,
     EncodingResult,
     EpochResult,
+    Format,
+    KerasFormat,
     LatencyResult,
     LayerResult,
     ModelName,
@@ -26,8 +28,8 @@ from job.artifact import (
     TrainingResult,
     UsageResult,
 )
+from job.manifest.job import StageName
 
-SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.json"
 
@@ -51,9 +53,9 @@ def fits(shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> bool:
 class ArtifactResult(Record):
     """A file that a user could ship, measured by what it does after being read back from disk."""
 
-    stage: Literal["baseline", "prune", "quantize"]
+    stage: StageName
     variant: str | None = None
-    format: Literal["h5", "keras", "saved_model", "tflite"]
+    format: Format
     path: ModelName
     """Relative to the destination."""
     bytes: int
@@ -264,7 +266,7 @@ class InspectedLayer(Record):
 class InspectedModel(Record):
     """What a model file is; where dangers were found, nothing of it was loaded."""
 
-    format: Literal["h5", "keras", "saved_model"]
+    format: KerasFormat
     keras_version: str
     dangers: list[str] = Field(default=[])
     """What could run code when the model is loaded."""

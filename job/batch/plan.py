@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from job.artifact import FORMATS
 from job.errors import InputError, ManifestError, ParedownError
 from job.manifest.expand import RESERVED, discovered, expand
 from job.storage.found import Item
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from job.manifest.storage import StorageConfig
     from job.storage.stores import Stores
 
-SUFFIXES = (".h5", ".hdf5", ".keras", ".zip", ".tar", ".tar.gz", ".tgz")
+SUFFIXES = tuple(suffix for it in FORMATS.values() for suffix in it.discovered)
 LONGEST_NAME = 100
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from job.batch.summary import Failure, Row
 from job.errors import GATE_MISSED_EXIT_CODE
+from job.manifest.gates import GateConfig
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
-from job.manifest.outputs import GateConfig
 from job.metrics import gates
 from job.result import ArtifactResult, GateResult, Result, metric_key, ratio
 

@@ -12,7 +12,7 @@ import numpy as np
 from job.datasets.data import Array, Dataset, Split
 from job.datasets.npz_file import Header, opened
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig, SplitConfig, TrainSplitConfig
+from job.manifest.datasets import NpzConfig, SplitConfig, TrainSplitConfig
 from job.result import TensorSpec
 
 Names = str | list[str] | dict[str, str]
@@ -26,9 +26,9 @@ def open_npz(
 ) -> Dataset:
     """Read the arrays that the manifest names, and join those of several files in their order.
 
-    All headers are looked at before any array is read. A joined array is made once and filled file
-    by file, so that at most one array of one file is in memory beside the data; an array that one
-    file alone has is not copied.
+    All headers are checked before any array is read. A joined array is made once and filled file
+    by file, so that at most one array of one file is in memory beside the data; the arrays of a
+    single file are not copied.
 
     Args:
         paths: The archives, at least one. All arrays of a split come from the same ones; an
@@ -98,7 +98,7 @@ class _Part:
 
 
 def _parts(paths: Sequence[Path], names: _Names) -> list[_Part]:
-    """Look for a split's arrays in all files; nothing but their headers is read."""
+    """Find a split's arrays in all files; only their headers are read."""
     parts: list[_Part] = []
     seen: set[str] = set()
     for path in paths:
@@ -134,7 +134,7 @@ def _check_rows(part: _Part, names: _Names) -> None:
 
 
 def _check_alike(first: _Part, part: _Part) -> None:
-    """Refuse arrays that can't be joined, or could but by a silent change of their numbers."""
+    """Refuse arrays that can't be joined without a silent change of their numbers."""
     for name, (shape, dtype) in part.headers.items():
         joined = first.headers[name]
         if dtype != joined.dtype:
@@ -166,7 +166,7 @@ def _read(parts: Sequence[_Part], names: _Names, inputs: list[TensorSpec], scale
 def _alone(part: _Part) -> dict[str, Array]:
     with opened(part.path) as file:
         return {
-            name: file.read(name, header).astype(_kept(header.dtype), copy=False)
+            name: file.read(name, header).astype(_stored(header.dtype), copy=False)
             for name, header in part.headers.items()
         }
 
@@ -175,7 +175,7 @@ def _joined(parts: Sequence[_Part]) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for name, header in parts[0].headers.items():
         rows = sum(part.headers[name].shape[0] for part in parts)
-        arrays[name] = np.empty((rows, *header.shape[1:]), _kept(header.dtype))
+        arrays[name] = np.empty((rows, *header.shape[1:]), _stored(header.dtype))
     start = 0
     for part in parts:
         with opened(part.path) as file:
@@ -187,8 +187,8 @@ def _joined(parts: Sequence[_Part]) -> dict[str, Array]:
     return arrays
 
 
-def _kept(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """What an array is kept as: TensorFlow knows this machine's byte order alone."""
+def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of an array in memory: TensorFlow takes this machine's byte order only."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
 
 
@@ -217,7 +217,7 @@ def _half_a_split(missing: str, names: _Names, path: Path, there: Sequence[str])
 
 
 def _weights(names: SplitConfig, outputs: list[TensorSpec]) -> list[str | None]:
-    """The arrays of the rows' weights, of each output; none for a split that has no such field."""
+    """The arrays of the rows' weights, by output; empty for a split without weights."""
     given = names.weights if isinstance(names, TrainSplitConfig) else None
     if given is None:
         return []

@@ -1,4 +1,4 @@
-"""One ``.npz`` archive: read as data, never unpickled; no more room is made than it can fill."""
+"""One ``.npz`` archive: read as data, never unpickled; what its headers declare is checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_COMPRESSION = 1032
 
 
 class Header(NamedTuple):
-    """What an array is said to be; the archive holds as many bytes."""
+    """An array's header; the archive holds as many bytes as it declares."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -39,11 +39,11 @@ class NpzFile:
         return sorted(self.archive.files)
 
     def header(self, name: str) -> Header:
-        """Read what an array is, without making room for it.
+        """Read an array's header.
 
         Raises:
-            InputError: Where it holds pickled objects, or its header declares other than the
-                archive holds.
+            InputError: Where it holds pickled objects, or not as many bytes as its header
+                declares.
         """
         members = self.archive.zip
         assert members is not None  # the archive is open
@@ -59,7 +59,7 @@ class NpzFile:
             held = entry.file_size - file.tell()
         if dtype.hasobject:
             raise _pickled(self.path)
-        if min(shape, default=0) < 0:  # two of these make a size that looks right
+        if min(shape, default=0) < 0:  # the product of two would look right
             raise ValueError(f"the array {name!r} has the shape {shape}")
         declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
         packed = min(entry.compress_size, self.path.stat().st_size)  # the archive may lie
@@ -75,14 +75,14 @@ class NpzFile:
         return Header(shape, dtype.newbyteorder("="))
 
     def read(self, name: str, header: Header) -> Array:
-        """Read an array, of whatever byte order.
+        """Read an array, of any byte order.
 
         Args:
             name: The array.
-            header: What it was found to be.
+            header: Its header as it was found before.
 
         Raises:
-            InputError: Where it is not what it was.
+            InputError: Where its header has changed.
         """
         if self.header(name) != header:
             raise InputError(
@@ -95,10 +95,10 @@ class NpzFile:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[NpzFile]:
-    """Open an archive, and name it in what goes wrong while it is open.
+    """Open an archive; errors while it is open name it.
 
     Raises:
-        InputError: Where it is no archive, is corrupt, or holds pickled objects.
+        InputError: Where it is not an archive, is corrupt, or holds pickled objects.
     """
     if not zipfile.is_zipfile(path):
         raise InputError(

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from job.manifest.fields import Config, Count, Name, Positive, Uri
-from job.manifest.outputs import DestinationConfig
-from job.manifest.storage import StorageConfig
+from job.manifest.storage import DestinationConfig, StorageConfig
 
 
 class DiscoverConfig(Config):

@@ -6,43 +6,34 @@ that a batch of ten thousand jobs takes little more memory than its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
-from job.manifest.checked import checked
-from job.manifest.consistency import inconsistencies, unsupported
-from job.manifest.job import JobConfig
-from job.manifest.merge import merge_patch
+from job.manifest.job import SKIPPABLE, JobConfig, checked_job, unsupported
 from job.manifest.problems import Problem
 
-# In a job's manifest, null skips these. Merging would take them out, and their defaults come back.
-SKIPPABLE = ("prune", "compress", "quantize", "resume")
 # Files beside the jobs' folders, as lower case.
 RESERVED = ("summary.json", "summary.csv")
-# Stands for the name, and for the model that the defaults do not have.
+# Placeholders for the name, and for the model where the defaults have none.
 NAME: dict[str, Any] = {"name": "x"}
 MODEL: dict[str, Any] = {"model": {"uri": "x"}}
-# What is said of one model file, and never of another.
+# Fields that hold for one model file only.
 OF_ONE_MODEL = ("sha256", "trust")
 
 
-def expand(batch: BatchConfig, numbers: Iterable[int] | None = None) -> list[JobConfig]:
+def expand(batch: BatchConfig) -> list[JobConfig]:
     """The jobs that a batch lists, in its order.
 
-    Args:
-        batch: The batch.
-        numbers: Which of them, from 0: a shard needs its own alone. Left out, all.
-
     Raises:
-        ManifestError: With every problem of every one of these jobs.
+        ManifestError: With every problem of every job.
     """
     shared = _shared(batch)
     problems: list[Problem] = []
     jobs: list[JobConfig] = []
-    for number in range(len(batch.jobs)) if numbers is None else numbers:
-        job = _job(batch, shared, batch.jobs[number])
+    for number, entry in enumerate(batch.jobs):
+        job = _job(batch, shared, entry)
         if isinstance(job, JobConfig):
             jobs.append(job)
         else:
@@ -51,7 +42,7 @@ def expand(batch: BatchConfig, numbers: Iterable[int] | None = None) -> list[Job
         raise ManifestError(
             "\n  ".join(["Jobs of the batch have problems:", *map(str, problems)]),
             where=batch.name,
-            hint="Mend these; `paredown validate` tells them too.",
+            hint="Correct these; `paredown validate` lists them too.",
         )
     return jobs
 
@@ -69,14 +60,14 @@ def discovered(batch: BatchConfig, name: str, uri: str) -> JobConfig:
     if isinstance(job, JobConfig):
         return job
     raise ManifestError(
-        "\n  ".join(["A discovered model makes no job:", *map(str, job)]),
+        "\n  ".join(["No valid job can be made for a discovered model:", *map(str, job)]),
         where=uri,
-        hint="Mend the batch's defaults; a name has letters, digits, dots, dashes, underscores.",
+        hint="Correct the batch's defaults; a name has letters, digits, dots, dashes, underscores.",
     )
 
 
 def batch_problems(batch: BatchConfig) -> list[Problem]:
-    """Every problem of a batch and its jobs, each with its path; the defaults' are told once."""
+    """Every problem of a batch and its jobs, each with its path; the defaults' are listed once."""
     own = [*_of_the_batch(batch), *_names(batch)]
     shared = _shared(batch)
     alone = dict.fromkeys(_problems(_job(batch, shared, _least_entry(batch))))
@@ -85,13 +76,13 @@ def batch_problems(batch: BatchConfig) -> list[Problem]:
     listed: list[Problem] = []
     for number, entry in enumerate(batch.jobs):
         for problem in _problems(_job(batch, shared, entry)):
-            if problem in alone and not _says(entry, problem.path):
+            if problem in alone and not _has(entry, problem.path):
                 inherited.setdefault(problem, []).append(number)
             else:
                 listed.append(Problem(f"jobs.{number}.{problem.path}", problem.message))
     for problem, numbers in inherited.items():
         everywhere = len(numbers) == len(batch.jobs) > 1 or all_of_them
-        if everywhere or _says(batch.defaults, problem.path):
+        if everywhere or _has(batch.defaults, problem.path):
             own.append(Problem(f"defaults.{problem.path}", problem.message))
         else:
             listed += [Problem(f"jobs.{it}.{problem.path}", problem.message) for it in numbers]
@@ -99,14 +90,14 @@ def batch_problems(batch: BatchConfig) -> list[Problem]:
 
 
 def _least_entry(batch: BatchConfig) -> dict[str, Any]:
-    """What a job must say, beside the defaults."""
+    """The least that a job has beside the defaults."""
     model = batch.defaults.get("model")
     is_named = "model" in batch.defaults and (not isinstance(model, dict) or "uri" in model)
     return NAME if is_named else NAME | MODEL
 
 
 def _shared(batch: BatchConfig) -> dict[str, Any]:
-    """What all jobs have: the batch's store and destination, and then the defaults."""
+    """What all jobs share: the batch's store and destination, and then the defaults."""
     written = batch.model_dump(
         mode="json", include={"storage", "destination"}, exclude_unset=True, exclude_none=True
     )
@@ -116,36 +107,53 @@ def _shared(batch: BatchConfig) -> dict[str, Any]:
     return _merged(written, batch.defaults)
 
 
+def merge_patch(target: Any, patch: Any) -> Any:
+    """What ``target`` becomes by ``patch``: objects are merged, null removes, all else replaces.
+
+    This is JSON Merge Patch, https://www.rfc-editor.org/rfc/rfc7396. Neither is changed. What stays
+    the same is shared, not copied.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
 def _merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = merge_patch(target, patch)
+    # A null that skips a section is a value, not one that takes the section's default back.
     return merged | {it: None for it in SKIPPABLE if it in patch and patch[it] is None}
 
 
 def _job(
     batch: BatchConfig, shared: dict[str, Any], entry: dict[str, Any]
 ) -> JobConfig | list[Problem]:
-    document = _merged(_without_another_models(shared, entry), entry)
+    document = _merged(_for_another_model(shared, entry), entry)
     destination = document.get("destination")
     if isinstance(destination, dict):
         uri = f"{batch.destination.uri.rstrip('/')}/{entry.get('name', 'x')}"
         document["destination"] = destination | {"uri": uri}
-    job = checked(document, JobConfig)
-    return job if isinstance(job, list) else inconsistencies(job) or job
+    return checked_job(document)
 
 
-def _without_another_models(shared: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
-    """The defaults for a job: of their model, what holds for the job's own one too."""
+def _for_another_model(shared: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """The defaults, without what holds for their model only where the job has another one."""
     common, own = shared.get("model"), entry.get("model")
     if not isinstance(common, dict) or not isinstance(own, dict):
         return shared
     if own.get("uri", common.get("uri")) == common.get("uri"):
         return shared
-    kept = {name: value for name, value in common.items() if name not in OF_ONE_MODEL}
-    return shared | {"model": kept}
+    general = {name: value for name, value in common.items() if name not in OF_ONE_MODEL}
+    return shared | {"model": general}
 
 
 def _problems(job: JobConfig | list[Problem]) -> list[Problem]:
-    """Those of a job, but not of its destination's URI, which is the batch's."""
+    """A job's problems; not those of its destination's URI, which is the batch's."""
     return [it for it in job if it.path != "destination.uri"] if isinstance(job, list) else []
 
 
@@ -160,7 +168,7 @@ def _of_the_batch(batch: BatchConfig) -> Iterator[Problem]:
     places = [("defaults", batch.defaults)]
     places += [(f"jobs.{number}", entry) for number, entry in enumerate(batch.jobs)]
     for path, place in places:
-        if _says(place, "destination.uri"):
+        if _has(place, "destination.uri"):
             yield Problem(
                 f"{path}.destination.uri",
                 "a job's results are at the batch's destination, in the folder of its name",
@@ -168,7 +176,7 @@ def _of_the_batch(batch: BatchConfig) -> Iterator[Problem]:
 
 
 def _names(batch: BatchConfig) -> Iterator[Problem]:
-    """Names that would share a folder, on disks too that take A for a."""
+    """Names that would share a folder on some disk: upper and lower case are the same."""
     first: dict[str, int] = {}
     for number, entry in enumerate(batch.jobs):
         name = entry.get("name")
@@ -184,8 +192,8 @@ def _names(batch: BatchConfig) -> Iterator[Problem]:
                 )
 
 
-def _says(document: Any, path: str) -> bool:
-    """Whether a document itself has something at a path, or something else on the way to it."""
+def _has(document: Any, path: str) -> bool:
+    """Whether a document has a value at a path, or one on the way to it that is no object."""
     for part in path.split("."):
         if isinstance(document, dict):
             if part not in document:

@@ -1,4 +1,4 @@
-"""What the manifest's models share: strictness, and the small types of several sections."""
+"""The base of all sections, which is strict, and types that several sections use."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Config(BaseModel):
-    """Frozen, and every field known: a misspelt one is an error, never a default in disguise.
+    """Frozen; an unknown field is an error, so that no misspelt one is ignored.
 
     Validators are built when first used (``defer_build``), and defaults that are models are made
     by factories: a command that only validates starts in half the time.
@@ -21,7 +21,7 @@ class Config(BaseModel):
 
 
 def _holds_no_secret(uri: str) -> str:
-    """What a manifest says is written into the result, for all to read."""
+    """Refuse credentials in URIs: the manifest is written into the result."""
     scheme, colon, rest = uri.partition("://")
     host, _, path = rest.partition("/")
     port = host.partition(":")[2]  # or a password, with a slash in it
@@ -37,7 +37,7 @@ def _holds_no_secret(uri: str) -> str:
     return uri
 
 
-# What the query of an address that is a credential has in it.
+# Parts of a URL's query that carry credentials.
 SECRETS = ("signature=", "credential=", "token=", "sig=", "key=", "secret=", "password=")
 Uri = Annotated[str, Field(min_length=1), AfterValidator(_holds_no_secret)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -1,22 +1,40 @@
 """The manifest of kind ``job``: one model in, smaller models and their proof out."""
 
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
+from job.manifest.compress import ENCODINGS, CodecConfig, CompressConfig
+from job.manifest.datasets import DatasetConfig
 from job.manifest.fields import Config, Name
-from job.manifest.inputs import ModelConfig, NpzConfig
-from job.manifest.outputs import (
-    CodecConfig,
-    CompressConfig,
-    DestinationConfig,
-    DynamicRangeConfig,
-    GateConfig,
-    QuantizeConfig,
-)
+from job.manifest.gates import GateConfig
+from job.manifest.model import ModelConfig
+from job.manifest.problems import Problem, checked
 from job.manifest.prune import PruneConfig
-from job.manifest.storage import ResumeConfig, StorageConfig
+from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
+from job.manifest.storage import DestinationConfig, ResumeConfig, StorageConfig
 from job.manifest.training import TrainingConfig
+
+StageName = Literal["baseline", "prune", "compress", "quantize"]
+
+
+@dataclass(frozen=True)
+class JobStage:
+    """What is known of a stage, beside the section of its name that asks for it."""
+
+    writes_model: bool = False
+    """Whether it writes a Keras model, whose file has the stage's name."""
+
+
+# The baseline, which is always measured, and the stages that null skips.
+STAGES: dict[StageName, JobStage] = {
+    "baseline": JobStage(writes_model=True),
+    "prune": JobStage(writes_model=True),
+    "compress": JobStage(),
+    "quantize": JobStage(),
+}
 
 
 class JobConfig(Config):
@@ -29,7 +47,7 @@ class JobConfig(Config):
     name: Name
     """What the job is called in tables and logs."""
     model: ModelConfig
-    dataset: NpzConfig
+    dataset: DatasetConfig
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     prune: PruneConfig | None = Field(default_factory=PruneConfig)
     compress: CompressConfig | None = Field(default_factory=CompressConfig)
@@ -54,9 +72,18 @@ class JobConfig(Config):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"{name!r} is there twice; give one of them another name")
-            if name in ("baseline", "prune"):
+            if name in STAGES and STAGES[name].writes_model:
                 raise ValueError(f"{name!r} is the name of a stage, not of a variant")
         return variants
+
+    @property
+    def models(self) -> list[StageName]:
+        """The Keras models that it writes, by the stages that write them; the baseline first."""
+        return [
+            name
+            for name, stage in STAGES.items()
+            if stage.writes_model and getattr(self, name, True) is not None
+        ]
 
     @property
     def codecs(self) -> list[CodecConfig]:
@@ -68,3 +95,79 @@ class JobConfig(Config):
     def variants(self) -> dict[str, QuantizeConfig]:
         """The quantized variants by the names of their files."""
         return {variant.name or variant.type: variant for variant in self.quantize or []}
+
+    @property
+    def libraries(self) -> list[str]:
+        """The packages of codecs whose versions are in the result and in the run id."""
+        asked = {codec.type for codec in self.codecs}
+        return [
+            it.library
+            for codec, it in ENCODINGS.items()
+            if it.library and (it.in_every_run_id or codec in asked)
+        ]
+
+
+# The sections that null skips.
+SKIPPABLE = tuple(
+    name for name, it in JobConfig.model_fields.items() if type(None) in get_args(it.annotation)
+)
+
+
+def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
+    """The document as a job; else every problem that it has, within and between sections."""
+    job = checked(document, JobConfig)
+    return job if isinstance(job, list) else _inconsistencies(job) or job
+
+
+def _inconsistencies(job: JobConfig) -> list[Problem]:
+    """Every contradiction between the sections, each with its JSON path."""
+    return [*_work(job), *_uris(job), *_gates(job)]
+
+
+def _work(job: JobConfig) -> Iterator[Problem]:
+    if job.prune is None and not job.quantize:
+        yield Problem("prune", "prune is null and quantize asks for nothing: no work is left")
+
+
+def _uris(job: JobConfig) -> Iterator[Problem]:
+    uris = {"model": job.model.uri, "dataset": job.dataset.uri, "destination": job.destination.uri}
+    for section, uri in uris.items():
+        known = ("file", "s3") if section == "destination" else ("file", "s3", "https")
+        yield from unsupported(f"{section}.uri", uri, known)
+
+
+def unsupported(path: str, uri: str, known: tuple[str, ...]) -> Iterator[Problem]:
+    """The problem of a URI at ``path`` whose scheme is none of those that are known there."""
+    scheme, colon, _ = uri.partition("://")
+    if colon and scheme.lower() not in known:
+        yield Problem(
+            path,
+            f"{scheme}:// is not supported here; use a path, or a URI that begins with "
+            + ", ".join(f"{it}://" for it in known),
+        )
+
+
+def _gates(job: JobConfig) -> Iterator[Problem]:
+    made = [*job.models[1:], *job.variants]
+    for index, gate in enumerate(job.gates):
+        if gate.artifact not in (None, "*", *made):
+            yield Problem(
+                f"gates.{index}.artifact",
+                f"{gate.artifact!r} is not made by this job, which makes {', '.join(made)}",
+            )
+        measured = _measured(job, getattr(gate, "output", None))
+        metric = getattr(gate, "metric", None) or "loss"
+        if measured is not None and metric not in measured:
+            yield Problem(
+                f"gates.{index}.metric",
+                f"{metric!r} is not measured, only {', '.join(measured)}; "
+                "add it to training.metrics",
+            )
+
+
+def _measured(job: JobConfig, output: str | None) -> list[str] | None:
+    """The metrics of an output, or of all; None where the model decides what is measured."""
+    metrics = job.training.metrics
+    if isinstance(metrics, dict):  # outputs that it does not name have metrics too
+        metrics = metrics.get(output or "")
+    return None if metrics is None else ["loss", *metrics]

@@ -1,4 +1,4 @@
-"""Text -> a valid manifest, or every reason why it is none."""
+"""Text -> a valid manifest, or every problem that it has."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
-from job.manifest.checked import checked
-from job.manifest.consistency import inconsistencies
 from job.manifest.expand import batch_problems
-from job.manifest.job import JobConfig
-from job.manifest.problems import SECRET_NAME, Problem, not_a_choice, unsaid
+from job.manifest.job import JobConfig, checked_job
+from job.manifest.problems import SECRET_NAME, Problem, checked, not_a_choice, redacted
 
 KINDS = ("job", "batch")
-# Far more than any manifest has, and far less than Python can go down.
+# Far more than any manifest has, and far below Python's recursion limit.
 MAX_LEVELS = 64
 
 
@@ -38,7 +36,7 @@ def read_manifest(text: str, source: str, overrides: Iterable[str] = ()) -> JobC
         raise _too_deep(source)
     manifest = _checked(document)
     if isinstance(manifest, list):
-        raise _refusal([unsaid(problem, given) for problem in manifest], source)
+        raise _refusal([redacted(problem, given) for problem in manifest], source)
     return manifest
 
 
@@ -51,12 +49,11 @@ def _checked(document: dict[str, Any]) -> JobConfig | BatchConfig | list[Problem
         return batch_problems(batch) or batch
     if kind not in KINDS:
         return [Problem("kind", not_a_choice(kind, KINDS))]
-    job = checked(document, JobConfig)
-    return job if isinstance(job, list) else inconsistencies(job) or job
+    return checked_job(document)
 
 
 def _with_its_place(problem: Problem) -> Problem:
-    """A job's section at the top of a batch: where it belongs."""
+    """For a job's section at the top of a batch, where it belongs."""
     section = problem.path
     if section in JobConfig.model_fields and problem.message.startswith("unknown field"):
         text = f"unknown field of a batch; for all of its jobs it is defaults.{section}"
@@ -65,7 +62,7 @@ def _with_its_place(problem: Problem) -> Problem:
 
 
 def _of_its_jobs(document: dict[str, Any], own: list[Problem]) -> list[Problem]:
-    """Also the jobs' problems, of a batch that has some of its own: as if it had not said that."""
+    """The jobs' problems too, where the batch has its own: found without the faulty fields."""
     wrong = {it.path.partition(".")[0] for it in own}
     rest = {field: it for field, it in document.items() if field not in wrong}
     batch = checked({"name": "x"} | rest, BatchConfig)
@@ -80,7 +77,7 @@ def _refusal(problems: list[Problem], source: str) -> ManifestError:
     return ManifestError(
         f"The manifest has {count}:\n{lines}",
         where=source,
-        hint="Mend these; `paredown schema` prints what a manifest may hold.",
+        hint="Correct these; `paredown schema` prints what a manifest may hold.",
     )
 
 
@@ -107,7 +104,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 
 def _is_deep(document: object) -> bool:
-    """Whether it has more levels than what reads it, level by level, can go down."""
+    """Whether it has more than ``MAX_LEVELS`` levels."""
     level = [document]
     for _ in range(MAX_LEVELS):
         level = [
@@ -129,8 +126,8 @@ def _json_hint(error: json.JSONDecodeError) -> str:
     lines = error.doc.splitlines()
     line = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else ""
     if SECRET_NAME.search(line):
-        return "Mend this line; credentials are never in a manifest."
-    return f"Mend this line: {line[:100]}" if line else "The text ends too early."
+        return "Correct this line; credentials are never in a manifest."
+    return f"Correct this line: {line[:100]}" if line else "The text ends too early."
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -143,10 +140,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _set(document: dict[str, Any], override: str) -> Any:
-    """Carry out one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``.
+    """Apply one ``--set``: ``training.epochs=4``, ``quantize.0.type=int8``, ``prune=null``.
 
-    A section that the manifest leaves out is filled with its defaults first. Messages name the path
-    alone: there may be a secret in the value.
+    A section that the manifest leaves out is filled with its defaults first. Messages name the
+    path only: there may be a secret in the value.
 
     Returns:
         The value.
@@ -186,11 +183,7 @@ def _set(document: dict[str, Any], override: str) -> Any:
 
 
 def _refuse_the_other_kinds(document: dict[str, Any], path: str) -> None:
-    """A path that exists in a manifest of the other kind alone: say how it is called in this one.
-
-    Raises:
-        ManifestError: Where it does.
-    """
+    """Refuse a path that only the other kind of manifest has, with the one that is meant."""
     first, _, rest = path.partition(".")
     if document.get("kind") == "batch":
         if first in JobConfig.model_fields and first not in BatchConfig.model_fields:
@@ -207,7 +200,7 @@ def _refuse_the_other_kinds(document: dict[str, Any], path: str) -> None:
 
 
 def _defaults(document: dict[str, Any]) -> dict[str, Any]:
-    """The sections' defaults. Those of a batch's jobs are what it says itself in ``defaults``."""
+    """The sections' defaults; of a batch, those of its jobs are under ``defaults``."""
     least = {"name": "x", "model": {"uri": "x"}, "dataset": {"uri": "x"}}
     defaults = JobConfig.model_validate(least).model_dump(mode="json")
     of_a_job = {section: it for section, it in defaults.items() if section not in least}

@@ -1,13 +1,16 @@
-"""A manifest's problems in words: pydantic's findings, with suggestions for what is misspelt."""
+"""A manifest's problems as messages: pydantic's findings, with suggestions for typing errors."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from job.manifest.fields import Config
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -32,25 +35,39 @@ class Problem:
         return f"{self.path or '(the manifest)'}: {self.message}"
 
 
-def unsaid(problem: Problem, given: Any) -> Problem:
-    """The same problem without the texts of a value, which may be a secret."""
+def redacted(problem: Problem, given: Any) -> Problem:
+    """The problem without the strings of a value, which may be secret."""
     match given:
         case str():
             message = problem.message.replace(_short(given), "what --set gives")
             problem = replace(problem, message=message)
         case dict() | list():
             for inner in given.values() if isinstance(given, dict) else given:
-                problem = unsaid(problem, inner)
+                problem = redacted(problem, inner)
     return problem
 
 
-def from_validation(
+Kind = TypeVar("Kind", bound=Config)
+
+
+def checked(document: dict[str, Any], kind: type[Kind]) -> Kind | list[Problem]:
+    """The document as ``kind``; else its problems, at least one. Sections are not compared.
+
+    It is read as JSON, where ``"3"`` is no number and ``true`` is no 1.
+    """
+    try:
+        return kind.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        return _problems(error.errors(), document, kind)
+
+
+def _problems(
     errors: Iterable[ErrorDetails], document: Any, model: type[BaseModel]
 ) -> list[Problem]:
     """pydantic's errors as problems, each with its path in ``document``.
 
     Where a value may be of several shapes, pydantic reports each shape's failure. Those of shapes
-    that were not meant are dropped: a name was given, so it is no object with a missing field.
+    that were not meant are dropped: where a name was given, no field of an object is missing.
     """
     found = [(_json_path(error, document), error) for error in errors]
     problems: dict[tuple[str, str], Problem] = {}
@@ -73,7 +90,7 @@ def from_validation(
     return list(problems.values())
 
 
-# What pydantic says of a value that is of another shape than this member of a union.
+# pydantic's error types where a value has another shape than this member of a union.
 SHAPES = {
     "string_type": "a string",
     "list_type": "a list",
@@ -148,7 +165,7 @@ def _not_a_choice(errors: list[ErrorDetails]) -> str:
 
 
 def not_a_choice(given: object, choices: Collection[str]) -> str:
-    """That a value is none of those that it may be, and which one may have been meant."""
+    """A message: the value, what it may be, and which of these may have been meant."""
     return f"{_short(given)} is none of {', '.join(choices)}{_suggestion(str(given), choices)}"
 
 

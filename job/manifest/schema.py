@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
 
-# What each job of a batch says in whole; the model only where the defaults have none.
+# Each job of a batch has these itself; the model where the defaults have none.
 OF_EACH_JOB = ("name", "model")
 TAGS = ("schema_version", "kind")
 
@@ -23,8 +23,8 @@ TAGS = ("schema_version", "kind")
 def schema_text() -> str:
     """The JSON Schema (draft 2020-12) as indented text with a line feed at its end.
 
-    The kind decides by ``if`` and not by ``oneOf``: editors then show the mistakes of the kind that
-    is meant, and not that none of two fits.
+    ``if`` chooses the kind, not ``oneOf``: editors then show the problems of the kind that is
+    meant, and not that neither fits.
     """
     definitions: dict[str, Any] = {}
     for kind in (BatchConfig, JobConfig):

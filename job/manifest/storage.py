@@ -1,10 +1,13 @@
-"""How places in S3-compatible storage are reached. Credentials are never in a manifest."""
+"""Where results and checkpoints go, and how S3-compatible storage is reached.
+
+Credentials are never in a manifest.
+"""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from job.manifest.fields import Config
+from job.manifest.fields import Config, Uri
 
 # 5 TiB, the largest object that S3 has.
 LARGEST_OBJECT = 5 << 40
@@ -54,6 +57,18 @@ class StorageConfig(Config):
         if not is_bare:
             raise ValueError("an address holds no credentials; give them in the environment")
         return value
+
+
+class DestinationConfig(Config):
+    """Where the results go. A destination holds one run."""
+
+    uri: Uri = "out"
+    """A folder, or ``s3://bucket/prefix``; a relative URI is relative to the manifest."""
+    storage: StorageConfig | None = None
+    """Where it is, if not in the manifest's ``storage``."""
+    overwrite: bool = False
+    """Whether the results of another run that are there may be replaced: the files that its
+    ``result.json`` names, and nothing of anybody else's."""
 
 
 class ResumeConfig(Config):

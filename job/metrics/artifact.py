@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from job.artifact import LatencyResult, TensorResult, file_digest
+from job.artifact import KerasFormat, LatencyResult, TensorResult, file_digest
+from job.manifest.job import StageName
 from job.metrics import latency, litert
 from job.metrics.fidelity import drift
 from job.metrics.per_class import listed
@@ -52,8 +53,9 @@ class Evaluator:
 class KerasFile:
     """A model's file and the model that was read from it, of Keras 2 or 3."""
 
+    stage: StageName
     path: Path
-    format: Literal["h5", "keras", "saved_model"]
+    format: KerasFormat
     model: Any
     predict: Predict
     """The model's forward pass; it follows the model's weights."""
@@ -89,7 +91,7 @@ def measure_model(
     classes, cut = listed(found.classes, evaluator.named_classes)
     size, digest = file_digest(file.path)
     artifact = ArtifactResult(
-        stage="prune" if before else "baseline",
+        stage=file.stage,
         format=file.format,
         path=file.path.name,
         bytes=size,

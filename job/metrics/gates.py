@@ -11,8 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from job.manifest.keras_names import lower_is_better
-from job.manifest.outputs import (
+from job.manifest.gates import (
     BeatsConstantGate,
     GateConfig,
     MaxBytesGate,
@@ -21,6 +20,7 @@ from job.manifest.outputs import (
     MinRatioGate,
     MinValueGate,
 )
+from job.manifest.keras_names import lower_is_better
 from job.metrics.usefulness import advantage, lowest_recall
 from job.result import ArtifactResult, GateResult, metric_key
 

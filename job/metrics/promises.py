@@ -1,7 +1,7 @@
 """Whether a ``.tflite`` is what its variant promises.
 
-The converter is quiet about much: it keeps float inputs and outputs unless it is told otherwise,
-and float tensors inside where it has no integer kernel. So what came out is looked at.
+The converter does not report everything: it keeps float inputs and outputs unless it is set
+otherwise, and float tensors inside where it has no integer kernel. So the file is checked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from job.artifact import TensorResult
 from job.errors import StageError
-from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
+from job.manifest.quantize import CalibratedConfig, IntegerConfig, QuantizeConfig
 from job.metrics import litert
 
 STATEFUL = (
@@ -22,7 +22,6 @@ STATEFUL = (
 SMALL = 1024
 # What kernels can be; constants of other types are shapes and axes.
 NUMBERS = ("float32", "float16", "int8", "uint8", "int16")
-KERNEL_DTYPES = {"float32": "float32", "float16": "float16", "dynamic_range": "int8"}
 
 
 def check(
@@ -40,7 +39,7 @@ def check(
         outputs: Its outputs.
 
     Returns:
-        What the user should know of the file.
+        Notes on the file for the user.
 
     Raises:
         StageError: Where a promise is broken.
@@ -55,16 +54,16 @@ def check(
         )
     tensors = list(litert.tensors(path))
     notes = [STATEFUL] if any(it.is_state for it in tensors) else []
-    if isinstance(config, Int8Config | Int16x8Config):
+    if isinstance(config, CalibratedConfig):
         return [*notes, _check_integer(config, tensors, inputs, outputs, where)]
     quantized = sorted({it.dtype for it in [*inputs, *outputs] if it.scale is not None})
     if quantized:
         raise StageError(f"Inputs or outputs are {', '.join(quantized)}, not float.", where=where)
-    return [*notes, *_check_kernels(config.type, tensors, where)]
+    return [*notes, *_check_kernels(config, tensors, where)]
 
 
 def _check_integer(
-    config: Int8Config | Int16x8Config,
+    config: IntegerConfig,
     tensors: Sequence[litert.FlatTensor],
     inputs: Sequence[TensorResult],
     outputs: Sequence[TensorResult],
@@ -86,9 +85,8 @@ def _check_integer(
             where=where,
             hint="A layer has no integer kernel; leave this variant out, or replace the layer.",
         )
-    activations = "int8" if isinstance(config, Int8Config) else "int16"
-    if not any(it.values is None and it.dtype == activations for it in tensors):
-        raise StageError(f"No activation is {activations}.", where=where)
+    if not any(it.values is None and it.dtype == config.activations for it in tensors):
+        raise StageError(f"No activation is {config.activations}.", where=where)
     given, answered = (", ".join(sorted({it.dtype for it in ends})) for ends in (inputs, outputs))
     but = f" but {len(drawn)} of random numbers, which are drawn in float" if drawn else ""
     return f"inputs {given}, outputs {answered}, no float tensor inside{but}"
@@ -99,14 +97,16 @@ def _is_integer(tensor: TensorResult) -> bool:
     return tensor.scale is None and not tensor.dtype.startswith("float")
 
 
-def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) -> list[str]:
-    promised = KERNEL_DTYPES[kind]
+def _check_kernels(
+    config: QuantizeConfig, tensors: Sequence[litert.FlatTensor], where: str
+) -> list[str]:
+    promised = config.kernels
     constants = [it for it in tensors if it.values is not None and it.dtype in NUMBERS]
     kernels = [it for it in constants if it.rank >= 2 and it.elements >= SMALL]
     other = [it for it in kernels if it.dtype != promised]
     found = ", ".join(f"{it.name} ({it.dtype})" for it in other[:5])
     # An operator is left in float as a whole: a Conv3D always, an LSTM for one small kernel.
-    some = kind == "dynamic_range" and any(it.dtype == promised for it in constants)
+    some = config.some_kernels_stay_float and any(it.dtype == promised for it in constants)
     if other and not some:
         raise StageError(
             f"Kernels are not {promised}: {found}.",
@@ -116,6 +116,6 @@ def _check_kernels(kind: str, tensors: Sequence[litert.FlatTensor], where: str) 
     if other:
         return [f"{len(other)} kernels stay float, since their operators do: {found}"]
     small = [it for it in constants if it.dtype == "float32"]
-    if kind == "dynamic_range" and small:
+    if config.some_kernels_stay_float and small:
         return [f"{len(small)} tensors stay float32: biases, and what has under {SMALL:,} elements"]
     return []

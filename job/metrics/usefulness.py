@@ -9,8 +9,8 @@ import math
 from collections.abc import Collection, Sequence
 
 from job.artifact import ClassResult
+from job.manifest.gates import BeatsConstantGate, MinClassRecallGate
 from job.manifest.keras_names import lower_is_better
-from job.manifest.outputs import BeatsConstantGate, MinClassRecallGate
 from job.result import ArtifactResult, metric_key
 
 # The metrics that best tell whether a model works, in order.

@@ -26,8 +26,6 @@ from job.safety.judge import Format, Judged, judge, refuse_dangers
 
 T = TypeVar("T")
 
-SUFFIXES: dict[Format, str] = {"h5": ".h5", "keras": ".keras", "saved_model": ".savedmodel.tar"}
-
 
 @dataclass(frozen=True)
 class ModelFile:

@@ -14,8 +14,8 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError
+from job.manifest.gates import BeatsConstantGate, GateConfig, MaxDropGate, MinValueGate
 from job.manifest.keras_names import CROSSENTROPIES
-from job.manifest.outputs import BeatsConstantGate, GateConfig, MaxDropGate, MinValueGate
 from job.manifest.training import OPTIONS, LossConfig, TrainingConfig
 from job.objective import logits
 from job.objective.endings import Ending, ending

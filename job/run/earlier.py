@@ -40,7 +40,7 @@ def run_id(job: JobConfig, inputs: Mapping[str, InputResult]) -> str:
 def outcome_digest(job: JobConfig, inputs: Mapping[str, str]) -> str:
     """The same, for inputs that are identified by something else than their SHA-256."""
     asked = job.model_dump(mode="json", exclude=ELSEWHERE)
-    versions = machine.versions()
+    versions = machine.versions(job.libraries)
     versions["python"] = ".".join(versions["python"].split(".")[:2])
     text = json.dumps([asked, inputs, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

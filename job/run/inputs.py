@@ -9,8 +9,9 @@ from pathlib import Path
 from job.datasets.kinds import refuse_other_folders, refuse_other_kinds
 from job.errors import InputError, ManifestError, ParedownError
 from job.events import Journal
-from job.manifest.inputs import ModelConfig, NpzConfig
+from job.manifest.datasets import NpzConfig
 from job.manifest.job import JobConfig
+from job.manifest.model import ModelConfig
 from job.manifest.storage import StorageConfig
 from job.result import RESULT_FILE, InputResult
 from job.storage.capacity import refuse_full_disk, refuse_large

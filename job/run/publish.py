@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from job.artifact import FORMATS
+from job.manifest.compress import ENCODINGS
 from job.manifest.job import JobConfig
-from job.manifest.outputs import SUFFIXES
 from job.report.tables import finished_event
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
 from job.run import earlier, termination
@@ -94,12 +95,12 @@ def finish(run: JobRun, result: Result, *, already_done: bool) -> Result:
 
 def planned(job: JobConfig) -> list[str]:
     """The files that the job is going to write, but for ``result.json``."""
-    stages = ["baseline", *(["prune"] if job.prune else [])]
-    packed = ("tar", "tar.gz", "tar.bz2", "tar.xz", "zip")
-    formats = ("h5", "keras", *(f"savedmodel.{suffix}" for suffix in packed))
-    models = [f"{stage}.{suffix}" for stage in stages for suffix in formats]
-    models += [f"{name}.tflite" for name in job.variants]
-    suffixes = ["", *(SUFFIXES[codec.type] for codec in job.codecs)]
+    tflite = FORMATS["tflite"].suffix
+    formats = [it for it in FORMATS.values() if it.suffix != tflite]
+    endings = [suffix for it in formats for suffix in it.suffixes]
+    models = [f"{stage}{ending}" for stage in job.models for ending in endings]
+    models += [f"{name}{tflite}" for name in job.variants]
+    suffixes = ["", *(ENCODINGS[codec.type].suffix for codec in job.codecs)]
     return [f"{model}{suffix}" for model in models for suffix in suffixes] + [MANIFEST_FILE]
 
 
@@ -107,5 +108,5 @@ def _rank(name: str) -> tuple[int, str]:
     """The order of publishing: models, their encodings, the manifest, the result."""
     if name in (MANIFEST_FILE, RESULT_FILE):
         return (2 if name == MANIFEST_FILE else 3), name
-    is_encoding = any(name.endswith(suffix) for suffix in SUFFIXES.values())
+    is_encoding = name.endswith(tuple(it.suffix for it in ENCODINGS.values()))
     return (1 if is_encoding else 0), name

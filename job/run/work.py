@@ -81,7 +81,7 @@ def _result(run: JobRun, prepared: Prepared, done: WorkResult) -> Result:
         chosen=None if chosen is None else _chosen(chosen),
         manifest=run.job.model_dump(mode="json"),
         inputs=dict(prepared.inputs),
-        versions=machine.versions(),
+        versions=machine.versions(run.job.libraries),
         environment=machine.environment(),
         retries=run.stores.retries,
         **fields

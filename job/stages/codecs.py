@@ -1,4 +1,4 @@
-"""The codecs of compress, as streams: a file goes through in chunks.
+"""The functions of the codecs, as streams: a file goes through in chunks.
 
 Memory is what a codec itself takes, whatever the size of the file: below 3 MB for zip and gzip; at
 the highest levels, which search back far, some 830 MB for zstd, 670 MB for xz and 260 MB for
@@ -19,34 +19,25 @@ from pathlib import Path
 from typing import IO
 
 import brotli
+import lz4.frame
 import zopfli.gzip
 import zstandard
 
 CHUNK_BYTES = 1 << 20
-# zlib's number for: the largest window, in gzip's format. Its header has neither time nor name.
+# For zlib: the largest window, in gzip's format. Its header has neither time nor name.
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
-# How the libraries say that an encoding is damaged.
-DECODING_ERRORS = (
-    EOFError,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zlib.error,
-    brotli.error,
-    zstandard.ZstdError,
-)
 
 
 @dataclass(frozen=True)
 class Codec:
-    """How a codec encodes and decodes.
-
-    ``encode`` takes the file, where the encoding is written to, and the level; ``decode`` the
-    encoding, and gives the file's bytes in pieces.
-    """
+    """How a codec encodes and decodes. What else is known of it: ``job/manifest/compress.py``."""
 
     encode: Callable[[Path, IO[bytes], int], None]
+    """Takes the file, where the encoding is written to, and the level."""
     decode: Callable[[Path], Iterator[bytes]]
+    """Takes the encoding and yields the file's bytes in chunks."""
+    errors: tuple[type[Exception], ...]
+    """What ``decode`` raises for a damaged encoding, beside EOFError."""
 
 
 def _chunks(file: IO[bytes] | BufferedIOBase) -> Iterator[bytes]:
@@ -66,7 +57,7 @@ def _feed(
 def _zip(path: Path, target: IO[bytes], level: int) -> None:
     large = path.stat().st_size * 1.05 > zipfile.ZIP64_LIMIT  # as zipfile itself decides
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
-        # By its name: an entry made by hand (a ZipInfo) can't be told the level.
+        # By its name: for a ZipInfo there is no way to set the level.
         with archive.open(path.name, "w", force_zip64=large) as entry:
             _feed(path, entry, bytes, bytes)
         archive.infolist()[0].external_attr = 0o644 << 16
@@ -109,10 +100,10 @@ def _unbrotli(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while not decoder.is_finished():
             more = file.read(CHUNK_BYTES) if decoder.can_accept_more_data() else b""
-            piece = decoder.process(more, output_buffer_limit=CHUNK_BYTES)
-            if not more and not piece:
+            chunk = decoder.process(more, output_buffer_limit=CHUNK_BYTES)
+            if not more and not chunk:
                 raise EOFError
-            yield piece
+            yield chunk
 
 
 def brotli_window(size: int) -> int:
@@ -132,11 +123,30 @@ def _unxz(path: Path) -> Iterator[bytes]:
     return _chunks(lzma.open(path))
 
 
+def _lz4(path: Path, target: IO[bytes], level: int) -> None:
+    # Blocks of 4 MB, which is the most: the window is 64 KB, so there is little to link.
+    encoder = lz4.frame.LZ4FrameCompressor(
+        block_size=lz4.frame.BLOCKSIZE_MAX4MB,
+        block_linked=False,
+        compression_level=level,
+        content_checksum=True,
+    )
+    target.write(encoder.begin(path.stat().st_size))
+    _feed(path, target, encoder.compress, encoder.flush)
+
+
+def _unlz4(path: Path) -> Iterator[bytes]:
+    return _chunks(lz4.frame.open(path))
+
+
+GZIP_ERRORS = (gzip.BadGzipFile, zlib.error)
+
 CODECS: dict[str, Codec] = {
-    "zip": Codec(_zip, _unzip),
-    "gzip": Codec(_gzip, _gunzip),
-    "zopfli": Codec(_zopfli, _gunzip),
-    "zstd": Codec(_zstd, _unzstd),
-    "brotli": Codec(_brotli, _unbrotli),
-    "xz": Codec(_xz, _unxz),
+    "zip": Codec(_zip, _unzip, (zipfile.BadZipFile, zlib.error)),
+    "gzip": Codec(_gzip, _gunzip, GZIP_ERRORS),
+    "zopfli": Codec(_zopfli, _gunzip, GZIP_ERRORS),
+    "zstd": Codec(_zstd, _unzstd, (zstandard.ZstdError,)),
+    "brotli": Codec(_brotli, _unbrotli, (brotli.error,)),
+    "xz": Codec(_xz, _unxz, (lzma.LZMAError,)),
+    "lz4": Codec(_lz4, _unlz4, (RuntimeError,)),  # it has no error of its own
 }

@@ -2,31 +2,28 @@
 
 zip and zopfli are DEFLATE: zopfli searches longer for a stream that ``gunzip`` reads
 (https://github.com/google/zopfli). zstd, brotli and xz are smaller still where the receiver has
-them. Archives carry no time stamp, so the same file gives the same bytes.
+them; lz4 is larger, and decodes fastest. Archives carry no time stamp, so the same file gives the
+same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 from job.artifact import EncodingResult, file_digest
 from job.errors import StageError
-from job.manifest.outputs import LEVELS, SUFFIXES, CodecConfig
-from job.stages.codecs import CODECS, DECODING_ERRORS
-
-# zopfli takes 1 to 20 s for each MB; above this it is left out unless max_bytes allows more.
-ZOPFLI_MAX_BYTES = 1 << 20
-ZOPFLI_ROUNDS = 15
+from job.manifest.compress import ENCODINGS, CodecConfig
+from job.stages.codecs import CODECS, Codec
 
 Encode = Callable[[Path, CodecConfig], EncodingResult]
 
 
 def too_large(codec: CodecConfig, size: int) -> str | None:
     """Why a file of ``size`` bytes is not encoded with ``codec``; None where it is."""
-    limit = codec.max_bytes or (ZOPFLI_MAX_BYTES if codec.type == "zopfli" else None)
+    limit = codec.max_bytes or ENCODINGS[codec.type].max_bytes
     if limit is None or size <= limit:
         return None
     return f"{codec.type} is left out: the file has {size:,} bytes, more than max_bytes {limit:,}"
@@ -46,11 +43,11 @@ def compress(path: Path, codec: CodecConfig) -> EncodingResult:
         StageError: Where the encoding does not decode to the same bytes.
         OSError: Where it can't be written.
     """
-    how = CODECS[codec.type]
-    target = path.with_name(path.name + SUFFIXES[codec.type])
+    functions, known = CODECS[codec.type], ENCODINGS[codec.type]
+    target = path.with_name(path.name + known.suffix)
     with target.open("wb") as file:
-        how.encode(path, file, _level(codec))
-    if not _is_whole(how.decode(target), path):
+        functions.encode(path, file, known.default_level if codec.level is None else codec.level)
+    if not _is_whole(functions, target, path):
         raise StageError(
             f"The {codec.type} encoding does not decode to the file that it was made of.",
             where=target.name,
@@ -60,26 +57,22 @@ def compress(path: Path, codec: CodecConfig) -> EncodingResult:
     return EncodingResult(path=target.name, bytes=size, sha256=sha256)
 
 
-def _is_whole(pieces: Iterable[bytes], path: Path) -> bool:
-    """Whether the pieces, compared while they are decoded, are all of the file."""
+def _is_whole(codec: Codec, encoding: Path, path: Path) -> bool:
+    """Whether an encoding, compared while it is decoded, is all of the file."""
+    damage: tuple[type[Exception], ...] = (EOFError, *codec.errors)
     with path.open("rb") as file:
         try:
-            return all(file.read(len(it)) == it for it in pieces) and not file.read(1)
-        except DECODING_ERRORS:
+            chunks = codec.decode(encoding)
+            return all(file.read(len(it)) == it for it in chunks) and not file.read(1)
+        except damage:
             return False
-
-
-def _level(codec: CodecConfig) -> int:
-    if codec.level is not None:
-        return codec.level
-    return ZOPFLI_ROUNDS if codec.type == "zopfli" else LEVELS[codec.type][1]
 
 
 class Encoder:
     """Encodes files in the background, while the next stage computes.
 
     The codecs are C code that runs beside Python, so threads are enough. To be used as a context:
-    on an error what has not begun is given up.
+    on an error, encodings that have not begun are cancelled.
     """
 
     def __init__(

@@ -1,14 +1,15 @@
 """quantize: the *pruned* model to ``.tflite``.
 
 Source: https://ai.google.dev/edge/litert/models/post_training_quantization. (The tutorial that
-this pipeline comes from converts its baseline in the listing; here there is one model to convert.)
+this pipeline comes from converts its baseline by mistake.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,7 +17,15 @@ import tf_keras
 from ai_edge_litert import schema_py_generated as schema
 
 from job.errors import StageError, is_disk_full
-from job.manifest.outputs import Int8Config, Int16x8Config, QuantizeConfig
+from job.manifest.quantize import (
+    CalibratedConfig,
+    DynamicRangeConfig,
+    Float16Config,
+    Float32Config,
+    Int8Config,
+    Int16x8Config,
+    QuantizeConfig,
+)
 from job.result import TensorSpec
 from job.stages import masks
 from job.stages.retype import Array, Function, cast_first, retype
@@ -26,9 +35,36 @@ from job.stages.serving import Names, names_for, trace, with_names_of
 Calibration = tuple[Array, ...]
 
 
-# What the converter says of an operator that it has nothing for.
+@dataclass(frozen=True)
+class Variant:
+    """How a variant is made. What its file promises: ``job/manifest/quantize.py``."""
+
+    config: Callable[..., QuantizeConfig]
+    """Its class in the manifest."""
+    is_optimized: bool = True
+    types: Sequence[tf.DType] = ()
+    """What weights may be."""
+    operators: tf.lite.OpsSet | None = None
+    """The only operators that the file may have."""
+    lacks: tuple[str, ...] = ()
+    """Operators that LiteRT has no kernels for in this variant."""
+
+
+VARIANTS: dict[str, Variant] = {
+    "float32": Variant(Float32Config, is_optimized=False),
+    "float16": Variant(Float16Config, types=(tf.float16,)),
+    "dynamic_range": Variant(DynamicRangeConfig),
+    "int8": Variant(Int8Config, operators=tf.lite.OpsSet.TFLITE_BUILTINS_INT8),
+    "int16x8": Variant(
+        Int16x8Config,
+        operators=tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+        lacks=("LSTM", "CAST"),
+    ),
+}
+
+# The converter's message for an operator that it can't convert.
 LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
-# Why a recurrent layer is a loop that needs none where no row is padded.
+# The reason for a loop that is not needed where no row is padded.
 MASKED = "skips padded steps, by a mask"
 
 
@@ -57,7 +93,7 @@ def prepare(
         one_row: Whether the file takes one row at a time, whatever the layers.
 
     Returns:
-        The model, and in words what was fixed.
+        The model, and what was fixed, as messages.
     """
     recurrent = is_recurrent(model)
     decided = [
@@ -111,17 +147,18 @@ def quantize(
 
 def _converted(model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration) -> bytes:
     names = names_for(model)
-    ignores = getattr(config, "ignore_masks", False)
+    lacks = VARIANTS[config.type].lacks
+    ignores = isinstance(config, CalibratedConfig) and config.ignore_masks
     with masks.ignored(model) if ignores else contextlib.nullcontext():
         function = trace(model, names)
     variables = function.variables
     samples: list[dict[str, Array]] = []
-    if isinstance(config, Int8Config | Int16x8Config):
+    if isinstance(config, CalibratedConfig):
         if is_recurrent(model):
             loops = why_loops(model, ignores_masks=ignores)
             content = _converter(function, variables).convert()
-            _refuse_loops(content, loops, is_int8=isinstance(config, Int8Config))
-        retyped = retype(function, casts_stay=isinstance(config, Int8Config))
+            _refuse_loops(content, loops, has_lstm="LSTM" not in lacks)
+        retyped = retype(function, casts_stay="CAST" not in lacks)
         function = retyped.function
         samples = _samples(names, retyped.calibration(calibration))
     else:
@@ -142,7 +179,7 @@ def _converter(function: Function, variables: Sequence[tf.Variable]) -> tf.lite.
     return tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
 
 
-def _refuse_loops(content: bytes, why: str, *, is_int8: bool) -> None:
+def _refuse_loops(content: bytes, why: str, *, has_lstm: bool) -> None:
     """Check a converted file. An LSTM without a mask is one operator in it; others are loops.
 
     Raises:
@@ -152,9 +189,9 @@ def _refuse_loops(content: bytes, why: str, *, is_int8: bool) -> None:
     codes = schema.ModelT.InitFromPackedBuf(content, 0).operatorCodes
     if any(code.builtinCode == schema.BuiltinOperator.WHILE for code in codes):
         advice = "any layer with unroll=True is none"
-        if is_int8:  # int16x8 has no kernel for the operator of an LSTM
+        if has_lstm:
             advice = "an LSTM without a mask, and any layer with unroll=True, is none"
-        if is_int8 and MASKED in why:
+        if has_lstm and MASKED in why:
             advice += "; where no row is padded, set ignore_masks"
         raise ValueError(
             f"{why}: such layers are loops in the file, which can't be calibrated; {advice}"
@@ -180,23 +217,20 @@ def _configure(
     config: QuantizeConfig,
     samples: Sequence[Mapping[str, Array]],
 ) -> None:
-    if config.type != "float32":
+    variant = VARIANTS[config.type]
+    if variant.is_optimized:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if config.type == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if isinstance(config, Int8Config | Int16x8Config):
+    if variant.types:
+        converter.target_spec.supported_types = list(variant.types)
+    if variant.operators:
+        converter.target_spec.supported_ops = [variant.operators]
+    if isinstance(config, CalibratedConfig):
         converter.representative_dataset = lambda: iter(samples)
         converter.inference_input_type = tf.dtypes.as_dtype(config.input_dtype)
         converter.inference_output_type = tf.dtypes.as_dtype(config.output_dtype)
-    if isinstance(config, Int8Config):
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if not config.per_channel:
-            converter._experimental_disable_per_channel = True  # noqa: SLF001 - the only switch
-            converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
-    if isinstance(config, Int16x8Config):
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        ]
+    if isinstance(config, Int8Config) and not config.per_channel:
+        converter._experimental_disable_per_channel = True  # noqa: SLF001 - the only switch
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
 
 
 def _samples(names: Names, calibration: Sequence[Array]) -> list[dict[str, Array]]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.manifest.outputs import Float32Config, QuantizeConfig
+from job.manifest.quantize import Float32Config, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of, scope_name
 from job.models.random_layers import is_random

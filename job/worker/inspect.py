@@ -12,14 +12,6 @@ import tf_keras
 
 from job.errors import StageError
 from job.events import Journal, Stage
-from job.manifest.outputs import (
-    DynamicRangeConfig,
-    Float16Config,
-    Float32Config,
-    Int8Config,
-    Int16x8Config,
-    QuantizeConfig,
-)
 from job.manifest.prune import PruneConfig
 from job.metrics.artifact import describe
 from job.models import layers, random_layers
@@ -29,15 +21,8 @@ from job.models.prunable import plan_layers
 from job.models.random_inputs import input_shapes, on_random_inputs
 from job.result import InspectedLayer, InspectedModel, TensorSpec
 from job.safety.judge import Judged
+from job.stages.quantize import VARIANTS
 from job.worker.convert import attempt, plan
-
-VARIANTS: tuple[QuantizeConfig, ...] = (
-    Float32Config(type="float32"),
-    Float16Config(type="float16"),
-    DynamicRangeConfig(type="dynamic_range"),
-    Int8Config(type="int8"),
-    Int16x8Config(type="int16x8"),
-)
 
 
 def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> InspectedModel:
@@ -141,12 +126,12 @@ def _try_variants(
     rows = on_random_inputs(model, tuple)
     how = plan(model, inputs, outputs, rows)
     found: dict[str, str] = {}
-    for done, variant in enumerate(VARIANTS, 1):
+    for done, (name, variant) in enumerate(VARIANTS.items(), 1):
         try:
-            notes = attempt(model, how, variant, rows)
-            found[variant.type] = "; ".join(["converts", *notes])
+            notes = attempt(model, how, variant.config(type=name), rows)
+            found[name] = "; ".join(["converts", *notes])
         except StageError as error:
-            found[variant.type] = f"no: {error.what}"
+            found[name] = f"no: {error.what}"
         stage.advance(done, len(VARIANTS))
     return found, how.decided if how.one_row else ()
 

@@ -13,17 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from job import machine
+from job.artifact import FORMATS
 from job.datasets.checks import check_inputs, check_target_numbers
 from job.datasets.data import Dataset, calibration_rows
-from job.datasets.npz import open_npz
+from job.datasets.open import DATASETS
 from job.datasets.shapes import fix_shapes
 from job.events import Journal, Stage
+from job.manifest.gates import MinClassRecallGate
 from job.manifest.job import JobConfig
-from job.manifest.outputs import MinClassRecallGate
 from job.metrics.artifact import Evaluator, KerasFile
 from job.metrics.quality import keras_predictor
 from job.models import layers, random_layers
-from job.models.load import SUFFIXES, ModelFile, compare, optimizer_bytes, reference_bytes
+from job.models.load import ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.objective.choose import Known, choose
 from job.safety import compiled, folder
@@ -35,9 +36,6 @@ from job.worker.rows import split
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32
 COMPARED_BYTES = 1 << 23
-
-# How an archive of a SavedModel begins -> the end of its name.
-PACKED = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ": "tar.xz"}
 
 # Weights, masks, gradients and an optimizer's two moments: at least so many times the weights.
 TRAINING_FACTOR = 5
@@ -68,7 +66,8 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         journal.warn(f"{text}; sizes are compared without it.")
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    dataset = open_npz(files.dataset, job.dataset, inputs, outputs)
+    open_files = DATASETS[job.dataset.type].open
+    dataset = open_files(files.dataset, job.dataset, inputs, outputs)
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     stage.decide(*decided)
@@ -115,7 +114,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     copy = _copy(files.model, files.output)
     reference = reference_bytes(files.model, found)
     baseline = KerasFile(
-        *(copy, found.format, found.original, measured, inputs, outputs, reference, state)
+        "baseline", copy, found.format, found.original, measured, inputs, outputs, reference, state
     )
     return Loaded(found, predict, baseline, fixed, dataset, evaluator, plan, used, weighs)
 
@@ -152,7 +151,7 @@ def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> 
 
 def _copy(model: Judged, output: Path) -> Path:
     """Copy the model to the output as it came; a folder becomes a tar."""
-    path = output / f"baseline{SUFFIXES[model.format]}"
+    path = output / f"baseline{FORMATS[model.format].suffix}"
     if model.path.is_dir():
         with path.open("wb") as file:
             folder.pack(model.path, file, model.where)
@@ -160,8 +159,9 @@ def _copy(model: Judged, output: Path) -> Path:
     if model.format == "saved_model":
         with model.path.open("rb") as file:
             begins = file.read(6)
-        packed = next((end for magic, end in PACKED.items() if begins.startswith(magic)), "tar")
-        path = path.with_suffix(f".{packed}")
+        for magic, suffix in FORMATS[model.format].packed.items():
+            if begins.startswith(magic):
+                path = output / f"baseline{suffix}"
     shutil.copyfile(model.path, path)
     return path
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from job.artifact import EncodingResult, file_digest
-from job.manifest.outputs import SUFFIXES, CodecConfig
+from job.manifest.compress import ENCODINGS, CodecConfig
 from job.metrics import fidelity, promises
 from job.metrics.artifact import (
     Evaluator,
@@ -116,6 +116,7 @@ def _measure_pruned(
 ) -> Measured:
     file = replace(
         loaded.baseline,
+        stage="prune",
         path=pruned.path,
         model=pruned.read.original,
         predict=keras_predictor(pruned.read.original),
@@ -163,7 +164,7 @@ def measure_latencies(
 
 def encode(checkpoints: Checkpoints, path: Path, codec: CodecConfig) -> EncodingResult:
     """An encoding beside its file: restored, or made."""
-    name = f"{ENCODE}{path.name}{SUFFIXES[codec.type]}"
+    name = f"{ENCODE}{path.name}{ENCODINGS[codec.type].suffix}"
     return checkpoints.restore_or_make_quietly(
         name, file_digest(path)[1], encoding_of(path), lambda: compress(path, codec)
     )

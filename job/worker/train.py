@@ -11,13 +11,13 @@ from pathlib import Path
 import tf_keras
 from pydantic import Field
 
-from job.artifact import EpochResult, LayerResult, Record, TrainingResult, file_digest
+from job.artifact import FORMATS, EpochResult, LayerResult, Record, TrainingResult, file_digest
 from job.datasets.data import shuffled_batches
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.metrics.quality import evaluate
 from job.models import load, prunable
-from job.models.load import SUFFIXES, ModelFile
+from job.models.load import ModelFile
 from job.objective.losses import compile_options
 from job.resume.checkpoints import CheckpointFormat, StoppedError
 from job.resume.transfer import link_or_copy
@@ -106,7 +106,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         training = _training(loaded, plan, epochs)
         stage.decide(f"epoch {training.published_epoch} is published: {training.reason}")
     with work.journal.stage("strip") as stage:
-        file = work.output / f"prune{SUFFIXES[loaded.file.format]}"
+        file = work.output / f"prune{FORMATS[loaded.file.format].suffix}"
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
         compare_on_rows(reloaded, loaded.dataset, file.name)
         found = prunable.results(plans, reloaded.model)

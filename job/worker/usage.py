@@ -10,19 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from job.artifact import Decoder, EncodingResult, TensorResult, UsageResult
+from job.artifact import EncodingResult, TensorResult, UsageResult
+from job.manifest.compress import ENCODINGS
 from job.metrics import litert
 from job.result import ArtifactResult, TensorSpec
-
-# By codec. zopfli writes what gzip reads.
-DECODERS: dict[str, Decoder] = {
-    "zip": "zip",
-    "gzip": "gzip",
-    "zopfli": "gzip",
-    "zstd": "zstd",
-    "brotli": "brotli",
-    "xz": "xz",
-}
 
 
 def with_usage(
@@ -66,7 +57,7 @@ def _scaled(tensor: TensorResult, factors: dict[str, float]) -> TensorResult:
 
 
 def _decoded(codec: str, encoding: EncodingResult) -> EncodingResult:
-    return encoding.model_copy(update={"decoder": DECODERS[codec]})
+    return encoding.model_copy(update={"decoder": ENCODINGS[codec].decoder})
 
 
 def _usage(artifact: ArtifactResult, path: Path, *, is_keras3: bool) -> UsageResult:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from job.artifact import file_digest
 from job.datasets.data import Dataset, Split, calibration_rows
 from job.errors import InputError, StageError
-from job.manifest.outputs import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import rounded
 from job.stages.constraints import constrained, describe
 from job.stages.masks import padded_rows

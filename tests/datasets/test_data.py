@@ -20,7 +20,7 @@ from job.datasets.data import (
 )
 from job.datasets.npz import open_npz
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig
+from job.manifest.datasets import NpzConfig
 from job.result import TensorSpec
 
 Array = NDArray[Any]

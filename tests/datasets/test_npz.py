@@ -14,7 +14,7 @@ import pytest
 from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
 from job.errors import InputError
-from job.manifest.inputs import NpzConfig
+from job.manifest.datasets import NpzConfig
 from job.result import TensorSpec
 
 X, Y = TensorSpec("x", (4,), "float32"), TensorSpec("y", (3,), "float32")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from job.events import Stage
-from job.manifest.outputs import QuantizeConfig
 from job.manifest.prune import PruneConfig
+from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import custom_operators
 from job.models.load import ModelFile, save
 from job.models.prunable import plan_layers, results, targets

@@ -13,7 +13,7 @@ from tests.conftest import Run, paredown
 from tests.support.published import digestible, read_result, run_all, write_manifest
 
 QUANTIZE = [{"type": "dynamic_range"}, {"type": "int8"}]
-CODECS = {"codecs": ["zip", "gzip", "zopfli", "zstd", "brotli", "xz"]}
+CODECS = {"codecs": ["zip", "gzip", "zopfli", "zstd", "brotli", "xz", "lz4"]}
 # What may differ from run to run.
 VARYING = {"started_at", "seconds", "latency_ms"}
 

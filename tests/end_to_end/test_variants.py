@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import brotli
+import lz4.frame
 import numpy as np
 import pytest
 import tf_keras
@@ -51,6 +52,7 @@ CODECS = {
     "zstd": lambda data: zstandard.ZstdDecompressor().decompress(data),
     "brotli": brotli.decompress,
     "xz": lzma.decompress,
+    "lz4": lz4.frame.decompress,
 }
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ from hypothesis import strategies as st
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig
-from job.manifest.expand import SKIPPABLE, discovered, expand
-from job.manifest.job import JobConfig
+from job.manifest.expand import discovered, expand
+from job.manifest.job import SKIPPABLE
 from job.manifest.storage import StorageConfig
 from tests.conftest import paredown
 from tests.manifest.test_properties import JSON, places
@@ -72,13 +70,6 @@ def test_a_stage_that_is_null_is_skipped_in_a_batch_too() -> None:
     assert job.prune is not None
 
 
-def test_the_sections_that_null_skips_are_those_that_may_be_null() -> None:
-    """All of the job's manifest."""
-    hints = typing.get_type_hints(JobConfig)
-    nullable = {name for name, hint in hints.items() if types.NoneType in typing.get_args(hint)}
-    assert set(SKIPPABLE) == nullable & JobConfig.model_fields.keys()
-
-
 @pytest.mark.parametrize(
     ("uri", "job"),
     [
@@ -112,21 +103,14 @@ def test_the_batchs_store_is_its_jobs_and_its_destinations() -> None:
         assert job.destination.overwrite
 
 
-def test_a_shard_expands_its_own_jobs_alone() -> None:
-    """By their numbers, in that order."""
-    assert [job.name for job in expand(read(), [1])] == ["b"]
-    assert [job.name for job in expand(read(), [1, 0])] == ["b", "a"]
-
-
 def test_a_batch_that_was_never_validated_is_refused_when_it_is_expanded() -> None:
-    """With every problem of the jobs that are asked for."""
+    """With every problem of its jobs."""
     jobs = (JOB, {"name": "b"}, {"name": "c d", "model": {"uri": "c.h5"}})
     batch = read().model_copy(update={"jobs": jobs})
     with pytest.raises(ManifestError) as caught:
         expand(batch)
     assert "\n  jobs.1.model: " in caught.value.what
     assert "\n  jobs.2.name: " in caught.value.what
-    assert [job.name for job in expand(batch, [0])] == ["a"]
 
 
 def test_a_discovered_model_gets_the_defaults() -> None:

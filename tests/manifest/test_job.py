@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import typing
 from typing import Any
 
 import pydantic
 import pytest
 
 from job.errors import ManifestError
-from job.manifest.job import JobConfig
-from job.manifest.outputs import DynamicRangeConfig, Int8Config
+from job.manifest.job import SKIPPABLE, STAGES, JobConfig, StageName
 from job.manifest.prune import PolynomialDecayConfig
+from job.manifest.quantize import DynamicRangeConfig, Int8Config
 from tests.support.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
@@ -46,6 +47,21 @@ def test_null_skips_a_stage_and_an_empty_list_of_variants_does_too() -> None:
     assert (job.codecs, job.variants) == ([], {})
     assert read(quantize=[]).variants == {}
     assert read(prune=None).prune is None
+
+
+def test_the_stages_are_the_sections_that_null_skips() -> None:
+    """With the baseline, which has no section, and without resume, which is no stage."""
+    assert {*STAGES} == {"baseline", *SKIPPABLE} - {"resume"} == {*typing.get_args(StageName)}
+    assert set(SKIPPABLE) <= JobConfig.model_fields.keys()
+    assert read().models == ["baseline", "prune"]
+    assert read(prune=None).models == ["baseline"]
+
+
+def test_the_library_of_a_codec_counts_where_the_codec_is_asked_for() -> None:
+    """Those of the first codecs always, so that run ids stay what they were."""
+    assert read(compress=None).libraries == ["zopfli", "zstandard", "brotli"]
+    asked = read(compress={"codecs": ["xz", {"type": "lz4", "level": 3}]})
+    assert asked.libraries == ["zopfli", "zstandard", "brotli", "lz4"]
 
 
 def test_variants_are_called_by_their_name_or_else_by_their_type() -> None:

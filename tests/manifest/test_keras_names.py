@@ -8,6 +8,7 @@ import keras
 import pytest
 import tf_keras
 
+from job.manifest.gates import MaxDropGate
 from job.manifest.keras_names import (
     LOSS_ALIASES,
     METRIC_ALIASES,
@@ -17,7 +18,6 @@ from job.manifest.keras_names import (
     lower_is_better,
     metric_name,
 )
-from job.manifest.outputs import MaxDropGate
 from job.manifest.training import TrainingConfig
 
 # What both Keras versions export as losses and is none that is known here: they exist in Keras 3

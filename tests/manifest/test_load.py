@@ -10,7 +10,7 @@ import pytest
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.manifest.load import read_manifest
-from job.manifest.outputs import Float16Config
+from job.manifest.quantize import Float16Config
 from tests.support.manifests import read_job
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}

@@ -1,23 +1,22 @@
-"""pydantic's findings in words."""
+"""pydantic's findings as messages."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pydantic
 import pytest
 
 from job.manifest.job import JobConfig
-from job.manifest.problems import Problem, from_validation
+from job.manifest.problems import Problem, checked
 
 MINIMAL = {"name": "a", "model": {"uri": "m.h5"}, "dataset": {"uri": "d.npz"}}
 
 
 def found(document: dict[str, Any]) -> list[Problem]:
     """The problems of a document that is no valid job."""
-    with pytest.raises(pydantic.ValidationError) as caught:
-        JobConfig.model_validate(document)
-    return from_validation(caught.value.errors(), document, JobConfig)
+    problems = checked(document, JobConfig)
+    assert isinstance(problems, list)
+    return problems
 
 
 def test_a_problem_reads_as_its_path_and_what_it_is() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.errors import ManifestError
+from job.manifest.compress import ENCODINGS
 from job.manifest.job import JobConfig
 from job.text import printable
 from tests.support.manifests import read_job
@@ -18,7 +19,7 @@ FRACTIONS = st.floats(0, 0.99)
 COUNTS = st.integers(1, 10**6)
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,20}\Z")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-CODECS = ("zip", "gzip", "zopfli", "zstd", "brotli", "xz")
+CODECS = tuple(ENCODINGS)
 
 
 def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from job.artifact import EncodingResult
-from job.manifest.outputs import GateConfig
+from job.manifest.gates import GateConfig
 from job.metrics.gates import (
     LARGE_DROP,
     LARGER_ERROR,

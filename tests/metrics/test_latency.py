@@ -12,7 +12,7 @@ import pytest
 import tf_keras
 
 from job.artifact import LatencyResult
-from job.manifest.outputs import Float32Config, Int8Config
+from job.manifest.quantize import Float32Config, Int8Config
 from job.metrics.latency import (
     MAX_RUNS,
     MAX_SECONDS,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from job.manifest.outputs import DynamicRangeConfig, Float32Config, Int8Config
+from job.manifest.quantize import DynamicRangeConfig, Float32Config, Int8Config
 from job.metrics import litert
 from job.metrics.quality import Inputs, Output
 from job.metrics.sparsity import kernels, zero_fraction

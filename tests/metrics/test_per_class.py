@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from job.errors import InputError
-from job.manifest.outputs import GateConfig
+from job.manifest.gates import GateConfig
 from job.metrics.per_class import ClassCounts, check_gates, listed
 from job.objective.losses import Objective
 from job.result import ArtifactResult

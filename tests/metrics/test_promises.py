@@ -14,7 +14,7 @@ import tf_keras
 from pydantic import TypeAdapter
 
 from job.errors import StageError
-from job.manifest.outputs import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig
 from job.metrics import litert
 from job.metrics.promises import check
 from job.stages.quantize import quantize

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from job.manifest.outputs import GateConfig
+from job.manifest.gates import GateConfig
 from job.metrics.gates import judge
 from job.metrics.usefulness import useless_outputs
 from job.result import ArtifactResult

@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from pydantic import TypeAdapter
 
 from job.errors import InputError
-from job.manifest.outputs import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig
 from job.metrics.quality import keras_predictor
 from job.models.load import read, save
 from job.stages.quantize import quantize

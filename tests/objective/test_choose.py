@@ -10,7 +10,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError
-from job.manifest.outputs import MaxDropGate
+from job.manifest.gates import MaxDropGate
 from job.manifest.training import TrainingConfig
 from job.objective.choose import choose
 from job.objective.losses import LOSSES, METRICS, Objective

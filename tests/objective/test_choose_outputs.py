@@ -9,7 +9,7 @@ import pytest
 import tf_keras
 
 from job.errors import InputError
-from job.manifest.outputs import GateConfig, MinValueGate
+from job.manifest.gates import GateConfig, MinValueGate
 from job.manifest.training import TrainingConfig
 from job.objective.choose import choose
 from job.objective.endings import ending

@@ -11,14 +11,15 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
+import lz4.frame
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.manifest.outputs import LEVELS, SUFFIXES
+from job.manifest.compress import ENCODINGS
 from job.stages.codecs import CODECS, brotli_window
-from job.stages.compress import ZOPFLI_ROUNDS, compress
+from job.stages.compress import compress
 from tests.support.encodings import AT_ONCE, DECODED_AT_ONCE, NAMES, ZIP_EPOCH, codec, weights
 from tests.support.required import lacking
 
@@ -29,13 +30,17 @@ TOOLS = {
     "zstd": ["zstd", "-dc"],
     "brotli": ["brotli", "-dc"],
     "xz": ["xz", "-dc"],
+    "lz4": ["lz4", "-dc"],
 }
 
 
-def test_every_codec_of_the_manifest_exists() -> None:
-    """The codecs, their levels and the manifest's names agree."""
-    assert set(CODECS) == set(NAMES) == set(LEVELS) == set(SUFFIXES) == set(TOOLS)
-    assert len(set(SUFFIXES.values())) == len(CODECS)
+def test_every_codec_of_the_manifest_is_there() -> None:
+    """Its functions, and all that is known of it; no two have one suffix."""
+    assert list(CODECS) == list(ENCODINGS) == list(NAMES) == list(TOOLS)
+    assert len({it.suffix for it in ENCODINGS.values()}) == len(CODECS)
+    for it in ENCODINGS.values():
+        assert it.levels[0] <= it.default_level <= it.levels[1]
+        assert it.decoder == ENCODINGS[it.decoder].decoder
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,7 +48,7 @@ def test_an_encoding_is_smaller_and_decodes_to_the_file(name: str, model_file: P
     """It has the size and the digest in the result."""
     found = compress(model_file, codec(name))
     written = (model_file.parent / found.path).read_bytes()
-    assert found.path == f"prune.h5{SUFFIXES[name]}"
+    assert found.path == f"prune.h5{ENCODINGS[name].suffix}"
     assert found.bytes == len(written) < len(weights()) / 2
     assert found.sha256 == hashlib.sha256(written).hexdigest()
     assert DECODED_AT_ONCE[name](written) == weights()
@@ -100,7 +105,15 @@ def test_standard_tools_open_it(name: str, model_file: Path) -> None:
     assert done.stdout == weights()
 
 
-def test_archives_contain_no_time(model_file: Path) -> None:
+def test_an_lz4_frame_has_its_size_and_a_checksum(model_file: Path) -> None:
+    """A receiver knows how much to reserve, and notices damage."""
+    found = compress(model_file, codec("lz4"))
+    about = lz4.frame.get_frame_info((model_file.parent / found.path).read_bytes())
+    assert about["content_size"] == len(weights())
+    assert about["content_checksum"]
+
+
+def test_archives_carry_no_time(model_file: Path) -> None:
     """A zip holds its epoch and the plain file name; gzip's time field is zero."""
     zipped = compress(model_file, codec("zip"))
     with zipfile.ZipFile(model_file.parent / zipped.path) as archive:
@@ -117,12 +130,12 @@ def test_archives_contain_no_time(model_file: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_levels_are_respected(name: str, model_file: Path) -> None:
     """The highest level is the default (zopfli: 15 rounds) and smaller than the lowest."""
-    low, high = LEVELS[name]
+    low, _ = ENCODINGS[name].levels
     if name == "xz":  # its level 0 has a window of 256 KiB
         model_file.write_bytes(np.random.default_rng(0).bytes(300_000) * 2)
     default = compress(model_file, codec(name))
-    highest = ZOPFLI_ROUNDS if name == "zopfli" else high
-    assert compress(model_file, codec(name, level=highest)) == default
+    stated = ENCODINGS[name].default_level
+    assert compress(model_file, codec(name, level=stated)) == default
     lowest = compress(model_file, codec(name, level=low))
     assert lowest.sha256 != default.sha256
     assert lowest.bytes > default.bytes
@@ -143,7 +156,7 @@ def test_any_bytes_are_restored(data: bytes) -> None:
         path = Path(folder) / "prune.h5"
         path.write_bytes(data)
         for name in NAMES:
-            found = compress(path, codec(name, level=LEVELS[name][0]))
+            found = compress(path, codec(name, level=ENCODINGS[name].levels[0]))
             assert DECODED_AT_ONCE[name]((path.parent / found.path).read_bytes()) == data
 
 

@@ -11,7 +11,7 @@ import tf_keras
 
 from job.datasets.data import Dataset, Split
 from job.errors import InputError, StageError
-from job.manifest.outputs import Int8Config
+from job.manifest.quantize import Int8Config
 from job.stages.masks import padded_rows
 from job.worker.variants import refuse_padding
 from tests.support.conversion import answers, convert

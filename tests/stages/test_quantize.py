@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from job.errors import StageError
-from job.manifest.outputs import QuantizeConfig
-from job.stages.quantize import quantize
+from job.manifest.quantize import QuantizeConfig
+from job.stages.quantize import VARIANTS, quantize
 
 layers = tf_keras.layers
 Array = NDArray[np.generic]
@@ -26,6 +26,14 @@ CHANNELS_FIRST = {"conv": (3, 0, 1, 2), "dense": (1, 0)}
 def variant(kind: str, **options: Any) -> QuantizeConfig:
     adapter: TypeAdapter[QuantizeConfig] = TypeAdapter(QuantizeConfig)
     return adapter.validate_python({"type": kind, **options})
+
+
+def test_every_variant_of_the_manifest_is_made() -> None:
+    """Each class of the manifest is that of one entry."""
+    union = get_args(get_args(QuantizeConfig)[0])
+    assert [it.config for it in VARIANTS.values()] == list(union)
+    for name in VARIANTS:
+        assert variant(name).type == name
 
 
 def pictures(rows: int, seed: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 import tf_keras
 from numpy.typing import NDArray
 
-from job.manifest.outputs import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import predictor
 from job.models.layers import signature
 from job.stages.quantize import prepare, quantize

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import brotli
+import lz4.frame
 import numpy as np
 import zstandard
 
-from job.manifest.outputs import CodecConfig, CodecName
+from job.manifest.compress import CodecConfig, CodecName
 from job.stages.codecs import brotli_window
 
 NAMES = get_args(CodecName)
@@ -43,6 +44,15 @@ AT_ONCE: dict[str, Callable[[bytes], bytes]] = {
     "zstd": lambda data: zstandard.ZstdCompressor(level=22).compress(data),
     "brotli": lambda data: bytes(brotli.compress(data, lgwin=brotli_window(len(data)))),
     "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
+    "lz4": lambda data: bytes(
+        lz4.frame.compress(
+            data,
+            compression_level=12,
+            block_size=lz4.frame.BLOCKSIZE_MAX4MB,
+            block_linked=False,
+            content_checksum=True,
+        )
+    ),
 }
 DECODED_AT_ONCE: dict[str, Callable[[bytes], bytes]] = {
     "zip": unzip,
@@ -51,6 +61,7 @@ DECODED_AT_ONCE: dict[str, Callable[[bytes], bytes]] = {
     "zstd": lambda data: zstandard.ZstdDecompressor().decompress(data),
     "brotli": lambda data: bytes(brotli.decompress(data)),
     "xz": lzma.decompress,
+    "lz4": lambda data: bytes(lz4.frame.decompress(data)),
 }
 
 

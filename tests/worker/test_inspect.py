@@ -8,8 +8,8 @@ import pytest
 import tf_keras
 
 from job.events import Journal
-from job.manifest.outputs import Float32Config
 from job.safety.judge import judge
+from job.stages.quantize import VARIANTS
 from job.worker import inspect
 from tests.models.test_random_inputs import cropping
 
@@ -17,8 +17,8 @@ from tests.models.test_random_inputs import cropping
 def test_variants_are_tried_with_a_size_that_the_model_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The size is reported, or that model.input_shapes is needed where none is found."""
-    monkeypatch.setattr(inspect, "VARIANTS", (Float32Config(type="float32"),))
+    """It is said which; and where none is found, that model.input_shapes is needed."""
+    monkeypatch.setattr(inspect, "VARIANTS", {"float32": VARIANTS["float32"]})
     given = tf_keras.Input((None, 4), name="bases")
     impossible = tf_keras.Model(given, tf_keras.layers.Cropping1D(50_000)(given))
     for model, says, variants in (

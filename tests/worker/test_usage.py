@@ -8,7 +8,7 @@ import pytest
 
 from job.artifact import TensorResult
 from job.result import Result, TensorSpec
-from job.worker.usage import DECODERS, with_usage
+from job.worker.usage import with_usage
 from tests.support.published import make_result
 
 SPECS = [TensorSpec("picture", (8, 8), "float32"), TensorSpec("kind", (), "int32")]
@@ -44,4 +44,3 @@ def test_the_package_that_loads_it_and_what_opens_its_encodings_are_named() -> N
         assert base.usage is not None
         assert (base.usage.loader, base.usage.has_state) == (loader, False)
         assert base.encoded["zip"].decoder == "zip"
-    assert DECODERS.keys() == {"zip", "gzip", "zopfli", "zstd", "brotli", "xz"}

@@ -1,0 +1,25 @@
+"""The types of data sets, and what reads each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from job.datasets.data import Dataset
+from job.datasets.npz import open_npz
+from job.manifest.datasets import DatasetConfig, NpzConfig
+from job.result import TensorSpec
+
+
+@dataclass(frozen=True)
+class DatasetType:
+    """What is known of a type; how its files are found is said by its class in the manifest."""
+
+    config: type[DatasetConfig]
+    open: Callable[[Sequence[Path], Any, list[TensorSpec], list[TensorSpec]], Dataset]
+    """Reads all rows of some files, in their order, for a model of these inputs and outputs."""
+
+
+DATASETS: dict[str, DatasetType] = {"npz": DatasetType(NpzConfig, open_npz)}

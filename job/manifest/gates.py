@@ -1,0 +1,94 @@
+"""Gates: what must hold for the results. They are judged in ``job/metrics/gates.py``."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from job.manifest.fields import Config, Count, Name, OutputName, Positive
+from job.manifest.keras_names import MetricName
+
+Metric = MetricName | Literal["loss"]
+
+
+class _Gate(Config):
+    artifact: Name | Literal["*"] | None = None
+    """``prune``, a variant's name, or ``*``: that file, or each, must pass. Left out: every file is
+    judged, and one that passes is enough; the smallest that does is ``chosen``."""
+
+
+class _MetricGate(_Gate):
+    metric: Metric
+    output: OutputName | None = None
+    """For a model of several outputs, whose metric it is. Left out: of ``loss`` the weighted total,
+    else each output that the metric is measured for."""
+
+
+class MaxDropGate(_MetricGate):
+    """At most this much worse than the baseline."""
+
+    type: Literal["max_drop"]
+    value: float = Field(ge=0)
+    """In the metric's own unit: 0.01 is one point of accuracy."""
+
+
+class MinValueGate(_MetricGate):
+    """At least this good, whatever the baseline was; a loss or an error: at most this large."""
+
+    type: Literal["min_value"]
+    value: float
+
+
+class BeatsConstantGate(_Gate):
+    """Better than the best constant answer (the most common class, the mean or the median of the
+    training targets), the model that came in as well as the file that was made of it.
+    """
+
+    type: Literal["beats_constant"]
+    metric: Metric | None = None
+    """Left out: the first metric of each output."""
+    output: OutputName | None = None
+    """For a model of several outputs, whose metric it is; left out, each that has the metric."""
+    margin: float = Field(default=0.0, ge=0)
+    """Better by more than this, in the metric's own unit."""
+
+
+class MinClassRecallGate(_Gate):
+    """At least this fraction of each class's test rows is recognized."""
+
+    type: Literal["min_class_recall"]
+    value: float = Field(ge=0, le=1)
+    class_index: int | None = Field(default=None, ge=0)
+    """The class; left out, every class that has test rows."""
+    output: OutputName | None = None
+    """For a model of several outputs, whose classes; left out, each that has classes."""
+
+
+class _SizeGate(_Gate):
+    of: Literal["smallest_encoding", "file"] = "smallest_encoding"
+    """Which bytes count: those of the smallest encoding, or of the plain file."""
+
+
+class MaxBytesGate(_SizeGate):
+    """At most this large."""
+
+    type: Literal["max_bytes"]
+    value: Count
+    """Bytes."""
+
+
+class MinRatioGate(_SizeGate):
+    """At least this many times smaller than the model file that came in."""
+
+    type: Literal["min_ratio"]
+    value: Positive
+
+
+GateConfig = Annotated[
+    MaxDropGate
+    | MinValueGate
+    | BeatsConstantGate
+    | MinClassRecallGate
+    | MaxBytesGate
+    | MinRatioGate,
+    Field(discriminator="type"),
+]
