@@ -117,7 +117,7 @@ def test_every_room_is_described() -> None:
 
 def test_manifests_on_the_pages_are_valid(tmp_path: Path) -> None:
     """Those that are whole."""
-    whole = []
+    whole: list[Path] = []
     for text in re.findall(r"```json\n(\{.*?)```", ALL, re.DOTALL):
         document: dict[str, Any] = json.loads(text)
         if "destination" in document:
