@@ -5,6 +5,7 @@ Times are milliseconds (``LatencyResult``), sparsities fractions of zeros.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,27 @@ _MODEL = (
 )
 ModelName = Annotated[str, Field(pattern=rf"{_MODEL}$")]
 EncodingName = Annotated[str, Field(pattern=rf"{_MODEL}\.(zip|gz|zopfli\.gz|zst|br|xz)$")]
+
+# By the end of the name, what a store and a browser take a file for.
+MEDIA_TYPES = {
+    ".h5": "application/x-hdf5",
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".keras": "application/zip",
+    ".zip": "application/zip",
+    ".gz": "application/gzip",
+    ".zst": "application/zstd",
+    ".xz": "application/x-xz",
+    ".tar": "application/x-tar",
+}
+
+
+def media_type(name: str) -> str:
+    """The media type of a file that a run writes."""
+    return MEDIA_TYPES.get(Path(name).suffix, "application/octet-stream")
 
 
 Decoder = Literal["zip", "gzip", "zstd", "brotli", "xz"]

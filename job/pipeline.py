@@ -35,10 +35,9 @@ from job.run.checkpoints import Keeper
 from job.run.inputs import Input, fetch, find_inputs, in_users_words, refuse_own_inputs
 from job.run.publish import Published, planned, publish
 from job.storage import local
-from job.storage.destination import Destination, open_destination
-from job.storage.found import Fetched
+from job.storage.backend import Fetched, Stores
+from job.storage.destination import Destination
 from job.storage.place import Place, find_place
-from job.storage.stores import Stores
 from job.worker.main import Task
 
 
@@ -135,7 +134,7 @@ def _begin(job: JobConfig, base: Place, watched: _Watched, children: supervisor.
     inputs = find_inputs(job, base, stores)
     storage = job.destination.storage or job.storage
     place = find_place(job.destination.uri, base)
-    destination = open_destination(place, stores, storage)
+    destination = Destination(place, stores.backend(place, storage), stores.warn)
     return _Run(job, watched, journal, stores, inputs, destination, started, children)
 
 

@@ -22,13 +22,11 @@ from job.batch.summary import (
 )
 from job.errors import InputError, ManifestError, ParedownError
 from job.result import RESULT_FILE, Result
-from job.storage.ahead import ahead
 from job.storage.markers import Notes
 
-# Results that are read at a time, and that wait to be taken.
+# Results that are read at a time.
 READERS = 8
 SUMMARY, TABLE = "summary.json", "summary.csv"
-AHEAD = 64
 
 
 def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
@@ -62,7 +60,7 @@ def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
         )
 
     with ThreadPoolExecutor(READERS) as pool:
-        rows = list(ahead(pool, read, names, AHEAD))
+        rows = list(pool.map(read, names))
     return summarize(name, rows, others=len(seen - set(names)))
 
 

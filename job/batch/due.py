@@ -9,10 +9,9 @@ from job.batch.plan import Planned
 from job.batch.records import JobFolder, asked_digest
 from job.errors import ParedownError
 from job.manifest.job import JobConfig
-from job.storage.found import Found
-from job.storage.place import Place, find_place
-from job.storage.sources import source
-from job.storage.stores import Stores
+from job.run.inputs import find_data
+from job.storage.backend import Found, Stores
+from job.storage.place import Place
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,7 @@ def sort_out(
 
 
 def _find_data(job: JobConfig, base: Place, stores: Stores) -> Found | None:
-    config = job.dataset.storage or job.storage
     try:
-        place = find_place(job.dataset.uri, base)
-        return source(place).find_data(place, base, stores, config)
+        return find_data(job, base, stores)
     except ParedownError:
         return None

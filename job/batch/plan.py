@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from job.errors import InputError, ManifestError, ParedownError
 from job.manifest.expand import RESERVED, discovered, expand
-from job.storage.found import Item
+from job.storage.backend import Item
 from job.storage.markers import open_notes
 from job.storage.pattern import fixed_part, matches
 from job.storage.place import Place, find_place
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from job.manifest.batch import BatchConfig, DiscoverConfig
     from job.manifest.job import JobConfig
     from job.manifest.storage import StorageConfig
-    from job.storage.stores import Stores
+    from job.storage.backend import Stores
 
 SUFFIXES = (".h5", ".hdf5", ".keras", ".zip", ".tar", ".tar.gz", ".tgz")
 LONGEST_NAME = 100

@@ -22,7 +22,7 @@ from job.manifest.fields import Name
 from job.manifest.job import JobConfig
 from job.result import RESULT_FILE
 from job.run import earlier
-from job.storage.found import Found, Item
+from job.storage.backend import Found, Item
 from job.storage.markers import Notes
 
 OWN = ".batch"

@@ -1,8 +1,8 @@
-"""The inputs of a run: found, recognised where an earlier run has read them, and fetched."""
+"""The inputs of a run: found, recognized where an earlier run has read them, and fetched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from job.manifest.inputs import ModelConfig, NpzConfig
 from job.manifest.job import JobConfig
 from job.manifest.storage import StorageConfig
 from job.result import RESULT_FILE, InputResult
-from job.storage.capacity import refuse_full_disk, refuse_large
-from job.storage.found import Fetched, Found
+from job.storage import find
+from job.storage.backend import Advance, Fetched, Found, Stores
 from job.storage.place import Place, find_place
-from job.storage.sources import source
-from job.storage.stores import Stores
 from job.text import printable
 
 Asked = ModelConfig | NpzConfig
+# The files of a data set that is a folder.
+DATA_FILES = "*.npz"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Input:
             return self._result((earlier.bytes, earlier.sha256), earlier.verified, mark)
         return None
 
-    def fetched(self, it: Fetched) -> InputResult:
+    def fetched(self, fetched: Fetched) -> InputResult:
         """Its digest, once it is here."""
-        return self._result(it.digest, it.verified, it.mark)
+        return self._result(fetched.digest, fetched.verified, fetched.mark)
 
     def _result(self, digest: tuple[int, str], verified: str, mark: str | None) -> InputResult:
         """Raises InputError where the manifest pins another digest."""
@@ -69,7 +69,20 @@ def find_model(asked: ModelConfig, storage: StorageConfig, base: Place, stores: 
         StorageError: Where storage fails.
     """
     place, config = find_place(asked.uri, base), asked.storage or storage
-    return Input(asked, source(place).find_model(place, base, stores, config), config)
+    backend = stores.reader(place, config)
+    return Input(asked, find.find(place, base, None, backend, "Reading the model"), config)
+
+
+def find_data(job: JobConfig, base: Place, stores: Stores) -> Found:
+    """Find a job's data set: a file, or several by a folder or a pattern.
+
+    Raises:
+        InputError: Where it is missing or can't be read.
+        StorageError: Where storage fails.
+    """
+    place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
+    backend = stores.reader(place, config)
+    return find.find(place, base, DATA_FILES, backend, "Reading the data set")
 
 
 def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]:
@@ -79,14 +92,15 @@ def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]
         InputError: Where one is missing, can't be read, or has another digest than the pinned one.
         StorageError: Where storage fails.
     """
-    place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
+    place = find_place(job.dataset.uri, base)
     model = find_model(job.model, job.storage, base, stores)
     if place.scheme == "file" and place.local.is_dir():
         refuse_other_folders(place.local)
-    found = source(place).find_data(place, base, stores, config)
+    found = find_data(job, base, stores)
     if place.scheme == "file":
         refuse_other_kinds(it.place.local for it in found.items)
-    inputs = {"model": model, "dataset": Input(job.dataset, found, config)}
+    dataset = Input(job.dataset, found, job.dataset.storage or job.storage)
+    inputs = {"model": model, "dataset": dataset}
     for it in inputs.values():
         it.known(None)  # what is pinned is compared before anything is done
     return inputs
@@ -101,7 +115,7 @@ def fetch(
         inputs: What was found, by name.
         folder: Where they go; it is made.
         stores: The run's stores.
-        journal: Is told how far it is.
+        journal: Where progress is reported.
 
     Raises:
         InputError: Where one is too large, or was changed meanwhile.
@@ -115,8 +129,8 @@ def fetch(
     remote = {found: storage for found, storage in asked if found.place.scheme != "file"}
     with journal.stage("fetch") as stage:
         for found, storage in remote.items():
-            refuse_large(found, storage.max_object_bytes)
-        refuse_full_disk(remote, folder.parent)
+            find.refuse_large(found, storage.max_object_bytes)
+        find.refuse_full_disk(remote, folder.parent)
         total = sum(found.bytes for found, _ in asked)
         done = 0
 
@@ -140,12 +154,12 @@ def fetch(
     return fetched
 
 
-def _fetch(it: Input, folder: Path, stores: Stores, advance: Callable[[int], None]) -> Fetched:
-    return source(it.found.place).fetch(it.found, folder, stores, it.storage, advance)
+def _fetch(asked: Input, folder: Path, stores: Stores, advance: Advance) -> Fetched:
+    return find.fetch(asked.found, folder, stores.reader(asked.found.place, asked.storage), advance)
 
 
 def _refuse_other_kinds(inputs: Mapping[str, Input], fetched: Mapping[str, Fetched]) -> None:
-    """Of a data set that was fetched, which is told by its URI."""
+    """Of a data set that was fetched; the message names its URI."""
     for it in fetched.values():
         try:
             refuse_other_kinds(it.paths.values())

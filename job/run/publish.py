@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from job.artifact import media_type
 from job.events import Journal
 from job.manifest.job import JobConfig
 from job.manifest.outputs import SUFFIXES
 from job.result import MANIFEST_FILE, RESULT_FILE
 from job.run import earlier
-from job.storage.destination import RUN_ID_KEY, Destination, Publication
+from job.storage.backend import RUN_ID_KEY
+from job.storage.destination import Destination, Publication
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def publish(it: Published, destination: Destination, journal: Journal) -> bytes:
 
     files = sorted((path.name for path in it.output.iterdir()), key=_rank)
     total = sum((it.output / name).stat().st_size for name in files)
+    media_types = {name: media_type(name) for name in files}
     metadata = {RUN_ID_KEY: it.run_id}
     with journal.stage("publish") as stage:
         done = 0
@@ -56,7 +59,7 @@ def publish(it: Published, destination: Destination, journal: Journal) -> bytes:
             if done < total:  # what is put a second time is told as the same
                 stage.advance(done, total)
 
-        files_there = Publication(it.output, files, it.replaced, metadata, stands)
+        files_there = Publication(it.output, media_types, it.replaced, metadata, stands)
         standing = destination.publish(files_there, advance)
         stage.advance(total, total)
         return standing
