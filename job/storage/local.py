@@ -16,6 +16,7 @@ from typing import Any
 
 from job.errors import InputError, from_os_error, is_disk_full
 from job.storage.backend import OCTETS, Advance, Downloaded, Item, Upload
+from job.storage.checksums import CHUNK
 from job.storage.place import Place
 
 # Files that are not whole yet are named so.
@@ -182,7 +183,8 @@ class Local:
 
     def write(self, place: Place, content: bytes, metadata: Mapping[str, str]) -> None:
         """It appears whole."""
-        with _translated(WRITING, writing=True), _partial(place.local) as partial:
+        doing = _translated(WRITING, writing=True, place=place.local.parent)
+        with doing, _partial(place.local) as partial:
             partial.write_bytes(content)
             _flush(partial)
             partial.replace(place.local)
@@ -209,7 +211,8 @@ class Local:
         target = upload.place.local
         doing = _translated(WRITING, writing=True, place=target.parent)
         with doing, _partial(target) as partial:
-            shutil.copyfile(upload.path, partial)
+            with upload.path.open("rb") as read, partial.open("wb") as write:
+                shutil.copyfileobj(read, write, CHUNK)
             _flush(partial)
             partial.replace(target)
         advance(upload.bytes)
