@@ -24,11 +24,10 @@ from job.manifest.batch import BatchConfig
 from job.manifest.expand import expand
 from job.manifest.job import JobConfig
 from job.manifest.load import read_manifest
-from job.storage.found import Found
+from job.run.inputs import find_data
+from job.storage.backend import Found, Stores
 from job.storage.markers import open_notes
 from job.storage.place import find_place, here
-from job.storage.sources import source
-from job.storage.stores import Stores
 
 PUTS = 16
 
@@ -78,8 +77,7 @@ def _marker(
 ) -> Callable[[Planned], None]:
     """Has paredown note of a job that it is done."""
     notes = open_notes(find_place(batch.destination.uri, here()), stores, batch.storage)
-    place = find_place(planned[0].job.dataset.uri, here())
-    data = source(place).find_data(place, here(), stores, batch.storage)
+    data = find_data(planned[0].job, here(), stores)
 
     def mark(it: Planned) -> None:
         assert it.model is not None  # it was put

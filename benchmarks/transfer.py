@@ -42,26 +42,24 @@ COPIES = 8
 def upload(path: Path, key: str, sha256: str) -> None:
     """As the job uploads a file."""
     from job.manifest.storage import StorageConfig
-    from job.storage import s3_write
+    from job.storage.backend import Stores, Upload
     from job.storage.place import Place
-    from job.storage.stores import Stores
 
-    store = Stores(print).get(StorageConfig())
-    it = s3_write.Upload(path, sha256, Place("s3", key, RESULTS), {})
-    s3_write.upload(store, it, lambda _: None)
+    place = Place("s3", key, RESULTS)
+    upload = Upload(path, path.stat().st_size, sha256, place, {})
+    Stores(print).backend(place, StorageConfig()).upload(upload, lambda _: None)
 
 
 def download(path: Path, key: str, _: str) -> None:
     """As the job fetches an input, into a folder."""
     from job.manifest.storage import StorageConfig
-    from job.storage import s3_source
+    from job.storage.backend import Stores
+    from job.storage.find import fetch, find
     from job.storage.place import Place
-    from job.storage.stores import Stores
 
-    stores, config = Stores(print), StorageConfig()
     place = Place("s3", key, RESULTS)
-    found = s3_source.find_data(place, place, stores, config)
-    s3_source.fetch(found, path, stores, config, lambda _: None)
+    backend = Stores(print).reader(place, StorageConfig())
+    fetch(find(place, place, None, backend, "Reading"), path, backend, lambda _: None)
 
 
 STEPS: dict[str, Callable[[Path, str, str], None]] = {"up": upload, "down": download}

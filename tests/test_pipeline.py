@@ -21,9 +21,10 @@ from job.run import earlier
 from job.run.inputs import find_inputs
 from job.run.job_run import Progress
 from job.run.supervisor import OnlyChild
-from job.storage.local_destination import LocalDestination
+from job.storage.backend import Stores
+from job.storage.destination import Destination
+from job.storage.local import Local
 from job.storage.place import Place
-from job.storage.stores import Stores
 from tests.support.manifests import read_job
 from tests.support.published import make_result
 
@@ -63,7 +64,7 @@ def run_id(digest: str = "1", **sections: Any) -> str:
 
 def is_whole(result: Result, folder: Path) -> bool:
     """Whether a folder holds all that a result names."""
-    return earlier.is_whole(result, LocalDestination(Place("file", str(folder))))
+    return earlier.is_whole(result, Destination(Place("file", str(folder)), Local(), pytest.fail))
 
 
 def run(folder: Path, **sections: Any) -> list[Event]:

@@ -23,14 +23,12 @@ from job.batch.share import read_expansion
 from job.batch.summary import Row, Summary, failure_of, parse_failure, summarize
 from job.errors import InputError, ManifestError, ParedownError
 from job.result import RESULT_FILE, Result
-from job.storage.ahead import ahead
 from job.storage.markers import Notes
 from job.text import printable
 
-# Results that are read at a time, and that wait to be used.
+# Results that are read at a time.
 READERS = 8
 SUMMARY, TABLE = "summary.json", "summary.csv"
-AHEAD = 64
 # Each time another shard has changed what was summarized; that shard then writes it, too.
 MOST_TIMES = 5
 # How spreadsheets begin a formula; some accept the full-width characters.
@@ -67,7 +65,7 @@ def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
         )
 
     with ThreadPoolExecutor(READERS) as pool:
-        rows = list(ahead(pool, read, names, AHEAD))
+        rows = list(pool.map(read, names))
     return summarize(name, rows, others=len(seen - set(names)))
 
 

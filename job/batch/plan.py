@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from job.artifact import FORMATS
 from job.errors import InputError, ManifestError, ParedownError
 from job.manifest.expand import RESERVED, discovered, expand
-from job.storage.found import Item
+from job.storage.backend import Item
 from job.storage.markers import open_notes
 from job.storage.pattern import fixed_part, matches
 from job.storage.place import Place, find_place
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from job.manifest.batch import BatchConfig, DiscoverConfig
     from job.manifest.job import JobConfig
     from job.manifest.storage import StorageConfig
-    from job.storage.stores import Stores
+    from job.storage.backend import Stores
 
 SUFFIXES = tuple(suffix for it in FORMATS.values() for suffix in it.discovered)
 LONGEST_NAME = 100

@@ -19,11 +19,10 @@ from job.errors import ParedownError
 from job.manifest.job import JobConfig
 from job.result import RESULT_FILE
 from job.run import earlier
-from job.storage.found import Found, Item
+from job.run.inputs import find_data
+from job.storage.backend import Found, Item, Stores
 from job.storage.markers import Notes
-from job.storage.place import Place, find_place
-from job.storage.sources import source
-from job.storage.stores import Stores
+from job.storage.place import Place
 
 FAILURE = f"{OWN}/failure.json"
 _DONE = re.compile(
@@ -186,10 +185,8 @@ def sort_out(
 
 
 def _find_data(job: JobConfig, base: Place, stores: Stores) -> Found | None:
-    config = job.dataset.storage or job.storage
     try:
-        place = find_place(job.dataset.uri, base)
-        return source(place).find_data(place, base, stores, config)
+        return find_data(job, base, stores)
     except ParedownError:
         return None
 

@@ -69,9 +69,9 @@ def summarize(
     """Show which jobs of a batch are ready, from what is there; also while it runs."""
     from job.batch.collect import collect, refuse_foreign, write_summary
     from job.manifest.storage import StorageConfig
+    from job.storage.backend import Stores
     from job.storage.markers import Notes, open_notes
     from job.storage.place import find_place, here
-    from job.storage.stores import Stores
 
     stores = Stores(warn)
 

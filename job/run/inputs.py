@@ -1,27 +1,25 @@
-"""The inputs of a run: found, recognised where an earlier run has read them, and fetched."""
+"""The inputs of a run: found, recognized where an earlier run has read them, and fetched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from job.datasets.kinds import refuse_other_folders, refuse_other_kinds
 from job.errors import InputError, ManifestError, ParedownError
 from job.events import Journal
-from job.manifest.datasets import NpzConfig
+from job.manifest.datasets import DatasetConfig
 from job.manifest.job import JobConfig
 from job.manifest.model import ModelConfig
 from job.manifest.storage import StorageConfig
 from job.result import RESULT_FILE, InputResult
-from job.storage.capacity import refuse_full_disk, refuse_large
-from job.storage.found import Fetched, Found
+from job.storage import find
+from job.storage.backend import Advance, Fetched, Found, Stores
 from job.storage.place import Place, find_place
-from job.storage.sources import source
-from job.storage.stores import Stores
 from job.text import printable
 
-Asked = ModelConfig | NpzConfig
+Asked = ModelConfig | DatasetConfig
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,9 @@ class Input:
             return self._result((earlier.bytes, earlier.sha256), earlier.verified, mark)
         return None
 
-    def fetched(self, it: Fetched) -> InputResult:
+    def fetched(self, fetched: Fetched) -> InputResult:
         """Its digest, once it is here."""
-        return self._result(it.digest, it.verified, it.mark)
+        return self._result(fetched.digest, fetched.verified, fetched.mark)
 
     def _result(self, digest: tuple[int, str], verified: str, mark: str | None) -> InputResult:
         """Raises InputError where the manifest pins another digest."""
@@ -70,7 +68,20 @@ def find_model(asked: ModelConfig, storage: StorageConfig, base: Place, stores: 
         StorageError: Where storage fails.
     """
     place, config = find_place(asked.uri, base), asked.storage or storage
-    return Input(asked, source(place).find_model(place, base, stores, config), config)
+    backend = stores.reader(place, config)
+    return Input(asked, find.find(place, base, None, backend, "Reading the model"), config)
+
+
+def find_data(job: JobConfig, base: Place, stores: Stores) -> Found:
+    """Find a job's data set: a file, or several by a folder or a pattern.
+
+    Raises:
+        InputError: Where it is missing or can't be read.
+        StorageError: Where storage fails.
+    """
+    place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
+    backend = stores.reader(place, config)
+    return find.find(place, base, job.dataset.in_folder, backend, "Reading the data set")
 
 
 def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]:
@@ -80,14 +91,15 @@ def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]
         InputError: Where one is missing, can't be read, or has another digest than the pinned one.
         StorageError: Where storage fails.
     """
-    place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
+    place = find_place(job.dataset.uri, base)
     model = find_model(job.model, job.storage, base, stores)
     if place.scheme == "file" and place.local.is_dir():
         refuse_other_folders(place.local)
-    found = source(place).find_data(place, base, stores, config)
+    found = find_data(job, base, stores)
     if place.scheme == "file":
         refuse_other_kinds(it.place.local for it in found.items)
-    inputs = {"model": model, "dataset": Input(job.dataset, found, config)}
+    dataset = Input(job.dataset, found, job.dataset.storage or job.storage)
+    inputs = {"model": model, "dataset": dataset}
     for it in inputs.values():
         it.known(None)  # what is pinned is compared before anything is done
     return inputs
@@ -102,7 +114,7 @@ def fetch(
         inputs: What was found, by name.
         folder: Where they go; it is made.
         stores: The run's stores.
-        journal: Is told how far it is.
+        journal: Where progress is reported.
 
     Raises:
         InputError: Where one is too large, or was changed meanwhile.
@@ -116,8 +128,8 @@ def fetch(
     remote = {found: storage for found, storage in asked if found.place.scheme != "file"}
     with journal.stage("fetch") as stage:
         for found, storage in remote.items():
-            refuse_large(found, storage.max_object_bytes)
-        refuse_full_disk(remote, folder.parent)
+            find.refuse_large(found, storage.max_object_bytes)
+        find.refuse_full_disk(remote, folder.parent)
         total = sum(found.bytes for found, _ in asked)
         done = 0
 
@@ -134,19 +146,19 @@ def fetch(
                 place.mkdir(parents=True)
                 here[key] = _fetch(it, place, stores, advance)
             fetched[name] = here[key]
-            if isinstance(it.asked, NpzConfig) and it.found.place.scheme != "file":
+            if not isinstance(it.asked, ModelConfig) and it.found.place.scheme != "file":
                 _refuse_other_kinds(inputs, {name: fetched[name]})
             if fetched[name].verified:
                 stage.decide(f"{name}: {it.found.bytes:,} bytes, {fetched[name].verified}")
     return fetched
 
 
-def _fetch(it: Input, folder: Path, stores: Stores, advance: Callable[[int], None]) -> Fetched:
-    return source(it.found.place).fetch(it.found, folder, stores, it.storage, advance)
+def _fetch(asked: Input, folder: Path, stores: Stores, advance: Advance) -> Fetched:
+    return find.fetch(asked.found, folder, stores.reader(asked.found.place, asked.storage), advance)
 
 
 def _refuse_other_kinds(inputs: Mapping[str, Input], fetched: Mapping[str, Fetched]) -> None:
-    """Of a data set that was fetched, which is told by its URI."""
+    """Of a data set that was fetched; the message names its URI."""
     for it in fetched.values():
         try:
             refuse_other_kinds(it.paths.values())

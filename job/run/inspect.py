@@ -10,8 +10,8 @@ from job.result import InspectResult
 from job.run import supervisor
 from job.run.inputs import fetch, find_model, in_users_words
 from job.storage import local
+from job.storage.backend import Stores
 from job.storage.place import Place
-from job.storage.stores import Stores
 from job.worker.protocol import Task
 
 

@@ -12,9 +12,9 @@ from job.events import Emit, Event, Journal
 from job.manifest.job import JobConfig
 from job.run.inputs import Input, find_inputs
 from job.run.supervisor import Children
-from job.storage.destination import Destination, open_destination
+from job.storage.backend import Stores
+from job.storage.destination import Destination
 from job.storage.place import Place, find_place
-from job.storage.stores import Stores
 
 
 class Progress:
@@ -103,5 +103,6 @@ def find(job: JobConfig, base: Place, progress: Progress, children: Children) ->
     stores = Stores(journal.warn)
     inputs = find_inputs(job, base, stores)
     storage = job.destination.storage or job.storage
-    destination = open_destination(find_place(job.destination.uri, base), stores, storage)
+    place = find_place(job.destination.uri, base)
+    destination = Destination(place, stores.backend(place, storage), journal.warn)
     return JobRun(job, progress, journal, stores, inputs, destination, started, children)

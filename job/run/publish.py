@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.artifact import FORMATS
+from job.artifact import FORMATS, media_type
 from job.manifest.compress import ENCODINGS
 from job.manifest.job import JobConfig
 from job.report.tables import finished_event
@@ -15,7 +15,8 @@ from job.run import earlier, termination
 from job.run.inputs import refuse_own_inputs
 from job.run.job_run import JobRun
 from job.storage import local
-from job.storage.destination import RUN_ID_KEY, Publication
+from job.storage.backend import RUN_ID_KEY
+from job.storage.destination import Publication
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def publish(run: JobRun, prepared: Prepared, result: Result, output: Path) -> Re
             if done < total:  # what is put a second time is not counted again
                 stage.advance(done, total)
 
-        publication = Publication(output, files, prepared.replaced, metadata, stands)
+        media_types = {name: media_type(name) for name in files}
+        publication = Publication(output, media_types, prepared.replaced, metadata, stands)
         standing = run.destination.publish(publication, advance)
         stage.advance(total, total)
     return parse(standing)

@@ -18,7 +18,7 @@ from job.run.checkpoint_uploader import CheckpointUploader
 from job.run.inputs import in_users_words
 from job.run.job_run import JobRun
 from job.run.publish import Prepared
-from job.storage.found import Fetched
+from job.storage.backend import Fetched
 from job.worker.protocol import Task
 
 

@@ -1,4 +1,4 @@
-"""What a store says of an object's content, and whether a file is that content.
+"""The checksums that a store has of an object, and whether a file has them.
 
 A store keeps a checksum of the whole object, or (``-3`` at its end) of the checksums of its three
 parts; and an ETag, which is mostly an MD5 of the same kind. See
@@ -22,13 +22,13 @@ CHUNK = 1 << 20
 
 
 class Hash(Protocol):
-    """What hashlib makes."""
+    """An object of hashlib."""
 
     def update(self, content: bytes | memoryview, /) -> object:
-        """Take more."""
+        """Add more content."""
 
     def digest(self) -> bytes:
-        """The digest of all that was taken."""
+        """The digest of all content."""
 
 
 class _Crc32:
@@ -60,14 +60,14 @@ ALGORITHMS: dict[str, Callable[..., Hash]] = {
 
 @dataclass(frozen=True)
 class Claim:
-    """What a store says that the content's checksum is."""
+    """A checksum that a store has of an object."""
 
     algorithm: str
     digest: bytes
     parts: int
-    """Of how many parts' checksums it is one; 0 where it is of the content itself."""
+    """The number of parts whose checksums it is made of; 0 if it is of the content itself."""
     certain: bool
-    """False for an ETag: some stores make it of something else."""
+    """False for an ETag: for some stores it is no MD5."""
 
     @property
     def of_all(self) -> bool:
@@ -76,7 +76,7 @@ class Claim:
 
 
 def claims(head: Mapping[str, Any]) -> list[Claim]:
-    """What the answer to a HEAD request claims, the strongest first."""
+    """The checksums in the answer to a HEAD request, the strongest first."""
     found = []
     for algorithm in ("SHA256", "SHA1", "CRC32"):
         value = head.get(f"Checksum{algorithm}")
@@ -99,7 +99,7 @@ def sha256_of(head: Mapping[str, Any]) -> str | None:
 
 
 class Digester:
-    """Takes a content from its start to its end, for both its digests, each in a thread of its own.
+    """Computes both digests of a content, each in its own thread.
 
     Args:
         claim: What it is to be compared with.
@@ -117,7 +117,7 @@ class Digester:
         self._last: Future[None] | None = None
 
     def update(self, content: bytes) -> None:
-        """Take more."""
+        """Add more content."""
         self._wait()
         self._last = self._pool.submit(self._claimed, content)
         self._whole.update(content)

@@ -1,71 +1,116 @@
-"""An input that is several local files: which they are, and one digest of them all."""
+"""Inputs: found by URI, checked before the first byte is downloaded, downloaded and verified.
+
+A key is never a path: each part of it is checked before it becomes a file name.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Mapping
-from pathlib import Path
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
-from job.errors import InputError, from_os_error
+from job.errors import InputError, ParedownError, StorageError, from_os_error
+from job.safety import folder as packing
+from job.storage import local
+from job.storage.backend import Advance, Fetched, Found, Item, Reader
 from job.storage.pattern import fixed_part, is_pattern, matches
+from job.storage.place import Place
+
+# What stays free on the disk of the downloads.
+RESERVE_BYTES = 64 << 20
+MAX_NAME_BYTES = 255
 
 
-def find_files(path: Path, base: Path, in_folder: str, doing: str) -> dict[str, Path]:
-    """The files that a path names: a file, a folder, or all that match a pattern.
+def find(place: Place, base: Place, pattern: str | None, backend: Reader, doing: str) -> Found:
+    """What a URI names: a file; a folder; or all files that match a pattern.
 
-    A path that is there is never taken for a pattern. Of links to folders, ``**`` follows none.
+    A path on this machine that exists is never taken for a pattern. Of links to folders, ``**``
+    follows none.
 
     Args:
-        path: What is named; wildcards in it are patterns, see ``pattern.py``.
+        place: The place; wildcards in it are patterns, see ``pattern.py``.
         base: A folder whose own name is no pattern, if the path lies in it.
-        in_folder: The pattern for the files in a folder.
+        pattern: The files that are looked for in a folder. None if the folder itself is what is
+            looked for: a model's, all of whose files belong to it; wildcards mean nothing then.
+        backend: The place's.
         doing: What is being done, as a sentence's start: "Reading the data set".
 
     Returns:
-        Name to path, sorted by name, at least one. Names are relative to the folder, or to the
-        part of the pattern that is without wildcards; a file is named by its last part.
+        At least one file, sorted by name. Names are relative to the folder, or to the part of the
+        pattern that is without wildcards; a single file is named by its last part.
 
     Raises:
-        InputError: Where nothing matches, or a folder is missing or can't be read.
+        InputError: Where nothing matches, or access is denied.
+        StorageError: Where the storage fails.
     """
-    try:
-        if path.is_dir():
-            folder, pattern = path, in_folder
-        elif not path.exists() and is_pattern(text := _relative(path, base)):
-            folder, pattern = base / fixed_part(text), text.removeprefix(fixed_part(text))
-        else:
-            return {path.name: path}
-        found = matches(_names(folder, pattern), pattern)
-    except OSError as error:
-        raise from_os_error(error, doing, writing=False, place=path) from None
-    if not found:
-        raise InputError(
-            f"{doing} failed: no file there matches {pattern}.",
-            where=str(folder),
-            hint="Check the URI: * is any characters but slashes, ** any folders.",
+    item = backend.stat(place, doing)
+    if item is not None:
+        known = (item.bytes, item.sha256) if item.sha256 else None
+        return Found(place, (item,), digest=known)
+    if pattern is None:
+        return _find_model_folder(place, backend, doing)
+    folder, pattern = _folder_and_pattern(place, base, pattern)
+    there = {it.name: it for it in backend.listing(folder, doing, pattern=pattern)}
+    items = [there[name] for name in matches(there, pattern)]
+    if not items:
+        raise _nothing(place, folder, pattern, doing)
+    if place.scheme != "file":
+        return Found(folder, tuple(items))
+    measured = {it.name: local.measure(it.place.local, doing) for it in items}
+    items = [replace(it, bytes=measured[it.name][0], sha256=measured[it.name][1]) for it in items]
+    return Found(place, tuple(items), digest=measure_together(measured))
+
+
+def _find_model_folder(place: Place, backend: Reader, doing: str) -> Found:
+    if place.scheme == "file" and place.local.is_dir():
+        try:
+            size, sha256 = packing.measure(place.local, str(place))
+        except OSError as error:
+            raise from_os_error(error, doing, writing=False) from None
+        item = Item(place.name, place, size)
+        return Found(place, (item,), is_folder=True, digest=(size, sha256))
+    folder = place.prefix
+    items = [it for it in backend.listing(folder, doing) if it.name and it.name[-1] != "/"]
+    if not items:
+        raise _nothing(place, place, "*", doing)
+    return Found(folder, tuple(sorted(items, key=lambda item: item.name)), is_folder=True)
+
+
+def _folder_and_pattern(place: Place, base: Place, pattern: str) -> tuple[Place, str]:
+    """The folder to list, and the pattern of names in it."""
+    above, text = Path(), place.path
+    is_local = place.scheme == "file"
+    if is_local:
+        if place.local.is_dir():
+            return place, pattern
+        if base.scheme == "file" and place.local.is_relative_to(base.local):
+            above, text = base.local, place.local.relative_to(base.local).as_posix()
+    if not is_pattern(text):
+        return place if is_local else place.prefix, pattern
+    fixed = fixed_part(text)
+    folder = replace(place, path=str(above / fixed) if is_local else fixed)
+    return folder, text.removeprefix(fixed)
+
+
+def _nothing(place: Place, folder: Place, pattern: str, doing: str) -> ParedownError:
+    if place.scheme != "file":
+        return InputError(
+            f"{doing} failed: there is no object of that key, and none below it that fits.",
+            where=str(place),
+            hint="Check the URI; in a manifest, a relative one is relative to the manifest.",
         )
-    return {name: folder / name for name in found}
-
-
-def _relative(path: Path, base: Path) -> str:
-    return (path.relative_to(base) if path.is_relative_to(base) else path).as_posix()
-
-
-def _names(folder: Path, pattern: str) -> list[str]:
-    """The names of the files below a folder, no deeper than the pattern goes."""
-
-    def refuse(error: OSError) -> None:
-        raise error  # fewer files would be found than there are
-
-    deep = "**" in pattern.split("/")
-    names = []
-    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=not deep):
-        above = Path(place).relative_to(folder)
-        names += [(above / name).as_posix() for name in files]
-        if not deep and len(above.parts) == pattern.count("/"):
-            folders.clear()
-    return names
+    if not folder.local.exists():
+        missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        return from_os_error(missing, doing, writing=False)
+    return InputError(
+        f"{doing} failed: no file there matches {pattern}.",
+        where=str(folder),
+        hint="Check the URI: * is any characters but slashes, ** any folders.",
+    )
 
 
 def measure_together(files: Mapping[str, tuple[int, str]]) -> tuple[int, str]:
@@ -91,3 +136,92 @@ def _line(digest: str, name: str) -> str:
     for character, escaped in (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r")):
         name = name.replace(character, escaped)
     return f"\\{digest}  {name}\n"
+
+
+def refuse_large(found: Found, max_bytes: int) -> None:
+    """Refuse files and objects that are larger than ``storage.max_object_bytes``.
+
+    Raises:
+        InputError: Where one is.
+    """
+    for item in found.items:
+        if item.bytes > max_bytes:
+            raise InputError(
+                f"The download has {item.bytes:,} bytes, more than storage.max_object_bytes "
+                f"({max_bytes:,}).",
+                where=str(item.place),
+                hint="Check that it is the right one; if it is, raise max_object_bytes.",
+            )
+
+
+def refuse_full_disk(found: Iterable[Found], folder: Path) -> None:
+    """Refuse what the folder's disk has no room for.
+
+    Raises:
+        StorageError: Where it has none.
+    """
+    size, free = sum(it.bytes for it in found), shutil.disk_usage(folder).free
+    if size + RESERVE_BYTES > free:
+        raise StorageError(
+            f"There is no room for the download: {size:,} bytes, and {free:,} are free.",
+            where=str(folder),
+            hint="Free some space, or point TMPDIR at a larger disk.",
+        )
+
+
+def fetch(found: Found, folder: Path, backend: Reader, advance: Advance) -> Fetched:
+    """Download what was found, and verify it; what is on this machine is read where it is.
+
+    Args:
+        found: What ``find`` found.
+        folder: An empty folder.
+        backend: The place's.
+        advance: Called with the bytes that have arrived.
+
+    Raises:
+        InputError: Where an object has a key that can't be a file name, or was changed.
+        StorageError: Where the storage fails, or the disk is full.
+    """
+    if found.place.scheme == "file":
+        assert found.digest is not None  # it was measured when it was found
+        advance(found.bytes)
+        return Fetched({it.name: it.place.local for it in found.items}, found.digest, "")
+    targets = {item: _target(item, folder) for item in found.items}
+    _refuse_clashes(found, set(targets.values()))
+    for target in targets.values():
+        target.parent.mkdir(parents=True, exist_ok=True)
+    done = backend.download(targets, advance)
+    verified = ", ".join(sorted({it.verified for it in done}))
+    if found.is_folder:
+        digest = packing.measure(folder, str(found.place))
+        return Fetched({found.place.name: folder}, digest, verified, found.mark)
+    named = zip(found.items, done, strict=True)
+    digest = measure_together({item.name: (it.bytes, it.sha256) for item, it in named})
+    paths = {item.name: target for item, target in targets.items()}
+    return Fetched(paths, digest, verified, found.mark)
+
+
+def _target(item: Item, folder: Path) -> Path:
+    """Where an object goes: below the folder, whatever its key is."""
+    parts = item.name.split("/")
+    if any(
+        part in ("", ".", "..") or "\0" in part or len(part.encode()) > MAX_NAME_BYTES
+        for part in parts
+    ):
+        raise InputError(
+            "A file can't have the name that this object's key has.",
+            where=str(item.place),
+            hint="Keys without empty parts, . and .. can be downloaded; move or rename the object.",
+        )
+    return folder / PurePosixPath(*parts)
+
+
+def _refuse_clashes(found: Found, targets: set[Path]) -> None:
+    """An object may have the key of another one's folder."""
+    for target in sorted(targets):
+        if targets & set(target.parents):
+            raise InputError(
+                "Of two objects here one is the folder of the other, which no disk can hold.",
+                where=f"{found.place} {target.name}",
+                hint="Move or rename one of them.",
+            )

@@ -1,13 +1,12 @@
-"""Inputs on a web server: one file, over https alone."""
+"""Inputs on a web server: one file, over https only."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import ssl
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,189 +16,155 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from job.errors import InputError, StorageError, from_os_error
 from job.manifest.storage import StorageConfig
-from job.storage.found import Advance, Fetched, Found, Item
-from job.storage.local_source import DATA, MODEL
+from job.storage import retry
+from job.storage.backend import Advance, Downloaded, Item, Stores
+from job.storage.checksums import CHUNK
 from job.storage.place import Place
-from job.storage.retry import attempts
-from job.storage.stores import Stores
 
-# The first pause between two attempts; each is twice the one before, up to the longest.
-PAUSE_S = 0.5
-LONGEST_PAUSE_S = 10.0
-TIMEOUT = urllib3.Timeout(connect=10, read=60)
-CHUNK = 1 << 20
-REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
+TIMEOUT = urllib3.Timeout(connect=retry.WEB_CONNECT_TIMEOUT_S, read=retry.READ_TIMEOUT_S)
+REDIRECTS = urllib3.Retry(
+    total=None, connect=0, read=0, status=0, other=0, redirect=retry.WEB_REDIRECTS
+)
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "paredown"}
 REASONS = {401: "access denied", 403: "access denied", 404: "there is no such file"}
 
 T = TypeVar("T")
 
 
-def find_model(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
-    """A model's file, by a HEAD request.
+class Https:
+    """Web servers, which are only read; see ``backend.py``."""
 
-    Raises:
-        InputError: Where there is none.
-        StorageError: Where the server fails.
-    """
-    return _find(place, stores, config, MODEL)
+    def __init__(self, config: StorageConfig, stores: Stores) -> None:
+        self._config = config
+        self._stores = stores
 
+    def stat(self, place: Place, doing: str) -> Item:
+        """One HEAD request. A file that is not there is an InputError, too."""
 
-def find_data(place: Place, base: Place, stores: Stores, config: StorageConfig) -> Found:
-    """A data set's file, as ``find_model``; a web server has no patterns."""
-    return _find(place, stores, config, DATA)
+        def ask() -> tuple[str, str | None]:
+            with self._answer("HEAD", place, doing) as answer:
+                return answer.headers.get("Content-Length", ""), _etag(answer)
 
-
-def _find(place: Place, stores: Stores, config: StorageConfig, doing: str) -> Found:
-    def look() -> tuple[str, str | None]:
-        with _answer("HEAD", place, config, doing) as answer:
-            return answer.headers.get("Content-Length", ""), _etag(answer)
-
-    most = attempts(stores.warn)
-    length, etag = _persist(look, place, doing, most, lambda: stores.count("HEAD"))
-    if not length.isdecimal():
-        raise InputError(
-            f"{doing} failed: the server does not say how large the file is.",
-            where=str(place),
-            hint="Download it, and give its path.",
-        )
-    return Found(place, (Item(place.name or "file", place, int(length), etag),))
-
-
-def fetch(
-    found: Found, folder: Path, stores: Stores, config: StorageConfig, advance: Advance
-) -> Fetched:
-    """Download the file; where the answer breaks off, the rest is asked for.
-
-    Raises:
-        InputError: Where it was changed meanwhile.
-        StorageError: Where the server fails, or the disk is full.
-    """
-    (item,) = found.items
-    doing = "Downloading"
-    target = folder / "".join(it if it.isalnum() or it in "._-" else "_" for it in item.name)[-100:]
-    digest = hashlib.sha256()
-    most = attempts(stores.warn)
-
-    def get_the_rest() -> None:
-        for chunk in _rest(item, file.tell(), config, doing):
-            file.write(chunk)
-            digest.update(chunk)
-            advance(len(chunk))
-
-    try:
-        with target.open("wb") as file:
-            _persist(get_the_rest, item.place, doing, most, lambda: stores.count("GET"))
-    except OSError as error:
-        raise from_os_error(error, doing, writing=True, place=target) from None
-    how = "verified by its size alone: pin its sha256 in the manifest"
-    return Fetched({item.name: target}, (item.bytes, digest.hexdigest()), how, found.mark)
-
-
-def _rest(item: Item, done: int, config: StorageConfig, doing: str) -> Iterator[bytes]:
-    """What comes after so many bytes. Raises urllib3's HTTPError where it breaks off."""
-    asked = {"Range": f"bytes={done}-", "If-Range": item.etag or ""} if done else {}
-    if done == item.bytes:
-        return
-    with _answer("GET", item.place, config, doing, asked) as answer:
-        length = answer.headers.get("Content-Length", "")
-        if (
-            _etag(answer) != item.etag
-            or length not in ("", str(item.bytes - done))
-            or (done and (item.etag is None or answer.status != 206))
-        ):
+        length, etag = self._persist(ask, place, doing, "HEAD")
+        if not length.isdecimal():
             raise InputError(
-                "The file was changed while the job ran, or the server can't send a part of it.",
-                where=str(item.place),
-                hint="Run the job again, or download the file and give its path.",
+                f"{doing} failed: the server does not say how large the file is.",
+                where=str(place),
+                hint="Download it, and give its path.",
             )
-        for chunk in answer.stream(CHUNK):
-            done += len(chunk)
-            yield chunk
-    if done != item.bytes:
-        raise HTTPError(f"{done:,} bytes came, not {item.bytes:,}")
+        name = "".join(it if it.isalnum() or it in "._-" else "_" for it in place.name or "file")
+        return Item(name[-100:], place, int(length), etag)
 
+    def listing(
+        self, folder: Place, doing: str, *, pattern: str = "**", first: str = "", last: str = ""
+    ) -> Iterator[Item]:
+        """A web server has no folders."""
+        return iter(())
 
-def read(
-    place: Place, config: StorageConfig, most: int, doing: str, warn: Callable[[str], None]
-) -> bytes:
-    """A small file's content.
+    def read(self, place: Place, limit: int, doing: str) -> bytes:
+        """One GET request; no more than the limit is read."""
 
-    Args:
-        place: Where it is.
-        config: How it is reached.
-        most: The bytes that it may have.
-        doing: What is being done, as a sentence's start.
-        warn: Is told what a user should know of.
+        def ask() -> bytes:
+            content = b""
+            with self._answer("GET", place, doing) as answer:
+                while len(content) <= limit and (chunk := answer.read(CHUNK)):
+                    content += chunk
+            return content
 
-    Raises:
-        InputError: Where there is none, or it has more than ``most`` bytes.
-        StorageError: Where the server fails.
-    """
+        content = self._persist(ask, place, doing, "GET")
+        if len(content) > limit:
+            raise InputError(f"{doing} failed: it has more than {limit:,} bytes.", where=str(place))
+        return content
 
-    def get() -> bytes:
-        with _answer("GET", place, config, doing) as answer:
-            return b"".join(_limited(answer, most))
+    def download(self, targets: Mapping[Item, Path], advance: Advance) -> list[Downloaded]:
+        """One GET request each; where the answer breaks off, the rest is asked for."""
+        return [self._download(item, target, advance) for item, target in targets.items()]
 
-    content = _persist(get, place, doing, attempts(warn), lambda: None)
-    if len(content) > most:
-        raise InputError(f"{doing} failed: it has more than {most:,} bytes.", where=str(place))
-    return content
+    def _download(self, item: Item, target: Path, advance: Advance) -> Downloaded:
+        doing = "Downloading"
+        digest = hashlib.sha256()
 
+        def get_the_rest() -> None:
+            for chunk in self._rest(item, file.tell(), doing):
+                file.write(chunk)
+                digest.update(chunk)
+                advance(len(chunk))
 
-def _limited(answer: Any, most: int) -> Iterator[bytes]:
-    done = 0
-    while done <= most and (chunk := answer.read(CHUNK)):
-        done += len(chunk)
-        yield chunk
-
-
-def _persist(
-    ask: Callable[[], T], place: Place, doing: str, most: int, count: Callable[[], None]
-) -> T:
-    """Ask, and where the server fails or is not there, again, ``most`` times in all."""
-    for again in range(most):
         try:
-            return ask()
-        except HTTPError as error:
-            reason = getattr(error, "reason", None) or error
-            if isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason):
+            with target.open("wb") as file:
+                self._persist(get_the_rest, item.place, doing, "GET")
+        except OSError as error:
+            raise from_os_error(error, doing, writing=True, place=target) from None
+        how = "verified by its size alone: pin its sha256 in the manifest"
+        return Downloaded(item.bytes, digest.hexdigest(), how)
+
+    def _rest(self, item: Item, done: int, doing: str) -> Iterator[bytes]:
+        """What comes after so many bytes. Raises urllib3's HTTPError where it breaks off."""
+        headers = {"Range": f"bytes={done}-", "If-Range": item.etag or ""} if done else {}
+        if done == item.bytes:
+            return
+        with self._answer("GET", item.place, doing, headers) as answer:
+            length = answer.headers.get("Content-Length", "")
+            if (
+                _etag(answer) != item.etag
+                or length not in ("", str(item.bytes - done))
+                or (done and (item.etag is None or answer.status != 206))
+            ):
                 raise InputError(
-                    f"{doing} failed: the server's certificate is not trusted.",
-                    where=str(place),
-                    hint="Set AWS_CA_BUNDLE, SSL_CERT_FILE or storage.ca_bundle to the PEM file of "
-                    "its authority.",
-                ) from None
-        if again < most - 1:
-            count()
-            time.sleep(min(PAUSE_S * 2 ** min(again, 32), LONGEST_PAUSE_S))
-    raise StorageError(
-        f"{doing} failed after all retries: {reason}.",
-        where=str(place),
-        hint="Check the address and the network, and run again.",
-    )
+                    "The file was changed while the job ran, or the server can't send a part of "
+                    "it.",
+                    where=str(item.place),
+                    hint="Run the job again, or download the file and give its path.",
+                )
+            for chunk in answer.stream(CHUNK):
+                done += len(chunk)
+                yield chunk
+        if done != item.bytes:
+            raise HTTPError(f"{done:,} bytes came, not {item.bytes:,}")
 
+    def _persist(self, ask: Callable[[], T], place: Place, doing: str, method: str) -> T:
+        """Ask, and where the server fails or is not there, ask again."""
 
-@contextmanager
-def _answer(
-    method: str,
-    place: Place,
-    config: StorageConfig,
-    doing: str,
-    headers: dict[str, str] | None = None,
-) -> Iterator[Any]:
-    """The server's answer, where it is one of success."""
-    with _pool(config) as pool:
-        answer: Any = pool.request(
-            method,
-            str(place),
-            headers=HEADERS | (headers or {}),
-            retries=REDIRECTS,
-            timeout=TIMEOUT,
-            preload_content=False,
-        )
-        _refuse(answer, place, doing)
-        yield answer
+        def ask_once() -> T:
+            try:
+                return ask()
+            except HTTPError as error:
+                reason = _reason(error)
+                if isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason):
+                    raise InputError(
+                        f"{doing} failed: the server's certificate is not trusted.",
+                        where=str(place),
+                        hint="Set AWS_CA_BUNDLE, SSL_CERT_FILE or storage.ca_bundle to the PEM "
+                        "file of its authority.",
+                    ) from None
+                raise
+
+        limit = retry.web_limit(self._stores.warn)
+        try:
+            return retry.persist(ask_once, (HTTPError,), limit, lambda: self._stores.count(method))
+        except HTTPError as error:
+            raise StorageError(
+                f"{doing} failed after all retries: {_reason(error)}.",
+                where=str(place),
+                hint="Check the address and the network, and run again.",
+            ) from None
+
+    @contextmanager
+    def _answer(
+        self, method: str, place: Place, doing: str, headers: dict[str, str] | None = None
+    ) -> Iterator[Any]:
+        """The server's answer, where it is one of success."""
+        with _pool(self._config) as pool:
+            answer: Any = pool.request(
+                method,
+                str(place),
+                headers=HEADERS | (headers or {}),
+                retries=REDIRECTS,
+                timeout=TIMEOUT,
+                preload_content=False,
+            )
+            _refuse(answer, place, doing)
+            yield answer
 
 
 def _refuse(answer: Any, place: Place, doing: str) -> None:
@@ -219,6 +184,10 @@ def _refuse(answer: Any, place: Place, doing: str) -> None:
             where=str(place),
             hint="Check the address. Files behind a login can be downloaded first.",
         )
+
+
+def _reason(error: HTTPError) -> object:
+    return getattr(error, "reason", None) or error
 
 
 def _pool(config: StorageConfig) -> Any:

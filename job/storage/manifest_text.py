@@ -1,4 +1,4 @@
-"""Manifests' texts, apart from the rest so that commands that only read a manifest start fast."""
+"""A manifest's text; a module of its own, so that commands that only read a manifest start fast."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def read_manifest_text(place: Place | None, warn: Callable[[str], None]) -> str:
 
     Args:
         place: Where it is; None for standard input.
-        warn: Is told where a store has to be asked again.
+        warn: Called where a store has to be asked again.
 
     Raises:
-        ManifestError: Where it is too large, is no UTF-8, or can't be read from this machine.
+        ManifestError: Where it is too large, is not UTF-8, or can't be read from this machine.
         InputError: Where a store or a server refuses it.
         StorageError: Where one fails.
     """
@@ -51,14 +51,9 @@ def _local(place: Place | None) -> bytes:
 
 def _remote(place: Place, warn: Callable[[str], None]) -> bytes:
     """From a store as the environment describes it: its manifest is not read yet."""
-    if place.scheme == "https":
-        from job.storage import https
+    from job.storage.backend import Stores
 
-        return https.read(place, StorageConfig(), MAX_BYTES, READING, warn)
-    from job.storage import s3_read
-    from job.storage.s3_client import Store
-
-    content = s3_read.read(Store(StorageConfig(), warn), place, MAX_BYTES, READING)
+    content = Stores(warn).reader(place, StorageConfig()).read(place, MAX_BYTES, READING)
     if content is None:
         raise InputError(
             f"{READING} failed: there is no such object.", where=str(place), hint="Check the URI."

@@ -1,6 +1,6 @@
 """URIs -> places. Relative ones are relative to whoever names them.
 
-``s3://bucket/key`` is taken as it is written: a key may hold ``?``, ``#`` and ``%``.
+``s3://bucket/key`` is not decoded: a key may hold ``?``, ``#`` and ``%``.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ class Place:
             return replace(self, path=str(self.local.parent))
         return replace(self, path=self.path.partition("?")[0].rpartition("/")[0])
 
+    @property
+    def prefix(self) -> Place:
+        """What the keys of all objects in this folder begin with; it ends with a slash."""
+        return replace(self, path=f"{self.path.rstrip('/')}/" if self.path.strip("/") else "")
+
     def child(self, name: str) -> Place:
         """Something in this folder, by its name."""
         path = f"{self.path.rstrip('/')}/{name}"
@@ -77,7 +82,7 @@ def find_place(uri: str, base: Place) -> Place:
         base: The folder that a relative path is relative to.
 
     Raises:
-        ManifestError: For a scheme that is not known here, and for what is no URI.
+        ManifestError: For an unknown scheme, and for an invalid URI.
     """
     if "\0" in uri:
         raise ManifestError("A URI can't hold a NUL character.", where=repr(uri))
@@ -115,10 +120,10 @@ def _beside(uri: str, base: Place) -> Place:
 
 
 def parse_s3(uri: str) -> Place:
-    """The bucket and the key, as they are written.
+    """The bucket and the key, not decoded.
 
     Raises:
-        ManifestError: Where the bucket's name can't be one, or the key is longer than S3 allows.
+        ManifestError: Where the bucket's name is invalid, or the key is longer than S3 allows.
     """
     bucket, _, key = uri[len("s3:") :].removeprefix("//").partition("/")
     if not uri[len("s3:") :].startswith("//") or not _BUCKET.match(bucket):

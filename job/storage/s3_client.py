@@ -1,12 +1,13 @@
 """S3-compatible storage: clients.
 
 Credentials come from the standard AWS chain (environment, profile, web identity, instance role) and
-go nowhere else. Requests that fail are sent again by botocore, in its mode ``standard``; each such
-time is counted and said.
+go nowhere else. Requests that fail are sent again by botocore, in its mode ``standard``; each of
+these retries is counted, and the first is reported.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 from collections import Counter
@@ -24,17 +25,14 @@ from job.errors import InputError, InterruptedRunError
 from job.manifest.storage import StorageConfig
 from job.storage import s3_settings
 from job.storage.place import Place
-from job.storage.retry import attempts
-from job.storage.s3_errors import NEVER, in_words
+from job.storage.retry import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, THREADS, attempts
+from job.storage.s3_errors import MISSING, NEVER, code_of, translated
 
-# Sending is under this one, too, so it is no shorter.
-CONNECT_TIMEOUT_S = 30
-READ_TIMEOUT_S = 60
 MIB = 1 << 20
 # Above this an object goes up in parts, and comes down in ranges.
 PART_BYTES = 8 * MIB
-# Requests at a time, as of the AWS CLI.
-THREADS = 10
+# The error of a HEAD request has no body that says why.
+NO_REASON = ("400", "403")
 
 
 class Store:
@@ -51,11 +49,37 @@ class Store:
         """By operation, the requests that were sent again."""
         self.warn = warn
         self._lock = threading.Lock()
-        with in_words("Connecting", Place("s3", "")):
+        with translated("Connecting", Place("s3", "")):
             self.client = _client(config, attempts(warn))
         events = self.client.meta.events
         events.register("request-created.s3", self._count)
         events.register_first("needs-retry.s3", _give_up)
+
+    def head(self, place: Place, **options: object) -> dict[str, Any] | None:
+        """The answer to a HEAD request, with checksums; None where there is no such key or bucket.
+
+        Raises:
+            botocore's errors.
+        """
+        if self.config.checksums == "when_supported":
+            options["ChecksumMode"] = "ENABLED"
+        try:
+            head: dict[str, Any] = self.client.head_object(**address(place), **options)
+        except boto.ClientError as error:
+            if code_of(error) in MISSING:
+                return None
+            if code_of(error) in NO_REASON:  # the error of a GET request has a body
+                self.client.get_object(**address(place), Range="bytes=0-0")
+            raise
+        return head
+
+    def checksum(self, sha256: bytes) -> dict[str, str]:
+        """The option that tells the store the SHA-256. As a header it is no trailer, which would
+        make the object's ContentEncoding ``aws-chunked``.
+        """
+        if self.config.checksums != "when_supported":
+            return {}
+        return {"ChecksumSHA256": base64.b64encode(sha256).decode()}
 
     def _count(self, request: Any, operation_name: str, **_: object) -> None:
         attempt = request.context.get("retries", {}).get("attempt", 1)
@@ -63,7 +87,7 @@ class Store:
             self.count(operation_name)
 
     def count(self, operation: str) -> None:
-        """Count a request that is sent again; the first is told of."""
+        """Count a request that is sent again; the first is reported."""
         with self._lock:
             is_first = not self.retries
             self.retries[operation] += 1
@@ -71,10 +95,15 @@ class Store:
             self.warn(f"The store failed or did not answer ({operation}); it is asked again.")
 
 
-def _client(config: StorageConfig, most: int) -> Any:
+def address(place: Place) -> dict[str, str]:
+    """An object's place, as the client's methods take it."""
+    return {"Bucket": place.host, "Key": place.path}
+
+
+def _client(config: StorageConfig, max_attempts: int) -> Any:
     s3_settings.check_variables(config)
     inner = botocore.session.Session()
-    # Times stay text, as in the AWS CLI: parsing them takes half of the time of a listing.
+    # Times stay text, as in the AWS CLI: parsing them is half of the time of a listing.
     inner.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=str)
     try:
         session = boto3.Session(
@@ -98,7 +127,7 @@ def _client(config: StorageConfig, most: int) -> Any:
             endpoint_url=config.endpoint_url,
             verify=_ca_bundle(config.ca_bundle),
             config=Config(
-                retries={"mode": "standard", "total_max_attempts": most},
+                retries={"mode": "standard", "total_max_attempts": max_attempts},
                 connect_timeout=CONNECT_TIMEOUT_S,
                 read_timeout=READ_TIMEOUT_S,
                 max_pool_connections=2 * THREADS,
@@ -111,7 +140,7 @@ def _client(config: StorageConfig, most: int) -> Any:
         )
     except boto.InvalidRegionError:
         raise s3_settings.invalid_region(config) from None
-    except ValueError:  # botocore's word for an address that is none
+    except ValueError:  # botocore's error for an invalid address
         raise s3_settings.invalid_endpoint(config) from None
     s3_settings.check_endpoint(client.meta.endpoint_url, config)
     if client.meta.endpoint_url.startswith("https:"):
@@ -120,21 +149,21 @@ def _client(config: StorageConfig, most: int) -> Any:
 
 
 def _certificates(session: Any, config: StorageConfig) -> object:
-    """The file that botocore will take, as it decides itself."""
+    """The file that botocore will use; this is how it chooses."""
     chosen = config.ca_bundle or session.get_config_variable("ca_bundle")
     return chosen or os.environ.get("REQUESTS_CA_BUNDLE")
 
 
 def _give_up(caught_exception: Exception | None, **_: object) -> None:
-    """Do not ask again what no time mends: botocore takes it for a connection that broke off, and
-    even a signal, whose handler raises while a request is on its way.
+    """Do not retry permanent errors: botocore takes them for a connection that broke off, and even
+    a signal, whose handler raises while a request is on its way.
     """
     if isinstance(caught_exception, boto.HTTPClientError):
         inner = caught_exception.kwargs.get("error")
         if isinstance(inner, InterruptedRunError):
             raise inner
     if isinstance(caught_exception, boto.SSLError) and any(
-        it in str(caught_exception) for it in NEVER
+        text in str(caught_exception) for text in NEVER
     ):
         raise caught_exception
 

@@ -1,4 +1,4 @@
-"""What a store's refusals and failures mean: errors of this program, in its words."""
+"""What a store's refusals and failures mean: botocore's errors -> errors of this program."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ UNAVAILABLE = {
 GONE = (
     *(boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError),
     boto.FlexibleChecksumError,
-    HTTPError,  # botocore does not translate what breaks off in a refusal's words
+    HTTPError,  # botocore does not translate what breaks off in an error's body
 )
-# OpenSSL's words.
+# In OpenSSL's messages. Permanent errors are not retried.
 UNTRUSTED, NO_TLS = "CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"
 NEVER = (UNTRUSTED, NO_TLS)
 MISSING = ("404", "NoSuchKey", "NoSuchBucket", "NotFound", "NoSuchUpload")
-TAKEN = ("412", "PreconditionFailed", "ConditionalRequestConflict", "409")
+PRECONDITION_FAILED = ("412", "PreconditionFailed", "ConditionalRequestConflict", "409")
 
 
 @contextmanager
-def in_words(doing: str, place: Place) -> Iterator[None]:
-    """Turn what boto3 raises into errors of this program.
+def translated(doing: str, place: Place) -> Iterator[None]:
+    """Turn what botocore raises into errors of this program.
 
     Args:
         doing: What is being done, as a sentence's start: "Reading the model".
@@ -99,7 +99,7 @@ def _misconfigured(error: Exception, doing: str, place: Place) -> ParedownError:
 
 
 def code_of(error: boto.ClientError) -> str:
-    """The store's word for what is wrong: ``NoSuchKey``, ``SlowDown``, ``404``."""
+    """The store's code for what is wrong: ``NoSuchKey``, ``SlowDown``, ``404``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -141,7 +141,7 @@ def refusal(error: Any, doing: str, place: Place) -> ParedownError:
 
 
 def _tls(error: Exception, doing: str, place: Place) -> ParedownError:
-    """A bad certificate; or a connection that broke off, which is told as a TLS error, too."""
+    """A bad certificate; or a connection that broke off, which is a TLS error, too."""
     if UNTRUSTED in str(error):
         return InputError(
             f"{doing} failed: the store's certificate is not trusted ({line_of(error)}).",
@@ -166,7 +166,7 @@ def _unavailable(why: object, doing: str, place: Place) -> StorageError:
 
 
 def line_of(error: object) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
 
 

@@ -1,7 +1,7 @@
 """What this machine says of a store, checked before it is used: variables, profiles, files.
 
 A key that was made with ``echo`` ends in a line feed, a token's file is not mounted, an address has
-no scheme: botocore takes these for a network that fails, and no retry mends them. Messages name the
+no scheme: botocore takes these for a network that fails, but they are permanent. Messages name the
 variable, or the profile and its file, and never a value.
 """
 

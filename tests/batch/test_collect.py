@@ -12,17 +12,18 @@ from job.batch import collect, records
 from job.batch.collect import summarize_if_last
 from job.batch.summary import Summary, failure_of
 from job.errors import InputError
-from job.storage.markers import LocalNotes
+from job.storage.local import Local
+from job.storage.markers import Notes
 from job.storage.place import Place
 
 SHARDS = {"a": 0, "b": 0, "c": 1}
 
 
-class Watched(LocalNotes):
+class Watched(Notes):
     """Notes that count the writes of a summary, and let something happen before one."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(Place("file", str(folder)))
+        super().__init__(Place("file", str(folder)), Local())
         self.written = 0
         self.before: list[Callable[[], None]] = []
 
@@ -34,7 +35,7 @@ class Watched(LocalNotes):
         super().write(name, content)
 
 
-def fail(notes: LocalNotes, name: str, what: str = "broken") -> None:
+def fail(notes: Notes, name: str, what: str = "broken") -> None:
     """A job ends."""
     records.mark_failed(notes, failure_of(name, InputError(what), 1.0))
 

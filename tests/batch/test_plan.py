@@ -10,8 +10,8 @@ import pytest
 
 from job.batch.plan import Planned, plan
 from job.errors import InputError, ManifestError
+from job.storage.backend import Stores
 from job.storage.place import Place
-from job.storage.stores import Stores
 from tests.support.manifests import read_batch
 
 DATA = {"dataset": {"uri": "data.npz"}}

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from job.errors import InputError
-from job.storage import find, local
-from job.storage.find import find_files, measure_together
+from job.storage import local
+from job.storage.find import find, measure_together
+from job.storage.local import Local
+from job.storage.place import Place
 
 NAMES = ["a.npz", "b.npz", "c.txt", "sub/a.npz", "sub/deep/d.npz", "x[1].npz", "x1.npz"]
 
@@ -28,18 +30,24 @@ def base(tmp_path: Path) -> Path:
 
 
 def found(path: Path, base: Path) -> list[str]:
-    files = find_files(path, base, "*.npz", "Reading the data set")
-    folders = {file.as_posix().removesuffix(name) for name, file in files.items()}
+    places = Place("file", str(path)), Place("file", str(base))
+    items = find(*places, "*.npz", Local(), "Reading the data set").items
+    folders = {it.place.path.removesuffix(it.name) for it in items}
     assert len(folders) == 1  # all names are relative to one folder
-    assert list(files) == sorted(files)
-    return list(files)
+    names = [it.name for it in items]
+    assert names == sorted(names)
+    return names
+
+
+def listed(folder: Path, pattern: str) -> list[str]:
+    """The names in a folder, where only those that match are asked for."""
+    return [it.name for it in Local().listing(Place("file", str(folder)), "", pattern=pattern)]
 
 
 @pytest.mark.parametrize(
     ("path", "names"),
     [
         ("data/a.npz", ["a.npz"]),
-        ("data/nowhere.npz", ["nowhere.npz"]),
         ("data/x[1].npz", ["x[1].npz"]),
         ("data/x[1]*", ["x1.npz"]),
         ("data", ["a.npz", "b.npz", "x1.npz", "x[1].npz"]),
@@ -71,6 +79,7 @@ def test_a_path_elsewhere_may_be_a_pattern_too(base: Path, tmp_path: Path) -> No
         ("data/*/deep", "no file there matches */deep", "data"),
         ("data/*/../a.npz", "no file there matches", "data"),
         ("nowhere/*.npz", "there is no such file", "nowhere"),
+        ("data/nowhere.npz", "there is no such file", "data/nowhere.npz"),
         ("data/a.npz/*", "Not a directory", "data/a.npz"),
     ],
 )
@@ -85,7 +94,7 @@ def test_a_pattern_that_names_nothing_is_refused(
 
 
 def test_a_folder_without_data_is_refused(base: Path) -> None:
-    """What files of it would have been taken is told."""
+    """The message says which files are looked for."""
     (base / "empty").mkdir()
     with pytest.raises(InputError, match=r"no file there matches \*\.npz"):
         found(base / "empty", base)
@@ -103,14 +112,14 @@ def test_links_to_files_are_files_and_loops_end(base: Path) -> None:
 
 def test_no_more_is_listed_than_the_pattern_can_name(base: Path) -> None:
     """A folder of a whole bucket's depth is not gone through for what lies on top."""
-    assert sorted(find._names(base / "data", "*.npz")) == sorted(NAMES[:3] + NAMES[5:])
-    assert len(find._names(base / "data", "*/*.npz")) == len(NAMES) - 1
-    assert len(find._names(base / "data", "**/*.npz")) == len(NAMES)
+    assert sorted(listed(base / "data", "*.npz")) == sorted(NAMES[:3] + NAMES[5:])
+    assert len(listed(base / "data", "*/*.npz")) == len(NAMES) - 1
+    assert len(listed(base / "data", "**/*.npz")) == len(NAMES)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_refused(base: Path) -> None:
-    """Else files would be missing without a word."""
+    """Otherwise files would be missing silently."""
     (base / "data" / "sub").chmod(0)
     with pytest.raises(InputError, match="denied"):
         found(base / "data" / "**" / "a.npz", base)

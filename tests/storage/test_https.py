@@ -1,4 +1,4 @@
-"""A file on a web server comes whole, or it is told why it does not."""
+"""A file on a web server is downloaded whole, or the reason is reported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 
 from job.errors import InputError, ParedownError, StorageError
 from job.manifest.storage import StorageConfig
-from job.storage import https
+from job.storage import find, retry
+from job.storage.backend import Stores
+from job.storage.https import Https
 from job.storage.place import Place, find_place, here
-from job.storage.stores import Stores
 from tests.support.certificates import Certificates
 from tests.support.faults import Call, Fault, Faults, hook, reset, status, truncate
 from tests.support.https_files import https_files
@@ -27,8 +28,7 @@ def files(
     certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Faults]:
     """A server of one file, whose authority the environment names; pauses are short."""
-    monkeypatch.setattr(https, "PAUSE_S", 0.001)
-    monkeypatch.setattr(https, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "WEB_PAUSE_S", 0.00001)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
@@ -47,21 +47,26 @@ def place_of(files: Faults, path: str = "a%20b.h5?version=1") -> Place:
 def fetch(files: Faults, folder: Path, meanwhile: Callable[[], Any] = lambda: None) -> Any:
     """Find and fetch the file; what is here, and how often was asked again."""
     warnings: list[str] = []
-    stores, config = Stores(warnings.append), StorageConfig()
-    place = place_of(files)
-    found = https.find_model(place, place, stores, config)
+    stores = Stores(warnings.append)
+    backend, place = Https(StorageConfig(), stores), place_of(files)
+    found = find.find(place, place, None, backend, "Reading")
     assert found.bytes == len(BODY)
     meanwhile()
     (folder / "inputs").mkdir()
-    told: list[int] = []
-    fetched = https.fetch(found, folder / "inputs", stores, config, told.append)
-    assert sum(told) == len(BODY)
+    reported: list[int] = []
+    fetched = find.fetch(found, folder / "inputs", backend, reported.append)
+    assert sum(reported) == len(BODY)
     assert len(warnings) == bool(stores.retries)
     return fetched, stores.retries
 
 
+def read(place: Place, limit: int, config: StorageConfig | None = None) -> bytes:
+    """The content of a small file."""
+    return Https(config or StorageConfig(), Stores(print)).read(place, limit, "Reading")
+
+
 def test_a_file_comes(files: Faults, tmp_path: Path) -> None:
-    """Under a name of its own, with its digest; that nothing else vouches for it is said."""
+    """Under a name of its own, with its digest; that it is not verified otherwise is reported."""
     fetched, retries = fetch(files, tmp_path)
     (path,) = fetched.paths.values()
     assert path.read_bytes() == BODY
@@ -85,7 +90,7 @@ def test_a_file_comes(files: Faults, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_what_breaks_is_mended(
+def test_requests_that_fail_are_sent_again(
     files: Faults, tmp_path: Path, fault: Fault, first: int, method: str
 ) -> None:
     """Only the rest is asked for again, if it is still the same file."""
@@ -124,7 +129,7 @@ def test_refusals(files: Faults, number: int, exit_code: int, says: str) -> None
     """They are not asked again."""
     files.add(status(number))
     with pytest.raises(ParedownError, match=says) as caught:
-        https.find_data(place_of(files), here(), Stores(print), StorageConfig())
+        Https(StorageConfig(), Stores(print)).stat(place_of(files), "Reading")
     assert caught.value.exit_code == exit_code
     assert len(files.calls) == 1
 
@@ -132,10 +137,10 @@ def test_refusals(files: Faults, number: int, exit_code: int, says: str) -> None
 @pytest.mark.parametrize(
     ("asked", "most", "warns"), [(None, 14, 0), ("3", 3, 0), ("1", 1, 0), ("many", 14, 1)]
 )
-def test_a_server_that_never_mends(
+def test_a_server_that_always_fails(
     files: Faults, monkeypatch: pytest.MonkeyPatch, asked: str | None, most: int, warns: int
 ) -> None:
-    """It is asked as often as a store is; a number that is none is said once."""
+    """It is asked as often as a store is; an invalid number is reported once."""
     if asked is not None:
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", asked)
     files.add(status(503))
@@ -144,7 +149,7 @@ def test_a_server_that_never_mends(
     for _ in range(2):
         files.calls.clear()
         with pytest.raises(StorageError, match="503"):
-            https.find_data(place_of(files), here(), stores, StorageConfig())
+            Https(StorageConfig(), stores).stat(place_of(files), "Reading")
         assert len(files.calls) == most
     assert len([it for it in warnings if "AWS_MAX_ATTEMPTS" in it]) == warns
 
@@ -154,12 +159,12 @@ def test_servers_that_send_on(files: Faults, tmp_path: Path) -> None:
     path = f"{files.url}/a%20b.h5"
     files.add(status(302, Location=path), match="/elsewhere")
     place = place_of(files, "elsewhere")
-    assert https.read(place, StorageConfig(), len(BODY), "Reading", print) == BODY
+    assert read(place, len(BODY)) == BODY
     files.add(status(302, Location="/circle"), match="/circle")
     files.add(status(302, Location=path.replace("https:", "http:")), match="/insecure")
     for name in ("circle", "insecure"):
         with pytest.raises(ParedownError):
-            https.read(place_of(files, name), StorageConfig(), 9, "Reading", print)
+            read(place_of(files, name), 9)
 
 
 def test_an_authority_that_is_not_trusted(
@@ -167,21 +172,20 @@ def test_an_authority_that_is_not_trusted(
 ) -> None:
     """It is refused at once; the manifest may name it."""
     monkeypatch.delenv("AWS_CA_BUNDLE")
-    monkeypatch.setattr(https, "PAUSE_S", 60)
-    monkeypatch.setattr(https, "LONGEST_PAUSE_S", 60)
+    monkeypatch.setattr(retry, "WEB_PAUSE_S", 60)
     with pytest.raises(InputError, match="certificate is not trusted"):
-        https.read(place_of(files), StorageConfig(), 9, "Reading", print)
+        read(place_of(files), 9)
     config = StorageConfig(ca_bundle=str(certificates.authority))
-    assert https.read(place_of(files), config, len(BODY), "Reading", print) == BODY
+    assert read(place_of(files), len(BODY), config) == BODY
     config = StorageConfig(ca_bundle=str(tmp_path / "none"))
     with pytest.raises(InputError, match="Reading the certificates failed"):
-        https.read(place_of(files), config, 9, "Reading", print)
+        read(place_of(files), 9, config)
 
 
 def test_small_files_are_read_to_a_limit(files: Faults) -> None:
     """A larger one is refused before all of it is here."""
     with pytest.raises(InputError, match="more than 9 bytes"):
-        https.read(place_of(files), StorageConfig(), 9, "Reading", print)
+        read(place_of(files), 9)
 
 
 def test_a_server_without_etags_and_ranges(

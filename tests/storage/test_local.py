@@ -13,16 +13,43 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from job.errors import InputError, ManifestError, StorageError
 from job.storage import local
+from job.storage.destination import Destination, Publication
+from job.storage.local import Local
+from job.storage.place import Place
 from tests.conftest import ROOT
 from tests.support.runs import tmpfs
 
 NAMES = {"a.h5", "b.tflite", "manifest.json", "result.json"}
+
+
+def at(folder: Path) -> Destination:
+    """The destination in a folder."""
+    return Destination(Place("file", str(folder)), Local(), pytest.fail)
+
+
+def claimed(folder: Path, wait: Callable[[], None]) -> AbstractContextManager[None]:
+    """The folder as a run claims it."""
+    return at(folder).claimed(wait)
+
+
+def prepare(folder: Path, protected: Collection[str]) -> None:
+    """As a run does before its work."""
+    at(folder).prepare("f" * 64, protected)
+
+
+def publish(source: Path, out: Path, replaced: list[str]) -> None:
+    """All files of a folder, the result last."""
+    ordered = sorted(source.iterdir(), key=lambda file: (file.name == "result.json", file.name))
+    files = {file.name: "" for file in ordered}
+    at(out).publish(Publication(source, files, replaced, {}, lambda _: False), lambda _: None)
 
 
 @pytest.fixture
@@ -82,7 +109,7 @@ def test_scratch_is_gone_afterwards_whatever_happened(
 def test_scratch_where_none_may_be_made_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The place is told."""
+    """The message names the place."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises((InputError, StorageError)) as caught, local.scratch():
         pass
@@ -101,7 +128,7 @@ def test_json_is_written_indented_and_ends_in_a_line_feed(tmp_path: Path) -> Non
 def test_claiming_makes_the_destination(tmp_path: Path) -> None:
     """With the folders above it, and once more where it is there already."""
     for _ in range(2):
-        with local.claimed(tmp_path / "deep" / "out", never):
+        with claimed(tmp_path / "deep" / "out", never):
             assert names(tmp_path / "deep" / "out") == set()
 
 
@@ -115,11 +142,11 @@ def test_a_claimed_destination_is_waited_for(tmp_path: Path) -> None:
         waits.set()
 
     def work() -> None:
-        with local.claimed(tmp_path, wait):
+        with claimed(tmp_path, wait):
             order.append("second")
 
     other = threading.Thread(target=work)
-    with local.claimed(tmp_path, never):
+    with claimed(tmp_path, never):
         other.start()
         assert waits.wait(timeout=30)
         order.append("first")
@@ -161,10 +188,10 @@ def test_scratch_is_where_tmpdir_says(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_preparing_clears_what_a_killed_run_left(tmp_path: Path) -> None:
-    """Half-written files go; finished ones and other people's stay."""
+    """Half-written files are deleted; finished ones and other files stay."""
     for name in (f"{local.PARTIAL}prune.h5", "prune.h5", "notes.partial", ".hidden"):
         (tmp_path / name).write_bytes(b"x")
-    local.prepare(tmp_path, ["int8.tflite"])
+    prepare(tmp_path, ["int8.tflite"])
     assert names(tmp_path) == {"prune.h5", "notes.partial", ".hidden"}
 
 
@@ -173,16 +200,16 @@ def test_files_that_no_run_made_are_not_overwritten(tmp_path: Path) -> None:
     for name in ("a.h5", "b.tflite", "other"):
         (tmp_path / name).write_bytes(b"mine")
     with pytest.raises(ManifestError, match=r"would be overwritten: a\.h5, b\.tflite\.") as caught:
-        local.prepare(tmp_path, ["a.h5", "b.tflite", "c.tflite"])
+        prepare(tmp_path, ["a.h5", "b.tflite", "c.tflite"])
     assert caught.value.where == str(tmp_path)
-    local.prepare(tmp_path, ["c.tflite"])
+    prepare(tmp_path, ["c.tflite"])
     (tmp_path / local.MARKER).write_text("a.h5\nc.tflite")
-    local.prepare(tmp_path, ["a.h5"])
+    prepare(tmp_path, ["a.h5"])
     with pytest.raises(ManifestError, match=r"would be overwritten: b\.tflite\."):
-        local.prepare(tmp_path, ["a.h5", "b.tflite"])
+        prepare(tmp_path, ["a.h5", "b.tflite"])
     (tmp_path / "d.h5").symlink_to("nowhere")
     with pytest.raises(ManifestError, match=r"would be overwritten: d\.h5\."):
-        local.prepare(tmp_path, ["d.h5"])
+        prepare(tmp_path, ["d.h5"])
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
@@ -191,7 +218,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "out"):
         with (
             pytest.raises(InputError, match="a file is in the way") as caught,
-            local.claimed(place, never),
+            claimed(place, never),
         ):
             pass
         assert caught.value.where == str(place)
@@ -201,7 +228,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
 def test_a_destination_that_is_read_only_is_refused_before_any_work(tmp_path: Path) -> None:
     """Access denied is the input's fault: retrying does not help."""
     with tmpfs(tmp_path / "disk", "ro") as disk, pytest.raises(InputError, match="access denied"):
-        local.prepare(disk, [])
+        prepare(disk, [])
 
 
 def test_a_destination_that_is_full_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -209,14 +236,14 @@ def test_a_destination_that_is_full_is_refused_before_any_work(tmp_path: Path) -
     with tmpfs(tmp_path / "disk", "size=4k") as disk:
         (disk / "filler").write_bytes(b"x" * 4096)
         with pytest.raises(StorageError, match="the disk is full"):
-            local.prepare(disk, [])
+            prepare(disk, [])
         assert names(disk) == {"filler"}
 
 
 def test_publishing_puts_every_file_there(source: Path, tmp_path: Path) -> None:
     """With its bytes, and nothing else."""
     (tmp_path / "out").mkdir()
-    local.publish(source, tmp_path / "out", last="result.json", replaced=[])
+    publish(source, tmp_path / "out", [])
     assert names(tmp_path / "out") == NAMES
     for name in NAMES:
         assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes()
@@ -229,7 +256,7 @@ def test_publishing_replaces_an_earlier_run(source: Path, tmp_path: Path) -> Non
     for name in ("a.h5", "old.tflite", "result.json", "mine.txt"):
         (out / name).write_bytes(b"old")
     replaced = ["a.h5", "old.tflite", "gone.already"]
-    local.publish(source, out, last="result.json", replaced=replaced)
+    publish(source, out, replaced)
     assert names(out) == NAMES | {"mine.txt"}
     assert (out / "a.h5").read_bytes() == (source / "a.h5").read_bytes()
 
@@ -244,9 +271,9 @@ def test_a_disk_that_fills_up_leaves_no_result_and_nothing_half_written(
     with tmpfs(tmp_path / "disk", "size=64k") as disk:
         (disk / "result.json").write_bytes(b"old")
         with pytest.raises(StorageError, match="the disk is full"):
-            local.publish(source, disk, last="result.json", replaced=[])
+            publish(source, disk, [])
         assert names(disk) == {"a.h5", local.MARKER}
-        local.prepare(disk, NAMES)
+        prepare(disk, NAMES)
 
 
 def test_the_result_is_the_last_file_to_appear(tmp_path: Path) -> None:
@@ -259,8 +286,8 @@ def test_the_result_is_the_last_file_to_appear(tmp_path: Path) -> None:
     for name, size in sizes.items():
         (source / name).write_bytes(b"x" * size)
     code = (
-        "import sys; from pathlib import Path; from job.store import local; out = Path(sys.argv[2])"
-        "\nwhile True: local.publish(Path(sys.argv[1]), out, 'result.json', ['a.h5', 'x.h5'])"
+        "import sys; from pathlib import Path; from tests.storage.test_local import publish"
+        "\nwhile True: publish(Path(sys.argv[1]), Path(sys.argv[2]), ['a.h5', 'x.h5'])"
     )
     out.mkdir()
     seen = set()

@@ -10,9 +10,9 @@ import pytest
 
 from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
+from job.storage.backend import Stores
 from job.storage.markers import Notes, open_notes
 from job.storage.place import Place
-from job.storage.stores import Stores
 from tests.storage.conftest import Behind
 from tests.support.identities import RESULTS
 
@@ -73,7 +73,7 @@ def test_files_are_listed_by_ranges_of_folders(at: Open) -> None:
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A pipe would be waited for without an end; and what was being done is said."""
+    """A pipe would be waited for without an end; and the message says what was being done."""
     notes = open_notes(Place("file", str(tmp_path)), Stores(print), StorageConfig())
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="Looking at the results failed: this is no file"):
@@ -84,7 +84,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_web_server_takes_no_notes() -> None:
-    """It is said where they can be."""
+    """The message says where they can be."""
     place = Place("https", "/out", "example.org")
-    with pytest.raises(ManifestError, match="can't be on a web server"):
+    with pytest.raises(ManifestError, match="can't be written to a web server"):
         open_notes(place, Stores(print), StorageConfig())

@@ -1,4 +1,4 @@
-"""What the environment says of a store: what no retry mends is exit code 3, and is named."""
+"""What the environment says of a store: permanent errors have exit code 3 and name their source."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 
 from job.errors import InputError
 from job.manifest.storage import StorageConfig
+from job.storage.backend import Stores
 from job.storage.place import parse_s3
 from job.storage.s3_client import Store
-from job.storage.sources import source
-from job.storage.stores import Stores
 from tests.support.identities import IDENTITIES, MODELS
 from tests.support.seaweed import Seaweed
 
@@ -87,9 +86,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Input
 
 
 @pytest.mark.parametrize("case", VARIABLES)
-def test_a_variable_that_no_retry_mends_is_named(
-    case: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_variable_is_named(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And its value is not."""
     variables, name = VARIABLES[case]
     error = refusal(monkeypatch, KEYS | STORE | variables)
@@ -135,7 +132,8 @@ def test_what_the_manifest_says_goes_before_and_files_that_are_not_needed_do_not
         monkeypatch.setenv(name, value)
     place = parse_s3(f"s3://{MODELS}/settings/m.h5")
     config = StorageConfig(endpoint_url=seaweed.url(), region="us-east-1", profile="p")
-    found = source(place).find_model(place, place.folder, Stores(pytest.fail), config)
+    found = Stores(pytest.fail).reader(place, config).stat(place, "Reading")
+    assert found is not None
     assert found.bytes == 7
 
 

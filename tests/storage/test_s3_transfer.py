@@ -1,9 +1,10 @@
-"""What comes from a bucket is what lies there, whatever goes wrong on the way."""
+"""A download is the object, whatever goes wrong on the way."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from job.errors import InputError, StorageError
 from job.manifest.storage import StorageConfig
-from job.storage import s3_read, s3_source
-from job.storage.found import Found, Item
+from job.storage.backend import Found, Item, Stores
+from job.storage.find import fetch, find
 from job.storage.place import Place
-from job.storage.stores import Stores
+from job.storage.s3 import S3
+from job.storage.s3_transfer import ahead
 from tests.storage.conftest import Behind
 from tests.support.faults import Call, Fault, delay, flip, hook, reset, status, truncate
 from tests.support.identities import MODELS, RESULTS
@@ -37,12 +39,12 @@ def put(behind: Behind, key: str, content: bytes, **options: Any) -> Place:
 def download(behind: Behind, place: Place, folder: Path, **config: Any) -> tuple[Any, Any]:
     """Download an object; what it is known by, and how often it was asked for again."""
     store = behind.store(**config)
-    item = s3_read.look(store, place, READING)
+    backend = S3(store)
+    item = backend.stat(place, READING)
     assert item is not None
-    told: list[int] = []
-    with ThreadPoolExecutor(4) as pool:
-        done = s3_read.download(store, pool, item, folder / "file", told.append)
-    assert sum(told) == item.bytes
+    reported: list[int] = []
+    (done,) = backend.download({item: folder / "file"}, reported.append)
+    assert sum(reported) == item.bytes
     assert [path.name for path in folder.iterdir()] == ["file"]
     return done, dict(store.retries)
 
@@ -56,7 +58,7 @@ def download(behind: Behind, place: Place, folder: Path, **config: Any) -> tuple
         (LARGE, "SHA256"),
         (LARGE, None),
     ],
-    ids=lambda it: str(len(it)) if isinstance(it, bytes) else str(it),
+    ids=lambda value: str(len(value)) if isinstance(value, bytes) else str(value),
 )
 def test_objects_come_whole(
     near: Behind, prefix: str, tmp_path: Path, content: bytes, algorithm: str | None
@@ -68,7 +70,7 @@ def test_objects_come_whole(
         folder = tmp_path / checksums
         folder.mkdir()
         done, retries = download(near, place, folder, checksums=checksums)
-        assert done.path.read_bytes() == content
+        assert (folder / "file").read_bytes() == content
         assert (done.bytes, done.sha256) == (len(content), hashlib.sha256(content).hexdigest())
         assert retries == {}
         assert "size alone" not in done.verified
@@ -90,14 +92,14 @@ def test_objects_come_whole(
     ids=["slow down", "internal", "reset", "reset midway", "truncated", "flipped", "late"],
 )
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
-def test_what_breaks_is_mended(
+def test_requests_that_fail_are_sent_again(
     behind: Behind, prefix: str, tmp_path: Path, fault: Fault, first: int, content: bytes
 ) -> None:
-    """The object comes whole; each request that was sent again is counted, and said once."""
+    """The object comes whole; each retry is counted, and the first is reported."""
     place = put(behind, f"{prefix}a", content, ChecksumAlgorithm="SHA256")
     behind.proxy.add(fault, method="GET", first=first)
-    done, retries = download(behind, place, tmp_path)
-    assert done.path.read_bytes() == content
+    _, retries = download(behind, place, tmp_path)
+    assert (tmp_path / "file").read_bytes() == content
     if fault.delay:
         assert (retries, behind.warnings) == ({}, [])
     else:
@@ -118,8 +120,8 @@ def test_what_is_always_damaged_is_refused(
     assert caught.value.where == str(place)
 
 
-def test_a_store_that_never_mends(near: Behind, prefix: str, tmp_path: Path) -> None:
-    """It is asked four times, and said to be unavailable."""
+def test_a_store_that_always_fails(near: Behind, prefix: str, tmp_path: Path) -> None:
+    """It is asked four times, and reported as unavailable."""
     place = put(near, f"{prefix}a", SMALL)
     near.proxy.add(status(503, "SlowDown"), method="GET")
     with pytest.raises(StorageError, match="SlowDown") as caught:
@@ -149,13 +151,14 @@ def test_what_changes_meanwhile_is_refused(
 def find_and_fetch(behind: Behind, place: Place, folder: Path) -> Any:
     """A data set's objects, and the requests that were sent again."""
     stores, config = Stores(behind.warnings.append), StorageConfig()
-    found = s3_source.find_data(place, place, stores, config)
-    fetched = s3_source.fetch(found, folder, stores, config, lambda _: None)
+    backend = stores.reader(place, config)
+    found = find(place, place, "*.npz", backend, READING)
+    fetched = fetch(found, folder, backend, lambda _: None)
     return fetched, stores.retries
 
 
 def test_many_at_once(near: Behind, prefix: str, tmp_path: Path) -> None:
-    """Large ones and small ones, in parallel: none is taken for asked again."""
+    """Large ones and small ones, in parallel: none is counted as a retry."""
     contents = {f"{n}.npz": (LARGE if n % 4 else SMALL) + bytes([n]) for n in range(5)}
     for name, content in contents.items():
         put(near, f"{prefix}{name}", content)
@@ -180,14 +183,14 @@ def test_one_of_many_fails(near: Behind, prefix: str, tmp_path: Path) -> None:
     [["../a.npz"], ["a//b.npz"], ["/a.npz"], ["a/./b.npz"], ["a.npz", "a.npz/b.npz"]],
     ids=str,
 )
-def test_keys_that_can_not_be_files(names: list[str], tmp_path: Path) -> None:
+def test_keys_that_can_not_be_files(near: Behind, names: list[str], tmp_path: Path) -> None:
     """They are refused before the first request, and nothing is written anywhere."""
     items = [Item(name, Place("s3", f"data/{name}", MODELS), 1) for name in names]
     folder = tmp_path / "inputs"
     folder.mkdir()
     found = Found(Place("s3", "data/", MODELS), tuple(items))
     with pytest.raises(InputError, match=r"can't have the name|no disk can hold"):
-        s3_source.fetch(found, folder, Stores(print), StorageConfig(), print)
+        fetch(found, folder, S3(near.store()), print)
     assert list(tmp_path.rglob("*")) == [folder]
 
 
@@ -197,8 +200,47 @@ def test_small_objects_are_read_whole(behind: Behind, prefix: str, fault: Fault)
     place = put(behind, f"{prefix}a", SMALL, ChecksumAlgorithm="SHA256")
     behind.proxy.add(fault, method="GET", first=1)
     store = behind.store()
-    assert s3_read.read(store, place, len(SMALL), READING) == SMALL
+    backend = S3(store)
+    assert backend.read(place, len(SMALL), READING) == SMALL
     assert store.retries == {"GetObject": 1}
     with pytest.raises(InputError, match="more than the 9 that it may have"):
-        s3_read.read(store, place, 9, READING)
-    assert s3_read.read(store, place.child("none"), 9, READING) is None
+        backend.read(place, 9, READING)
+    assert backend.read(place.child("none"), 9, READING) is None
+
+
+def test_results_come_in_order_whatever_is_done_first() -> None:
+    """The first is done last."""
+    second = threading.Event()
+
+    def do(number: int) -> int:
+        if number == 0:
+            assert second.wait(10)
+        else:
+            second.set()
+        return number * number
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(ahead(pool, do, range(20), 3)) == [number * number for number in range(20)]
+
+
+def test_no_more_is_done_than_may_wait() -> None:
+    """Whatever the pool could do."""
+    begun: list[int] = []
+    with ThreadPoolExecutor(8) as pool:
+        results = ahead(pool, begun.append, range(20), 4)
+        next(results)
+        results.close()
+    assert set(begun) <= {0, 1, 2, 3}
+
+
+def test_after_an_error_nothing_new_begins() -> None:
+    """What waits is not done."""
+    begun: list[int] = []
+
+    def do(number: int) -> None:
+        begun.append(number)
+        raise OSError(number)
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match="0"):
+        list(ahead(pool, do, range(20), 4))
+    assert len(begun) < 4

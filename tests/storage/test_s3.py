@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from job.errors import InputError, ManifestError, ParedownError, StorageError
-from job.storage import s3_read
-from job.storage.destination import RUN_ID_KEY, Publication
+from job.storage.backend import RUN_ID_KEY
+from job.storage.destination import Destination, Publication
 from job.storage.place import Place
-from job.storage.s3_destination import S3Destination
+from job.storage.s3 import S3
 from tests.storage.conftest import Behind
 from tests.support.faults import Call, Fault, hook, lose_response, reset, status
 from tests.support.identities import RESULTS
 
 RUN = "f" * 64
+MEDIA = "application/x-test"
 FILES = {"a.h5": os.urandom(1 << 20) * 9, "a.h5.zip": b"zip" * 1000, "result.json": b'{"run": 1}'}
 
 
@@ -32,24 +33,28 @@ class Publisher:
         self.behind = behind
         self.prefix = f"{prefix}out/"
         self.store = behind.store(**config)
-        self.destination = S3Destination(Place("s3", self.prefix, RESULTS), self.store)
+        self.destination = Destination(
+            Place("s3", self.prefix, RESULTS), S3(self.store), self.store.warn
+        )
         self.folder = folder
         self.folder.mkdir(exist_ok=True)
         for name, content in FILES.items():
             (folder / name).write_bytes(content)
-        self.told = 0
+        self.reported = 0
 
     def publish(
         self, stands: Callable[[bytes], bool] = lambda _: False, replaced: list[str] | None = None
     ) -> bytes:
         """Put the files there."""
-        it = Publication(self.folder, list(FILES), replaced or [], {RUN_ID_KEY: RUN}, stands)
-        self.told = 0
+        publication = Publication(
+            self.folder, dict.fromkeys(FILES, MEDIA), replaced or [], {RUN_ID_KEY: RUN}, stands
+        )
+        self.reported = 0
 
         def advance(more: int) -> None:
-            self.told += more
+            self.reported += more
 
-        return self.destination.publish(it, advance)
+        return self.destination.publish(publication, advance)
 
     def assert_whole(self) -> None:
         """Every object has its bytes, and a checksum that is theirs; nothing is pending."""
@@ -83,7 +88,7 @@ def test_files_are_published(behind: Behind, prefix: str, tmp_path: Path, checks
     """Over http and https, with checksums and for stores that refuse them; once is enough."""
     it = Publisher(behind, prefix, tmp_path, checksums=checksums)
     assert it.publish() == FILES["result.json"]
-    assert it.told == sum(map(len, FILES.values())) - len(FILES["result.json"])
+    assert it.reported == sum(map(len, FILES.values())) - len(FILES["result.json"])
     assert behind.proxy.seen("PUT")[-1].path.endswith("result.json")
     if checksums == "when_supported":
         it.assert_whole()
@@ -92,6 +97,7 @@ def test_files_are_published(behind: Behind, prefix: str, tmp_path: Path, checks
         answer = client.get_object(Bucket=RESULTS, Key=f"{it.prefix}{name}")
         assert answer["Body"].read() == content
         assert "aws-chunked" not in answer.get("ContentEncoding", "")
+        assert answer["ContentType"] == MEDIA
     behind.proxy.calls.clear()
     assert it.publish(stands=lambda found: found == FILES["result.json"]) == FILES["result.json"]
     assert behind.proxy.seen("PUT") == []
@@ -143,7 +149,7 @@ def test_writes_that_go_wrong_once(publisher: Publisher, fault: Fault, which: st
 def test_writes_that_never_succeed(
     publisher: Publisher, number: int, code: str, exit_code: int, says: str
 ) -> None:
-    """The operation, the place and what to do are told, and there is no result."""
+    """The operation, the place and what to do are reported, and there is no result."""
     publisher.behind.proxy.add(status(number, code), method="PUT")
     with pytest.raises(ParedownError) as caught:
         publisher.publish()
@@ -227,10 +233,10 @@ def test_several_publish_at_once(
         runs[0].put("result.json", b"old")
     good = FILES["result.json"]
 
-    def publish(it: Publisher) -> bytes:
-        it.destination.prepare(RUN, [])
-        content = it.publish(lambda found: found == good, replaced)
-        it.destination.forget()
+    def publish(publisher: Publisher) -> bytes:
+        publisher.destination.prepare(RUN, [])
+        content = publisher.publish(lambda found: found == good, replaced)
+        publisher.destination.forget()
         return content
 
     with ThreadPoolExecutor(4) as pool:
@@ -239,8 +245,8 @@ def test_several_publish_at_once(
     runs[0].assert_whole()
 
 
-def test_names_that_are_taken(publisher: Publisher) -> None:
-    """Somebody's own objects are refused, in one listing; a killed run's are not."""
+def test_names_that_exist(publisher: Publisher) -> None:
+    """Objects that paredown did not create are refused, in one listing; a killed run's are not."""
     publisher.put("a.h5", b"mine")
     publisher.put("a.h5.zip", b"killed", Metadata={RUN_ID_KEY: "0" * 64})
     publisher.put("deeper/result.json", b"mine")
@@ -253,7 +259,7 @@ def test_names_that_are_taken(publisher: Publisher) -> None:
 
 
 def test_what_was_broken_off_goes(publisher: Publisher) -> None:
-    """Our uploads in parts, and what was kept; somebody's own upload goes on."""
+    """Our uploads in parts, and what was kept; other uploads stay."""
     client = publisher.behind.seaweed.client()
     publisher.publish()
     publisher.destination.prepare(RUN, [])
@@ -271,7 +277,7 @@ def test_what_was_broken_off_goes(publisher: Publisher) -> None:
     ("method", "match"), [("DELETE", ""), ("GET", r"\?.*uploads"), ("GET", "list-type")]
 )
 @pytest.mark.parametrize("number", [403, 503])
-def test_what_can_not_be_removed_is_told(
+def test_what_can_not_be_deleted_is_reported(
     publisher: Publisher, method: str, match: str, number: int
 ) -> None:
     """The results are there, so it is a warning."""
@@ -283,16 +289,16 @@ def test_what_can_not_be_removed_is_told(
 
 
 def test_a_bucket_that_is_not_there(near: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name and the operation are told, whatever is asked first."""
+    """Its name and the operation are reported, whatever is asked first."""
     for name, it in near.seaweed.environment("rw").items():
         monkeypatch.setenv(name, it)
     store = near.store()
-    destination = S3Destination(Place("s3", "out", "no-such-bucket"), store)
+    destination = Destination(Place("s3", "out", "no-such-bucket"), S3(store), store.warn)
     asked: list[Callable[[], object]] = [
         lambda: destination.read("result.json"),
         lambda: destination.prepare(RUN, []),
         lambda: destination.prepare(RUN, ["a"]),
-        lambda: s3_read.look(store, Place("s3", "model.h5", "no-such-bucket"), "Reading"),
+        lambda: S3(store).stat(Place("s3", "model.h5", "no-such-bucket"), "Reading"),
     ]
     for ask in asked:
         with pytest.raises(InputError, match=r"no bucket no-such-bucket \(\w+\)"):

@@ -1,4 +1,4 @@
-"""Results in a folder, by the same protocol as those in a bucket."""
+"""Results in a folder; those in a bucket are in ``test_s3.py``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import pytest
 
 from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
-from job.storage.destination import Publication, open_destination
-from job.storage.local_destination import LocalDestination
+from job.storage.backend import Stores
+from job.storage.destination import Destination, Publication
+from job.storage.local import Local
 from job.storage.place import Place
-from job.storage.stores import Stores
 
 RUN = "f" * 64
 
 
+def at(folder: Path) -> Destination:
+    """The destination in a folder."""
+    return Destination(Place("file", str(folder)), Local(), pytest.fail)
+
+
 @pytest.fixture
-def out(tmp_path: Path) -> LocalDestination:
+def out(tmp_path: Path) -> Destination:
     """A folder that is there."""
     (tmp_path / "out").mkdir()
-    return LocalDestination(Place("file", str(tmp_path / "out")))
+    return at(tmp_path / "out")
 
 
 def digest(content: bytes) -> tuple[int, str]:
@@ -43,17 +48,20 @@ def keep(folder: Path, pieces: dict[str, dict[str, bytes]]) -> Path:
     return folder
 
 
-def test_publishing(out: LocalDestination, tmp_path: Path) -> None:
+def test_publishing(out: Destination, tmp_path: Path) -> None:
     """All files are there, those of an earlier result are not, and what is whole is known."""
     source = tmp_path / "source"
     source.mkdir()
     for name in ("a.h5", "result.json"):
         (source / name).write_bytes(name.encode())
-    (out.place.local / "old.h5").write_bytes(b"old")
-    told: list[int] = []
-    it = Publication(source, ["a.h5", "result.json"], ["old.h5"], {}, lambda _: False)
-    assert out.publish(it, told.append) == b"result.json" == out.read("result.json")
-    assert sum(told) == len("a.h5result.json")
+    for name in ("old.h5", "result.json"):
+        (out.place.local / name).write_bytes(b"old")
+    reported: list[int] = []
+    publication = Publication(
+        source, {"a.h5": "", "result.json": ""}, ["old.h5"], {}, lambda _: False
+    )
+    assert out.publish(publication, reported.append) == b"result.json" == out.read("result.json")
+    assert sum(reported) == len("a.h5result.json")
     assert sorted(path.name for path in out.place.local.iterdir()) == ["a.h5", "result.json"]
     good = digest(b"a.h5")
     assert out.missing({"a.h5": good}) == []
@@ -63,7 +71,7 @@ def test_publishing(out: LocalDestination, tmp_path: Path) -> None:
         out.prepare(RUN, ["a.h5", "b.h5"])
 
 
-def test_what_is_kept_comes_back(out: LocalDestination, tmp_path: Path) -> None:
+def test_what_is_kept_comes_back(out: Destination, tmp_path: Path) -> None:
     """As it was last kept, for this run alone, until it is forgotten."""
     work = keep(tmp_path / "work", {"one": {"1": b"1"}, "two": {"2": b"2"}})
     out.keep(RUN, work)
@@ -85,8 +93,8 @@ def test_what_is_kept_comes_back(out: LocalDestination, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing", "damaged", "outside", "index"])
-def test_what_is_damaged_is_left_out(out: LocalDestination, tmp_path: Path, harm: str) -> None:
-    """And told; the other pieces are used."""
+def test_what_is_damaged_is_left_out(out: Destination, tmp_path: Path, harm: str) -> None:
+    """And reported; the other checkpoints are used."""
     out.keep(RUN, keep(tmp_path / "work", {"one": {"1": b"1"}, "two": {"2": b"2"}}))
     there = out.place.local / ".resume" / RUN
     index = json.loads((there / "index.json").read_text())
@@ -113,8 +121,8 @@ def test_places_that_can_not_be_written(tmp_path: Path) -> None:
     """A web server, and a folder where a file is."""
     place = Place("https", "/out", "example.org")
     with pytest.raises(ManifestError, match="web server"):
-        open_destination(place, Stores(print), StorageConfig())
+        Stores(print).backend(place, StorageConfig())
     (tmp_path / "file").write_bytes(b"mine")
-    destination = LocalDestination(Place("file", str(tmp_path / "file")))
+    destination = at(tmp_path / "file")
     with pytest.raises(InputError, match="a file is in the way"), destination.claimed(print):
         pass
