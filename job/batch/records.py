@@ -170,7 +170,7 @@ def sort_out(
     data: dict[object, Found | None] = {}
     due: list[Due] = []
     done: list[tuple[JobConfig, str]] = []
-    for it in sorted(mine, key=lambda it: (-it.bytes, it.job.name)):
+    for it in sorted(mine, key=lambda planned: (-planned.bytes, planned.job.name)):
         key = (it.job.dataset.uri, it.job.dataset.storage or it.job.storage)
         if key not in data:
             data[key] = _find_data(it.job, base, stores)

@@ -102,7 +102,7 @@ def table_rows(summary: Summary) -> list[list[str]]:
     """One row for each job, as text; of very many, only so many, those that are not ready first."""
     jobs = summary.jobs
     if len(jobs) > MOST_ROWS:
-        jobs = sorted(jobs, key=lambda it: it.status == "succeeded")[:MOST_ROWS]
+        jobs = sorted(jobs, key=lambda row: row.status == "succeeded")[:MOST_ROWS]
     return [_row(it) for it in jobs]
 
 

@@ -154,7 +154,7 @@ def parse_failure(content: bytes | None) -> Failure | None:
 
 def summarize(name: str, rows: Iterable[Row], others: int = 0) -> Summary:
     """Rows and totals, the rows sorted by name."""
-    jobs = sorted(rows, key=lambda it: it.name)
+    jobs = sorted(rows, key=lambda row: row.name)
     count: Mapping[str, int] = Counter(it.status for it in jobs)
     shipped = [it for it in jobs if it.passes and it.smallest_bytes]
     before = sum(it.bytes or 0 for it in shipped)

@@ -68,7 +68,7 @@ def choose(
     """
     missed = {it.artifact for it in verdicts if not it.passed}
     passing = [it for it in artifacts[1:] if it.name not in missed]
-    return min(passing, key=lambda it: it.smallest[1], default=None)
+    return min(passing, key=lambda artifact: artifact.smallest[1], default=None)
 
 
 def best(
@@ -78,7 +78,9 @@ def best(
     None where there is only the baseline.
     """
     missed = Counter(it.artifact for it in verdicts if not it.passed)
-    return min(artifacts[1:], key=lambda it: (missed[it.name], it.smallest[1]), default=None)
+    return min(
+        artifacts[1:], key=lambda found: (missed[found.name], found.smallest[1]), default=None
+    )
 
 
 def is_binding(verdict: GateResult) -> bool:

@@ -209,7 +209,9 @@ def _described(
             scale=float(detail["quantization"][0]) if detail["quantization"][0] else None,
             zero_point=int(detail["quantization"][1]) if detail["quantization"][0] else None,
         )
-        for name, detail in sorted(signature.items(), key=lambda it: order.index(it[1]["index"]))
+        for name, detail in sorted(
+            signature.items(), key=lambda item: order.index(item[1]["index"])
+        )
     ]
 
 

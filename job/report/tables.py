@@ -43,7 +43,7 @@ def _metrics(result: Result) -> dict[str, str]:
         for output, objective in outputs.items()
         for place, metric in enumerate(objective.metrics)
     ]
-    shown = sorted(listed, key=lambda it: it[0])[:2]
+    shown = sorted(listed, key=lambda row: row[0])[:2]
     return {
         metric if len(outputs) == 1 else f"{output}\n{metric}": metric_key(metric, output, outputs)
         for _, output, metric in shown

@@ -27,7 +27,7 @@ def finished(result: Result, warn: Callable[[str], None]) -> None:
         result: The result.
         warn: Called where that can't be written. The run's outcome is the same.
     """
-    smallest = min(result.artifacts, key=lambda it: it.smallest[1])
+    smallest = min(result.artifacts, key=lambda artifact: artifact.smallest[1])
     codec, size = smallest.smallest
     chosen, artifact = result.chosen, result.chosen_artifact
     published = None

@@ -14,10 +14,10 @@ import numpy as np
 
 from job import machine
 from job.artifact import FORMATS
-from job.datasets.checks import check_inputs, check_target_numbers
 from job.datasets.data import Dataset, calibration_rows
 from job.datasets.open import DATASETS
 from job.datasets.shapes import fix_shapes
+from job.datasets.validation import check_inputs, check_target_numbers
 from job.events import Journal, Stage
 from job.manifest.gates import MinClassRecallGate
 from job.manifest.job import JobConfig
@@ -31,7 +31,7 @@ from job.safety import compiled, folder
 from job.safety.judge import Judged
 from job.worker import baseline_checks
 from job.worker.context import Files, Loaded
-from job.worker.rows import split
+from job.worker.splits import split
 
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32

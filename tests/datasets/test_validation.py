@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from job.datasets import checks
-from job.datasets.checks import check_inputs, check_targets
+from job.datasets import validation
 from job.datasets.data import Dataset, Split
+from job.datasets.validation import check_inputs, check_targets
 from job.errors import InputError
 from job.result import TensorSpec
 
@@ -86,7 +86,7 @@ def test_the_place_of_a_value_that_is_not_finite_is_given(
     value: float, row: int, part_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row, its position and its value; also where the array is examined in parts."""
-    monkeypatch.setattr(checks, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(validation, "PART_BYTES", part_bytes)
     x = np.zeros((20, 4, 3), "float32")
     x[row, 2, 1] = value
     good = (np.zeros((5, 4, 3), "float32"), np.zeros(5, int))

@@ -10,7 +10,7 @@ import pytest
 from job.datasets.data import Dataset, Split
 from job.errors import InputError
 from job.metrics.per_class import Labels
-from job.worker.rows import check_sample_weights, with_weights
+from job.worker.splits import check_sample_weights, with_weights
 
 INDICES = Labels.of("sparse_categorical_crossentropy", 3)
 

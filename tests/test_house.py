@@ -1,0 +1,112 @@
+"""The layout: modules are small, have tests that are found by name, and names of their own."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+JOB = ROOT / "job"
+# What has no test of its own name: where it is tested. End-to-end tests run all of it, too.
+TESTED_IN = {
+    "batch/dispatch.py": "end_to_end/test_batch.py",
+    "batch/records.py": "end_to_end/test_batch_troubles.py",
+    "batch/run.py": "end_to_end/test_batch.py",
+    "batch/summarize.py": "end_to_end/test_batch.py",
+    "datasets/npz_file.py": "datasets/test_npz_files.py",
+    "events.py": "report/test_screen.py",
+    "kubernetes/job.py": "kubernetes/test_render.py",
+    "kubernetes/pod.py": "kubernetes/test_pod_security.py",
+    "kubernetes/workload.py": "kubernetes/test_render.py",
+    "manifest/batch.py": "manifest/test_expand.py",
+    "manifest/compress.py": "stages/test_codecs.py",
+    "manifest/datasets.py": "datasets/test_open.py",
+    "manifest/fields.py": "manifest/test_job.py",
+    "manifest/gates.py": "metrics/test_gates.py",
+    "manifest/model.py": "manifest/test_job.py",
+    "manifest/prune.py": "manifest/test_job.py",
+    "manifest/quantize.py": "stages/test_quantize.py",
+    "manifest/storage.py": "manifest/test_job.py",
+    "manifest/training.py": "manifest/test_job.py",
+    "metrics/artifact.py": "end_to_end/test_run.py",
+    "models/formats.py": "models/test_load.py",
+    "models/keras3_adapters.py": "models/test_keras3_layers.py",
+    "models/keras3_graph.py": "models/test_keras3.py",
+    "models/keras3_masked_layers.py": "models/test_keras3_masks.py",
+    "objective/calls.py": "objective/test_endings.py",
+    "objective/evidence.py": "objective/test_infer.py",
+    "objective/function_rules.py": "objective/test_endings.py",
+    "objective/layer_rules.py": "objective/test_endings.py",
+    "objective/values.py": "objective/test_endings.py",
+    "report/bars.py": "report/test_live.py",
+    "report/inspection.py": "end_to_end/test_inspect.py",
+    "report/json_lines.py": "report/test_screen.py",
+    "result.py": "test_artifact.py",
+    "run/checkpoint_uploader.py": "end_to_end/test_killed.py",
+    "run/earlier.py": "test_pipeline.py",
+    "run/inputs.py": "test_pipeline.py",
+    "run/inspect.py": "end_to_end/test_inspect.py",
+    "run/job_run.py": "test_pipeline.py",
+    "run/process.py": "run/test_supervisor.py",
+    "run/publish.py": "test_pipeline.py",
+    "run/work.py": "test_pipeline.py",
+    "safety/saved_model.py": "models/test_saved_model.py",
+    "storage/backend.py": "storage/test_find.py",
+    "storage/s3_client.py": "storage/test_servers.py",
+    "text.py": "report/test_screen.py",
+    "worker/checkpoint_formats.py": "end_to_end/test_resume.py",
+    "worker/context.py": "end_to_end/test_run.py",
+    "worker/main.py": "run/test_supervisor.py",
+    "worker/measure.py": "end_to_end/test_outputs.py",
+    "worker/train.py": "end_to_end/test_resume.py",
+    "worker/transform.py": "end_to_end/test_run.py",
+    "worker/variants.py": "end_to_end/test_variants.py",
+}
+# One basename twice: what is asked and what carries it out, or the two sides of one thing.
+TWO_SIDES = {
+    *("compress.py", "gates.py", "job.py", "prune.py", "quantize.py"),
+    *("artifact.py", "inspect.py", "load.py", "saved_model.py"),
+}
+MOST_LINES = 300
+MOST_ROOT_MODULES = 10
+
+
+def modules() -> list[Path]:
+    return [it for it in sorted(JOB.rglob("*.py")) if not it.name.startswith("__")]
+
+
+def test_each_module_has_a_test_of_its_name_or_is_listed() -> None:
+    """And what is listed has none, and is there, as the test is."""
+    without = set()
+    for module in modules():
+        path = module.relative_to(JOB)
+        if not (ROOT / "tests" / path.parent / f"test_{path.name}").exists():
+            without.add(path.as_posix())
+    assert without == TESTED_IN.keys()
+    assert [it for it in TESTED_IN.values() if not (ROOT / "tests" / it).exists()] == []
+
+
+def test_modules_are_small_and_few_stand_at_the_root() -> None:
+    """A room that outgrows this is two rooms."""
+    lines = {str(it): len(it.read_text().splitlines()) for it in modules()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+    assert len([*JOB.glob("[a-z]*.py"), JOB / "__main__.py"]) <= MOST_ROOT_MODULES
+
+
+def test_no_two_modules_have_the_same_name_but_the_two_sides_of_one_thing() -> None:
+    """A file is found by its name at the first guess."""
+    count = Counter(it.name for it in modules())
+    assert {name for name, times in count.items() if times > 1} == TWO_SIDES
+
+
+def test_no_parameter_is_called_it() -> None:
+    """A parameter says what it is."""
+    found = []
+    for module in modules():
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.Lambda):
+                named = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]
+                found += [f"{module}:{node.lineno}" for it in named if it.arg == "it"]
+    assert found == []
