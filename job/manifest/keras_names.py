@@ -125,21 +125,9 @@ MetricName = Annotated[
     ),
 ]
 
+RISE = ("accuracy", "auc", "precision", "recall", "cosine_similarity")
 # The metrics that fall when a model gets better. Every other one rises.
-LOWER_IS_BETTER = (
-    "loss",
-    "mean_squared_error",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_logarithmic_error",
-    "root_mean_squared_error",
-    "log_cosh",
-    "poisson",
-    "kl_divergence",
-    "hinge",
-    "squared_hinge",
-    "categorical_hinge",
-)
+LOWER_IS_BETTER = ("loss", *(it for it in get_args(KnownMetric) if not it.endswith(RISE)))
 
 
 def lower_is_better(metric: str) -> bool:
