@@ -20,6 +20,6 @@ def printable(text: str) -> str:
     return "".join(it if it.isprintable() or it == "\n" else repr(it)[1:-1] for it in text)
 
 
-def first_line(error: BaseException, most: int = 300) -> str:
+def first_line(error: object, most: int = 300) -> str:
     """The first line of an error's message, or its class; at most so many characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

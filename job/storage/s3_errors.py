@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from job.errors import InputError, ParedownError, StorageError, from_os_error
 from job.storage.place import Place
+from job.text import first_line
 
 DENIED = {
     "SignatureDoesNotMatch": "The secret key is not the one that belongs to the access key.",
@@ -166,8 +167,8 @@ def _unavailable(why: object, doing: str, place: Place) -> StorageError:
 
 
 def line_of(error: object) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+    """The first line of an error's message, without a full stop."""
+    return first_line(error).rstrip(".")
 
 
 BOTO_ERRORS = (boto.ClientError, boto.BotoCoreError, HTTPError)
