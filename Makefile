@@ -47,7 +47,7 @@ quickstart: install ## Run the quickstart: an MNIST model, 14 times smaller
 # Whole files go to one of a few workers: each imports TensorFlow, which takes memory. The image's
 # tests come after them, one at a time: containers are stopped at exact moments.
 test: $(VENV)/developing ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile \
 	  --no-loadscope-reorder --ignore tests/container
 	$(BIN)/python -m pytest tests/container
 

@@ -107,7 +107,7 @@ def _splits(dataset: Dataset) -> list[tuple[str, Split, int]]:
 def _check_numbers(array: Array, where: str, first_row: int) -> None:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > MAX_ITEM_BYTES:
         raise InputError(
-            f"The array holds {array.dtype}, not numbers of at most 64 bits.",
+            f"The array holds {array.dtype} and no numbers of at most 64 bits.",
             where=where,
             hint="Convert it first.",
         )

@@ -14,11 +14,13 @@ import pytest
 from tests.conftest import Run, paredown
 from tests.support.buckets import Buckets, environment
 from tests.support.fleet_buckets import files, finished, put_batch, summary, trained
-from tests.support.rare import EVERY, rare, some
+from tests.support.rare import rare
 from tests.support.runs import Watched, children, is_gone
 from tests.support.seaweed import Seaweed
 
-JOBS = {f"job-{number}": number for number in range(4 if EVERY else 2)}
+# benchmarks/fleet_kill.py does it at many points; a single job is killed in test_killed.py.
+pytestmark = rare
+JOBS = {f"job-{number}": number for number in range(4)}
 SLOWER: dict[str, Any] = {
     "training": {"epochs": 8, "batch_size": 4},
     "resume": {"save_every_s": 0.5, "grace_s": 20},
@@ -36,15 +38,12 @@ class Case:
     """Whether it is a worker, and not the run itself."""
 
 
-CASES = some(
-    {
-        "killed in training": Case(signal.SIGKILL, ("stage_started", "prune")),
-        "killed after a job": Case(signal.SIGKILL, ("run_finished", None)),
-        "told to stop": Case(signal.SIGTERM, ("stage_started", "strip")),
-        "a worker is killed": Case(signal.SIGKILL, ("stage_started", "prune"), worker=True),
-    },
-    "told to stop",
-)
+CASES = {
+    "killed in training": Case(signal.SIGKILL, ("stage_started", "prune")),
+    "killed after a job": Case(signal.SIGKILL, ("run_finished", None)),
+    "told to stop": Case(signal.SIGTERM, ("stage_started", "strip")),
+    "a worker is killed": Case(signal.SIGKILL, ("stage_started", "prune"), worker=True),
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Ended:
 
 
 def batch(buckets: Buckets) -> str:
-    """Jobs that train for some seconds."""
+    """Four jobs that train for some seconds."""
     jobs = [trained(name, seed, **SLOWER) for name, seed in JOBS.items()]
     for job, seed in zip(jobs, JOBS.values(), strict=True):
         job["training"] = {**SLOWER["training"], "seed": seed}
@@ -140,16 +139,11 @@ def test_nothing_is_left_over(ended: dict[str, Ended], name: str) -> None:
 
 
 def test_exit_codes(ended: dict[str, Ended]) -> None:
-    """A batch that was told to stop says so."""
+    """A batch that was told to stop says so; one whose worker was killed has a failed job."""
+    assert ended["killed in training"].first.code == -signal.SIGKILL
     told = ended["told to stop"].first
     assert told.code == 143, told.err
     assert "jobs were done" in told.error["where"]
-
-
-@rare
-def test_exit_codes_of_kills(ended: dict[str, Ended]) -> None:
-    """One whose worker was killed has a failed job."""
-    assert ended["killed in training"].first.code == -signal.SIGKILL
     killed = ended["a worker is killed"].first
     assert killed.code == 4, killed.err
     (failed,) = [it for it in killed.events if it["event"] == "job_failed"]

@@ -89,6 +89,7 @@ def test_the_rest_is_the_third_shards(discovered: tuple[Buckets, str]) -> None:
     assert [(it["name"], it["status"]) for it in rows] == [(name, "succeeded") for name in FLAT]
 
 
+@rare
 def test_pods_of_a_job_go_by_one_plan(seaweed: Seaweed, tiny: Path) -> None:
     """Whatever models come and go while they run; another Job finds what is there then."""
     buckets = Buckets(seaweed, "test-plan/")

@@ -25,6 +25,7 @@ from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
 from tests.support.batches import InOrder, no_metrics
 from tests.support.conversion import answers, convert
+from tests.support.rare import few
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 layers = tf_keras.layers
@@ -193,7 +194,7 @@ def prune(model: tf_keras.Model, config: PruneConfig, x: Floats) -> tf_keras.Mod
     return strip(wrapped, model)
 
 
-@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("make", few(MODELS, 3))
 def test_every_layer_is_pruned_or_has_a_reason(
     make: Callable[[], tf_keras.Model], tmp_path: Path
 ) -> None:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 from tests.conftest import ROOT
+from tests.support.rare import rare
 
 
+@rare
 def test_damaged_files_end_in_a_refusal_or_a_model() -> None:
     """The benchmark's first hundred; it fails for a traceback, a hang, and a canary that sings."""
     command = [sys.executable, str(ROOT / "benchmarks" / "fuzz.py"), "--mutations", "104"]

@@ -241,6 +241,7 @@ def test_a_run_that_is_told_to_stop_keeps_what_it_has_done(ended: dict[str, Ende
     assert "prune.h5" in ended["told in quantize"].kept
 
 
+@rare
 def test_a_folder_keeps_it_too(tiny: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
     """The state is in ``.resume`` there; the next run goes on, and leaves the results alone."""
     manifest, out = write_manifest(tmp_path, tiny, **JOB), tmp_path / "out"

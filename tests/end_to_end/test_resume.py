@@ -22,7 +22,7 @@ from job.events import Event
 from job.resume.checkpoints import RESTORED as TAKEN
 from job.resume.index import read_index
 from tests.support.manifests import read_job
-from tests.support.rare import EVERY
+from tests.support.rare import EVERY, rare
 from tests.support.resuming import Ran, begins, interrupt, keeps, kill, run, workers
 from tests.support.runs import is_gone
 
@@ -243,6 +243,7 @@ def test_pieces_that_do_not_fit_are_made_again(spoilt: Ran, undisturbed: Ran) ->
     assert "quantize dynamic_range" in spoilt.result["resumed"]
 
 
+@rare
 def test_a_crash_is_remembered(manifest: dict[str, Any], tmp_path: Path) -> None:
     """What was computed without AVX2 is forgotten; the next run begins with it, and says why."""
     environments: list[bytes] = []

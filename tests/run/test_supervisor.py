@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import paredown
 from tests.support.published import read_result, write_manifest
+from tests.support.rare import rare
 from tests.support.runs import CREDENTIALS, PAREDOWN, Watched, is_gone
 
 # Modules that paredown, TensorFlow or Python itself import by name.
@@ -62,6 +63,7 @@ def test_no_files_are_left_in_the_home_folder(tiny: Path, tmp_path: Path) -> Non
         assert list((tmp_path / "home").iterdir()) == []
 
 
+@rare
 def test_a_users_settings_of_keras_change_nothing(tiny: Path, tmp_path: Path) -> None:
     """With them convolutions would fail on a CPU; Keras writes such a file where there is none."""
     settings = tmp_path / "home" / ".keras" / "keras.json"
