@@ -27,7 +27,12 @@ from typing import Any
 HERE = Path(__file__).parent.parent
 QUICKSTART = HERE / "manifests" / "quickstart"
 # What differs from run to run.
-MEASURED = {"latency_ms", "seconds", "waited_s", "earlier_s", "started_at", "environment"}
+MEASURED = {
+    *("latency_ms", "latency", "seconds", "waited_s", "earlier_s", "started_at", "made_at"),
+    *("environment", "retries"),
+}
+# What is for people: it may be said in other words.
+WORDS = {"decisions", "reason", "warnings", "explanation", "what", "to_do", "where"}
 MAKE = """
 import os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -108,7 +113,9 @@ def job(model: Path | str) -> dict[str, Any]:
         },
         "training": {"epochs": 2},
         "compress": {"codecs": ["zip", "gzip", "zopfli", "brotli", "zstd", "xz"]},
-        "quantize": ["float32", "float16", "dynamic_range", "int8", "int16x8"],
+        "quantize": [
+            {"type": it} for it in ("float32", "float16", "dynamic_range", "int8", "int16x8")
+        ],
     }
 
 
@@ -136,6 +143,7 @@ def once(checkout: Path, manifest: dict[str, Any], folder: Path) -> dict[str, An
     out, err = run.communicate()
     events = [json.loads(line) for line in (out + err).splitlines() if line.startswith("{")]
     named = {event["event"]: sorted(event) for event in events}
+    print(f"  exit code {run.returncode}", file=sys.stderr)
     return {
         "exit code": run.returncode,
         "events": list(dict.fromkeys(event["event"] for event in events)),
@@ -191,7 +199,7 @@ def without_measured(value: Any, folder: str) -> Any:
     """JSON without figures of time, and without the folder's name."""
     if isinstance(value, dict):
         return {
-            key: "measured" if key in MEASURED else without_measured(each, folder)
+            key: "…" if key in MEASURED | WORDS else without_measured(each, folder)
             for key, each in value.items()
         }
     if isinstance(value, list):

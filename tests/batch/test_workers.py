@@ -15,6 +15,7 @@ from job.batch.workers import WORKER_BYTES, Limits, Workers, count_workers
 from job.errors import InterruptedRunError, StageError
 from job.run.supervisor import run
 from job.worker.protocol import Task
+from tests.support.rare import rare
 
 NO_LIMITS = Limits(None, None)
 
@@ -74,6 +75,7 @@ def test_a_worker_stays_warm_and_a_dead_one_is_replaced(tiny: Path, tmp_path: Pa
     assert not Path(f"/proc/{pid}").exists()
 
 
+@rare
 def test_one_that_has_run_a_models_code_is_not_used_again(tiny: Path, tmp_path: Path) -> None:
     """Nothing of it may reach the next job; nor of one that has failed."""
     from dataclasses import replace

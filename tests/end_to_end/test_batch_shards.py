@@ -14,7 +14,7 @@ from tests.support.buckets import Buckets, environment, run
 from tests.support.faults import Faults
 from tests.support.fleet_buckets import DEFAULTS, finished, put_batch
 from tests.support.identities import MODELS
-from tests.support.rare import few, rare
+from tests.support.rare import rare
 from tests.support.seaweed import Seaweed
 
 NAMES = [f"team-{team}/net-{number}" for team in "ab" for number in range(3)]
@@ -151,7 +151,8 @@ def test_no_batch_is_told(seaweed: Seaweed, tmp_path: Path) -> None:
         assert "no results of a batch" in ended.err
 
 
-@pytest.mark.parametrize("name", few(["summary.json", "summary.csv"]))
+@rare
+@pytest.mark.parametrize("name", ["summary.json", "summary.csv"])
 def test_a_file_of_somebodys_own_is_kept(tiny: Path, tmp_path: Path, name: str) -> None:
     """Before any work; also where the summary alone would go there."""
     from tests.support.published import write_manifest

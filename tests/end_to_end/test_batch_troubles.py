@@ -82,6 +82,7 @@ def test_batches_at_once_on_one_folder(tiny: Path, tmp_path: Path) -> None:
     assert sum(sum(finished(it).values()) for it in ended) == 2
 
 
+@rare
 def test_one_odd_input_fails_alone(tiny: Path, tmp_path: Path) -> None:
     """A name that no disk takes; a name that is no text is left out, and that is said."""
     job = json.loads(write_manifest(tmp_path, tiny).read_text())
@@ -99,6 +100,7 @@ def test_one_odd_input_fails_alone(tiny: Path, tmp_path: Path) -> None:
     assert any("whose name is no text" in it.get("message", "") for it in ended.events)
 
 
+@rare
 def test_the_summarys_name_is_no_jobs(tiny: Path, tmp_path: Path) -> None:
     """Neither a listed one's nor a found one's."""
     ended = paredown("validate", batch(tmp_path, tiny, "Summary.json"))

@@ -12,6 +12,7 @@ import tf_keras
 from job.safety.folder import measure
 from job.storage.local import measure as measure_file
 from tests.conftest import Run, paredown
+from tests.support.rare import rare
 
 layers = tf_keras.layers
 
@@ -93,6 +94,7 @@ def test_variants_that_do_not_convert_have_a_reason(tmp_path: Path) -> None:
     assert "unroll=True" in variants["int8"]
 
 
+@rare
 def test_a_layer_that_is_called_with_two_shapes_has_both(tmp_path: Path) -> None:
     """A shared layer answers in more than one shape."""
     shared = layers.Dense(2, name="shared")
@@ -104,6 +106,7 @@ def test_a_layer_that_is_called_with_two_shapes_has_both(tmp_path: Path) -> None
     assert shapes["shared"] == "(None, 2) or (None, 3, 2)"
 
 
+@rare
 def test_a_folder_has_the_digest_that_a_manifest_pins(tmp_path: Path) -> None:
     """That of its files in a tar."""
     made = tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(2)])

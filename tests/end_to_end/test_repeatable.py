@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Run, paredown
 from tests.support.published import digestible, read_result, run_all, write_manifest
+from tests.support.rare import rare
 
 QUANTIZE = [{"type": "dynamic_range"}, {"type": "int8"}]
 CODECS = {"codecs": ["zip", "gzip", "zopfli", "zstd", "brotli", "xz", "lz4"]}
@@ -85,6 +86,7 @@ def test_what_is_done_is_not_done_again(twice: Twice) -> None:
     assert {path: path.stat().st_mtime_ns for path in twice.first.iterdir()} == before
 
 
+@rare
 def test_a_file_that_is_damaged_or_missing_is_made_again(twice: Twice) -> None:
     """As it was; a warning says why the job is done again."""
     before = {folder: digestible(folder) for folder in (twice.first, twice.second)}

@@ -15,7 +15,7 @@ from tests.support.certificates import Certificates
 from tests.support.faults import Faults
 from tests.support.identities import IDENTITIES, MODELS, RESULTS, secrets_in
 from tests.support.published import digestible, make_result, write_manifest
-from tests.support.rare import few
+from tests.support.rare import few, rare
 from tests.support.runs import Watched
 from tests.support.seaweed import Seaweed
 
@@ -134,6 +134,7 @@ def test_what_is_not_whole_is_done_again(quick: str, buckets: Buckets, harm: str
     assert "missing or damaged" in buckets.whole("quick")["warnings"][0]
 
 
+@rare
 def test_another_result_is_refused_or_replaced(quick: str, buckets: Buckets) -> None:
     """Its result is gone before one of its files is touched."""
     buckets.whole("quick")
@@ -190,7 +191,7 @@ def test_overwriting_leaves_somebody_elses_object_alone(buckets: Buckets, forged
     assert buckets.there(out) == before
 
 
-@pytest.mark.parametrize("by", ["environment", "manifest"])
+@pytest.mark.parametrize("by", few(["manifest", "environment"]))
 def test_https_and_two_profiles(
     buckets: Buckets, certificates: Certificates, tmp_path: Path, by: str
 ) -> None:

@@ -122,6 +122,7 @@ def test_faults_without_end(
     assert not [name for name in there if not name.startswith(".resume/")]
 
 
+@rare
 def test_a_later_run_goes_on(failing: dict[str, Failing]) -> None:
     """With a new token: what the first one had kept is not done again."""
     it = failing["expired"]

@@ -151,6 +151,7 @@ def test_other_commands_read_buckets_too(buckets: Buckets) -> None:
     assert "there is no such object" in missing.err
 
 
+@rare
 def test_anonymous_reading(buckets: Buckets, tmp_path: Path) -> None:
     """What is public is read without keys, and results go to a folder."""
     public = {"storage": {"anonymous": True}}

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, paredown
 from tests.support.published import read_result
+from tests.support.rare import rare
 
 DOCUMENT = ROOT / "docs" / "using-the-files.md"
 FUNCTIONS, TFLITE, ROW_BY_ROW, KERAS = re.findall(
@@ -122,6 +123,7 @@ def test_the_result_names_the_smallest_file_of_all(
     assert result["waited_s"] < 1
 
 
+@rare
 def test_a_file_with_a_state_is_called_row_by_row(tmp_path: Path) -> None:
     """An LSTM of Keras 2: each row begins anew."""
     import tf_keras

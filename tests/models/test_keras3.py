@@ -119,7 +119,7 @@ def test_a_keras_3_file_becomes_the_same_model_in_keras_2(
     assert difference(model, found.model) <= TOLERANCE
 
 
-@pytest.mark.parametrize("make", few(MODELS, 4))
+@pytest.mark.parametrize("make", few(MODELS, 2))
 def test_a_pruned_model_is_written_as_a_keras_3_file(
     make: Callable[[], keras.Model], tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from job.stages.strip import strip
 from tests.stages.test_quantize import variant
 from tests.support.conversion import answers as answers_of_file
 from tests.support.conversion import convert
+from tests.support.rare import few
 
 layers, ops = keras.layers, keras.ops
 STEPS, WORDS = 5, 9
@@ -145,7 +146,7 @@ def pruned_and_stripped(model: tf_keras.Model) -> tf_keras.Model:
     return strip(wrap(model, targets, config, Window(0, 4, 1)), model)
 
 
-@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("make", few([residual, called, gated, encoder_decoder, *MODELS], 4))
 def test_masks_are_those_of_keras_3_on_rows_of_every_length(
     make: Callable[[], keras.Model], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_child_holds_no_credentials(tiny: Path, tmp_path: Path) -> None:
     assert b"PATH=" in environments[1]
 
 
+@rare
 def test_no_files_are_left_in_the_home_folder(tiny: Path, tmp_path: Path) -> None:
     """In a container it is where the results are mounted; Keras would make a folder there."""
     (tmp_path / "home").mkdir()

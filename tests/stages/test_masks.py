@@ -15,7 +15,7 @@ from job.manifest.quantize import Int8Config
 from job.stages.masks import padded_rows
 from job.worker.variants import refuse_padding
 from tests.support.conversion import answers, convert
-from tests.support.rare import few
+from tests.support.rare import few, rare
 
 layers = tf_keras.layers
 ASKS = Int8Config(type="int8", ignore_masks=True)
@@ -34,6 +34,7 @@ def tokens(*, explicit: bool = False) -> tf_keras.Model:
     return model
 
 
+@rare
 @pytest.mark.parametrize("explicit", few([True, False]))
 def test_without_padding_an_integer_lstm_needs_no_mask(explicit: bool, tmp_path: Path) -> None:
     """The outputs are those of the model with its masks, which it still has afterwards."""

@@ -16,6 +16,7 @@ from job.metrics.litert import custom_operators, describe_file, predictor
 from job.result import TensorSpec
 from job.stages.quantize import prepare, quantize
 from tests.stages.test_quantize import variant
+from tests.support.rare import few
 
 layers = tf_keras.layers
 
@@ -29,7 +30,7 @@ def specs(tensors: Any, *sizes: tuple[int, ...]) -> list[TensorSpec]:
     ]
 
 
-@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU, layers.SimpleRNN])
+@pytest.mark.parametrize("kind", few([layers.LSTM, layers.GRU, layers.SimpleRNN], 2))
 def test_recurrent_models_are_converted_with_builtin_operators_for_one_row(
     kind: type, tmp_path: Path
 ) -> None:
@@ -88,7 +89,7 @@ def two_heads(kind: str, size: int | None = None) -> tf_keras.Model:
 
 
 @pytest.mark.parametrize("variant_name", ["float32", "dynamic_range", "int8"])
-@pytest.mark.parametrize("size", [5, None])
+@pytest.mark.parametrize("size", few([None, 5]))
 @pytest.mark.parametrize("kind", ["list", "dict", "list lstm", "dict lstm"])
 def test_a_files_outputs_are_found_by_the_models_names(
     kind: str, size: int | None, variant_name: str, tmp_path: Path

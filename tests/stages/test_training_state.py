@@ -20,7 +20,7 @@ from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import Window, mask_weights, wrap
 from job.stages.training_state import Saved, Variables, drawn_from_variables
 from tests.support.batches import InOrder
-from tests.support.rare import few
+from tests.support.rare import few, rare
 
 layers = tf_keras.layers
 ROWS, BATCH = 32, 8
@@ -160,6 +160,7 @@ def test_a_finished_training_is_not_repeated(
     assert [it.step for it in later.saved] == [8]
 
 
+@rare
 def test_random_layers_draw_new_numbers_in_every_step() -> None:
     """Their state is saved, and changes."""
     saves = AtStep(4)
@@ -256,6 +257,7 @@ def test_randomness_that_can_not_be_saved_gives_a_warning() -> None:
     assert "RandomStandardNormal" in later.reported[0]
 
 
+@rare
 def test_random_layers_are_restored_after_the_training() -> None:
     """Else the saved model would have ``rng_type``, which other versions refuse."""
     model = random_model()

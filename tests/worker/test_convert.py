@@ -15,6 +15,7 @@ from job.worker.convert import CERTAIN, Conversion, attempt, is_certain, plan
 from tests.conftest import paredown
 from tests.stages.test_quantize import variant
 from tests.support.published import read_result, write_manifest
+from tests.support.rare import rare
 
 layers = tf_keras.layers
 
@@ -68,7 +69,7 @@ def test_rare_settings_dtypes_and_names_are_tried() -> None:
     assert certain(layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization())
     assert certain(layers.ReLU(6), layers.Flatten(), layers.Dense(3, "softmax"), name="a b")
     assert not certain(layers.Rescaling(0.5), dtype="uint8")
-    for rare in (
+    for uncertain in (
         layers.Conv2D(4, 3, dilation_rate=2),
         layers.Conv2D(4, 3, groups=2),
         layers.Conv2D(4, 3, activation="gelu"),
@@ -80,7 +81,7 @@ def test_rare_settings_dtypes_and_names_are_tried() -> None:
         layers.Reshape((2, 4, 8, 4)),
         layers.Dense(3, name="a\\b"),
     ):
-        assert not certain(rare), rare
+        assert not certain(uncertain), uncertain
     given = tf_keras.Input((4,))
     always = tf_keras.Model(given, layers.BatchNormalization()(given, training=True))
     assert not is_certain(always)
@@ -135,6 +136,7 @@ def test_a_variant_that_can_not_be_converted_ends_the_job_before_training(
     assert "prune" not in stages
 
 
+@rare
 def test_the_result_says_that_files_take_one_row(tiny: Path, tmp_path: Path) -> None:
     """They are measured row by row."""
     given = tf_keras.Input((8, 8), name="picture")
