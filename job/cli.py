@@ -189,7 +189,7 @@ def validate(
 
 def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
     """What is likely to be refused, as far as the manifest alone shows."""
-    from job.datasets.kinds import warning_of
+    from job.datasets.foreign_files import warning_of
     from job.manifest.batch import BatchConfig
     from job.manifest.expand import expand
 

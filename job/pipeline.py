@@ -39,22 +39,25 @@ def run_job(job: JobConfig, base: Place, show: Emit, children: Children) -> Resu
     progress = Progress(show)
     with progress.of(job.name):
         run = find(job, base, progress, children)
-        with run.claimed():
-            there = earlier.read(run.destination)
-            inputs = earlier.known_inputs(run, there)
-            done = earlier.done(run, there, inputs)
+        with run.claimed():  # another run that writes there is waited for
+            existing = earlier.read(run.destination)
+            # The inputs' digests, where the store or the earlier result has all of them.
+            digests = earlier.known_inputs(run, existing)
+            done = earlier.done(run, existing, digests)
             if done:
                 return finish(run, done, already_done=True)
             with local.scratch(children.folder) as scratch:
                 fetched = fetch(run.inputs, scratch / "inputs", run.stores, run.journal)
-                if inputs is None:
-                    inputs = {name: it.fetched(fetched[name]) for name, it in run.inputs.items()}
-                    done = earlier.done(run, there, inputs)
+                if digests is None:
+                    digests = earlier.fetched_inputs(run, fetched)
+                    done = earlier.done(run, existing, digests)
                     if done:
                         return finish(run, done, already_done=True)
-                prepared = prepare(run, there, inputs)
+                # The run's id, and whether its files may be written to the destination.
+                prepared = prepare(run, existing, digests)
+                # A stopped run's checkpoints are restored here, and those of this one uploaded.
                 with checkpointed(run, prepared.run_id, scratch / "checkpoints") as uploader:
                     result = work(run, prepared, fetched, scratch, uploader)
-                    # Where publishing fails, the checkpoints stay.
+                    # Where publishing fails, the checkpoints stay; ``finish`` deletes them.
                     published = publish(run, prepared, result, scratch / "output")
                 return finish(run, published, already_done=False)

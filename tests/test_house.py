@@ -22,7 +22,7 @@ TESTED_IN = {
     "kubernetes/workload.py": "kubernetes/test_render.py",
     "manifest/batch.py": "manifest/test_expand.py",
     "manifest/compress.py": "stages/test_codecs.py",
-    "manifest/datasets.py": "datasets/test_open.py",
+    "manifest/datasets.py": "datasets/test_types.py",
     "manifest/fields.py": "manifest/test_job.py",
     "manifest/gates.py": "metrics/test_gates.py",
     "manifest/model.py": "manifest/test_job.py",

@@ -1,4 +1,4 @@
-"""The data set: one class for each type of file. How a type is read: ``job/datasets/open.py``."""
+"""The data set: one class for each type of file. How a type is read: ``job/datasets/types.py``."""
 
 from typing import Annotated, ClassVar, Literal
 

@@ -14,6 +14,7 @@ from job.errors import ManifestError
 from job.manifest.job import JobConfig
 from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
 from job.run.job_run import JobRun
+from job.storage.backend import Fetched
 from job.storage.destination import Destination
 
 # What does not determine the outcome: names, places, and how checkpoints are saved.
@@ -82,6 +83,15 @@ def known_inputs(run: JobRun, there: Result | None) -> dict[str, InputResult] | 
     found = {name: it.known(before.get(name)) for name, it in run.inputs.items()}
     known = {name: it for name, it in found.items() if it is not None}
     return known if len(known) == len(found) else None
+
+
+def fetched_inputs(run: JobRun, fetched: Mapping[str, Fetched]) -> dict[str, InputResult]:
+    """The inputs' digests, once they are here.
+
+    Raises:
+        InputError: Where the manifest pins another digest.
+    """
+    return {name: asked.fetched(fetched[name]) for name, asked in run.inputs.items()}
 
 
 def done(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.datasets.kinds import refuse_other_folders, refuse_other_kinds
+from job.datasets.foreign_files import refuse_other_folders, refuse_other_kinds
 from job.errors import InputError, ManifestError, ParedownError
 from job.events import Journal
 from job.manifest.datasets import DatasetConfig

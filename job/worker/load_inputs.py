@@ -15,8 +15,8 @@ import numpy as np
 from job import machine
 from job.artifact import FORMATS
 from job.datasets.data import Dataset, calibration_rows
-from job.datasets.open import DATASETS
 from job.datasets.shapes import fix_shapes
+from job.datasets.types import DATASETS
 from job.datasets.validation import check_inputs, check_target_numbers
 from job.events import Journal, Stage
 from job.manifest.gates import MinClassRecallGate

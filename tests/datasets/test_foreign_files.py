@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from job.datasets.kinds import refuse_other_folders, refuse_other_kinds, warning_of
+from job.datasets.foreign_files import refuse_other_folders, refuse_other_kinds, warning_of
 from job.errors import InputError
 
 BYTES = {

@@ -6,7 +6,7 @@ import typing
 
 from pydantic import BaseModel
 
-from job.datasets.open import DATASETS
+from job.datasets.types import DATASETS
 from job.manifest.datasets import DatasetConfig
 
 
