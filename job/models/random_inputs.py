@@ -111,10 +111,12 @@ def count_categories(model: Any) -> int:
     """The number of integers for which every embedding has a row; 0 without an embedding."""
     sizes = []
     for layer in every_layer(model):
+        # A Keras 3 layer that is called as it is has its settings in itself.
+        settings = layer.in_keras3() if hasattr(layer, "in_keras3") else layer
         if type(layer).__name__ in ("Embedding", "ReversibleEmbedding"):
-            sizes.append(int(layer.input_dim))
+            sizes.append(int(settings.input_dim))
         elif type(layer).__name__ == "CategoryEncoding":
-            sizes.append(int(layer.num_tokens))
+            sizes.append(int(settings.num_tokens))
     return min(sizes, default=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,7 +11,8 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.compare import difference
-from job.models.random_inputs import input_shapes
+from job.models.load import read
+from job.models.random_inputs import count_categories, input_shapes, on_random_inputs
 
 
 def cropping(library: Any) -> Any:
@@ -68,3 +70,13 @@ def test_models_with_open_dimensions_are_compared() -> None:
     with pytest.raises(InputError, match="no sizes were found") as caught:
         difference(impossible, impossible)
     assert "bases" in caught.value.where
+
+
+def test_a_table_that_keras_2_lacks_has_its_rows(tmp_path: Path) -> None:
+    """A Keras 3 layer that is called as it is has its settings in itself."""
+    given = keras.Input((6,), dtype="int32")
+    model = keras.Model(given, keras.layers.ReversibleEmbedding(9, 4)(given))
+    model.save(tmp_path / "m.keras")
+    rebuilt = read(tmp_path / "m.keras").model
+    assert count_categories(model) == count_categories(rebuilt) == 9
+    assert on_random_inputs(rebuilt, lambda rows: int(rows[0].max())) <= 8
