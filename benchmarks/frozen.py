@@ -28,7 +28,7 @@ HERE = Path(__file__).parent.parent
 QUICKSTART = HERE / "manifests" / "quickstart"
 # What differs from run to run.
 MEASURED = {
-    *("latency_ms", "latency", "seconds", "waited_s", "earlier_s", "started_at", "made_at"),
+    *("latency_ms", "latency", "seconds", "waited_s", "earlier_s", "started_at", "made_at", "at"),
     *("environment", "retries"),
 }
 # What is for people: it may be said in other words.
