@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def frozen(checkout: Path, other: Path, models: Path) -> dict[str, Any]:
         "killed": lambda _: killed(checkout, other, models),
     }
     for name in ("old.h5", "old.keras", "saved", "new.keras"):
-        runs[name] = lambda out, name=name: once(checkout, job(models / name), out)  # type: ignore[misc]
+        runs[name] = partial(once, checkout, job(models / name))
     found = {}
     for name, run in runs.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -145,7 +145,7 @@ def cell(kit: Any, sample: every.Sample, folder: Path, convert: bool) -> tuple[s
 
 def _read(expected: Any, sample: every.Sample, path: Path) -> tuple[str, float]:
     from job.models.keras3_adapters import Keras3Layer
-    from job.models.layers import signature
+    from job.models.layers import every_layer, signature
     from job.models.load import read, save
 
     rows = every.rows_of(sample)
@@ -153,7 +153,7 @@ def _read(expected: Any, sample: every.Sample, path: Path) -> tuple[str, float]:
     file = read(path)
     signature(file.model, path.name)
     apart = _difference(expected, np.asarray(file.model(given, training=False)))
-    calls = [it for it in file.model._flatten_layers() if isinstance(it, Keras3Layer)]  # noqa: SLF001
+    calls = [it for it in every_layer(file.model) if isinstance(it, Keras3Layer)]
     for weight in file.model.weights:
         weight.assign(weight * 0.5 + 0.1 if weight.dtype.is_floating else weight)
     for layer in file.model.layers:

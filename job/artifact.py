@@ -17,8 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from job.manifest.compress import ENCODINGS, CodecName, Encoding
 
-# A plain file name, never of a file outside its own folder.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 KerasFormat = Literal["h5", "keras", "saved_model"]
 Format = Literal[KerasFormat, "tflite"]
 

@@ -22,13 +22,14 @@ from job.batch.rows import pending, row_of, row_of_failure
 from job.batch.share import read_expansion
 from job.batch.summary import Row, Summary, failure_of, parse_failure, summarize
 from job.errors import InputError, ManifestError, ParedownError
+from job.manifest.expand import RESERVED
 from job.result import RESULT_FILE, Result
 from job.storage.markers import Notes
 from job.text import printable
 
 # Results that are read at a time.
 READERS = 8
-SUMMARY, TABLE = "summary.json", "summary.csv"
+SUMMARY, TABLE = RESERVED
 # Each time another shard has changed what was summarized; that shard then writes it, too.
 MOST_TIMES = 5
 # How spreadsheets begin a formula; some accept the full-width characters.

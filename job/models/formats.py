@@ -14,8 +14,9 @@ from pathlib import Path
 import h5py
 import tf_keras
 
+from job.artifact import KerasFormat
 from job.models import saved_model
-from job.safety.judge import CONFIG, METADATA, WEIGHTS, Format, Judged
+from job.safety.judge import CONFIG, METADATA, WEIGHTS, Judged
 
 ASSETS = "assets/"
 # Keras 2 lacks these in its list of layers, so it can't load what it has saved.
@@ -41,7 +42,7 @@ def load_h5(path: Path) -> tf_keras.Model:
         return tf_keras.models.load_model(file, custom_objects=UNLISTED, compile=False)
 
 
-def save_keras2(model: tf_keras.Model, kind: Format, path: Path) -> None:
+def save_keras2(model: tf_keras.Model, kind: KerasFormat, path: Path) -> None:
     """Save a model without an optimizer's state."""
     match kind:
         case "h5":

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tf_keras
 
+from job.artifact import KerasFormat
 from job.errors import InputError, StageError
 from job.models import formats, load_errors, precision, saved_model
 from job.models.budget import refuse_huge_outputs, within_limits
@@ -22,7 +23,7 @@ from job.models.compare import REFUSALS, TOLERANCE, difference, rows_of
 from job.models.free_batch import free_batch
 from job.models.random_inputs import Array
 from job.models.random_layers import Effects, refuse_changing
-from job.safety.judge import Format, Judged, judge, refuse_dangers
+from job.safety.judge import Judged, judge, refuse_dangers
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ T = TypeVar("T")
 class ModelFile:
     """A model as it was read from its file."""
 
-    format: Format
+    format: KerasFormat
     keras_version: str
     model: tf_keras.Model
     """The model in Keras 2 and in float32: it is pruned and converted."""

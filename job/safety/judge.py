@@ -14,10 +14,11 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 
+from job.artifact import KerasFormat
 from job.errors import InputError
 from job.safety import saved_model
 from job.safety.archive import (
@@ -37,8 +38,6 @@ from job.safety.config import (
 )
 from job.safety.hdf5 import judge_hdf5
 
-Format = Literal["h5", "keras", "saved_model"]
-
 WEIGHTS = "model.weights.h5"
 CONFIG = "config.json"
 METADATA = "metadata.json"
@@ -52,7 +51,7 @@ class Judged:
     path: Path
     where: str
     """Its name in messages."""
-    format: Format
+    format: KerasFormat
     keras_version: str
     config: dict[str, Any]
     """The model's configuration, as data."""

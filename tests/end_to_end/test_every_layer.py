@@ -13,13 +13,13 @@ import tf_keras
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from job.artifact import KerasFormat
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import custom_operators
 from job.models.load import ModelFile, save
 from job.models.prunable import plan_layers, results, targets
-from job.safety.judge import Format
 from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip
@@ -207,7 +207,7 @@ def test_every_layer_is_pruned_or_has_a_reason(
     plans = plan_layers(model, config)
     x = inputs_of(model, 8)
     stripped = prune(model, config, x)
-    formats: tuple[Format, ...] = ("h5", "keras")
+    formats: tuple[KerasFormat, ...] = ("h5", "keras")
     for kind in formats:
         like = ModelFile(kind, "2.21.0", stripped, stripped)
         saved = save(stripped, like, tmp_path / f"m.{kind}").model
