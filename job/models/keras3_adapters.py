@@ -188,11 +188,11 @@ class Keras3Operation(tf_keras.layers.Layer):  # type: ignore[misc]  # as above
 
     def call(self, inputs: Any) -> Any:
         """The operation's output for the tensors of a call."""
-        operation, positional, named = self.in_keras3(inputs)
+        operation, positional, named = self.filled(inputs)
         return operation.call(*positional, **named)
 
-    def in_keras3(self, inputs: Any) -> tuple[keras.Operation, Any, Any]:
-        """The operation, with the positional and the named arguments of a call on tensors."""
+    def filled(self, inputs: Any) -> tuple[keras.Operation, Any, Any]:
+        """The operation and its arguments, positional and named, with tensors of a call."""
         # Keras 2 makes a tensor of a list of one when it clones a model.
         found: tuple[keras.Operation, Any, Any] = self._keras3(tf.nest.flatten(inputs))
         return found

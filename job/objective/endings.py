@@ -137,8 +137,11 @@ def _of_layer(call: Call) -> Values:
     kind = type(layer)
     if isinstance(layer, tf_keras.Model):
         return _of_model(layer, call)
+    if kind.__name__ == "Keras3Operation":
+        operation, arguments, named = layer.filled(call.arguments[0])
+        return of_operation(replace(call, layer=operation, arguments=arguments, keywords={**named}))
     if hasattr(layer, "in_keras3"):
-        return _of_keras3(call)
+        return _of_layer(replace(call, layer=layer.in_keras3()))
     if not kind.__module__.startswith(KNOWN_PACKAGES):
         return UNKNOWN
     if kind.__name__ in FUNCTIONS:
@@ -150,15 +153,6 @@ def _of_layer(call: Call) -> Values:
         return merged(layer.merge_mode, [_of_layer(it) for it in ways], call.last)
     rule = LAYERS.get(kind.__name__)
     return UNKNOWN if rule is None else rule(call)
-
-
-def _of_keras3(call: Call) -> Values:
-    """A layer or operation of Keras 3, called inside a layer of Keras 2."""
-    kind = type(call.layer).__name__
-    if kind != "Keras3Operation":
-        return _of_layer(replace(call, layer=call.layer.in_keras3()))
-    operation, arguments, named = call.layer.in_keras3(call.arguments[0])
-    return of_operation(replace(call, layer=operation, arguments=arguments, keywords={**named}))
 
 
 def _of_model(model: tf_keras.Model, call: Call) -> Values:
