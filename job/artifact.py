@@ -171,6 +171,17 @@ class DriftResult(OutputDrift):
     """By output, where there are several."""
 
 
+class IntervalResult(Record):
+    """A confidence interval."""
+
+    low: float
+    high: float
+    confidence: float
+    """The level: 0.95 is 95 %."""
+    method: Literal["wilson", "paired_wald", "bootstrap"]
+    """How it was computed; see ``job/metrics/interval.py``."""
+
+
 class LatencyResult(Record):
     """Milliseconds for one sample (batch 1), warm."""
 
