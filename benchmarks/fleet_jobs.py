@@ -20,13 +20,12 @@ from botocore.config import Config
 
 from job.batch import records
 from job.batch.plan import Planned, plan
-from job.manifest.batch import BatchConfig
-from job.manifest.expand import expand
+from job.manifest.batch import BatchConfig, expand
 from job.manifest.job import JobConfig
 from job.manifest.load import read_manifest
 from job.run.inputs import find_data
 from job.storage.backend import Found, Stores
-from job.storage.markers import open_notes
+from job.storage.destination import open_notes
 from job.storage.place import find_place, here
 
 PUTS = 16

@@ -25,7 +25,7 @@ from job.events import Emit, Event
 from job.manifest.storage import ResumeConfig
 from job.pipeline import run_job
 from job.result import Result
-from job.storage.markers import Notes
+from job.storage.destination import Notes
 from job.storage.place import Place
 
 THREADS_PER_WORKER = 2

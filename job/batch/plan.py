@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 from job.artifact import FORMATS
 from job.errors import InputError, ManifestError, ParedownError
-from job.manifest.expand import RESERVED, discovered, expand
+from job.manifest.batch import RESERVED, discovered, expand
 from job.storage.backend import Item
-from job.storage.markers import open_notes
-from job.storage.pattern import fixed_part, matches
-from job.storage.place import Place, find_place
+from job.storage.destination import open_notes
+from job.storage.place import Place, find_place, fixed_part, matches
 
 if TYPE_CHECKING:
     from job.manifest.batch import BatchConfig, DiscoverConfig

@@ -16,7 +16,7 @@ from job.batch.workers import Limits, Workers, count_workers
 from job.events import Emit, Event
 from job.manifest.batch import BatchConfig
 from job.storage.backend import Stores
-from job.storage.markers import open_notes
+from job.storage.destination import open_notes
 from job.storage.place import Place, find_place
 
 

@@ -70,7 +70,7 @@ def summarize(
     from job.batch.collect import collect, refuse_foreign, write_summary
     from job.manifest.storage import StorageConfig
     from job.storage.backend import Stores
-    from job.storage.markers import Notes, open_notes
+    from job.storage.destination import Notes, open_notes
     from job.storage.place import find_place, here
 
     stores = Stores(warn)

@@ -9,11 +9,9 @@ from typing import Any
 
 from job import __version__
 from job.errors import ManifestError
-from job.kubernetes.names import dns_label, label_value
 from job.kubernetes.options import RETRIES_PER_INDEX, SHARDS, Options
-from job.kubernetes.parse import MANIFEST_DIGEST
-from job.manifest.batch import BatchConfig
-from job.manifest.expand import discovered, expand
+from job.kubernetes.parse import MANIFEST_DIGEST, dns_label, label_value
+from job.manifest.batch import BatchConfig, discovered, expand
 from job.manifest.job import JobConfig
 
 MOUNT = "/manifest"

@@ -17,12 +17,12 @@ import tf_keras
 
 from job.artifact import KerasFormat
 from job.errors import InputError, StageError
-from job.models import formats, load_errors, precision, saved_model
+from job.models import formats, load_errors, reconfigure, saved_model
 from job.models.budget import refuse_huge_outputs, within_limits
 from job.models.compare import REFUSALS, TOLERANCE, difference, rows_of
-from job.models.free_batch import free_batch
 from job.models.random_inputs import Array
 from job.models.random_layers import Effects, refuse_changing
+from job.models.reconfigure import free_batch
 from job.safety.judge import Judged, judge, refuse_dangers
 
 T = TypeVar("T")
@@ -73,16 +73,16 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
         from job.models import keras3  # a second to import, and rarely needed
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
-        precision.refuse_coarse_weights(original, where)
+        reconfigure.refuse_coarse_weights(original, where)
         original, freed = _with_free_batch(original, judged, trust)
         model = _made(lambda: keras3.rebuild(original, where), judged, is_rebuilding=True)
     else:
         original = _made(lambda: formats.load_keras2(judged, trust=trust), judged)
         _refuse_unknown_inputs(original, where)
         refuse_huge_outputs(original, where)
-        precision.refuse_coarse_weights(original, where)
+        reconfigure.refuse_coarse_weights(original, where)
         original, freed = _with_free_batch(original, judged, trust)
-        model = precision.in_float32(original)
+        model = reconfigure.in_float32(original)
     effects = _made(lambda: refuse_changing(model, where), judged)
     notes = tuple(filter(None, [freed, _overruled(original, judged)]))
     return ModelFile(judged.format, judged.keras_version, model, original, trust, notes, effects)

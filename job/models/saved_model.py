@@ -24,9 +24,7 @@ from google.protobuf.message import Message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from job.errors import InputError
-from job.safety import folder
-from job.safety.archive import SAVE_AGAIN
-from job.safety.folder import GRAPH
+from job.safety.archive import GRAPH, SAVE_AGAIN, pack
 from job.safety.judge import Judged
 from job.safety.saved_model import variable_files, variables
 
@@ -113,7 +111,7 @@ def save(model: tf_keras.Model, path: Path) -> None:
         (written / "fingerprint.pb").unlink(missing_ok=True)  # it holds a random number
         _make_reproducible(written / GRAPH)
         with path.open("wb") as file:
-            folder.pack(written, file, path.name)
+            pack(written, file, path.name)
 
 
 def _make_reproducible(path: Path) -> None:

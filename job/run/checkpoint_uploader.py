@@ -16,8 +16,7 @@ from pathlib import Path
 from job.errors import InterruptedRunError, ParedownError
 from job.events import Event
 from job.manifest.storage import ResumeConfig
-from job.resume import transfer
-from job.resume.index import INDEX_FILE
+from job.resume.index import INDEX_FILE, snapshot
 from job.run.job_run import JobRun
 
 AT_ONCE = "training"
@@ -85,7 +84,7 @@ class CheckpointUploader:
         while self._wait():
             try:
                 with tempfile.TemporaryDirectory(dir=self._folder.parent) as now:
-                    if transfer.snapshot(self._folder, Path(now)):
+                    if snapshot(self._folder, Path(now)):
                         self._run.destination.keep(self._run_id, Path(now))
             except (ParedownError, OSError) as error:
                 if not self._has_failed:

@@ -24,8 +24,8 @@ from job.artifact import EpochResult
 from job.errors import StageError
 from job.events import Stage
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
-from job.stages.best_epoch import BestEpoch
 from job.stages.training_state import (
+    BestEpoch,
     NoSaves,
     Saved,
     Saves,

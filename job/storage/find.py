@@ -14,11 +14,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from job.errors import InputError, ParedownError, StorageError, from_os_error
-from job.safety import folder as packing
+from job.safety import archive as packing
 from job.storage import local
 from job.storage.backend import Advance, Fetched, Found, Item, Reader
-from job.storage.pattern import fixed_part, is_pattern, matches
-from job.storage.place import Place
+from job.storage.place import Place, fixed_part, is_pattern, matches
 
 # What stays free on the disk of the downloads.
 RESERVE_BYTES = 64 << 20

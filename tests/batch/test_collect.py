@@ -12,8 +12,8 @@ from job.batch import collect, records
 from job.batch.collect import summarize_if_last
 from job.batch.summary import Summary, failure_of
 from job.errors import InputError
+from job.storage.destination import Notes
 from job.storage.local import Local
-from job.storage.markers import Notes
 from job.storage.place import Place
 
 SHARDS = {"a": 0, "b": 0, "c": 1}

@@ -13,9 +13,8 @@ import tf_keras
 
 from job.artifact import EpochResult
 from job.events import Stage
-from job.stages.best_epoch import BestEpoch, best, choose_epoch
 from job.stages.fine_tune import TrainingSettings, fine_tune
-from job.stages.training_state import NoSaves, Saved
+from job.stages.training_state import BestEpoch, NoSaves, Saved, best, choose_epoch
 from tests.support.batches import InOrder
 
 # On held-out rows after each of six epochs.

@@ -11,7 +11,7 @@ import pytest
 from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
 from job.storage.backend import Stores
-from job.storage.markers import Notes, open_notes
+from job.storage.destination import Notes, open_notes
 from job.storage.place import Place
 from tests.storage.conftest import Behind
 from tests.support.identities import RESULTS
