@@ -182,6 +182,38 @@ class IntervalResult(Record):
     """How it was computed; see ``job/metrics/interval.py``."""
 
 
+class DropResult(Record):
+    """How much worse a metric is than the baseline's, on the same rows: negative where it is
+    better.
+    """
+
+    value: float
+    intervals: list[IntervalResult]
+    """Of the difference, by confidence; the first is of 0.95."""
+
+
+class FidelityResult(Record):
+    """How close an output is to the baseline's, on the same rows; no labels are needed."""
+
+    rows: int
+    agreement: float | None = None
+    """The share of answers that are the baseline's: the class with the highest probability, or
+    whether a probability is over one half. Null where the output is no distribution."""
+    cosine_similarity: float | None
+    """The mean over rows, each with all its values; of an output of one value, that of all rows.
+    Null where one is zero everywhere."""
+    mean_squared_error: float
+    snr_db: float | None
+    """The signal-to-noise ratio: 10 log10 of the variance of the baseline's outputs over the mean
+    squared error. Null where there is no error, or no variance."""
+    is_identical: bool
+    """Whether all values are equal."""
+    intervals: dict[str, list[IntervalResult]] = {}
+    """Of ``agreement`` and ``snr_db``, by confidence; the first is of 0.95."""
+    synthetic: bool = False
+    """Whether the rows were drawn at random, for a job without data."""
+
+
 class LatencyResult(Record):
     """Milliseconds for one sample (batch 1), warm."""
 
@@ -230,6 +262,52 @@ class ObjectiveResult(Record):
     """The loss's other settings, by their names in Keras: ``label_smoothing``, ``delta``."""
     metrics: list[str]
     reason: str
+
+
+class AnswerResult(Record):
+    """What an output's values are, which says how they are compared with the baseline's."""
+
+    kind: Literal["softmax", "sigmoid", "numbers"]
+    """``softmax``: one class of several; ``sigmoid``: each value is true or false; ``numbers``: all
+    else."""
+    from_logits: bool
+    loss: str = ""
+    """The loss of the teacher's outputs, where the model is distilled."""
+    reason: str
+
+
+class TeacherResult(Record):
+    """The outputs of the model that came in, which a distilled model learns."""
+
+    rows: int
+    """For how many rows they were computed in this run; 0 where an earlier run had saved them."""
+    bytes: int
+    """Of the outputs of all training and held-out rows."""
+    computed: Literal["once", "each batch"]
+
+
+class TrainedForResult(Record):
+    """What the pruned model was trained to do."""
+
+    objective: Literal["supervised", "distill", "none"]
+    reason: str
+    """Why that one."""
+    temperature: float | None = None
+    label_weight: float | None = None
+    outputs: dict[str, AnswerResult]
+    """By output, in the model's order."""
+    teacher: TeacherResult | None = None
+
+
+class SplitResult(Record):
+    """The rows of one split."""
+
+    rows: int
+    sha256: str
+    """Of the arrays, as they are in memory: dtypes, shapes and numbers, of inputs and targets."""
+    source: Literal["arrays", "held out", "synthetic"]
+    """Named in the manifest, a sample of the training rows, or drawn at random."""
+    has_targets: bool
 
 
 class EpochResult(Record):

@@ -194,7 +194,9 @@ def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
 
     whose: dict[str, str] = {}  # each warning once, with the first job that has it
     for job in expand(asked) if isinstance(asked, BatchConfig) else [asked]:
-        whose.setdefault(warning_of(job.dataset.uri), f"{job.name}: " * (asked.kind == "batch"))
+        if job.dataset is not None:
+            name = f"{job.name}: " * (asked.kind == "batch")
+            whose.setdefault(warning_of(job.dataset.uri), name)
     return [f"{name}{text}" for text, name in whose.items() if text]
 
 

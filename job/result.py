@@ -15,16 +15,21 @@ from pydantic import Field
 from job.artifact import (
     ClassResult,
     DriftResult,
+    DropResult,
     EncodingResult,
     EpochResult,
+    FidelityResult,
     Format,
+    IntervalResult,
     KerasFormat,
     LatencyResult,
     LayerResult,
     ModelName,
     ObjectiveResult,
     Record,
+    SplitResult,
     TensorResult,
+    TrainedForResult,
     TrainingResult,
     UsageResult,
 )
@@ -74,6 +79,14 @@ class ArtifactResult(Record):
     metrics: dict[str, float] = {}
     """On the test split, the same rows for every artifact. Of several outputs: ``loss`` is the
     weighted total, ``digit_loss`` and ``digit_accuracy`` are those of the output ``digit``."""
+    intervals: dict[str, list[IntervalResult]] = {}
+    """By metric: its confidence intervals over the test rows, the first of 0.95; left out for a
+    metric whose value does not follow from what each row contributes."""
+    drops: dict[str, DropResult] = {}
+    """By metric: how much worse it is than the baseline's, with the intervals of the difference on
+    the same rows; none for the baseline."""
+    fidelity: dict[str, FidelityResult] = {}
+    """By output: how close it is to the baseline's; none for the baseline."""
     per_class: dict[str, dict[str, ClassResult]] = {}
     """By output and class, on the test split. Where there are more classes than can be listed,
     those with the lowest recall; ``classes_cut`` says so."""
@@ -126,10 +139,16 @@ class GateResult(Record):
 
     gate: dict[str, Any]
     artifact: str
-    value: float
-    """What was judged: the metric, the bytes, the ratio; for ``max_drop`` how much worse it got."""
+    value: float | None
+    """What was measured: the metric, the bytes, the ratio; for ``max_drop`` how much worse it got.
+    Null for a signal-to-noise ratio without noise, or without a signal."""
+    bound: float | None = None
+    """Of a gate with a ``confidence``: the end of the interval that was judged."""
     limit: float
     passed: bool
+    within_chance: bool | None = None
+    """Of a missed gate on a figure with an interval: whether the limit is inside of it, so that
+    more test rows might pass. Null for any other."""
     explanation: str
 
 
@@ -174,6 +193,9 @@ class WorkResult(Record):
     warnings: list[str]
     training: TrainingResult | None = None
     """Null where nothing was trained."""
+    trained_for: TrainedForResult
+    splits: dict[str, SplitResult]
+    """``train``, ``validation`` where rows are held out, and ``test``."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
 
@@ -211,6 +233,10 @@ class Result(Record):
     warnings: list[str] = Field(default=[])
     training: TrainingResult | None = None
     """Null where nothing was trained."""
+    trained_for: TrainedForResult | None = None
+    """Null in a result of an earlier version."""
+    splits: dict[str, SplitResult] = {}
+    """``train``, ``validation`` where rows are held out, and ``test``."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
     earlier_s: float = 0.0

@@ -145,7 +145,8 @@ class Due:
     def listed(self) -> dict[str, Found | None]:
         """Its inputs, as listed."""
         model = self.planned.model
-        return {"model": Found(model.place, (model,)) if model else None, "dataset": self.data}
+        listed = {"model": Found(model.place, (model,)) if model else None}
+        return listed if self.job.dataset is None else listed | {"dataset": self.data}
 
     @property
     def asked(self) -> str | None:
@@ -171,7 +172,8 @@ def sort_out(
     due: list[Due] = []
     done: list[tuple[JobConfig, str]] = []
     for it in sorted(mine, key=lambda planned: (-planned.bytes, planned.job.name)):
-        key = (it.job.dataset.uri, it.job.dataset.storage or it.job.storage)
+        dataset = it.job.dataset
+        key = (dataset.uri, dataset.storage or it.job.storage) if dataset else None
         if key not in data:
             data[key] = _find_data(it.job, base, stores)
         job, listed = Due(it, data[key]), there.get(it.job.name)

@@ -20,6 +20,8 @@ from job.errors import InputError
 Array = NDArray[np.generic]
 # Rows are moved in parts of this many bytes.
 PART_BYTES = 1 << 26
+# More values are no classes that a sample could have a share of each of.
+MAX_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Split:
     """Rows of one split.
 
     ``inputs`` are in the model's order, each (rows, ...), of the dtype they are stored in;
-    ``targets`` are those of the model's outputs, in its order, each (rows, ...).
+    ``targets`` are those of the model's outputs, in its order, each (rows, ...); empty where there
+    are no labels.
     """
 
     inputs: tuple[Array, ...]
@@ -40,7 +43,7 @@ class Split:
     (rows, ...) losses; None for 1. Empty where no output has any."""
 
     def __len__(self) -> int:
-        return len(self.targets[0])
+        return len(self.inputs[0])
 
     def rows(self, start: int, stop: int) -> Split:
         """The rows from ``start`` to ``stop``, without copying."""
@@ -66,7 +69,7 @@ class Split:
 
     def with_target_ranks(self, ranks: Sequence[int]) -> Split:
         """The same with a last axis of one added to targets of a lower rank: (rows, 1)."""
-        paired = zip(self.targets, ranks, strict=True)
+        paired = zip(self.targets, ranks, strict=bool(self.targets))
         targets = (array if array.ndim >= rank else array[..., None] for array, rank in paired)
         return replace(self, targets=tuple(targets))
 
@@ -126,7 +129,7 @@ class Batches:
 
     def order(self, epoch: int) -> tf.Tensor:
         """The rows in the order of this epoch: (rows,) int32, a permutation."""
-        rows = tf.shape(self.targets[0])[:1]
+        rows = tf.shape(self.inputs[0])[:1]
         return tf.argsort(tf.random.stateless_uniform(rows, seed=[self.seed, epoch]))
 
     def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[Any, tuple[tf.Tensor, ...]]:
@@ -205,6 +208,51 @@ def hold_out(dataset: Dataset, rows: int, keys: Sequence[NDArray[np.int64]], see
         validation=whole.rows(border, len(whole)),
         test=dataset.test,
     )
+
+
+def hold_out_test(whole: Split, share: float, seed: int) -> Dataset:
+    """Hold out a sample of all rows, to test on; the arrays are changed in place, as by
+    ``hold_out``.
+
+    Args:
+        whole: All rows.
+        share: The part that is held out; of classes that the targets name, the same of each.
+        seed: Determines the sample.
+
+    Raises:
+        InputError: Where no row is left to train on, or to test on.
+    """
+    rows = int(len(whole) * share)
+    if not 0 < rows < len(whole):
+        raise InputError(
+            f"test_split is {share:g}, and the data set has {len(whole)} rows: none is left to "
+            f"{'test' if rows == 0 else 'train'} on.",
+            where="dataset.test_split",
+            hint="Give it more rows, another test_split, or name the arrays of a test split.",
+        )
+    keys = [key for targets in whole.targets if (key := _classes(targets)) is not None]
+    found = hold_out(Dataset(whole, None, whole), rows, keys, seed)
+    held = found.validation
+    if held is None:  # each class has a single row
+        raise InputError(
+            "No row can be held out to test on: each class has only one.",
+            where="dataset.test_split",
+            hint="Give it more rows, or name the arrays of a test split.",
+        )
+    return Dataset(found.train, None, held)
+
+
+def _classes(targets: Array) -> NDArray[np.int64] | None:
+    """The class of each row, where targets are class indices or one-hot rows; else None."""
+    rows = len(targets)
+    flat = targets.reshape(rows, -1)
+    if flat.shape[1] == 1 and targets.dtype.kind in "iub":
+        found = flat[:, 0].astype(np.int64)
+    elif 1 < flat.shape[1] <= MAX_CLASSES and ((flat == 0) | (flat == 1)).all():
+        found = flat.argmax(axis=1).astype(np.int64)
+    else:
+        return None
+    return found if len(np.unique(found)) <= min(MAX_CLASSES, rows // 2) else None
 
 
 def sample(

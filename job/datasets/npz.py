@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from job.datasets.data import Array, Dataset, Split
+from job.datasets.data import Array, Split
 from job.datasets.npz_file import Header, opened
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig, SplitConfig, TrainSplitConfig
@@ -23,7 +23,7 @@ def open_npz(
     config: NpzConfig,
     inputs: list[TensorSpec],
     outputs: list[TensorSpec],
-) -> Dataset:
+) -> tuple[Split, Split | None]:
     """Read the arrays that the manifest names, and join those of several files in their order.
 
     All headers are checked before any array is read. A joined array is made once and filled file
@@ -38,28 +38,29 @@ def open_npz(
         outputs: The model's outputs, in its order.
 
     Returns:
-        The arrays, each (rows, ...), in this machine's byte order; booleans as uint8. Nothing is
-        held out.
+        The training and the test rows, None where the manifest names none. Arrays are (rows, ...),
+        in this machine's byte order; booleans are uint8.
 
     Raises:
         InputError: Where an archive is corrupt, an array is missing or pickled, the arrays of a
             split differ in their rows, or an array's dtype or rows' shape differs between files.
     """
-    train, test = (
+    named = [
         _Names.of(which, names, inputs, outputs)
         for which, names in (("train", config.train), ("test", config.test))
-    )
-    parts = {names.which: _parts(paths, names) for names in (train, test)}
-    train_rows, test_rows = (
-        _read(parts[names.which], names, inputs, config.scale) for names in (train, test)
-    )
-    if not len(train_rows) or not len(test_rows):
+        if names is not None
+    ]
+    parts = {names.which: _parts(paths, names) for names in named}
+    splits = {
+        names.which: _read(parts[names.which], names, inputs, config.scale) for names in named
+    }
+    if not all(len(rows) for rows in splits.values()):
         raise InputError(
             "The data set has no rows to train or to test on.",
             where=_place(paths),
             hint="Give it rows.",
         )
-    return Dataset(train=train_rows, validation=None, test=test_rows)
+    return splits["train"], splits.get("test")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class _Names:
     inputs: list[str]
     """In the model's order."""
     targets: list[str]
-    """In the model's order."""
+    """In the model's order; empty where there are none."""
     weights: list[str | None]
     """Of each output; empty where none has any."""
 
@@ -79,7 +80,9 @@ class _Names:
         cls, which: str, names: SplitConfig, inputs: list[TensorSpec], outputs: list[TensorSpec]
     ) -> _Names:
         given = _ordered(names.inputs, inputs, "input", f"dataset.{which}.inputs")
-        wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
+        wanted = []
+        if names.targets is not None:
+            wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
         return cls(which, given, wanted, _weights(names, outputs))
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.datasets.data import Dataset
+from job.datasets.data import Split
 from job.datasets.npz import open_npz
 from job.manifest.datasets import DatasetConfig, NpzConfig
 from job.result import TensorSpec
@@ -18,8 +18,11 @@ class DatasetType:
     """What is known of a type; how its files are found is said by its class in the manifest."""
 
     config: type[DatasetConfig]
-    open: Callable[[Sequence[Path], Any, list[TensorSpec], list[TensorSpec]], Dataset]
-    """Reads all rows of some files, in their order, for a model of these inputs and outputs."""
+    open: Callable[
+        [Sequence[Path], Any, list[TensorSpec], list[TensorSpec]], tuple[Split, Split | None]
+    ]
+    """Reads all rows of some files, in their order, for a model of these inputs and outputs: the
+    training rows, and the test rows if the manifest names any."""
 
 
 DATASETS: dict[str, DatasetType] = {"npz": DatasetType(NpzConfig, open_npz)}

@@ -63,7 +63,7 @@ def check_target_numbers(dataset: Dataset, outputs: Sequence[TensorSpec]) -> Non
         InputError: With the place, and the offending value or dtype.
     """
     for which, split, first_row in _splits(dataset):
-        for output, targets in zip(outputs, split.targets, strict=True):
+        for output, targets in zip(outputs, split.targets, strict=bool(split.targets)):
             of = f" ({output.name})" if len(outputs) > 1 else ""
             _check_numbers(targets, f"dataset.{which}.targets{of}", first_row)
 
@@ -81,7 +81,8 @@ def check_targets(dataset: Dataset, outputs: Sequence[TensorSpec], losses: Seque
         InputError: With the place, and the offending value or shape.
     """
     for which, split, first_row in _splits(dataset):
-        for output, loss, targets in zip(outputs, losses, split.targets, strict=True):
+        found = zip(outputs, losses, split.targets, strict=bool(split.targets))
+        for output, loss, targets in found:
             of = f" ({output.name})" if len(outputs) > 1 else ""
             where = f"dataset.{which}.targets{of}"
             _check_numbers(targets, where, first_row)

@@ -48,7 +48,8 @@ def problems_in_a_pod(
 
 def _of_job(job: JobConfig) -> Iterator[tuple[str, str]]:
     yield "model.uri", job.model.uri
-    yield "dataset.uri", job.dataset.uri
+    if job.dataset is not None:
+        yield "dataset.uri", job.dataset.uri
 
 
 def _of_batch(batch: BatchConfig) -> Iterator[tuple[str, str]]:

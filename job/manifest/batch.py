@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from job.errors import ManifestError
+from job.manifest.consistency import checked_job, unsupported
 from job.manifest.fields import Config, Count, Name, Positive, Uri
-from job.manifest.job import SKIPPABLE, JobConfig, checked_job, unsupported
+from job.manifest.job import SKIPPABLE, JobConfig
 from job.manifest.problems import Problem
 from job.manifest.storage import DestinationConfig, StorageConfig
 

@@ -1,8 +1,8 @@
 """The data set: one class for each type of file. How a type is read: ``job/datasets/types.py``."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BaseModel, Field, model_validator
 
 from job.manifest.fields import Config, OutputName, Positive, Sha256, Uri
 from job.manifest.storage import StorageConfig
@@ -15,8 +15,8 @@ class SplitConfig(Config):
 
     inputs: ArrayName | list[ArrayName] | dict[str, ArrayName]
     """The array, or arrays, that the model is given; the first axis counts the samples."""
-    targets: ArrayName | list[ArrayName] | dict[str, ArrayName]
-    """The array, or arrays, that the model should answer."""
+    targets: ArrayName | list[ArrayName] | dict[str, ArrayName] | None = None
+    """The array, or arrays, that the model should answer; left out or null: there are no labels."""
 
 
 class TrainSplitConfig(SplitConfig):
@@ -52,10 +52,40 @@ class NpzConfig(Config):
         default_factory=lambda: TrainSplitConfig(inputs="x_train", targets="y_train")
     )
     """What the pruned model is fine-tuned and calibrated on."""
-    test: SplitConfig = Field(
+    test: SplitConfig | None = Field(
         default_factory=lambda: SplitConfig(inputs="x_test", targets="y_test")
     )
-    """What every file is measured on."""
+    """What every file is measured on. Null: a sample of the training rows, which are then neither
+    trained nor calibrated on. Left out: ``x_test`` and ``y_test`` (the latter where the training
+    rows have targets) if ``train.inputs`` is ``x_train``, else null."""
+    test_split: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Where ``test`` is null: the part of the rows that is held out, drawn with the seed; left out,
+    0.2."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _test_follows_train(cls, given: object) -> object:
+        """Name the test arrays that go with the training arrays."""
+        if not isinstance(given, dict) or "test" in given:
+            return given
+        train = given.get("train")
+        if train is None and "test_split" not in given:
+            return given
+        document = train.model_dump() if isinstance(train, BaseModel) else train or {}
+        if not isinstance(document, dict):
+            return given
+        is_usual = document.get("inputs", "x_train") == "x_train" and "test_split" not in given
+        targets = {"targets": "y_test"} if document.get("targets") is not None else {}
+        return given | {"test": {"inputs": "x_test"} | targets if is_usual else None}
+
+    @model_validator(mode="after")
+    def _split_is_for_held_out_rows(self) -> Self:
+        if self.test is not None and self.test_split is not None:
+            raise ValueError(
+                "test_split is for a test split that is held out, and test names arrays; leave out "
+                "one of them"
+            )
+        return self
 
 
 # With a second type: a union, discriminated by its ``type``.

@@ -8,6 +8,8 @@ from job.manifest.fields import Config, Count, Name, OutputName, Positive
 from job.manifest.keras_names import MetricName
 
 Metric = MetricName | Literal["loss"]
+# The level of the confidence intervals that every result has.
+CONFIDENCE = 0.95
 
 
 class _Gate(Config):
@@ -16,7 +18,13 @@ class _Gate(Config):
     judged, and one that passes is enough; the smallest that does is ``chosen``."""
 
 
-class _MetricGate(_Gate):
+class _Measured(_Gate):
+    confidence: float | None = Field(default=None, ge=0.5, le=0.999)
+    """Left out: the measured value is judged. Else the bound of its confidence interval of this
+    level must pass: 0.95."""
+
+
+class _MetricGate(_Measured):
     metric: Metric
     output: OutputName | None = None
     """For a model of several outputs, whose metric it is. Left out: of ``loss`` the weighted total,
@@ -63,6 +71,30 @@ class MinClassRecallGate(_Gate):
     """For a model of several outputs, whose classes; left out, each that has classes."""
 
 
+class _FidelityGate(_Measured):
+    output: OutputName | None = None
+    """For a model of several outputs; left out, each that the figure is measured for."""
+
+
+class MinAgreementGate(_FidelityGate):
+    """At least this share of the baseline's answers is unchanged: the class with the highest
+    probability, or whether a probability is over one half. It needs no labels.
+    """
+
+    type: Literal["min_agreement"]
+    value: float = Field(ge=0, le=1)
+
+
+class MinSnrGate(_FidelityGate):
+    """At least this signal-to-noise ratio: the variance of the baseline's outputs against the mean
+    squared difference from them. It needs no labels.
+    """
+
+    type: Literal["min_snr_db"]
+    value: float
+    """Decibels: 20 is a hundredth of the variance, 40 a ten-thousandth."""
+
+
 class _SizeGate(_Gate):
     of: Literal["smallest_encoding", "file"] = "smallest_encoding"
     """Which bytes count: those of the smallest encoding, or of the plain file."""
@@ -88,6 +120,8 @@ GateConfig = Annotated[
     | MinValueGate
     | BeatsConstantGate
     | MinClassRecallGate
+    | MinAgreementGate
+    | MinSnrGate
     | MaxBytesGate
     | MinRatioGate,
     Field(discriminator="type"),

@@ -1,22 +1,30 @@
 """The manifest of kind ``job``: one model in, smaller models and their proof out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from job.manifest.compress import ENCODINGS, CodecConfig, CompressConfig
 from job.manifest.datasets import DatasetConfig
 from job.manifest.fields import Config, Count, Name, Sha256, Uri
 from job.manifest.gates import GateConfig
-from job.manifest.problems import Problem, checked
+from job.manifest.objective import AnyObjective, long_form
 from job.manifest.prune import PruneConfig
 from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
 from job.manifest.storage import DestinationConfig, ResumeConfig, StorageConfig
 from job.manifest.training import TrainingConfig
 
 StageName = Literal["baseline", "prune", "compress", "quantize"]
+
+
+def _rises(given: tuple[float, float]) -> tuple[float, float]:
+    if given[0] >= given[1]:
+        raise ValueError(f"the lowest value, {given[0]:g}, is not below the highest, {given[1]:g}")
+    return given
+
+
+InputRange = Annotated[tuple[float, float], AfterValidator(_rises)]
 
 
 class ModelConfig(Config):
@@ -33,6 +41,10 @@ class ModelConfig(Config):
     input_shapes: dict[Annotated[str, Field(min_length=1)], list[Count]] = Field(default={})
     """Input name to its sizes without the samples' axis: ``{"image": [96, 96, 3]}``. For inputs
     with open dimensions, which a .tflite has fixed; left out, they are the data set's."""
+    input_ranges: dict[Annotated[str, Field(min_length=1)], InputRange] = Field(default={})
+    """Input name to lowest and highest value: ``{"image": [0, 1]}``. For inputs that are drawn,
+    where ``dataset`` is null; left out, numbers go from 0 to 1, integers over the rows of the
+    Embedding that they go to."""
     draws: Count = 1
     """For a model that answers at random (``Dropout`` that was called with ``training=True``, a
     sampling layer): how many passes over the test rows each metric is the mean of. Every pass of
@@ -78,7 +90,9 @@ class JobConfig(Config):
     name: Name
     """What the job is called in tables and logs."""
     model: ModelConfig
-    dataset: DatasetConfig
+    dataset: DatasetConfig | None
+    """Null: there are no data. Inputs are drawn with the seed as the model's inputs allow, and what
+    is measured on them is called synthetic."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     prune: PruneConfig | None = Field(default_factory=PruneConfig)
     compress: CompressConfig | None = Field(default_factory=CompressConfig)
@@ -128,6 +142,22 @@ class JobConfig(Config):
         return {variant.name or variant.type: variant for variant in self.quantize or []}
 
     @property
+    def objective(self) -> AnyObjective:
+        """What the model is trained to do: as asked, or by what the data set has."""
+        if self.training.objective is not None:
+            return long_form(self.training.objective)
+        if self.dataset is None:
+            return long_form("none")
+        return long_form("supervised" if self.dataset.train.targets is not None else "distill")
+
+    @property
+    def has_test_targets(self) -> bool:
+        """Whether files are measured on labelled rows."""
+        if self.dataset is None:
+            return False
+        return (self.dataset.test or self.dataset.train).targets is not None
+
+    @property
     def libraries(self) -> list[str]:
         """The packages of codecs whose versions are in the result and in the run id."""
         asked = {codec.type for codec in self.codecs}
@@ -142,63 +172,3 @@ class JobConfig(Config):
 SKIPPABLE = tuple(
     name for name, it in JobConfig.model_fields.items() if type(None) in get_args(it.annotation)
 )
-
-
-def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
-    """The document as a job; else every problem that it has, within and between sections."""
-    job = checked(document, JobConfig)
-    return job if isinstance(job, list) else _inconsistencies(job) or job
-
-
-def _inconsistencies(job: JobConfig) -> list[Problem]:
-    """Every contradiction between the sections, each with its JSON path."""
-    return [*_work(job), *_uris(job), *_gates(job)]
-
-
-def _work(job: JobConfig) -> Iterator[Problem]:
-    if job.prune is None and not job.quantize:
-        yield Problem("prune", "prune is null and quantize asks for nothing: no work is left")
-
-
-def _uris(job: JobConfig) -> Iterator[Problem]:
-    uris = {"model": job.model.uri, "dataset": job.dataset.uri, "destination": job.destination.uri}
-    for section, uri in uris.items():
-        known = ("file", "s3") if section == "destination" else ("file", "s3", "https")
-        yield from unsupported(f"{section}.uri", uri, known)
-
-
-def unsupported(path: str, uri: str, known: tuple[str, ...]) -> Iterator[Problem]:
-    """The problem of a URI at ``path`` whose scheme is none of those that are known there."""
-    scheme, colon, _ = uri.partition("://")
-    if colon and scheme.lower() not in known:
-        yield Problem(
-            path,
-            f"{scheme}:// is not supported here; use a path, or a URI that begins with "
-            + ", ".join(f"{it}://" for it in known),
-        )
-
-
-def _gates(job: JobConfig) -> Iterator[Problem]:
-    made = [*job.models[1:], *job.variants]
-    for index, gate in enumerate(job.gates):
-        if gate.artifact not in (None, "*", *made):
-            yield Problem(
-                f"gates.{index}.artifact",
-                f"{gate.artifact!r} is not made by this job, which makes {', '.join(made)}",
-            )
-        measured = _measured(job, getattr(gate, "output", None))
-        metric = getattr(gate, "metric", None) or "loss"
-        if measured is not None and metric not in measured:
-            yield Problem(
-                f"gates.{index}.metric",
-                f"{metric!r} is not measured, only {', '.join(measured)}; "
-                "add it to training.metrics",
-            )
-
-
-def _measured(job: JobConfig, output: str | None) -> list[str] | None:
-    """The metrics of an output, or of all; None where the model decides what is measured."""
-    metrics = job.training.metrics
-    if isinstance(metrics, dict):  # outputs that it does not name have metrics too
-        metrics = metrics.get(output or "")
-    return None if metrics is None else ["loss", *metrics]

@@ -9,7 +9,8 @@ from typing import Any
 
 from job.errors import ManifestError
 from job.manifest.batch import BatchConfig, batch_problems
-from job.manifest.job import JobConfig, checked_job
+from job.manifest.consistency import checked_job
+from job.manifest.job import JobConfig
 from job.manifest.problems import SECRET_NAME, Problem, checked, not_a_choice, redacted
 
 KINDS = ("job", "batch")

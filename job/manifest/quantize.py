@@ -57,6 +57,9 @@ class CalibratedConfig(VariantConfig):
 
     calibration_samples: Count = 200
     """Training rows, drawn with the seed, that the ranges of the activations are taken from."""
+    calibration: Literal["data", "synthetic"] = "data"
+    """``synthetic`` allows ranges from random inputs where ``dataset`` is null. They are those of
+    random inputs, so the file may be far off on real ones."""
     ignore_masks: bool = False
     """Convert recurrent layers (an LSTM after ``Embedding(mask_zero=True)`` or ``Masking``) without
     their masks, with which they can't be calibrated. Only where no row of the data set is padded:

@@ -15,6 +15,7 @@ from pydantic import (
 
 from job.manifest.fields import Config, Count, Fraction, OutputName, Positive
 from job.manifest.keras_names import BINARY, CROSSENTROPIES, ONE_HOT, LossName, MetricName
+from job.manifest.objective import ObjectiveConfig
 
 FOCAL = ("binary_focal_crossentropy", "categorical_focal_crossentropy")
 # An option of a loss -> the losses that have it.
@@ -206,6 +207,9 @@ class TrainingConfig(Config):
     seed: int = Field(default=7, ge=0, lt=2**31)
     """Decides shuffling, dropout and calibration rows."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    objective: ObjectiveConfig | None = None
+    """``supervised``, ``distill`` or ``none``, or an object with a type and its settings. Left out:
+    ``supervised`` where there are targets, ``distill`` with inputs alone, ``none`` without data."""
     loss: Loss | None = None
     """One for every output, or output name to loss. Left out: the one that the file was compiled
     with, where it fits the targets; else inferred from the targets and the model's last layers,

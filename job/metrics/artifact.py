@@ -1,28 +1,19 @@
-"""The measurement of a file by what it does after being read back from disk, and of how fast it is.
-
-Latency is that of one sample (batch 1), warm, on one thread and on all. A ``.tflite`` runs in the
-LiteRT interpreter, which takes the number of threads. TensorFlow fixes its number of threads once
-per process, so for a Keras model "one thread" is the same process pinned to one core (within 2 % of
-a session with one thread, where both were measured).
-"""
+"""The measurement of a file by what it does after being read back from disk."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import tensorflow as tf
+from typing import Any
 
 from job.artifact import KerasFormat, LatencyResult, TensorResult, file_digest
+from job.manifest.gates import CONFIDENCE
 from job.manifest.job import StageName
-from job.metrics import litert
-from job.metrics.fidelity import drift
+from job.manifest.keras_names import lower_is_better
+from job.metrics import latency, litert
+from job.metrics.drift import drift
+from job.metrics.fidelity import fidelity
 from job.metrics.per_class import listed
 from job.metrics.quality import (
     Advance,
@@ -30,31 +21,27 @@ from job.metrics.quality import (
     Output,
     Predict,
     Quality,
-    ReadRows,
-    answer,
+    Samples,
     evaluate,
     mean_of_passes,
 )
+from job.metrics.row_values import RowValues
 from job.metrics.sparsity import kernels, model_sparsity, zero_fraction
+from job.objective.answers import Answer
 from job.objective.losses import Objectives
 from job.result import ArtifactResult, TensorSpec
-
-WARM_UP_RUNS = 3
-# Runs are counted until one of these is reached, and at least MIN_RUNS.
-MAX_RUNS = 100
-MAX_SECONDS = 0.25
-MIN_RUNS = 5
 
 
 @dataclass(frozen=True)
 class Evaluator:
     """What every file is measured with: the same rows, the same metrics, the same threads."""
 
-    read: ReadRows
-    """Reads test rows."""
-    rows: int
+    samples: Samples
+    """The test rows."""
     objectives: Objectives
-    """By the model's outputs, in its order."""
+    """By the model's outputs, in its order; empty where the test rows have no labels."""
+    answers: Mapping[str, Answer]
+    """What each output's values are; by output, in the model's order."""
     input_names: Sequence[str]
     """The model's inputs, in the order that ``read`` gives."""
     threads: int
@@ -62,10 +49,19 @@ class Evaluator:
     """Classes that gates are for; their figures are always listed."""
     draws: int = 1
     """How many passes the metrics are averaged over, where outputs are random."""
+    confidences: Sequence[float] = (CONFIDENCE,)
+    """The levels of intervals, 0.95 first."""
+    is_synthetic: bool = False
+    """Whether the rows were drawn at random."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """The model's outputs, in its order."""
+        return list(self.answers)
 
     def sample(self) -> Inputs:
         """The first test row, as a batch of one."""
-        return self.read(0, 1)[0]
+        return self.samples.read(0, 1)[0]
 
 
 @dataclass(frozen=True)
@@ -93,21 +89,22 @@ class Measured:
     artifact: ArtifactResult
     outputs: Mapping[str, Output]
     """By the outputs' names, in the model's order."""
+    rows: Mapping[str, RowValues] = field(default_factory=dict)
+    """By metric, for the drops of files made from it."""
 
 
 def measure_model(
-    file: KerasFile, evaluator: Evaluator, before: Measured | None, advance: Advance
+    file: KerasFile, evaluator: Evaluator, baseline: Measured | None, advance: Advance
 ) -> Measured:
     """Measure a Keras file.
 
     Args:
         file: The file, and the model that was read from it.
         evaluator: What it is measured with.
-        before: The stage before, for the drift; None for the baseline.
+        baseline: What it was made of, for drift and fidelity; None for the baseline itself.
         advance: Reports progress.
     """
     found = _evaluate(file.predict, evaluator, advance)
-    classes, cut = listed(found.classes, evaluator.named_classes)
     size, digest = file_digest(file.path)
     artifact = ArtifactResult(
         stage=file.stage,
@@ -120,26 +117,35 @@ def measure_model(
         inputs=describe(file.inputs),
         outputs=describe(file.outputs),
         sparsity=model_sparsity(file.model),
-        metrics=found.metrics,
-        per_class=classes,
-        classes_cut=cut,
-        drift=drift(before.artifact.name, before.outputs, found.outputs) if before else None,
+        **_figures(found, evaluator, baseline, baseline),
     )
-    return Measured(artifact, dict(zip(evaluator.objectives, found.outputs, strict=True)))
+    outputs = dict(zip(evaluator.outputs, found.outputs, strict=True))
+    return Measured(artifact, outputs, found.rows)
 
 
 def measure_tflite(
-    path: Path, variant: str, evaluator: Evaluator, before: Measured, advance: Advance
-) -> Measured:
-    """Measure a ``.tflite``; the arguments are those of ``measure_model``."""
-    predict = litert.predictor(
-        path, evaluator.input_names, list(evaluator.objectives), evaluator.threads
-    )
+    path: Path,
+    variant: str,
+    evaluator: Evaluator,
+    before: Measured,
+    baseline: Measured,
+    advance: Advance,
+) -> ArtifactResult:
+    """Measure a ``.tflite``.
+
+    Args:
+        path: The file.
+        variant: Its name.
+        evaluator: What it is measured with.
+        before: The stage before, for the drift.
+        baseline: The model that came in, for drops and fidelity.
+        advance: Reports progress.
+    """
+    predict = litert.predictor(path, evaluator.input_names, evaluator.outputs, evaluator.threads)
     found = _evaluate(predict, evaluator, advance)
-    classes, cut = listed(found.classes, evaluator.named_classes)
     size, digest = file_digest(path)
     inputs, outputs = litert.describe_file(path)
-    artifact = ArtifactResult(
+    return ArtifactResult(
         stage="quantize",
         variant=variant,
         format="tflite",
@@ -149,17 +155,43 @@ def measure_tflite(
         inputs=inputs,
         outputs=outputs,
         sparsity=zero_fraction(kernels(path)),
-        metrics=found.metrics,
-        per_class=classes,
-        classes_cut=cut,
-        drift=drift(before.artifact.name, before.outputs, found.outputs),
+        **_figures(found, evaluator, before, baseline),
     )
-    return Measured(artifact, dict(zip(evaluator.objectives, found.outputs, strict=True)))
+
+
+def _figures(
+    found: Quality, evaluator: Evaluator, before: Measured | None, baseline: Measured | None
+) -> dict[str, Any]:
+    """What a file's outputs and metrics say, as fields of its record."""
+    classes, cut = listed(found.classes, evaluator.named_classes)
+    levels = evaluator.confidences
+    figures: dict[str, Any] = {
+        "metrics": found.metrics,
+        "intervals": {name: [it.interval(p) for p in levels] for name, it in found.rows.items()},
+        "per_class": classes,
+        "classes_cut": cut,
+    }
+    if before is not None:
+        figures["drift"] = drift(before.artifact.name, before.outputs, found.outputs)
+    if baseline is not None:
+        figures["drops"] = {
+            name: baseline.rows[name].drop(it, levels, lower_is_better=lower_is_better(name))
+            for name, it in found.rows.items()
+            if name in baseline.rows
+        }
+        figures["fidelity"] = fidelity(
+            *(baseline.outputs, found.outputs, evaluator.answers, levels),
+            synthetic=evaluator.is_synthetic,
+        )
+    return figures
 
 
 def _evaluate(predict: Predict, evaluator: Evaluator, advance: Advance) -> Quality:
     def once(progress: Advance) -> Quality:
-        return evaluate(predict, evaluator.read, evaluator.rows, evaluator.objectives, progress)
+        return evaluate(
+            *(predict, evaluator.samples, evaluator.objectives, progress),
+            records_rows=True,
+        )
 
     return mean_of_passes(once, evaluator.draws, advance)
 
@@ -169,95 +201,13 @@ def measure_latency(
 ) -> dict[str, LatencyResult]:
     """Latency of a file; ``model`` is the Keras model that was read from it, or None."""
     if model is not None:
-        return keras_latency(model, evaluator.sample(), evaluator.threads)
+        return latency.keras_latency(model, evaluator.sample(), evaluator.threads)
     names = list(evaluator.input_names)
-    return tflite_latency(folder / artifact.path, names, evaluator.sample(), evaluator.threads)
+    return latency.tflite_latency(
+        folder / artifact.path, names, evaluator.sample(), evaluator.threads
+    )
 
 
 def describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
     """Inputs or outputs of a Keras model, for the result."""
     return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]
-
-
-def tflite_latency(
-    path: Path, names: list[str], sample: Inputs, threads: int
-) -> dict[str, LatencyResult]:
-    """Milliseconds for one sample of a ``.tflite``.
-
-    Args:
-        path: The file.
-        names: The Keras model's inputs, in the order of ``sample``.
-        sample: One row for each input.
-        threads: The number for ``all_threads``.
-    """
-    results = {}
-    for label, count in (("one_thread", 1), ("all_threads", threads)):
-        interpreter = litert.open_file(path, names, sample, count)
-        for detail, array in zip(litert.ordered_inputs(interpreter, names), sample, strict=True):
-            interpreter.set_tensor(detail["index"], litert.quantize(array, detail))
-        results[label] = timed(interpreter.invoke, "litert", count)
-    return results
-
-
-def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, LatencyResult]:
-    """Milliseconds for one sample of a Keras model.
-
-    Args:
-        model: The model.
-        sample: One row for each input, in the model's order.
-        threads: The number for ``all_threads``.
-
-    Returns:
-        Without ``one_thread`` where the system can't pin a process to a core.
-    """
-    specs = [tf.TensorSpec(array.shape, array.dtype) for array in sample]
-
-    @tf.function(input_signature=specs)
-    def forward(*inputs: tf.Tensor) -> list[tf.Tensor]:
-        return answer(model, inputs)
-
-    run = forward.get_concrete_function()
-    tensors = [tf.constant(array) for array in sample]
-    results = {"all_threads": timed(lambda: run(*tensors), "tensorflow", threads)}
-    if hasattr(os, "sched_setaffinity"):
-        with _one_core():
-            results["one_thread"] = timed(lambda: run(*tensors), "tensorflow", 1)
-    return results
-
-
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """Pin all threads of this process to one core for the duration of the block."""
-    cores = os.sched_getaffinity(0)
-    _pin({min(cores)})
-    try:
-        yield
-    finally:
-        _pin(cores)
-
-
-def _pin(cores: set[int]) -> None:
-    for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(ProcessLookupError):  # the thread has ended
-            os.sched_setaffinity(int(thread.name), cores)
-
-
-def timed(
-    run: Callable[[], object], runtime: Literal["tensorflow", "litert"], threads: int
-) -> LatencyResult:
-    """Median and 90th percentile of repeated calls, in milliseconds."""
-    for _ in range(WARM_UP_RUNS):
-        run()
-    times: list[float] = []
-    while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and sum(times) < MAX_SECONDS):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    median, p90 = np.percentile(np.asarray(times) * 1e3, [50, 90])
-    return LatencyResult(
-        runtime=runtime,
-        threads=threads,
-        runs=len(times),
-        median=round(float(median), 4),
-        p90=round(float(p90), 4),
-    )

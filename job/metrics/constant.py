@@ -47,9 +47,7 @@ def constant_metrics(
     for choice in range(max(len(it) for it in answers)):
         chosen = [it[min(choice, len(it) - 1)] for it in answers]
         always = _Constant(chosen)
-        values = evaluate(
-            always, evaluator.read, evaluator.rows, evaluator.objectives, _silent
-        ).metrics
+        values = evaluate(always, evaluator.samples, evaluator.objectives, _silent).metrics
         for name, objective in evaluator.objectives.items():
             for metric in ("loss", *objective.metric_names):
                 value = values[metric_key(metric, name, names)]

@@ -10,14 +10,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from job.artifact import IntervalResult
 from job.manifest.gates import (
+    CONFIDENCE,
     BeatsConstantGate,
     GateConfig,
     MaxBytesGate,
     MaxDropGate,
+    MinAgreementGate,
     MinClassRecallGate,
     MinRatioGate,
+    MinSnrGate,
     MinValueGate,
 )
 from job.manifest.keras_names import lower_is_better
@@ -47,7 +52,7 @@ def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> l
         for gate in gates
         for artifact in artifacts[1:]
         if applies(gate, artifact)
-        for one in _of_each_output(gate, artifacts[0])
+        for one in _of_each_output(gate, artifacts[0], artifact)
     ]
 
 
@@ -94,8 +99,16 @@ def is_missed(chosen: object | None, verdicts: Sequence[GateResult]) -> bool:
     return bool(missed) and (chosen is None or any(map(is_binding, missed)))
 
 
-def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
-    """The gate itself; where several outputs have its metric, one gate for each of them."""
+def _of_each_output(
+    gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult
+) -> Sequence[GateConfig]:
+    """The gate itself; where several outputs have its figure, one gate for each of them."""
+    if isinstance(gate, MinAgreementGate | MinSnrGate) and gate.output is None:
+        return [
+            gate.model_copy(update={"output": name})
+            for name, it in artifact.fidelity.items()
+            if isinstance(gate, MinSnrGate) or it.agreement is not None
+        ]
     if not isinstance(gate, MaxDropGate | MinValueGate) or gate.output is not None:
         return [gate]
     if gate.metric in baseline.metrics:  # the metric of the only output, or the total of several
@@ -143,45 +156,112 @@ def _constants(baseline: ArtifactResult) -> dict[str, float]:
 
 
 def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult) -> GateResult:
+    figure = _figure(gate, baseline, artifact)
+    judged, bound = figure.value, None
+    confidence = getattr(gate, "confidence", None) or CONFIDENCE
+    found = next((it for it in figure.intervals if it.confidence == confidence), None)
+    text, within = figure.text, None
+    if getattr(gate, "confidence", None) is not None and figure.value is not None:
+        bound = None if found is None else found.high if figure.at_most else found.low
+        judged = math.nan if bound is None else bound
+        text += (
+            f", with a confidence of {confidence:g} {judged:.4g}"
+            if found
+            else ", which has no interval"
+        )
+    passed = figure.is_identical or (judged is not None and figure.passes(judged))
+    if not passed and found is not None:
+        within = found.low <= figure.limit <= found.high
+        level = f"the {100 * confidence:g} % interval is {found.low:.4g} to {found.high:.4g}"
+        text += f" (within chance: {level})" if within else f" (beyond chance: {level})"
+    return GateResult(
+        gate=gate.model_dump(mode="json"),
+        artifact=artifact.name,
+        value=figure.value,
+        bound=bound,
+        limit=figure.limit,
+        passed=passed,
+        within_chance=within,
+        explanation=f"{artifact.name}: {text}{figure.asked}",
+    )
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """What a gate judges."""
+
+    value: float | None
+    limit: float
+    text: str
+    asked: str
+    """The limit, as the end of the sentence."""
+    at_most: bool = False
+    tolerance: float = TOLERANCE
+    intervals: Sequence[IntervalResult] = ()
+    is_identical: bool = False
+    """Whether the file's outputs are the baseline's, which passes any gate on fidelity."""
+
+    def passes(self, value: float) -> bool:
+        """Whether a value is within the limit."""
+        if self.at_most:
+            return value <= self.limit + self.tolerance
+        return value >= self.limit - self.tolerance
+
+
+def _figure(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult) -> _Figure:
     match gate:
         case MaxDropGate():
             metric = _key(gate, baseline)
             before, after = baseline.metrics[metric], artifact.metrics[metric]
             value = after - before if lower_is_better(metric) else before - after
-            passed = value <= gate.value + TOLERANCE
-            what = (
-                f"{metric} {before:.4g} to {after:.4g}, {_change(value)}; "
-                f"at most {gate.value:g} worse"
-            )
+            text = f"{metric} {before:.4g} to {after:.4g}, {_change(value)}"
+            drop = artifact.drops.get(metric)
+            intervals = drop.intervals if drop else ()
+            asked = f"; at most {gate.value:g} worse"
+            return _Figure(value, gate.value, text, asked, at_most=True, intervals=intervals)
         case MinValueGate():
             metric = _key(gate, baseline)
             value, lower = artifact.metrics[metric], lower_is_better(metric)
-            passed = value <= gate.value + TOLERANCE if lower else value >= gate.value - TOLERANCE
-            what = f"{metric} {value:.4g}, {'at most' if lower else 'at least'} {gate.value:g}"
+            asked = f", {'at most' if lower else 'at least'} {gate.value:g}"
+            intervals = artifact.intervals.get(metric, ())
+            text = f"{metric} {value:.4g}"
+            return _Figure(value, gate.value, text, asked, at_most=lower, intervals=intervals)
+        case MinAgreementGate() | MinSnrGate():
+            return _of_fidelity(gate, artifact)
         case BeatsConstantGate():
             value, text = advantage(gate, baseline, artifact)
-            passed = value > gate.margin + TOLERANCE
             needed = f" by more than {gate.margin:g}" * (gate.margin > 0)
-            what = f"{text}; it must be better{needed}"
+            asked = f"; it must be better{needed}"
+            return _Figure(value, gate.margin, text, asked, tolerance=-TOLERANCE)
         case MinClassRecallGate():
             value, text = lowest_recall(gate, artifact)
-            passed = value >= gate.value - TOLERANCE
-            what = f"{text} {value:.4g}, at least {gate.value:g}"
+            return _Figure(value, gate.value, f"{text} {value:.4g}", f", at least {gate.value:g}")
         case MaxBytesGate():
             value = _bytes(gate, artifact)
-            passed = value <= gate.value
-            what = f"{value:,.0f} bytes, at most {gate.value:,}"
+            text, asked = f"{value:,.0f} bytes", f", at most {gate.value:,}"
+            return _Figure(value, gate.value, text, asked, at_most=True, tolerance=0)
         case MinRatioGate():
             value = baseline.reference / _bytes(gate, artifact)
-            passed = value >= gate.value
-            what = f"{value:.2f} times smaller, at least {gate.value:g}"
-    return GateResult(
-        gate=gate.model_dump(mode="json"),
-        artifact=artifact.name,
-        value=value,
-        limit=gate.margin if isinstance(gate, BeatsConstantGate) else gate.value,
-        passed=passed,
-        explanation=f"{artifact.name}: {what}",
+            text, asked = f"{value:.2f} times smaller", f", at least {gate.value:g}"
+            return _Figure(value, gate.value, text, asked, tolerance=0)
+
+
+def _of_fidelity(gate: MinAgreementGate | MinSnrGate, artifact: ArtifactResult) -> _Figure:
+    name = gate.output or next(iter(artifact.fidelity))
+    found = artifact.fidelity[name]
+    of = f" of {name}" if len(artifact.fidelity) > 1 else ""
+    if isinstance(gate, MinAgreementGate):
+        value, key, unit = found.agreement, "agreement", ""
+        text = f"agreement with the baseline{of}"
+    else:
+        value, key, unit = found.snr_db, "snr_db", " dB"
+        text = f"signal-to-noise ratio{of}"
+    same = "no difference" if found.is_identical else "no signal to compare with"
+    text += f" {value:.4g}{unit}" if value is not None else f": {same}"
+    return _Figure(
+        *(value, gate.value, text, f", at least {gate.value:g}{unit}"),
+        intervals=found.intervals.get(key, ()),
+        is_identical=found.is_identical,
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from job.errors import StageError
 from job.metrics.per_class import ClassCounts
+from job.metrics.row_values import RowRecorder, RowValues, mean_rows, weighted
 from job.objective.losses import Objective, Objectives
 from job.result import metric_key
 
@@ -41,6 +42,16 @@ MAX_RETAINED_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Rows that a model is judged on."""
+
+    read: ReadRows
+    count: int
+    weights: Sequence[Array | None] = ()
+    """For each output, the weights of the rows in its loss; empty where all are 1."""
+
+
+@dataclass(frozen=True)
 class Quality:
     """The metrics of all rows, and the outputs of the first ones."""
 
@@ -48,6 +59,8 @@ class Quality:
     outputs: Outputs
     classes: Mapping[str, ClassCounts] = field(default_factory=dict)
     """By output."""
+    rows: Mapping[str, RowValues] = field(default_factory=dict)
+    """By metric: what each row contributes; of those for which that is known."""
 
 
 def answer(model: Any, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -84,11 +97,15 @@ def batch_rows(row_bytes: int) -> int:
 class _Judge:
     """Loss and metrics of one output, summed up batch by batch."""
 
-    def __init__(self, name: str, objective: Objective) -> None:
+    def __init__(self, name: str, objective: Objective, recorded_rows: int) -> None:
         self.name, self.weight = name, objective.weight
         self.mean_loss = tf_keras.metrics.Mean(name="loss")
         self.metrics = objective.metrics()
         self._loss = objective.loss()
+        self.recorders: dict[str, RowRecorder] = {}
+        if recorded_rows:
+            recorded = {"loss": self._loss, **{it.name: it for it in self.metrics}}
+            self.recorders = {of: RowRecorder(it, recorded_rows) for of, it in recorded.items()}
 
     def add(self, targets: Array, outputs: Output, weights: Array | None) -> None:
         """Judge a batch; ``weights`` are those of its rows in the loss."""
@@ -96,10 +113,14 @@ class _Judge:
         self.mean_loss.update_state(loss, sample_weight=len(targets))
         for metric in self.metrics:
             metric.update_state(targets, outputs)
+        for recorder in self.recorders.values():
+            recorder.add(targets, outputs)
 
 
 def _metrics(judges: Sequence[_Judge]) -> dict[str, float]:
     """The weighted total, then each output's figures; for one output the total is its loss."""
+    if not judges:
+        return {}
     names = [it.name for it in judges]
     total = sum(it.weight * float(it.mean_loss.result()) for it in judges)
     own = [
@@ -110,31 +131,50 @@ def _metrics(judges: Sequence[_Judge]) -> dict[str, float]:
     return {"loss": total, **dict(own)}
 
 
+def _rows(judges: Sequence[_Judge], metrics: Mapping[str, float]) -> dict[str, RowValues]:
+    """What each row contributes to the metrics, under their names."""
+    names = [it.name for it in judges]
+    found: dict[str, RowValues] = {}
+    for judge in judges:
+        for metric, recorder in judge.recorders.items():
+            key = metric_key(metric, judge.name, names)
+            rows = recorder.found(metrics[key])
+            if rows is not None:
+                found[key] = rows
+    losses = [found.get(metric_key("loss", it.name, names)) for it in judges]
+    if len(judges) > 1 and all(losses):
+        weights = [it.weight for it in judges]
+        found["loss"] = weighted([it for it in losses if it], weights)
+    return found
+
+
 def evaluate(
     predict: Predict,
-    read: ReadRows,
-    rows: int,
+    samples: Samples,
     objectives: Objectives,
     advance: Advance,
-    weights: Sequence[Array | None] = (),
+    *,
+    records_rows: bool = False,
 ) -> Quality:
     """Predict all rows in batches and judge them.
 
     Args:
         predict: The model or file.
-        read: Reads rows.
-        rows: How many there are.
+        samples: The rows.
         objectives: Loss and metrics of each output.
         advance: Reports progress.
-        weights: For each output, the weights of the rows in its loss; empty where all are 1.
+        records_rows: Whether to record what each row contributes, which is not weighted.
 
     Returns:
-        ``loss`` and the manifest's metrics, and the outputs that the drift is measured on.
+        ``loss`` and the manifest's metrics, none where there are no objectives; and the outputs
+        that drift and fidelity are measured on.
 
     Raises:
         StageError: Where an output or a metric is not finite.
     """
-    judges = [_Judge(name, objective) for name, objective in objectives.items()]
+    read, rows, weights = samples.read, samples.count, samples.weights
+    recorded = rows if records_rows else 0
+    judges = [_Judge(name, objective, recorded) for name, objective in objectives.items()]
     first_inputs, _ = read(0, 1)
     step = batch_rows(sum(array.nbytes for array in first_inputs))
     retained: list[Outputs] = []
@@ -150,7 +190,7 @@ def evaluate(
                 hint="The weights are broken, or the inputs have another scale than in training.",
             )
         for judge, wanted, given, weigh in zip(
-            judges, targets, outputs, weights or [None] * len(judges), strict=True
+            judges, targets, outputs, weights or [None] * len(judges), strict=bool(judges)
         ):
             judge.add(wanted, given, None if weigh is None else weigh[start : start + step])
             if judge.name not in counts:
@@ -168,7 +208,7 @@ def evaluate(
             hint="Check the weights, the scale of the inputs, and training.loss.",
         )
     first = tuple(np.concatenate(parts) for parts in zip(*retained, strict=True))
-    return Quality(values, first, counts)
+    return Quality(values, first, counts, _rows(judges, values) if records_rows else {})
 
 
 def _units(output: Output) -> int:
@@ -203,4 +243,9 @@ def mean_of_passes(once: Callable[[Advance], Quality], passes: int, advance: Adv
         np.asarray(np.mean(several, axis=0, dtype=np.float64), np.float32)
         for several in zip(*(quality.outputs for quality in found), strict=True)
     )
-    return replace(found[0], metrics=metrics, outputs=outputs)
+    rows = {
+        name: mean_rows([quality.rows[name] for quality in found])
+        for name in found[0].rows
+        if all(name in quality.rows for quality in found)
+    }
+    return replace(found[0], metrics=metrics, outputs=outputs, rows=rows)

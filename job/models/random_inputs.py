@@ -120,6 +120,25 @@ def count_categories(model: Any) -> int:
     return min(sizes, default=0)
 
 
+def indexed_inputs(model: Any) -> list[int]:
+    """For each input, how many rows the embedding has that it goes to; 0 where it goes to none.
+
+    An input of integers that reaches its embedding through other layers counts as one of the
+    model's smallest.
+    """
+    smallest = count_categories(model)
+    found = []
+    for tensor in model.inputs:
+        nodes = tensor._keras_history.layer._outbound_nodes  # noqa: SLF001 - no other way
+        sizes = [
+            count_categories(it) for it in (getattr(node, "layer", None) for node in nodes) if it
+        ]
+        direct = min([it for it in sizes if it], default=0)
+        is_integer = _dtype(tensor).kind in "iu"
+        found.append(direct or (smallest if is_integer else 0))
+    return found
+
+
 def _candidates(shapes: Sequence[OpenShape]) -> Iterator[list[Shape]]:
     """One size for every open dimension; then sizes of which some are multiples of others."""
     for size in SIZES:

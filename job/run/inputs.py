@@ -71,13 +71,15 @@ def find_model(asked: ModelConfig, storage: StorageConfig, base: Place, stores: 
     return Input(asked, find.find(place, base, None, backend, "Reading the model"), config)
 
 
-def find_data(job: JobConfig, base: Place, stores: Stores) -> Found:
-    """Find a job's data set: a file, or several by a folder or a pattern.
+def find_data(job: JobConfig, base: Place, stores: Stores) -> Found | None:
+    """Find a job's data set: a file, or several by a folder or a pattern; None where it has none.
 
     Raises:
         InputError: Where it is missing or can't be read.
         StorageError: Where storage fails.
     """
+    if job.dataset is None:
+        return None
     place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
     backend = stores.reader(place, config)
     return find.find(place, base, job.dataset.in_folder, backend, "Reading the data set")
@@ -90,15 +92,16 @@ def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]
         InputError: Where one is missing, can't be read, or has another digest than the pinned one.
         StorageError: Where storage fails.
     """
-    place = find_place(job.dataset.uri, base)
-    model = find_model(job.model, job.storage, base, stores)
-    if place.scheme == "file" and place.local.is_dir():
-        refuse_other_folders(place.local)
-    found = find_data(job, base, stores)
-    if place.scheme == "file":
-        refuse_other_kinds(it.place.local for it in found.items)
-    dataset = Input(job.dataset, found, job.dataset.storage or job.storage)
-    inputs = {"model": model, "dataset": dataset}
+    inputs = {"model": find_model(job.model, job.storage, base, stores)}
+    if job.dataset is not None:
+        place = find_place(job.dataset.uri, base)
+        if place.scheme == "file" and place.local.is_dir():
+            refuse_other_folders(place.local)
+        found = find_data(job, base, stores)
+        assert found is not None  # there is a data set
+        if place.scheme == "file":
+            refuse_other_kinds(it.place.local for it in found.items)
+        inputs["dataset"] = Input(job.dataset, found, job.dataset.storage or job.storage)
     for it in inputs.values():
         it.known(None)  # what is pinned is compared before anything is done
     return inputs

@@ -51,7 +51,7 @@ def work(
         scratch=str(scratch),
         trust=run.job.model.trust,
         manifest=run.job.model_dump(mode="json"),
-        datasets=[str(path) for path in fetched["dataset"].paths.values()],
+        datasets=[str(it) for it in fetched["dataset"].paths.values()] if run.job.dataset else [],
         checkpoints=str(scratch / "checkpoints"),
         save_every_s=resume.save_every_s,
     )

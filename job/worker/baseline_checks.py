@@ -18,7 +18,7 @@ from job.datasets.data import Split
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
 from job.metrics.per_class import Labels
-from job.metrics.quality import Inputs, Outputs, Predict, evaluate
+from job.metrics.quality import Inputs, Outputs, Predict, Samples, evaluate
 from job.metrics.usefulness import first_metric
 from job.objective.evidence import Evidence, look
 from job.objective.losses import Objective, Objectives
@@ -52,11 +52,12 @@ def rows_of(split: Split) -> NDArray[np.int64]:
 
 
 def evidence(predict: Predict, split: Split) -> list[Evidence | None]:
-    """What each of the baseline's outputs, and its targets, are on some training rows."""
+    """What each of the baseline's outputs, and its targets if there are any, are on some rows."""
     rows = rows_of(split)
     outputs = predict(split.model_inputs(rows))
-    pairs = zip(outputs, split.targets, strict=True)
-    return [look(output, targets[rows]) for output, targets in pairs]
+    targets = split.targets or [np.empty(0)] * len(outputs)
+    pairs = zip(outputs, targets, strict=True)
+    return [look(output, wanted[rows] if wanted.size else wanted) for output, wanted in pairs]
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
     if not any(floats):
         return []
     evaluator = loaded.evaluator
-    rows = min(evaluator.rows, TRIED_ROWS)
+    rows = min(evaluator.samples.count, TRIED_ROWS)
     constants = baseline.artifact.constant_metrics[output]
     metric = first_metric(list(constants))
     key = metric_key(metric, output, list(evaluator.objectives))
@@ -206,7 +207,9 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             ]
             return loaded.baseline.predict(tuple(given))
 
-        value = evaluate(scaled, evaluator.read, rows, evaluator.objectives, _silent).metrics[key]
+        value = evaluate(
+            scaled, Samples(evaluator.samples.read, rows), evaluator.objectives, _silent
+        ).metrics[key]
         lower = lower_is_better(metric)
         best = min(now, constants[metric]) if lower else max(now, constants[metric])
         if (value < best - CLEARLY * abs(best)) if lower else (value > best + CLEARLY):

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from job.artifact import EncodingResult, Record
 from job.metrics.artifact import Evaluator, Measured
+from job.metrics.row_values import Kind as RowKind
+from job.metrics.row_values import RowValues
 from job.result import ArtifactResult
 from job.resume.checkpoints import CheckpointFormat
 from job.resume.index import link_or_copy
@@ -65,22 +67,50 @@ def encoding_of(path: Path) -> CheckpointFormat[EncodingResult, EncodingResult]:
     return CheckpointFormat(EncodingResult, write, read)
 
 
+class MeasuredRecord(Record):
+    """A file's record, and what its other arrays are: those after the outputs."""
+
+    artifact: ArtifactResult
+    rows: dict[str, RowKind]
+    """By metric, in the order of the arrays."""
+
+
 def measured(
     folder: Path, name: str, evaluator: Evaluator
-) -> CheckpointFormat[Measured, ArtifactResult]:
-    """A record, and the outputs for the drift of what is measured later."""
+) -> CheckpointFormat[Measured, MeasuredRecord]:
+    """A record; and outputs and row values, with which files made of this one are compared."""
 
-    def write(value: Measured) -> tuple[ArtifactResult, Sequence[Path]]:
+    def write(value: Measured) -> tuple[MeasuredRecord, Sequence[Path]]:
         path = folder / f"{name}-outputs.npz"
-        write_arrays(path, list(value.outputs.values()))
-        return value.artifact, [path]
+        write_arrays(path, [*value.outputs.values(), *(it.values for it in value.rows.values())])
+        kinds = {metric: it.kind for metric, it in value.rows.items()}
+        return MeasuredRecord(artifact=value.artifact, rows=kinds), [path]
 
-    def read(record: ArtifactResult, files: Mapping[str, Path]) -> Measured:
+    def read(record: MeasuredRecord, files: Mapping[str, Path]) -> Measured:
         (path,) = files.values()
-        outputs = [it.astype(np.float32, copy=False) for it in read_arrays(path)]
-        return Measured(record, dict(zip(evaluator.objectives, outputs, strict=True)))
+        arrays = read_arrays(path)
+        count = len(evaluator.outputs)
+        outputs = [it.astype(np.float32, copy=False) for it in arrays[:count]]
+        pairs = zip(record.rows.items(), arrays[count:], strict=True)
+        rows = {metric: RowValues(kind, values) for (metric, kind), values in pairs}
+        return Measured(record.artifact, dict(zip(evaluator.outputs, outputs, strict=True)), rows)
 
-    return CheckpointFormat(ArtifactResult, write, read)
+    return CheckpointFormat(MeasuredRecord, write, read)
+
+
+def arrays_in(folder: Path, name: str) -> CheckpointFormat[Sequence[Array], _Nothing]:
+    """Arrays, in their order."""
+
+    def write(value: Sequence[Array]) -> tuple[_Nothing, Sequence[Path]]:
+        path = folder / f"{name}.npz"
+        write_arrays(path, value)
+        return _Nothing(), [path]
+
+    def read(_: _Nothing, files: Mapping[str, Path]) -> Sequence[Array]:
+        (path,) = files.values()
+        return read_arrays(path)
+
+    return CheckpointFormat(_Nothing, write, read)
 
 
 ARTIFACT: CheckpointFormat[ArtifactResult, ArtifactResult] = CheckpointFormat(

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from job.artifact import SplitResult
 from job.datasets.data import Dataset
 from job.events import Journal
 from job.manifest.job import JobConfig
 from job.metrics.artifact import Evaluator, KerasFile
-from job.metrics.quality import Predict
+from job.metrics.quality import Outputs, Predict
 from job.models.load import ModelFile
+from job.objective.losses import Objectives
 from job.result import TensorSpec
 from job.resume.checkpoints import Checkpoints
 from job.safety.judge import Judged
@@ -54,6 +56,11 @@ class Loaded:
     inputs: Sequence[TensorSpec]
     """The model's inputs, without open dimensions."""
     dataset: Dataset
+    splits: Mapping[str, SplitResult]
+    objectives: Objectives
+    """What the targets are learned and measured by; empty where no split has any."""
+    first_outputs: Outputs
+    """The baseline's outputs for one row."""
     evaluator: Evaluator
     plan: TrainingPlan | None = None
     """How the model is trained; None where it is not."""

@@ -8,31 +8,41 @@ from __future__ import annotations
 
 import resource
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from job import machine
 from job.artifact import FORMATS
-from job.datasets.data import Dataset, calibration_rows
+from job.datasets.data import Dataset, calibration_rows, hold_out_test
+from job.datasets.synthetic import draw_rows
 from job.datasets.types import DATASETS
 from job.datasets.validation import check_inputs, check_target_numbers, fix_shapes
 from job.events import Journal, Stage
-from job.manifest.gates import MinClassRecallGate
+from job.manifest.gates import CONFIDENCE, MinClassRecallGate
 from job.manifest.job import JobConfig
 from job.metrics.artifact import Evaluator, KerasFile
-from job.metrics.quality import keras_predictor
+from job.metrics.quality import Samples, keras_predictor
 from job.models import layers, random_layers
 from job.models.load import ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
+from job.models.random_inputs import found_shapes, indexed_inputs
+from job.objective.answers import answers_of
 from job.objective.choose import Known, choose
+from job.objective.losses import Objectives
+from job.result import TensorSpec
 from job.safety import compiled
 from job.safety.archive import pack
 from job.safety.judge import Judged
 from job.worker import baseline_checks
 from job.worker.context import Files, Loaded
-from job.worker.splits import split
+from job.worker.splits import describe_splits, split
 
+# What is held out to test on, where the manifest does not say.
+TEST_SPLIT = 0.2
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32
 COMPARED_BYTES = 1 << 23
@@ -66,8 +76,8 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         journal.warn(f"{text}; sizes are compared without it.")
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    open_files = DATASETS[job.dataset.type].open
-    dataset = open_files(files.dataset, job.dataset, inputs, outputs)
+    dataset = _read(job, files, found.model, inputs, outputs)
+    stage.decide(*_sources(job))
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     stage.decide(*decided)
@@ -77,31 +87,37 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
     names = [spec.name for spec in outputs]
-    objectives = choose(
-        job.training,
-        job.gates,
-        found.model,
-        outputs,
-        dataset.train.targets,
-        Known(
-            baseline_checks.evidence(measured, dataset.train),
-            compiled.losses(files.model, names),
-            compiled.weights(files.model, names),
-        ),
+    # What the targets are is told by those of the training rows, or else of the test rows.
+    labelled = dataset.train if dataset.train.targets else dataset.test
+    known = Known(
+        baseline_checks.evidence(measured, labelled),
+        compiled.losses(files.model, names),
+        compiled.weights(files.model, names),
     )
+    objectives: Objectives = {}
+    if labelled.targets:
+        objectives = choose(
+            *(job.training, job.gates, found.model, outputs, labelled.targets), known
+        )
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
+    answers = answers_of(job.training, found.model, outputs, objectives, known)
     weighs = bool(dataset.train.weights) and job.prune is not None
     dataset, plan, used = split(job, dataset, outputs, objectives, journal)
-    scale = baseline_checks.check_scale(measured, dataset.train, objectives)
-    if scale.is_right:
-        stage.decide(scale.text)
-    journal.warn(*baseline_checks.masked(found.model, names), *scale.warnings(doubts))
+    warnings = list(doubts)
+    if objectives and dataset.train.targets:
+        scale = baseline_checks.check_scale(measured, dataset.train, objectives)
+        if scale.is_right:
+            stage.decide(scale.text)
+        warnings = list(scale.warnings(doubts))
+    journal.warn(*baseline_checks.masked(found.model, names), *warnings)
     evaluator = Evaluator(
-        read=dataset.test.read,
-        rows=len(dataset.test),
-        objectives=objectives,
+        samples=Samples(dataset.test.read, len(dataset.test)),
+        objectives=objectives if dataset.test.targets else {},
+        answers=answers,
+        confidences=_confidences(job),
+        is_synthetic=job.dataset is None,
         input_names=[spec.name for spec in inputs],
         threads=machine.cores(),
         named_classes=frozenset(
@@ -116,7 +132,56 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     baseline = KerasFile(
         "baseline", copy, found.format, found.original, measured, inputs, outputs, reference, state
     )
-    return Loaded(found, predict, baseline, fixed, dataset, evaluator, plan, used, weighs)
+    return Loaded(
+        *(found, predict, baseline, fixed, dataset),
+        splits=describe_splits(job, dataset),
+        objectives=objectives,
+        first_outputs=measured(dataset.test.model_inputs(slice(0, 1))),
+        evaluator=evaluator,
+        plan=plan,
+        class_weights=used,
+        has_sample_weights=weighs,
+    )
+
+
+def _read(
+    job: JobConfig,
+    files: Files,
+    model: Any,
+    inputs: list[TensorSpec],
+    outputs: list[TensorSpec],
+) -> Dataset:
+    """All rows: of files, or drawn where there are none; nothing is held out for validation."""
+    config, seed = job.dataset, job.training.seed
+    if config is None:
+        shapes = [
+            tuple(job.model.input_shapes.get(spec.name, shape))
+            for spec, shape in zip(inputs, found_shapes(model), strict=True)
+        ]
+        fixed = [replace(spec, shape=shape) for spec, shape in zip(inputs, shapes, strict=True)]
+        train, test = draw_rows(fixed, job.model.input_ranges, indexed_inputs(model), seed)
+        return Dataset(train, None, test)
+    rows, there = DATASETS[config.type].open(files.dataset, config, inputs, outputs)
+    if there is not None:
+        return Dataset(rows, None, there)
+    return hold_out_test(rows, config.test_split or TEST_SPLIT, seed)
+
+
+def _sources(job: JobConfig) -> Iterator[str]:
+    """What was decided on the rows."""
+    if job.dataset is None:
+        yield "dataset is null: inputs are drawn at random, and all figures of them are synthetic"
+    elif job.dataset.test is None:
+        share = job.dataset.test_split or TEST_SPLIT
+        yield f"no test rows are named: {share:g} of the rows are held out to test on"
+    if not job.has_test_targets:
+        yield "the test rows have no targets: files are compared with the baseline's outputs"
+
+
+def _confidences(job: JobConfig) -> list[float]:
+    """The levels of intervals: 0.95, and those that gates ask for."""
+    asked = [getattr(gate, "confidence", None) for gate in job.gates]
+    return list(dict.fromkeys([CONFIDENCE, *(it for it in asked if it is not None)]))
 
 
 def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from job.artifact import EncodingResult, TensorResult, UsageResult, file_digest
 from job.manifest.compress import ENCODINGS, CodecConfig
-from job.metrics import fidelity, litert, promises
+from job.metrics import drift, gates, litert, promises
 from job.metrics.artifact import (
     Evaluator,
     Measured,
@@ -24,7 +24,7 @@ from job.metrics.artifact import (
     measure_tflite,
 )
 from job.metrics.constant import constant_metrics
-from job.metrics.gates import losses_of_quality
+from job.metrics.fidelity import check_fidelity
 from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
@@ -52,7 +52,8 @@ def measure_baseline(work: Work, loaded: Loaded) -> Measured:
             lambda: _measure_baseline(loaded, stage.advance),
             stage,
         )
-        check_gates(work.job.gates, found.artifact, list(loaded.evaluator.objectives))
+        check_gates(work.job.gates, found.artifact, loaded.evaluator.outputs)
+        check_fidelity(work.job.gates, loaded.evaluator.answers)
         warn_of_useless(work, loaded, found)
         return found
 
@@ -60,10 +61,12 @@ def measure_baseline(work: Work, loaded: Loaded) -> Measured:
 def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
     """The baseline, and the metrics of a constant answer."""
     baseline = measure_model(loaded.baseline, loaded.evaluator, None, advance)
-    targets = loaded.dataset.train.targets
+    if not loaded.evaluator.objectives:
+        return baseline
+    targets = loaded.dataset.train.targets or loaded.dataset.test.targets
     constants = constant_metrics(targets, loaded.baseline.outputs, loaded.evaluator)
     artifact = baseline.artifact.model_copy(update={"constant_metrics": constants})
-    found = useless_outputs(artifact, loaded.evaluator.objectives, loaded.evaluator.rows)
+    found = useless_outputs(artifact, loaded.evaluator.objectives, loaded.evaluator.samples.count)
     artifact = artifact.model_copy(update={"useless_outputs": found})
     return replace(baseline, artifact=artifact)
 
@@ -85,23 +88,26 @@ def measure_made(
                 stage,
             )
             made.append(before.artifact)
-            for warning in losses_of_quality(baseline.artifact, before.artifact):
+            for warning in gates.losses_of_quality(baseline.artifact, before.artifact):
                 work.journal.warn(f"{warning} Train for more steps, or prune less.")
-            work.journal.warn(*fidelity.warnings(before.artifact, baseline.artifact))
+            work.journal.warn(*drift.warnings(before.artifact, baseline.artifact))
         for name, path in variants.items():
             artifact = work.checkpoints.restore_or_make(
                 f"evaluate {name}",
-                f"{file_digest(path)[1]} {before.artifact.sha256}",
+                f"{file_digest(path)[1]} {before.artifact.sha256} {baseline.artifact.sha256}",
                 ARTIFACT,
-                partial(_measure_variant, path, name, loaded.evaluator, before, stage.advance),
+                partial(
+                    measure_tflite,
+                    *(path, name, loaded.evaluator, before, baseline, stage.advance),
+                ),
                 stage,
             )
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
             found.extend(check_constraints(pruned.read.model, path))
             stage.decide(*(f"{name}: {text}" for text in found))
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
-                fidelity.refuse_drift(name, artifact)
-            work.journal.warn(*fidelity.warnings(artifact, before.artifact))
+                drift.refuse_drift(name, artifact)
+            work.journal.warn(*drift.warnings(artifact, before.artifact))
             made.append(artifact)
     return made
 
@@ -110,7 +116,7 @@ def _is_exact(loaded: Loaded) -> bool:
     """Whether the model computes in float32, and gives the same outputs twice."""
     if reconfigure.computes_otherwise(loaded.file.original):
         return False
-    rows = loaded.evaluator.read(0, min(8, loaded.evaluator.rows))[0]
+    rows = loaded.evaluator.samples.read(0, min(8, loaded.evaluator.samples.count))[0]
     asked = [loaded.predict(rows) for _ in range(2)]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*asked, strict=True))
 
@@ -128,12 +134,6 @@ def _measure_pruned(
         optimizer_bytes=0,
     )
     return measure_model(file, loaded.evaluator, baseline, advance)
-
-
-def _measure_variant(
-    path: Path, name: str, evaluator: Evaluator, before: Measured, advance: Advance
-) -> ArtifactResult:
-    return measure_tflite(path, name, evaluator, before, advance).artifact
 
 
 def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[ArtifactResult]:

@@ -5,13 +5,15 @@ The weights of samples and of classes are multiplied, as in Keras.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from job.artifact import SplitResult
 from job.datasets.data import Dataset, Split, hold_out
 from job.datasets.validation import check_targets
 from job.errors import InputError
@@ -59,28 +61,59 @@ def split(
     check_sample_weights(dataset.train)
     labels = [
         Labels.of(loss, (spec.shape[-1] or 0) if spec.shape else 1)
-        for spec, loss in zip(outputs, losses, strict=True)
+        for spec, loss in zip(outputs, losses, strict=bool(losses))
     ]
     plan = None
-    if job.prune is not None:
+    if job.prune is not None and job.objective.type != "none":
         plan = plan_training(job.training, job.prune, len(dataset.train))
-        pairs = zip(labels, dataset.train.targets, strict=True)
+        pairs = zip(labels, dataset.train.targets, strict=bool(dataset.train.targets))
         keys = [key for label, targets in pairs for key in label.strata(targets)]
         dataset = hold_out(dataset, plan.held_out, keys, job.training.seed)
     names = [spec.name for spec in outputs]
     check_class_weights(job.training.class_weighted_outputs, names)
-    journal.warn(*missing_classes(dataset, labels, names))
+    if dataset.train.targets and dataset.test.targets:
+        journal.warn(*missing_classes(dataset, labels, names))
     ranks = [
         0 if loss == "sparse_categorical_crossentropy" else len(spec.shape) + 1
-        for spec, loss in zip(outputs, losses, strict=True)
+        for spec, loss in zip(outputs, losses, strict=bool(losses))
     ]
     dataset = dataset.with_target_ranks(ranks)
     asked = [job.training.class_weights_of(name) for name in names]
     axes = [max(1, len(spec.shape)) for spec in outputs]
-    if job.prune is None:
+    if plan is None:
         return replace(dataset, train=replace(dataset.train, weights=())), plan, {}
     weighted, used = with_weights(dataset, names, labels, asked, axes)
     return weighted, plan, used
+
+
+def describe_splits(job: JobConfig, dataset: Dataset) -> dict[str, SplitResult]:
+    """The rows of each split, for the result."""
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    sources: dict[str, Literal["arrays", "held out", "synthetic"]] = {
+        "train": "arrays",
+        "validation": "held out",
+        "test": "held out" if job.dataset and job.dataset.test is None else "arrays",
+    }
+    if job.dataset is None:
+        sources |= dict.fromkeys(sources, "synthetic")
+    return {
+        name: SplitResult(
+            rows=len(split),
+            sha256=_digest(split),
+            source=sources[name],
+            has_targets=bool(split.targets),
+        )
+        for name, split in splits.items()
+        if split is not None
+    }
+
+
+def _digest(split: Split) -> str:
+    digest = hashlib.sha256()
+    for array in (*split.inputs, *split.targets):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def missing_classes(dataset: Dataset, labels: Sequence[Labels], names: Sequence[str]) -> list[str]:

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tf_keras
 from pydantic import Field
 
-from job.artifact import FORMATS, EpochResult, LayerResult, Record, TrainingResult, file_digest
-from job.datasets.data import shuffled_batches
+from job.artifact import (
+    FORMATS,
+    EpochResult,
+    LayerResult,
+    Record,
+    TrainedForResult,
+    TrainingResult,
+    file_digest,
+)
+from job.datasets.data import calibration_rows
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.metrics.quality import evaluate
+from job.metrics.quality import Samples, evaluate
 from job.models import load, prunable
 from job.models.load import ModelFile
 from job.objective.losses import compile_options
-from job.resume.checkpoints import CheckpointFormat, StoppedError
+from job.resume.checkpoints import CheckpointFormat
 from job.resume.index import link_or_copy
 from job.stages import constraints
 from job.stages.fine_tune import TrainingSettings, fine_tune, make_optimizer, regularized
+from job.stages.one_shot import estimate_statistics, prune_at_once
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
-from job.stages.training_state import BestEpoch, Saved, choose_epoch
-from job.worker.checkpoint_formats import read_arrays, write_arrays
+from job.stages.training_state import BestEpoch, choose_epoch
 from job.worker.context import Loaded, Work
 from job.worker.load_inputs import compare_on_rows
+from job.worker.teach import Lesson, lesson, trained_for, why
+from job.worker.training_checkpoints import TRAINING, TrainingCheckpoints
 from job.worker.training_plan import TrainingPlan
 
-# The checkpoint of the training's last state, until the pruned model is there.
-TRAINING = "training"
+# Training rows that statistics are estimated on again, and how many at once.
+ESTIMATED_ROWS = 2048
+BATCH_ROWS = 256
 
 
 class PrunedRecord(Record):
@@ -41,6 +52,7 @@ class PrunedRecord(Record):
     epochs: list[EpochResult] = Field(default=[])
     layers: list[LayerResult] = Field(default=[])
     training: TrainingResult | None = None
+    trained_for: TrainedForResult
 
 
 @dataclass(frozen=True)
@@ -54,21 +66,13 @@ class Pruned:
     is_baseline: bool = False
 
 
-class _TrainingRecord(Record):
-    seconds: float
-    step: int
-    history: list[EpochResult]
-    names: list[str]
-    best: int = 0
-    """How many of the arrays, at the end, are the best epoch's weights."""
-
-
 def prune(work: Work, loaded: Loaded) -> Pruned:
     """The pruned model; where nothing is to be pruned, the one that came in."""
     config = work.job.prune
     if config is None:
         work.journal.skip("prune", "prune is null; the model is not fine-tuned either")
-        return Pruned(loaded.file, loaded.baseline.path, PrunedRecord(), is_baseline=True)
+        record = PrunedRecord(trained_for=trained_for(work.job, loaded))
+        return Pruned(loaded.file, loaded.baseline.path, record, is_baseline=True)
     of = file_digest(loaded.baseline.path)[1]
     pruned = work.checkpoints.restore_or_make(
         "prune",
@@ -92,18 +96,26 @@ def _format(work: Work) -> CheckpointFormat[Pruned, PrunedRecord]:
 
 
 def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
-    plan = loaded.plan
-    assert plan is not None  # of a job that prunes there is one
     with work.journal.stage("prune") as stage:
         plans = prunable.plan_layers(loaded.file.model, config)
         targets = prunable.targets(plans, work.job.model.uri)
         constraints.refuse_untrainable(loaded.file.model, work.job.model.uri)
         for rule in prunable.unmatched_rules(plans, config):
             work.journal.warn(f"No layer fits the rule {rule.model_dump(exclude_none=True)}.")
-        wrapped = _wrapped(work, loaded, targets, plan, stage)
-        epochs = _fine_tune(work, loaded, wrapped, plan, _TrainingCheckpoints(work, stage, of))
-        training = _training(loaded, plan, epochs)
-        stage.decide(f"epoch {training.published_epoch} is published: {training.reason}")
+        stage.decide(f"the objective is {work.job.objective.type}: {why(work.job)}")
+        epochs: list[EpochResult] = []
+        training, trained = None, trained_for(work.job, loaded)
+        if loaded.plan is None:
+            wrapped = prune_at_once(loaded.file.model, targets, config)
+            stage.decide(*_estimate_again(work, loaded))
+        else:
+            asked = lesson(work, loaded, stage)
+            trained = asked.record
+            wrapped = _wrapped(work, loaded, targets, loaded.plan, asked.objectives, stage)
+            saves = TrainingCheckpoints(work, stage, of)
+            epochs = _fine_tune(work, loaded, asked, wrapped, loaded.plan, saves)
+            training = _training(loaded, loaded.plan, epochs)
+            stage.decide(f"epoch {training.published_epoch} is published: {training.reason}")
     with work.journal.stage("strip") as stage:
         file = work.output / f"prune{FORMATS[loaded.file.format].suffix}"
         reloaded = load.save(strip(wrapped, loaded.file.model), loaded.file, file)
@@ -115,7 +127,22 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         stage.decide(*decisions)
         work.journal.warn(*warnings)
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
-        return Pruned(reloaded, file, PrunedRecord(epochs=epochs, layers=found, training=training))
+        record = PrunedRecord(epochs=epochs, layers=found, training=training, trained_for=trained)
+        return Pruned(reloaded, file, record)
+
+
+def _estimate_again(work: Work, loaded: Loaded) -> list[str]:
+    """Estimate the statistics that pruning moved, and say so."""
+    rows = loaded.dataset.train
+    if work.job.dataset is None:
+        return ["the statistics of BatchNormalization stay as they are, since there are no data"]
+    chosen = calibration_rows(len(rows), ESTIMATED_ROWS, work.job.training.seed)
+    parts = np.array_split(chosen, max(1, len(chosen) // BATCH_ROWS))
+    names = estimate_statistics(loaded.file.model, [rows.model_inputs(it) for it in parts])
+    if not names:
+        return []
+    which = ", ".join(names)
+    return [f"estimated again on {len(chosen):,} training rows: the statistics of {which}"]
 
 
 def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult]) -> TrainingResult:
@@ -135,10 +162,15 @@ def _training(loaded: Loaded, plan: TrainingPlan, epochs: Sequence[EpochResult])
 
 
 def _wrapped(
-    work: Work, loaded: Loaded, targets: dict[str, float], plan: TrainingPlan, stage: Stage
+    work: Work,
+    loaded: Loaded,
+    targets: dict[str, float],
+    plan: TrainingPlan,
+    objectives: Mapping[str, Any],
+    stage: Stage,
 ) -> tf_keras.Model:
     """The model with wrappers, compiled."""
-    objectives, config = loaded.evaluator.objectives, work.job.prune
+    config = work.job.prune
     assert config is not None
     total = plan.steps
     stage.decide(*plan.decisions)
@@ -163,15 +195,16 @@ def _wrapped(
 def _fine_tune(
     work: Work,
     loaded: Loaded,
+    asked: Lesson,
     wrapped: tf_keras.Model,
     plan: TrainingPlan,
-    saves: _TrainingCheckpoints,
+    saves: TrainingCheckpoints,
 ) -> list[EpochResult]:
-    training, dataset, objectives = work.job.training, loaded.dataset, loaded.evaluator.objectives
+    training = work.job.training
 
     def end_epoch(save_if_due: Callable[[], None]) -> dict[str, float]:
         mask_weights(wrapped)
-        held_out = dataset.validation
+        held_out = asked.held_out
         if held_out is None:
             return {}
 
@@ -179,95 +212,11 @@ def _fine_tune(
             save_if_due()
 
         # The wrapped model shares its weights with the loaded one.
-        return evaluate(
-            *(loaded.predict, held_out.read, len(held_out), objectives, advance),
-            weights=held_out.weights,
-        ).metrics
+        rows = Samples(held_out.read, len(held_out), held_out.weights)
+        return evaluate(loaded.predict, rows, asked.objectives, advance).metrics
 
-    batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
     stopping = training.early_stopping
     patience = None if stopping is None else stopping.patience
     best = BestEpoch(loaded.file.model.weights, plan.first_epoch, patience)
     settings = TrainingSettings(plan.steps_per_epoch, plan.epochs, training.seed, best)
-    return fine_tune(wrapped, batches, settings, end_epoch, saves.stage, saves)
-
-
-class _TrainingCheckpoints:
-    """The states of a training: each checkpoint replaces the one before."""
-
-    def __init__(self, work: Work, stage: Stage, of: str) -> None:
-        self.stage = stage
-        self._checkpoints = work.checkpoints
-        self._journal = work.journal
-        self._of = of
-        self._format = CheckpointFormat(_TrainingRecord, self._write, self._read)
-        self._saved_at = time.monotonic()
-        self._last = (0, 0)
-
-    def latest(self) -> Saved | None:
-        """What an earlier run has saved."""
-        found = self._checkpoints.find(TRAINING, self._of, self._format)
-        if found is not None:
-            self._checkpoints.restored.append(TRAINING)
-            self._last = _position(found)
-        return found
-
-    def refuse(self, why: str) -> None:
-        """Discard it: the training starts again."""
-        self._checkpoints.restored.remove(TRAINING)
-        self.stage.earlier_s = 0.0
-        self._last = (0, 0)
-        self._checkpoints.discard(TRAINING, why)
-
-    def warn(self, text: str) -> None:
-        """Warn the user."""
-        self._journal.warn(text)
-
-    def running(self) -> AbstractContextManager[None]:
-        """Meanwhile the training stops itself when it is asked to: after it has been saved."""
-        self._saved_at = time.monotonic()
-        return self._checkpoints.work_stops_itself()
-
-    def is_due(self) -> bool:
-        """At an interval, and when the run is to stop."""
-        due = time.monotonic() - self._saved_at >= self._checkpoints.save_every_s
-        return due or self._checkpoints.stopping.is_set()
-
-    def save(self, state: Saved) -> None:
-        """Save a state.
-
-        Raises:
-            StoppedError: Where the run is to stop.
-            OSError: Where it can't be saved.
-        """
-        if _position(state) != self._last:  # it is the same all the while an epoch is validated
-            self._checkpoints.save(TRAINING, self._of, self._format, state)
-            self._last = _position(state)
-        self._saved_at = time.monotonic()
-        if self._checkpoints.stopping.is_set():
-            raise StoppedError
-
-    def _write(self, state: Saved) -> tuple[_TrainingRecord, Sequence[Path]]:
-        step, epochs = _position(state)
-        path = self._checkpoints.folder / f"training-{step}-{epochs}.npz"
-        write_arrays(path, [*state.arrays, *state.best])
-        record = _TrainingRecord(
-            seconds=self.stage.elapsed(),
-            step=state.step,
-            history=list(state.history),
-            names=list(state.names),
-            best=len(state.best),
-        )
-        return record, [path]
-
-    def _read(self, record: _TrainingRecord, files: Mapping[str, Path]) -> Saved:
-        (path,) = files.values()
-        self.stage.earlier_s = record.seconds
-        arrays = read_arrays(path)
-        own = len(arrays) - record.best
-        return Saved(record.step, record.history, record.names, arrays[:own], arrays[own:])
-
-
-def _position(state: Saved) -> tuple[int, int]:
-    """Steps done, and epochs that are over."""
-    return state.step, len(state.history)
+    return fine_tune(wrapped, asked.batches, settings, end_epoch, saves.stage, saves)

@@ -67,17 +67,19 @@ def transform(
             timed,
             files.output,
             loaded.baseline.inputs,
-            job.dataset.scale,
+            loaded.dataset.test.scale,
             is_keras3=loaded.file.is_keras3,
         )
     return WorkResult(
         stages=journal.results(),
-        objective={name: it.result() for name, it in loaded.evaluator.objectives.items()},
+        objective={name: it.result() for name, it in loaded.objectives.items()},
         epochs=pruned.record.epochs,
         layers=pruned.record.layers,
         artifacts=artifacts,
         gates=gates.judge(job.gates, artifacts),
         warnings=journal.warnings,
         training=pruned.record.training,
+        trained_for=pruned.record.trained_for,
+        splits=dict(loaded.splits),
         resumed=sorted(checkpoints.restored),
     )

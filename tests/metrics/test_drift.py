@@ -10,7 +10,7 @@ import pytest
 
 from job.artifact import TensorResult
 from job.errors import StageError
-from job.metrics.fidelity import drift, refuse_drift, warnings
+from job.metrics.drift import drift, refuse_drift, warnings
 from job.result import ArtifactResult
 
 RANDOM = np.random.default_rng(3)

@@ -1,0 +1,148 @@
+"""A job whose sections fit each other, or every contradiction between them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from job.manifest.gates import (
+    BeatsConstantGate,
+    MaxDropGate,
+    MinClassRecallGate,
+    MinValueGate,
+)
+from job.manifest.job import JobConfig
+from job.manifest.objective import DistillConfig
+from job.manifest.problems import Problem, checked
+from job.manifest.quantize import CalibratedConfig
+
+# Gates on figures that are measured against targets.
+LABELLED_GATES = (MaxDropGate, MinValueGate, BeatsConstantGate, MinClassRecallGate)
+
+
+def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
+    """The document as a job; else every problem that it has, within and between sections."""
+    job = checked(document, JobConfig)
+    return job if isinstance(job, list) else _inconsistencies(job) or job
+
+
+def _inconsistencies(job: JobConfig) -> list[Problem]:
+    """Every contradiction between the sections, each with its JSON path."""
+    return [*_work(job), *_uris(job), *_objective(job), *_labels(job), *_no_data(job), *_gates(job)]
+
+
+def _work(job: JobConfig) -> Iterator[Problem]:
+    if job.prune is None and not job.quantize:
+        yield Problem("prune", "prune is null and quantize asks for nothing: no work is left")
+
+
+def _uris(job: JobConfig) -> Iterator[Problem]:
+    uris = {"model": job.model.uri, "destination": job.destination.uri}
+    if job.dataset is not None:
+        uris["dataset"] = job.dataset.uri
+    for section, uri in uris.items():
+        known = ("file", "s3") if section == "destination" else ("file", "s3", "https")
+        yield from unsupported(f"{section}.uri", uri, known)
+
+
+def _objective(job: JobConfig) -> Iterator[Problem]:
+    """What the objective needs of the data set."""
+    has_targets = job.dataset is not None and job.dataset.train.targets is not None
+    path, objective = "training.objective", job.objective
+    if job.dataset is None:
+        if objective.type != "none":
+            yield Problem(
+                path,
+                f"{objective.type} needs inputs to train on, and dataset is null; leave objective "
+                "out, or give a data set",
+            )
+    elif objective.type == "supervised" and not has_targets:
+        yield Problem(
+            path,
+            "supervised needs targets, and dataset.train has none; name them, or ask for distill, "
+            "which needs inputs alone",
+        )
+    elif isinstance(objective, DistillConfig) and objective.label_weight and not has_targets:
+        yield Problem(
+            f"{path}.label_weight",
+            f"{objective.label_weight:g} of the loss would be that of targets, and dataset.train "
+            "has none; name them, or leave label_weight out",
+        )
+    is_labelled = objective.type == "supervised" or (
+        isinstance(objective, DistillConfig) and objective.label_weight > 0
+    )
+    if job.training.class_weights is not None and not is_labelled:
+        yield Problem(
+            "training.class_weights",
+            f"classes are those of the targets, and the objective {objective.type} does not train "
+            "on targets; leave it out",
+        )
+
+
+def _labels(job: JobConfig) -> Iterator[Problem]:
+    """What is measured against targets, where the test rows have none."""
+    if job.has_test_targets:
+        return
+    why = "which needs targets, and the test rows have none"
+    for index, gate in enumerate(job.gates):
+        if isinstance(gate, LABELLED_GATES):
+            yield Problem(
+                f"gates.{index}",
+                f"{gate.type} judges a metric, {why}; min_agreement and min_snr_db need no targets",
+            )
+    if job.training.metrics is not None:
+        yield Problem("training.metrics", f"a metric is asked for, {why}; leave it out")
+
+
+def _no_data(job: JobConfig) -> Iterator[Problem]:
+    """What needs data, where there are none; and what is for that case alone."""
+    for index, variant in enumerate(job.quantize or ()):
+        if not isinstance(variant, CalibratedConfig):
+            continue
+        path = f"quantize.{index}"
+        if job.dataset is None and variant.calibration == "data":
+            yield Problem(
+                path,
+                f"{variant.type} is calibrated on rows of data, and dataset is null; give a data "
+                'set, leave it out, or set "calibration": "synthetic" to calibrate it on random '
+                "inputs",
+            )
+        if job.dataset is not None and variant.calibration == "synthetic":
+            yield Problem(f"{path}.calibration", "synthetic is for a job whose dataset is null")
+    if job.dataset is not None and job.model.input_ranges:
+        yield Problem("model.input_ranges", "inputs are only drawn where dataset is null")
+
+
+def unsupported(path: str, uri: str, known: tuple[str, ...]) -> Iterator[Problem]:
+    """The problem of a URI at ``path`` whose scheme is none of those that are known there."""
+    scheme, colon, _ = uri.partition("://")
+    if colon and scheme.lower() not in known:
+        yield Problem(
+            path,
+            f"{scheme}:// is not supported here; use a path, or a URI that begins with "
+            + ", ".join(f"{it}://" for it in known),
+        )
+
+
+def _gates(job: JobConfig) -> Iterator[Problem]:
+    made = [*job.models[1:], *job.variants]
+    for index, gate in enumerate(job.gates):
+        if gate.artifact not in (None, "*", *made):
+            yield Problem(
+                f"gates.{index}.artifact",
+                f"{gate.artifact!r} is not made by this job, which makes {', '.join(made)}",
+            )
+        measured = _measured(job, getattr(gate, "output", None))
+        metric = getattr(gate, "metric", None) or "loss"
+        if measured is not None and metric not in measured:
+            yield Problem(
+                f"gates.{index}.metric",
+                f"{metric!r} is not measured, only {', '.join(measured)}; "
+                "add it to training.metrics",
+            )
+
+
+def _measured(job: JobConfig, output: str | None) -> list[str] | None:
+    """The metrics of an output, or of all; None where the model decides what is measured."""
+    metrics = job.training.metrics
+    if isinstance(metrics, dict):  # outputs that it does not name have metrics too
+        metrics = metrics.get(output or "")
+    return None if metrics is None else ["loss", *metrics]
