@@ -50,6 +50,8 @@ class Distilled:
     weight: float = 1.0
     """The loss's weight in the total."""
     loss_name: str = "distillation"
+    from_logits: bool | None = None
+    """As of any objective; ``answer`` says it here."""
 
     def loss(self) -> tf_keras.losses.Loss:
         """A new Keras loss."""
@@ -116,7 +118,7 @@ def with_labels(teacher: Sequence[Array], labels: Sequence[Array]) -> tuple[Arra
     """The targets of each output: the teacher's outputs, and behind them the labels.
 
     Args:
-        teacher: (rows, ..., units) of each output.
+        teacher: (rows, ..., units) of each output, float32.
         labels: (rows, ..., k) of each output; empty where they do not count.
     """
     if not labels:
@@ -135,7 +137,6 @@ class TaughtBatches:
     """Batches of inputs and labels; see ``datasets/data.py``."""
     teacher: Callable[[Any], Sequence[tf.Tensor]]
     """The teacher's outputs, in order, for a batch of inputs."""
-    with_labels: bool
 
     def order(self, epoch: int) -> tf.Tensor:
         """The order of the rows in an epoch."""
@@ -144,8 +145,8 @@ class TaughtBatches:
     def take(self, order: tf.Tensor, step: tf.Tensor) -> tuple[Any, tuple[tf.Tensor, ...]]:
         """The batch of a step: inputs, and the teacher's outputs with the labels behind them."""
         inputs, labels = self.batches.take(order, step)
-        outputs = [tf.stop_gradient(tf.cast(it, tf.float32)) for it in self.teacher(inputs)]
-        if self.with_labels:
+        outputs = [tf.stop_gradient(it) for it in self.teacher(inputs)]
+        if labels:
             pairs = zip(outputs, labels, strict=True)
             outputs = [tf.concat([a, tf.cast(b, tf.float32)], axis=-1) for a, b in pairs]
         return inputs, tuple(outputs)

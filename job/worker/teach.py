@@ -11,13 +11,12 @@ import tensorflow as tf
 import tf_keras
 
 from job.artifact import AnswerResult, TeacherResult, TrainedForResult, file_digest
-from job.datasets.data import Batches, Dataset, Split, shuffled_batches
+from job.datasets.data import Batches, Split, shuffled_batches
 from job.events import Stage
 from job.manifest.job import JobConfig
 from job.manifest.objective import DistillConfig
-from job.metrics.quality import Predict, answer, batch_rows
-from job.objective.losses import Objectives
-from job.stages.distill import Distilled, TaughtBatches, variance, with_labels
+from job.metrics.quality import Inputs, Predict, Samples, answer, batch_rows, keras_predictor
+from job.stages.distill import Array, Distilled, TaughtBatches, variance, with_labels
 from job.worker.checkpoint_formats import arrays_in
 from job.worker.context import Loaded, Work
 
@@ -25,6 +24,11 @@ from job.worker.context import Loaded, Work
 TEACHER = "teacher"
 # So many rows are enough for the variance of outputs that are computed batch by batch.
 SAMPLED_ROWS = 1000
+LOSSES = {
+    "softmax": "Kullback-Leibler divergence",
+    "sigmoid": "Kullback-Leibler divergence of each value",
+    "numbers": "mean squared error over variance",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Lesson:
     objectives: Mapping[str, Any]
     """By output, in the model's order: what is compiled, and what held-out rows are judged by."""
     batches: Batches | TaughtBatches
-    held_out: Split | None
+    held_out: Samples | None
     record: TrainedForResult
 
 
@@ -50,7 +54,7 @@ def why(job: JobConfig) -> str:
 
 
 def lesson(work: Work, loaded: Loaded, stage: Stage) -> Lesson:
-    """What to train for, as the manifest's objective has it.
+    """What to train for, as the manifest's objective has it; called before any weight changes.
 
     Args:
         work: The job.
@@ -58,45 +62,43 @@ def lesson(work: Work, loaded: Loaded, stage: Stage) -> Lesson:
         stage: Reports what the teacher does.
     """
     objective, training = work.job.objective, work.job.training
-    dataset = loaded.dataset
+    train, held_out = loaded.dataset.train, loaded.dataset.validation
     if not isinstance(objective, DistillConfig):
-        batches = shuffled_batches(dataset.train, training.batch_size, training.seed)
+        batches = shuffled_batches(train, training.batch_size, training.seed)
         record = trained_for(work.job, loaded)
-        return Lesson(loaded.objectives, batches, dataset.validation, record)
-    labels = dataset if objective.label_weight else _without_targets(dataset)
-    rows = len(dataset.train) + (len(dataset.validation) if dataset.validation else 0)
-    row_bytes = 4 * sum(_size(loaded, index) for index in range(len(loaded.baseline.outputs)))
-    once = rows * row_bytes <= objective.cache_bytes
-    source: Batches | TaughtBatches
-    if once:
-        taught, computed = _taught(work, loaded, labels, stage)
-        source = shuffled_batches(taught.train, training.batch_size, training.seed)
-        spreads = [
-            variance(it[..., : _units(loaded, i)]) for i, it in enumerate(taught.train.targets)
-        ]
-        held_out = taught.validation
-    else:
-        computed = 0
-        teacher = _teacher(loaded)
-        plain = shuffled_batches(labels.train, training.batch_size, training.seed)
-        source = TaughtBatches(plain, teacher, with_labels=bool(objective.label_weight))
-        some = labels.train.rows(0, SAMPLED_ROWS)
-        spreads = [variance(it) for it in outputs_of(loaded.baseline.predict, some)]
-        held_out = labels.validation and _with_outputs(
-            labels.validation,
-            outputs_of(loaded.baseline.predict, labels.validation),
-            objective,
-            loaded,
+        return Lesson(loaded.objectives, batches, _samples(held_out) if held_out else None, record)
+    taught, judged = (it and _labels(it, objective, loaded) for it in (train, held_out))
+    assert taught is not None  # there are training rows
+    splits = [taught, *([judged] if judged else [])]
+    rows = sum(map(len, splits))
+    size = rows * 4 * sum(it.size for it in loaded.first_outputs)
+    if size <= objective.cache_bytes:
+        outputs, computed = _computed_once(work, loaded, splits)
+        border = len(taught)
+        spreads = [variance(it[:border]) for it in outputs]
+        batches = shuffled_batches(
+            *(_with(taught, [it[:border] for it in outputs]), training.batch_size, training.seed)
         )
-    objectives = _distilled(objective, loaded, spreads)
-    result = TeacherResult(
-        rows=computed, bytes=rows * row_bytes, computed="once" if once else "each batch"
-    )
+        samples = None
+        if judged:
+            samples = _samples(_with(judged, [it[border:] for it in outputs]))
+        how = TeacherResult(rows=computed, bytes=size, computed="once")
+        stage.decide(f"the teacher's outputs for {rows:,} rows, {size:,} bytes, are computed once")
+        return _distilled(work.job, loaded, spreads, batches, samples, how)
+    teacher = _copy(loaded.baseline.model)
+    predict = keras_predictor(teacher)
+    spreads = [variance(it) for it in outputs_of(predict, taught.rows(0, SAMPLED_ROWS))]
+    plain = shuffled_batches(taught, training.batch_size, training.seed)
+    how = TeacherResult(rows=0, bytes=size, computed="each batch")
     stage.decide(
-        f"the teacher's outputs for {rows:,} rows take {rows * row_bytes:,} bytes: they are "
-        + ("computed once" if once else "more than cache_bytes, and computed batch by batch")
+        f"the teacher's outputs for {rows:,} rows would take {size:,} bytes, more than cache_bytes "
+        f"({objective.cache_bytes:,}): they are computed batch by batch"
     )
-    return Lesson(objectives, source, held_out, trained_for(work.job, loaded, result))
+    return _distilled(
+        *(work.job, loaded, spreads, TaughtBatches(plain, _in_graph(teacher))),
+        _taught_samples(judged, predict) if judged else None,
+        how,
+    )
 
 
 def trained_for(
@@ -104,17 +106,17 @@ def trained_for(
 ) -> TrainedForResult:
     """The record of the objective."""
     objective = job.objective
-    distills = isinstance(objective, DistillConfig)
+    distill = objective if isinstance(objective, DistillConfig) else None
     return TrainedForResult(
         objective=objective.type,
         reason=why(job),
-        temperature=objective.temperature if isinstance(objective, DistillConfig) else None,
-        label_weight=objective.label_weight if isinstance(objective, DistillConfig) else None,
+        temperature=distill and distill.temperature,
+        label_weight=distill and distill.label_weight,
         outputs={
             name: AnswerResult(
                 kind=it.kind,
                 from_logits=it.from_logits,
-                loss="" if not distills else _LOSSES[it.kind],
+                loss=LOSSES[it.kind] if distill else "",
                 reason=it.reason,
             )
             for name, it in loaded.evaluator.answers.items()
@@ -123,115 +125,117 @@ def trained_for(
     )
 
 
-_LOSSES = {
-    "softmax": "Kullback-Leibler divergence",
-    "sigmoid": "Kullback-Leibler divergence of each value",
-    "numbers": "mean squared error over variance",
-}
+def _distilled(
+    job: JobConfig,
+    loaded: Loaded,
+    spreads: Sequence[float],
+    batches: Batches | TaughtBatches,
+    samples: Samples | None,
+    how: TeacherResult,
+) -> Lesson:
+    config = job.objective
+    assert isinstance(config, DistillConfig)
+    supervised = loaded.objectives if config.label_weight else {}
+    named = zip(loaded.evaluator.answers.items(), loaded.baseline.outputs, spreads, strict=True)
+    objectives = {
+        name: Distilled(
+            answer=found,
+            units=(spec.shape[-1] or 1) if spec.shape else 1,
+            variance=spread,
+            temperature=config.temperature,
+            label_weight=config.label_weight,
+            supervised=supervised.get(name),
+            weight=supervised[name].weight if name in supervised else 1.0,
+        )
+        for (name, found), spec, spread in named
+    }
+    return Lesson(objectives, batches, samples, trained_for(job, loaded, how))
 
 
-def _without_targets(dataset: Dataset) -> Dataset:
-    held_out = dataset.validation and replace(dataset.validation, targets=())
-    return replace(dataset, train=replace(dataset.train, targets=()), validation=held_out)
+def _labels(split: Split, objective: DistillConfig, loaded: Loaded) -> Split:
+    """The rows with the labels that count, each of its output's rank: none where none do."""
+    if not objective.label_weight:
+        return replace(split, targets=())
+    ranks = [max(2, len(spec.shape) + 1) for spec in loaded.baseline.outputs]
+    return split.with_target_ranks(ranks)
 
 
-def _units(loaded: Loaded, index: int) -> int:
-    shape = loaded.baseline.outputs[index].shape
-    return (shape[-1] or 1) if shape else 1
+def _with(split: Split, outputs: Sequence[Array]) -> Split:
+    """The rows with the teacher's outputs as targets, and the labels behind them."""
+    return replace(split, targets=with_labels(outputs, split.targets))
 
 
-def _size(loaded: Loaded, index: int) -> int:
-    """The numbers of one row of an output, with the sizes that its data give it."""
-    first = loaded.first_outputs[index]
-    return int(np.prod(first.shape[1:], dtype=np.int64))
+def _samples(split: Split) -> Samples:
+    return Samples(split.read, len(split), split.weights)
 
 
-def _taught(work: Work, loaded: Loaded, labels: Dataset, stage: Stage) -> tuple[Dataset, int]:
-    """The training and held-out rows with the teacher's outputs as their targets; and for how many
-    rows these were computed now.
+def _taught_samples(split: Split, predict: Predict) -> Samples:
+    """The same, with targets that the teacher computes when they are read."""
+
+    def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
+        inputs, labels = split.read(start, stop)
+        return inputs, with_labels([_with_axis(it) for it in predict(inputs)], labels)
+
+    return Samples(read, len(split), split.weights)
+
+
+def _computed_once(
+    work: Work, loaded: Loaded, splits: Sequence[Split]
+) -> tuple[Sequence[Array], int]:
+    """The teacher's outputs for the rows of all splits; and for how many rows they were computed
+    now, and not by an earlier run.
     """
-    parts = [labels.train, *([labels.validation] if labels.validation else [])]
     computed = 0
 
-    def compute() -> Sequence[Any]:
+    def compute() -> Sequence[Array]:
         nonlocal computed
-        computed = sum(map(len, parts))
-        of_parts = [outputs_of(loaded.baseline.predict, part) for part in parts]
-        return [np.concatenate(it) for it in zip(*of_parts, strict=True)]
+        computed = sum(map(len, splits))
+        parts = [outputs_of(loaded.baseline.predict, it) for it in splits]
+        return [np.concatenate(it) for it in zip(*parts, strict=True)]
 
+    rows = " ".join(it.sha256 for it in loaded.splits.values())
     found = work.checkpoints.restore_or_make(
         TEACHER,
-        f"{file_digest(loaded.baseline.path)[1]} {loaded.splits['train'].sha256}",
+        f"{file_digest(loaded.baseline.path)[1]} {rows}",
         arrays_in(work.checkpoints.folder, TEACHER),
         compute,
-        stage,
+        None,
     )
-    border = len(labels.train)
-    objective = work.job.objective
-    assert isinstance(objective, DistillConfig)
-    train = _with_outputs(labels.train, [it[:border] for it in found], objective, loaded)
-    held_out = labels.validation and _with_outputs(
-        labels.validation, [it[border:] for it in found], objective, loaded
-    )
-    return replace(labels, train=train, validation=held_out), computed
+    return found, computed
 
 
-def _with_outputs(
-    split: Split, outputs: Sequence[Any], objective: DistillConfig, loaded: Loaded
-) -> Split:
-    """Rows whose targets are the teacher's outputs, and the labels behind them if these count."""
-    ranks = [len(spec.shape) + 1 for spec in loaded.baseline.outputs]
-    teacher = [it if it.ndim > 1 else it[:, None] for it in outputs]
-    labels = []
-    if objective.label_weight:
-        pairs = zip(split.targets, ranks, strict=True)
-        labels = [it if it.ndim >= max(2, rank) else it[..., None] for it, rank in pairs]
-    return replace(split, targets=with_labels(teacher, labels))
-
-
-def outputs_of(predict: Predict, split: Split) -> list[Any]:
+def outputs_of(predict: Predict, split: Split) -> list[Array]:
     """A model's outputs for all rows of a split: (rows, ...) float32 of each output."""
-    row_bytes = sum(it.nbytes for it in split.model_inputs(slice(0, 1)))
-    step = batch_rows(row_bytes)
+    step = batch_rows(sum(it.nbytes for it in split.model_inputs(slice(0, 1))))
     parts = [
         predict(split.model_inputs(slice(start, start + step)))
         for start in range(0, len(split), step)
     ]
-    return [np.concatenate(it) for it in zip(*parts, strict=True)]
+    return [_with_axis(np.concatenate(it)) for it in zip(*parts, strict=True)]
 
 
-def _distilled(
-    objective: DistillConfig, loaded: Loaded, spreads: Sequence[float]
-) -> dict[str, Distilled]:
-    supervised: Objectives = loaded.objectives if objective.label_weight else {}
-    named = zip(loaded.evaluator.answers.items(), spreads, strict=True)
-    return {
-        name: Distilled(
-            answer=found,
-            units=_units(loaded, index),
-            variance=spread,
-            temperature=objective.temperature,
-            label_weight=objective.label_weight,
-            supervised=supervised.get(name),
-            weight=supervised[name].weight if name in supervised else 1.0,
-        )
-        for index, ((name, found), spread) in enumerate(named)
-    }
+def _with_axis(values: Any) -> Any:
+    """Outputs with a last axis, which those of one number for each row lack."""
+    return values if len(values.shape) > 1 else values[:, None]
 
 
-def _teacher(loaded: Loaded) -> Any:
-    """The model that came in, as a function that a training graph may call: with weights of its
-    own, since pruning changes those of the model that is loaded.
+def _copy(model: Any) -> Any:
+    """The teacher, with weights of its own: pruning changes those of a model of Keras 2. One of
+    Keras 3 was rebuilt to be pruned, and stays as it is.
     """
-    model = loaded.baseline.model
-    if isinstance(model, tf_keras.Model):
-        weights = model.get_weights()
-        model = tf_keras.models.clone_model(model)
-        model.set_weights(weights)
-        model.trainable = False
+    if not isinstance(model, tf_keras.Model):
+        return model
+    copy = tf_keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    copy.trainable = False
+    return copy
+
+
+def _in_graph(model: Any) -> Any:
+    """The teacher as a function of a batch's inputs, which a training graph may call."""
 
     def teach(inputs: Any) -> list[tf.Tensor]:
         given = list(inputs) if isinstance(inputs, tuple) else [inputs]
-        return [it if len(it.shape) > 1 else it[:, None] for it in answer(model, given)]
+        return [_with_axis(tf.cast(it, tf.float32)) for it in answer(model, given)]
 
     return teach

@@ -23,7 +23,7 @@ from job.artifact import (
 from job.datasets.data import calibration_rows
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.metrics.quality import Samples, evaluate
+from job.metrics.quality import evaluate
 from job.models import load, prunable
 from job.models.load import ModelFile
 from job.objective.losses import compile_options
@@ -204,16 +204,14 @@ def _fine_tune(
 
     def end_epoch(save_if_due: Callable[[], None]) -> dict[str, float]:
         mask_weights(wrapped)
-        held_out = asked.held_out
-        if held_out is None:
+        if asked.held_out is None:
             return {}
 
         def advance(_: int, __: int) -> None:
             save_if_due()
 
         # The wrapped model shares its weights with the loaded one.
-        rows = Samples(held_out.read, len(held_out), held_out.weights)
-        return evaluate(loaded.predict, rows, asked.objectives, advance).metrics
+        return evaluate(loaded.predict, asked.held_out, asked.objectives, advance).metrics
 
     stopping = training.early_stopping
     patience = None if stopping is None else stopping.patience
