@@ -99,7 +99,7 @@ def figures(result: Result, name: str) -> dict[str, Any]:
     base, metric = result.baseline, _first_metric(result)
     found: dict[str, Any] = {
         "bytes": base.reference,
-        "metric": metric,
+        "metric": metric if metric in base.metrics else None,
         "baseline_quality": base.metrics.get(metric) if metric else None,
     }
     judged = _verdicts(result)
@@ -115,6 +115,7 @@ def figures(result: Result, name: str) -> dict[str, Any]:
         "smallest_bytes": size,
         "ratio": round(ratio(base, best), 2),
         "sparsity": round(best.sparsity, 6),
+        **_fidelity(best),
         **_latency(best),
     }
     if metric in base.metrics and metric in best.metrics:
@@ -172,6 +173,17 @@ def _leaves(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
+
+
+def _fidelity(artifact: ArtifactResult) -> dict[str, Any]:
+    """The lowest figures of all outputs."""
+    outputs = artifact.fidelity.values()
+    found: dict[str, Any] = {"synthetic": any(it.synthetic for it in outputs)}
+    for figure in ("agreement", "snr_db"):
+        values = [value for it in outputs if (value := getattr(it, figure)) is not None]
+        if values:
+            found[figure] = round(min(values), 6)
+    return found
 
 
 def _latency(artifact: ArtifactResult) -> dict[str, Any]:

@@ -107,6 +107,11 @@ def table_rows(summary: Summary) -> list[list[str]]:
 
 
 def _row(row: Row) -> list[str]:
+    metric, quality = row.metric, row.quality
+    if metric is None and row.agreement is not None:
+        metric, quality = "agreement", row.agreement
+    elif metric is None and row.snr_db is not None:
+        metric, quality = "SNR dB", row.snr_db
     return [
         row.name,
         MARKS[row.status] + (" (!)" if row.note else ""),
@@ -114,8 +119,8 @@ def _row(row: Row) -> list[str]:
         _number(row.smallest_bytes, ","),
         _number(row.ratio, ".1f"),
         row.artifact or "",
-        row.metric or "",
-        _number(row.quality, ".4f"),
+        metric or "",
+        _number(quality, ".4f"),
         _number(row.drop, "+z.4f"),
         _number(row.seconds, ".1f"),
     ]

@@ -75,6 +75,12 @@ class Row(Record):
     quality: float | None = None
     drop: float | None = None
     """How much worse the metric got; negative where it got better."""
+    agreement: float | None = None
+    """The share of the baseline's answers that are unchanged; of several outputs the lowest."""
+    snr_db: float | None = None
+    """The signal-to-noise ratio against the baseline's outputs; of several outputs the lowest."""
+    synthetic: bool = False
+    """Whether the figures are of inputs that were drawn at random."""
     sparsity: float | None = None
     """The artifact's: the fraction of zeros in its kernels."""
     latency_ms: float | None = None

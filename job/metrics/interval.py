@@ -105,7 +105,8 @@ def bootstrap(sums: Numbers, metric: Metric, confidence: float = CONFIDENCE) -> 
             draws for which it is not defined, are left out.
         confidence: The level.
     """
-    drawn = _counts(len(sums)) @ sums
+    counts = _counts(len(sums))
+    drawn = np.concatenate([part.astype(np.float64) @ sums for part in np.array_split(counts, 10)])
     values = metric(drawn[:, :-1] / drawn[:, -1:])
     values = values[np.isfinite(values)]
     tail = (1 - confidence) / 2
@@ -116,11 +117,11 @@ def bootstrap(sums: Numbers, metric: Metric, confidence: float = CONFIDENCE) -> 
 
 
 @lru_cache(maxsize=2)
-def _counts(groups: int) -> Numbers:
+def _counts(groups: int) -> NDArray[np.uint8]:
     """How often each group is drawn: (draws, groups)."""
     random = np.random.default_rng(SEED)
     drawn = random.integers(0, groups, (DRAWS, groups))
-    return np.stack([np.bincount(row, minlength=groups) for row in drawn]).astype(np.float32)
+    return np.stack([np.bincount(row, minlength=groups) for row in drawn]).astype(np.uint8)
 
 
 def _quantile(confidence: float) -> float:

@@ -15,17 +15,22 @@ from job.text import printable
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller")
 # Shown if the width allows, the first one first.
 OPTIONAL = ("sparsity", "latency\nms")
+# How close a file is to the baseline: figure -> header.
+FIDELITY = {"agreement": "agreement", "snr_db": "SNR dB"}
+SYNTHETIC = "synthetic: there are no data, so all figures are of inputs that were drawn at random"
 HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 
 
 def closing_table(result: Result) -> Table:
     """A row for each artifact; the metrics are between the formats and the sizes."""
-    metrics = _metrics(result)
+    metrics = _metrics(result) if result.baseline.metrics else {}
+    closeness = [] if metrics else _closeness(result)
     rows = [
         [
             artifact.name,
             artifact.format,
             *(f"{artifact.metrics[name]:.4f}" for name in metrics.values()),
+            *(_close(artifact, output, figure) for _, output, figure in closeness),
             f"{artifact.bytes:,}",
             f"{artifact.smallest[1]:,} {artifact.smallest[0]}",
             _times_smaller(result, artifact),
@@ -35,7 +40,8 @@ def closing_table(result: Result) -> Table:
         ]
         for artifact in result.artifacts
     ]
-    columns = ["stage", "format", *metrics, *SIZES, *OPTIONAL, "SHA-256"]
+    heads = [*metrics, *(head for head, *_ in closeness)]
+    columns = ["stage", "format", *heads, *SIZES, *OPTIONAL, "SHA-256"]
     return Table(result.name, columns, rows, _notes(result), OPTIONAL)
 
 
@@ -54,6 +60,32 @@ def _metrics(result: Result) -> dict[str, str]:
         metric if len(outputs) == 1 else f"{output}\n{metric}": metric_key(metric, output, outputs)
         for _, output, metric in shown
     }
+
+
+def _closeness(result: Result) -> list[tuple[str, str, str]]:
+    """Header, output and figure: how close files are to the baseline, where there are no labels."""
+    outputs = list(result.artifacts[-1].fidelity.items())
+    listed = [
+        (place, output, figure)
+        for output, found in outputs
+        for place, figure in enumerate(FIDELITY)
+        if getattr(found, figure) is not None or found.is_identical
+    ]
+    shown = sorted(listed, key=lambda row: row[0])[:2]
+    return [
+        (FIDELITY[figure] if len(outputs) == 1 else f"{output}\n{FIDELITY[figure]}", output, figure)
+        for _, output, figure in shown
+    ]
+
+
+def _close(artifact: ArtifactResult, output: str, figure: str) -> str:
+    found = artifact.fidelity.get(output)
+    if found is None:
+        return "-"
+    value = getattr(found, figure)
+    if value is None:
+        return "equal" if found.is_identical else "-"
+    return f"{value:.4f}" if figure == "agreement" else f"{value:.1f}"
 
 
 def _times_smaller(result: Result, artifact: ArtifactResult) -> str:
@@ -83,11 +115,17 @@ def _notes(result: Result) -> list[str]:
         "model itself"
     )
     return [
+        *[SYNTHETIC] * _is_synthetic(result),
         *[resumed] * bool(result.resumed),
         *[compared] * (base.reference != base.bytes),
         *_chosen_line(result),
         *gate_lines(result),
     ]
+
+
+def _is_synthetic(result: Result) -> bool:
+    """Whether figures are of inputs that were drawn at random."""
+    return any(it.source == "synthetic" for it in result.splits.values())
 
 
 def _chosen_line(result: Result) -> list[str]:

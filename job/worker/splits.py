@@ -62,7 +62,7 @@ def split(
     labels = [
         Labels.of(loss, (spec.shape[-1] or 0) if spec.shape else 1)
         for spec, loss in zip(outputs, losses, strict=bool(losses))
-    ]
+    ] or [Labels("none")] * len(outputs)
     plan = None
     if job.prune is not None and job.objective.type != "none":
         plan = plan_training(job.training, job.prune, len(dataset.train))
@@ -233,7 +233,8 @@ def with_weights(
 
     def weighted(split: Split) -> Split:
         samples = split.weights or (None,) * len(names)
-        parts = zip(samples, tables, labels, split.targets, ranks, strict=True)
+        targets = split.targets or (np.empty(0),) * len(names)  # no class counts then
+        parts = zip(samples, tables, labels, targets, ranks, strict=True)
         return replace(split, weights=tuple(_of_rows(*part) for part in parts))
 
     held_out = dataset.validation

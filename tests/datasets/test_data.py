@@ -190,7 +190,10 @@ def named(
 ) -> Dataset:
     split = {"inputs": inputs, "targets": targets}
     config = NpzConfig.model_validate({"uri": "two.npz", "train": split, "test": split})
-    return open_npz([path], config, [ZETA, ALPHA], outputs or [TensorSpec("out", (5,), "float32")])
+    wanted = outputs or [TensorSpec("out", (5,), "float32")]
+    train, test = open_npz([path], config, [ZETA, ALPHA], wanted)
+    assert test is not None
+    return Dataset(train, None, test)
 
 
 @pytest.mark.parametrize("inputs", [["z", "a"], {"zeta": "z", "alpha": "a"}])

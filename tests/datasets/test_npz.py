@@ -32,7 +32,9 @@ def config(**fields: Any) -> NpzConfig:
 
 
 def opened(path: Path, *specs: TensorSpec, **fields: Any) -> Dataset:
-    return open_npz([path], config(**fields), list(specs) or [X], [Y])
+    train, test = open_npz([path], config(**fields), list(specs) or [X], [Y])
+    assert test is not None
+    return Dataset(train, None, test)
 
 
 def refused(path: Path, *specs: TensorSpec, **fields: Any) -> InputError:

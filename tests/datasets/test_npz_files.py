@@ -26,7 +26,9 @@ CUTS = (0, 8, 9, 20)
 
 def read(paths: Files, *specs: TensorSpec, **fields: Any) -> Dataset:
     config = NpzConfig.model_validate({"uri": "data/", **fields})
-    return open_npz(paths, config, list(specs) or [X], [Y])
+    train, test = open_npz(paths, config, list(specs) or [X], [Y])
+    assert test is not None
+    return Dataset(train, None, test)
 
 
 def refused(paths: Files, **fields: Any) -> InputError:

@@ -50,8 +50,12 @@ def test_null_skips_a_stage_and_an_empty_list_of_variants_does_too() -> None:
 
 
 def test_the_stages_are_the_sections_that_null_skips() -> None:
-    """With the baseline, which has no section, and without resume, which is no stage."""
-    assert {*STAGES} == {"baseline", *SKIPPABLE} - {"resume"} == {*typing.get_args(StageName)}
+    """With the baseline, which has no section; resume and dataset are no stages."""
+    assert (
+        {*STAGES}
+        == {"baseline", *SKIPPABLE} - {"resume", "dataset"}
+        == {*typing.get_args(StageName)}
+    )
     assert set(SKIPPABLE) <= JobConfig.model_fields.keys()
     assert read().models == ["baseline", "prune"]
     assert read(prune=None).models == ["baseline"]
@@ -180,6 +184,7 @@ def test_inputs_may_be_one_array_several_or_a_map() -> None:
     """All three ways of naming arrays are kept as they were written."""
     for names in ("x", ["x", "z"], {"left": "x", "right": "z"}):
         job = read(dataset={"uri": "d", "train": {"inputs": names, "targets": "y"}})
+        assert job.dataset is not None
         assert job.dataset.train.inputs == names
 
 

@@ -9,8 +9,12 @@ import pytest
 
 from job.metrics.artifact import Evaluator
 from job.metrics.constant import constant_metrics
+from job.metrics.quality import Samples
+from job.objective.answers import Answer
 from job.objective.losses import Objective
 from job.result import TensorSpec
+
+ANSWER = Answer("numbers", False, "")
 
 
 def objective(loss: str, *metrics: str, logits: bool | None = None) -> Objective:
@@ -23,7 +27,7 @@ def constants(made: Objective, train: Any, test: Any, shape: tuple[int, ...]) ->
     def read(start: int, stop: int) -> Any:
         return (np.zeros((len(test[start:stop]), 1)),), (test[start:stop],)
 
-    evaluator = Evaluator(read, len(test), {"out": made}, ["in"], 1)
+    evaluator = Evaluator(Samples(read, len(test)), {"out": made}, {"out": ANSWER}, ["in"], 1)
     spec = TensorSpec("out", shape, "float32")
     return constant_metrics([np.asarray(train)], [spec], evaluator)["out"]
 

@@ -53,6 +53,7 @@ def test_a_gate_is_for_one_output_the_total_or_each_output(
     found = judge([gate], [of_two("baseline", **BEFORE), of_two("prune", **AFTER)])
     assert {it.gate["output"]: it.value for it in found} == pytest.approx(values)
     for it in found:
+        assert it.value is not None
         assert it.passed is (it.value <= 0.05)
         name = it.gate["output"]
         assert it.explanation.startswith(f"prune: {name}_{metric}" if name else "prune: loss")

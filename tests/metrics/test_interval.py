@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from job.artifact import IntervalResult
-from job.metrics.interval import bootstrap, paired_proportions, wilson
+from job.metrics.interval import bootstrap, grouped, paired_proportions, wilson
 
 DRAWN = 2000
 Simulated = Callable[[np.random.Generator], tuple[IntervalResult, float]]
@@ -50,25 +50,25 @@ def _rarely_apart(random: np.random.Generator) -> tuple[IntervalResult, float]:
 
 def _mean(random: np.random.Generator) -> tuple[IntervalResult, float]:
     errors = np.abs(random.normal(size=(200, 1)))
-    return bootstrap(errors, lambda means: means[:, 0]), float(np.sqrt(2 / np.pi))
+    return bootstrap(grouped(errors), lambda means: means[:, 0]), float(np.sqrt(2 / np.pi))
 
 
 def _root(random: np.random.Generator) -> tuple[IntervalResult, float]:
     squares = random.normal(size=(200, 1)) ** 2
-    return bootstrap(squares, lambda means: np.sqrt(means[:, 0])), 1.0
+    return bootstrap(grouped(squares), lambda means: np.sqrt(means[:, 0])), 1.0
 
 
 def _precision(random: np.random.Generator) -> tuple[IntervalResult, float]:
     taken = random.random(200) < 0.4
     right = taken & (random.random(200) < 0.8)
     rows = np.stack([right, taken], axis=1).astype(np.float64)
-    return bootstrap(rows, lambda means: means[:, 0] / means[:, 1]), 0.8
+    return bootstrap(grouped(rows), lambda means: means[:, 0] / means[:, 1]), 0.8
 
 
 def _paired_mean(random: np.random.Generator) -> tuple[IntervalResult, float]:
     before = random.gamma(2.0, size=(200, 1))
     after = before + random.normal(0.1, 0.5, size=(200, 1))
-    return bootstrap(after - before, lambda means: means[:, 0]), 0.1
+    return bootstrap(grouped(after - before), lambda means: means[:, 0]), 0.1
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,25 @@ def test_an_interval_holds_the_true_value_as_often_as_it_says(simulate: Simulate
 def test_a_bootstrap_is_the_same_for_the_same_rows() -> None:
     """The seed is fixed, so a result has the same bytes each time."""
     rows = np.random.default_rng(3).normal(size=(200, 1))
-    first, again = (bootstrap(rows, lambda means: means[:, 0]) for _ in range(2))
+    sums = grouped(rows)
+    first, again = (bootstrap(sums, lambda means: means[:, 0]) for _ in range(2))
     assert first == again
     assert first.low < rows.mean() < first.high
-    assert bootstrap(rows, lambda means: means[:, 0], 0.5).low > first.low
+    assert bootstrap(sums, lambda means: means[:, 0], 0.5).low > first.low
 
 
 def test_no_row_that_differs_still_leaves_doubt() -> None:
     """Of 100 rows on which both are right or wrong together, a difference of some points is
-    possible; of 10,000 it is not."""
+    possible; of 10,000 it is not.
+    """
     assert paired_proportions(0, 0, 100).low < -0.01
     assert paired_proportions(0, 0, 10_000).low > -0.001
+
+
+def test_very_many_rows_are_drawn_in_groups_and_give_the_same_interval() -> None:
+    """Also where they are sorted, which grouping by neighbours would take for spread."""
+    rows = np.sort(np.random.default_rng(3).normal(size=(60_000, 1)), axis=0)
+    assert len(grouped(rows)) == 10_000
+    found = bootstrap(grouped(rows), lambda means: means[:, 0])
+    half = 1.96 * rows.std() / np.sqrt(len(rows))
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)

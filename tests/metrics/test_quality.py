@@ -20,6 +20,7 @@ from job.metrics.quality import (
     Inputs,
     Outputs,
     Quality,
+    Samples,
     batch_rows,
     evaluate,
     keras_predictor,
@@ -58,7 +59,7 @@ def judge(objective: Objective, outputs: Floats, targets: Array) -> Quality:
     def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
         return (values[start:stop],), (targets[start:stop],)
 
-    return evaluate(identity, read, len(values), {"out": objective}, lambda *_: None)
+    return evaluate(identity, Samples(read, len(values)), {"out": objective}, lambda *_: None)
 
 
 def identity(inputs: Inputs) -> Outputs:
@@ -156,7 +157,7 @@ def test_every_row_is_predicted_once_and_reported() -> None:
         return (inputs[0].astype("float32") * 2,)
 
     asked = {"out": objective("mean_squared_error")}
-    found = evaluate(predict, read, ROWS, asked, lambda *it: reported.append(it))
+    found = evaluate(predict, Samples(read, ROWS), asked, lambda *it: reported.append(it))
     assert seen == [500, 500, 203]
     assert reported == [(500, ROWS), (1000, ROWS), (ROWS, ROWS)]
     np.testing.assert_array_equal(found.outputs[0], values * 2)
@@ -220,7 +221,7 @@ def test_several_outputs_have_the_metrics_of_keras() -> None:
     def read(start: int, stop: int) -> tuple[Inputs, tuple[Array, ...]]:
         return (x[start:stop],), (y[0][start:stop], y[1][start:stop])
 
-    found = evaluate(keras_predictor(model), read, ROWS, asked, lambda *_: None)
+    found = evaluate(keras_predictor(model), Samples(read, ROWS), asked, lambda *_: None)
     model.compile("sgd", **compile_options(model, asked))
     wanted = model.evaluate(x, list(y), batch_size=500, verbose=0, return_dict=True)
     assert found.metrics == pytest.approx(wanted, rel=1e-5)

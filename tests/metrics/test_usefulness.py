@@ -45,7 +45,7 @@ def test_gates_judge_the_worst_class_and_the_constant_answer() -> None:
     def passes(baseline: float, **gate: Any) -> tuple[bool, float]:
         asked = [GATE.validate_python(gate)]
         (found,) = judge(asked, [artifact("baseline", baseline, {"0": 1.0, "1": 1.0}), made])
-        return found.passed, round(found.value, 6)
+        return found.passed, round(found.value or 0.0, 6)
 
     assert passes(0.9, type="min_class_recall", value=0.2) == (True, 0.2)
     assert passes(0.9, type="min_class_recall", value=0.3) == (False, 0.2)
