@@ -225,23 +225,6 @@ def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, Latency
     return results
 
 
-@contextlib.contextmanager
-def _one_core() -> Iterator[None]:
-    """Pin all threads of this process to one core for the duration of the block."""
-    cores = os.sched_getaffinity(0)
-    _pin({min(cores)})
-    try:
-        yield
-    finally:
-        _pin(cores)
-
-
-def _pin(cores: set[int]) -> None:
-    for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(ProcessLookupError):  # the thread has ended
-            os.sched_setaffinity(int(thread.name), cores)
-
-
 def timed(
     run: Callable[[], object], runtime: Literal["tensorflow", "litert"], threads: int
 ) -> LatencyResult:
@@ -261,3 +244,20 @@ def timed(
         median=round(float(median), 4),
         p90=round(float(p90), 4),
     )
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """Pin all threads of this process to one core for the duration of the block."""
+    cores = os.sched_getaffinity(0)
+    _pin({min(cores)})
+    try:
+        yield
+    finally:
+        _pin(cores)
+
+
+def _pin(cores: set[int]) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended
+            os.sched_setaffinity(int(thread.name), cores)

@@ -39,66 +39,6 @@ def closing_table(result: Result) -> Table:
     return Table(result.name, columns, rows, _notes(result), OPTIONAL)
 
 
-def _metrics(result: Result) -> dict[str, str]:
-    """Header -> name of a metric. The table has room for two, of several outputs the first ones;
-    result.json has them all.
-    """
-    outputs = result.objective
-    listed = [
-        (place, output, metric)
-        for output, objective in outputs.items()
-        for place, metric in enumerate(objective.metrics)
-    ]
-    shown = sorted(listed, key=lambda row: row[0])[:2]
-    return {
-        metric if len(outputs) == 1 else f"{output}\n{metric}": metric_key(metric, output, outputs)
-        for _, output, metric in shown
-    }
-
-
-def _times_smaller(result: Result, artifact: ArtifactResult) -> str:
-    """Not shown for a baseline file that is larger than its model, because of optimizer state or
-    a SavedModel's traces: sizes are compared with the model alone.
-    """
-    found = ratio(result.baseline, artifact)
-    return "-" if artifact.stage == "baseline" and found < 1 else f"{found:.1f}"
-
-
-def _latency(artifact: ArtifactResult) -> str:
-    """The median on one thread; ``tf`` marks those of TensorFlow, which are not comparable."""
-    found = artifact.latency_ms.get("one_thread")
-    if found is None:
-        return ""
-    return f"{found.median:.3g}{' tf' if found.runtime == 'tensorflow' else ''}"
-
-
-def _notes(result: Result) -> list[str]:
-    """The lines under the table: what was resumed, what sizes are compared with, the chosen
-    artifact, and the gates.
-    """
-    resumed = f"taken from a run that was stopped: {', '.join(result.resumed)}"
-    base = result.baseline
-    compared = (
-        f"sizes are compared with {base.reference:,} bytes: those of the baseline that are the "
-        "model itself"
-    )
-    return [
-        *[resumed] * bool(result.resumed),
-        *[compared] * (base.reference != base.bytes),
-        *_chosen_line(result),
-        *gate_lines(result),
-    ]
-
-
-def _chosen_line(result: Result) -> list[str]:
-    chosen, artifact = result.chosen, result.chosen_artifact
-    if chosen is None or artifact is None:
-        return []
-    times = f"{ratio(result.baseline, artifact):.1f} times smaller"
-    why = ", the smallest that passes its gates" if result.gates else ", the smallest"
-    return [f"chosen: {chosen.path} ({chosen.bytes:,} bytes, {times}){why}"]
-
-
 def gate_lines(result: Result) -> list[str]:
     """The verdicts that decided: those on the chosen artifact, those of gates that must hold
     whichever is chosen, and why smaller artifacts were not chosen; all of them if none was.
@@ -157,6 +97,66 @@ def inspection_json(result: InspectResult) -> str:
 def inspection_text(result: InspectResult) -> str:
     """All of it, as plain text."""
     return "\n".join(printable(line).replace("\n", " ") for line in _lines(result))
+
+
+def _metrics(result: Result) -> dict[str, str]:
+    """Header -> name of a metric. The table has room for two, of several outputs the first ones;
+    result.json has them all.
+    """
+    outputs = result.objective
+    listed = [
+        (place, output, metric)
+        for output, objective in outputs.items()
+        for place, metric in enumerate(objective.metrics)
+    ]
+    shown = sorted(listed, key=lambda row: row[0])[:2]
+    return {
+        metric if len(outputs) == 1 else f"{output}\n{metric}": metric_key(metric, output, outputs)
+        for _, output, metric in shown
+    }
+
+
+def _times_smaller(result: Result, artifact: ArtifactResult) -> str:
+    """Not shown for a baseline file that is larger than its model, because of optimizer state or
+    a SavedModel's traces: sizes are compared with the model alone.
+    """
+    found = ratio(result.baseline, artifact)
+    return "-" if artifact.stage == "baseline" and found < 1 else f"{found:.1f}"
+
+
+def _latency(artifact: ArtifactResult) -> str:
+    """The median on one thread; ``tf`` marks those of TensorFlow, which are not comparable."""
+    found = artifact.latency_ms.get("one_thread")
+    if found is None:
+        return ""
+    return f"{found.median:.3g}{' tf' if found.runtime == 'tensorflow' else ''}"
+
+
+def _notes(result: Result) -> list[str]:
+    """The lines under the table: what was resumed, what sizes are compared with, the chosen
+    artifact, and the gates.
+    """
+    resumed = f"taken from a run that was stopped: {', '.join(result.resumed)}"
+    base = result.baseline
+    compared = (
+        f"sizes are compared with {base.reference:,} bytes: those of the baseline that are the "
+        "model itself"
+    )
+    return [
+        *[resumed] * bool(result.resumed),
+        *[compared] * (base.reference != base.bytes),
+        *_chosen_line(result),
+        *gate_lines(result),
+    ]
+
+
+def _chosen_line(result: Result) -> list[str]:
+    chosen, artifact = result.chosen, result.chosen_artifact
+    if chosen is None or artifact is None:
+        return []
+    times = f"{ratio(result.baseline, artifact):.1f} times smaller"
+    why = ", the smallest that passes its gates" if result.gates else ", the smallest"
+    return [f"chosen: {chosen.path} ({chosen.bytes:,} bytes, {times}){why}"]
 
 
 def _lines(result: InspectResult) -> Iterator[str]:

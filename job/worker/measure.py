@@ -16,18 +16,11 @@ import numpy as np
 from job.artifact import EncodingResult, TensorResult, UsageResult, file_digest
 from job.manifest.compress import ENCODINGS, CodecConfig
 from job.metrics import fidelity, litert, promises
-from job.metrics.artifact import (
-    Evaluator,
-    Measured,
-    measure_latency,
-    measure_model,
-    measure_tflite,
-)
+from job.metrics.artifact import Evaluator, Measured, measure_latency, measure_model, measure_tflite
 from job.metrics.constant import constant_metrics
-from job.metrics.gates import losses_of_quality
+from job.metrics.gates import losses_of_quality, useless_outputs
 from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
-from job.metrics.usefulness import useless_outputs
 from job.models import load, reconfigure
 from job.result import ArtifactResult, TensorSpec
 from job.resume.checkpoints import RESTORED, Checkpoints
@@ -155,11 +148,9 @@ def measure_latencies(
     with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):
             path = work.output / artifact.path
-            model = (
-                None
-                if artifact.format == "tflite"
-                else load.read(path, trust=work.job.model.trust).original
-            )
+            model = None
+            if artifact.format != "tflite":
+                model = load.read(path, trust=work.job.model.trust).original
             found = measure_latency(artifact, work.output, model, evaluator)
             timed.append(artifact.model_copy(update={"latency_ms": found}))
             stage.advance(done, len(artifacts))
@@ -191,7 +182,10 @@ def with_usage(
         artifact.model_copy(
             update={
                 "inputs": [_scaled(it, factors) for it in artifact.inputs],
-                "encoded": {codec: _decoded(codec, it) for codec, it in artifact.encoded.items()},
+                "encoded": {
+                    codec: it.model_copy(update={"decoder": ENCODINGS[codec].decoder})
+                    for codec, it in artifact.encoded.items()
+                },
                 "usage": _usage(artifact, folder / artifact.path, is_keras3=is_keras3),
             }
         )
@@ -212,10 +206,6 @@ def _scaled(tensor: TensorResult, factors: dict[str, float]) -> TensorResult:
     # The file may have other names, which does not matter where all inputs have the same factor.
     factor = factors.get(tensor.name, of_all.pop() if len(of_all) == 1 else None)
     return tensor.model_copy(update={"multiply_by": factor})
-
-
-def _decoded(codec: str, encoding: EncodingResult) -> EncodingResult:
-    return encoding.model_copy(update={"decoder": ENCODINGS[codec].decoder})
 
 
 def _usage(artifact: ArtifactResult, path: Path, *, is_keras3: bool) -> UsageResult:

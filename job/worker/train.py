@@ -25,7 +25,7 @@ from job.stages import constraints
 from job.stages.fine_tune import TrainingSettings, fine_tune, make_optimizer, regularized
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
-from job.stages.training_state import BestEpoch, Saved, choose_epoch
+from job.stages.training_state import BestEpoch, Saved, Saves, choose_epoch
 from job.worker.checkpoint_formats import read_arrays, write_arrays
 from job.worker.context import Loaded, Work
 from job.worker.load_inputs import compare_on_rows
@@ -192,7 +192,7 @@ def _fine_tune(
     return fine_tune(wrapped, batches, settings, end_epoch, saves.stage, saves)
 
 
-class _TrainingCheckpoints:
+class _TrainingCheckpoints(Saves):
     """The states of a training: each checkpoint replaces the one before."""
 
     def __init__(self, work: Work, stage: Stage, of: str) -> None:
