@@ -147,12 +147,7 @@ SKIPPABLE = tuple(
 def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
     """The document as a job; else every problem that it has, within and between sections."""
     job = checked(document, JobConfig)
-    return job if isinstance(job, list) else _inconsistencies(job) or job
-
-
-def _inconsistencies(job: JobConfig) -> list[Problem]:
-    """Every contradiction between the sections, each with its JSON path."""
-    return [*_work(job), *_uris(job), *_gates(job)]
+    return job if isinstance(job, list) else [*_work(job), *_uris(job), *_gates(job)] or job
 
 
 def _work(job: JobConfig) -> Iterator[Problem]:
