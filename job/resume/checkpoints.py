@@ -184,12 +184,7 @@ class Checkpoints:
         return entry
 
     def _save(
-        self,
-        name: str,
-        form: CheckpointFormat[V, R],
-        value: V,
-        entry: _Entry,
-        replaces: str = "",
+        self, name: str, form: CheckpointFormat[V, R], value: V, entry: _Entry, replaces: str = ""
     ) -> None:
         record, files = form.write(value)
         entry = entry.model_copy(update={"value": record.model_dump(mode="json")})
