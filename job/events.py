@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import Field
 
-from job.artifact import Record
-from job.result import StageResult
+from job.result.artifact import Record
+from job.result.result import StageResult
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]

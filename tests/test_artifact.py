@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from job.artifact import (
+from job.manifest.compress import ENCODINGS
+from job.result.artifact import (
     FORMATS,
     EncodingName,
     Format,
@@ -19,7 +20,6 @@ from job.artifact import (
     file_digest,
     media_type,
 )
-from job.manifest.compress import ENCODINGS
 
 MODEL: TypeAdapter[str] = TypeAdapter(ModelName)
 ENCODING: TypeAdapter[str] = TypeAdapter(EncodingName)

@@ -16,7 +16,7 @@ from job import pipeline
 from job.errors import InputError, ManifestError
 from job.events import Event
 from job.report.screen import JsonLines
-from job.result import InputResult, Result
+from job.result.result import InputResult, Result
 from job.run import earlier
 from job.run.inputs import find_inputs
 from job.run.job_run import Progress

@@ -23,7 +23,7 @@ from job.batch.share import read_expansion
 from job.batch.summary import Row, Summary, failure_of, parse_failure, summarize
 from job.errors import InputError, ManifestError, ParedownError
 from job.manifest.batch import RESERVED
-from job.result import RESULT_FILE, Result
+from job.result.result import RESULT_FILE, Result
 from job.storage.destination import Notes
 from job.text import printable
 

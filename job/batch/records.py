@@ -17,7 +17,7 @@ from job.batch.share import OWN, folder
 from job.batch.summary import Failure
 from job.errors import ParedownError
 from job.manifest.job import JobConfig
-from job.result import RESULT_FILE
+from job.result.result import RESULT_FILE
 from job.run import earlier
 from job.run.inputs import find_data
 from job.storage.backend import Found, Item, Stores

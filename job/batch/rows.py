@@ -13,7 +13,7 @@ from job.manifest.gates import GateConfig
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
 from job.metrics import gates
-from job.result import ArtifactResult, GateResult, Result, metric_key, ratio
+from job.result.result import ArtifactResult, GateResult, Result, metric_key, ratio
 
 GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
 # Names, locations, and what does not change the outcome.

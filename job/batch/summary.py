@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from job.artifact import Record
 from job.errors import ParedownError
+from job.result.artifact import Record
 
 Status = Literal["succeeded", "gate_missed", "failed", "pending"]
 # Exit codes, the worst first: what a retry may fix, a bug, then what a retry will not fix.

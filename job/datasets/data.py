@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from job.errors import InputError
 
 Array = NDArray[np.generic]
-# Rows are moved in parts of this many bytes.
+# Arrays are read and moved in parts of this many bytes.
 PART_BYTES = 1 << 26
 # More values are no classes that a sample could have a share of each of.
 MAX_CLASSES = 1000
@@ -204,9 +204,7 @@ def hold_out(dataset: Dataset, rows: int, keys: Sequence[NDArray[np.int64]], see
         _move_to_end(array, held)
     border = len(whole) - held.size
     return Dataset(
-        train=whole.rows(0, border),
-        validation=whole.rows(border, len(whole)),
-        test=dataset.test,
+        train=whole.rows(0, border), validation=whole.rows(border, len(whole)), test=dataset.test
     )
 
 

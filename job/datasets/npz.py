@@ -13,16 +13,13 @@ from job.datasets.data import Array, Split
 from job.datasets.npz_file import Header, opened
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig, SplitConfig, TrainSplitConfig
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 Names = str | list[str] | dict[str, str]
 
 
 def open_npz(
-    paths: Sequence[Path],
-    config: NpzConfig,
-    inputs: list[TensorSpec],
-    outputs: list[TensorSpec],
+    paths: Sequence[Path], config: NpzConfig, inputs: list[TensorSpec], outputs: list[TensorSpec]
 ) -> tuple[Split, Split | None]:
     """Read the arrays that the manifest names, and join those of several files in their order.
 

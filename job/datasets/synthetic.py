@@ -9,7 +9,7 @@ import numpy as np
 
 from job.datasets.data import Array, Split
 from job.errors import InputError
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 ROWS = 256
 # Numbers of all inputs together, in one split.

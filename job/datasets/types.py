@@ -10,7 +10,7 @@ from typing import Any
 from job.datasets.data import Split
 from job.datasets.npz import open_npz
 from job.manifest.datasets import DatasetConfig, NpzConfig
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 
 @dataclass(frozen=True)

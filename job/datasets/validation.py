@@ -7,13 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from job.datasets.data import Array, Dataset, Split
+from job.datasets.data import PART_BYTES, Array, Dataset, Split
 from job.errors import InputError
 from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
-from job.result import TensorSpec, fits
+from job.result.result import TensorSpec, fits
 
-# Arrays are examined in parts of this many bytes.
-PART_BYTES = 1 << 26
 # float64 and int64; TensorFlow has no longer types.
 MAX_ITEM_BYTES = 8
 # Loss -> the range of targets that it is defined for.

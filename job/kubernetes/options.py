@@ -156,10 +156,7 @@ def kubernetes(manifest: Manifest, **given: Any) -> None:
     say_data(rendered.text.rstrip("\n"))
 
 
-_own = inspect.signature(kubernetes, eval_str=True).parameters
-
-
 # Typer makes the options from the signature.
 kubernetes.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # PEP 362 allows it
-    [_own["manifest"], *parameters()]
+    [inspect.signature(kubernetes, eval_str=True).parameters["manifest"], *parameters()]
 )

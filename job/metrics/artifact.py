@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from job.artifact import KerasFormat, LatencyResult, TensorResult, file_digest
 from job.manifest.gates import CONFIDENCE
 from job.manifest.job import StageName
 from job.manifest.keras_names import lower_is_better
@@ -29,7 +28,9 @@ from job.metrics.row_values import RowValues
 from job.metrics.sparsity import kernels, model_sparsity, zero_fraction
 from job.objective.answers import Answer
 from job.objective.losses import Objectives
-from job.result import ArtifactResult, TensorSpec
+from job.result.artifact import KerasFormat, TensorResult, file_digest
+from job.result.figures import LatencyResult
+from job.result.result import ArtifactResult, TensorSpec
 
 
 @dataclass(frozen=True)

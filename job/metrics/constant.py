@@ -18,7 +18,7 @@ from job.metrics.artifact import Evaluator
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
 from job.objective.losses import Objective
-from job.result import TensorSpec, metric_key
+from job.result.result import TensorSpec, metric_key
 
 Array = NDArray[Any]
 # Frequencies of classes are clipped this far from 0 and 1, where logits are infinite.
@@ -47,7 +47,7 @@ def constant_metrics(
     for choice in range(max(len(it) for it in answers)):
         chosen = [it[min(choice, len(it) - 1)] for it in answers]
         always = _Constant(chosen)
-        values = evaluate(always, evaluator.samples, evaluator.objectives, _silent).metrics
+        values = evaluate(always, evaluator.samples, evaluator.objectives).metrics
         for name, objective in evaluator.objectives.items():
             for metric in ("loss", *objective.metric_names):
                 value = values[metric_key(metric, name, names)]
@@ -55,10 +55,6 @@ def constant_metrics(
                 better = min if lower_is_better(metric) else max
                 found[name][metric] = better(before, value)
     return found
-
-
-def _silent(_: int, __: int) -> None:
-    """Report no progress."""
 
 
 class _Constant:

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from job.artifact import DriftResult, OutputDrift
 from job.errors import StageError
 from job.metrics.quality import Output, Outputs
-from job.result import ArtifactResult
+from job.result.figures import DriftResult, OutputDrift
+from job.result.result import ArtifactResult
 
 # A row counts as moved from here on, as a share of the spread.
 MOVED = 1e-3

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from job.artifact import FidelityResult, IntervalResult
 from job.errors import InputError
 from job.manifest.gates import GateConfig, MinAgreementGate, MinSnrGate
 from job.metrics import interval
 from job.metrics.interval import Numbers
 from job.metrics.quality import Output, Outputs
 from job.objective.answers import Answer
+from job.result.figures import FidelityResult, IntervalResult
 
 
 def fidelity(

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from job.artifact import IntervalResult
 from job.manifest.gates import (
     CONFIDENCE,
     BeatsConstantGate,
@@ -27,7 +26,8 @@ from job.manifest.gates import (
 )
 from job.manifest.keras_names import lower_is_better
 from job.metrics.usefulness import advantage, lowest_recall
-from job.result import ArtifactResult, GateResult, metric_key
+from job.result.figures import IntervalResult
+from job.result.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.
 TOLERANCE = 1e-6

@@ -23,8 +23,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from job.artifact import IntervalResult
 from job.manifest.gates import CONFIDENCE
+from job.result.figures import IntervalResult
 
 Numbers = NDArray[np.float64]
 # (draws, k) means over rows of k numbers -> (draws,) values of the metric

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from job.artifact import LatencyResult
 from job.metrics import litert
 from job.metrics.quality import Inputs, answer
+from job.result.figures import LatencyResult
 
 WARM_UP_RUNS = 3
 # Runs are counted until one of these is reached, and at least MIN_RUNS.

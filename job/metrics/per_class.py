@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.artifact import ClassResult
 from job.errors import InputError
 from job.manifest.gates import GateConfig, MinClassRecallGate
 from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.metrics.usefulness import classes_of
 from job.objective.losses import Objective
-from job.result import ArtifactResult
+from job.result.figures import ClassResult
+from job.result.result import ArtifactResult
 
 Array = NDArray[Any]
 # How many targets are counted at a time.

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from job.artifact import TensorResult
 from job.errors import StageError
 from job.manifest.quantize import CalibratedConfig, IntegerConfig, QuantizeConfig
 from job.metrics import litert
+from job.result.artifact import TensorResult
 
 STATEFUL = (
     "its recurrent layers keep their state from call to call: call reset_all_variables() "

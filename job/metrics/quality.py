@@ -19,7 +19,7 @@ from job.errors import StageError
 from job.metrics.per_class import ClassCounts
 from job.metrics.row_values import RowRecorder, RowValues, mean_rows, weighted
 from job.objective.losses import Objective, Objectives
-from job.result import metric_key
+from job.result.result import metric_key
 
 Array = NDArray[np.generic]
 Output = NDArray[np.floating]
@@ -152,7 +152,7 @@ def evaluate(
     predict: Predict,
     samples: Samples,
     objectives: Objectives,
-    advance: Advance,
+    advance: Advance = lambda _, __: None,
     *,
     records_rows: bool = False,
 ) -> Quality:

@@ -17,9 +17,9 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras.src.utils import losses_utils
 
-from job.artifact import DropResult, IntervalResult
 from job.metrics import interval
 from job.metrics.interval import Metric, Numbers
+from job.result.figures import DropResult, IntervalResult
 
 Array = NDArray[np.generic]
 Kind = Literal["proportion", "mean", "root", "ratio", "area"]

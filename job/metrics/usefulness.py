@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from job.artifact import ClassResult
 from job.manifest.gates import BeatsConstantGate, MinClassRecallGate
 from job.manifest.keras_names import lower_is_better
-from job.result import ArtifactResult, metric_key
+from job.result.figures import ClassResult
+from job.result.result import ArtifactResult, metric_key
 
 # The metrics that best tell whether a model works, in order.
 TELLING = (

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 # Names of scopes. (TensorFlow allows a backslash there, but not in what is inside.)
 SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")

@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import numpy as np
 import tf_keras
 
-from job.artifact import KerasFormat
 from job.errors import InputError, StageError
-from job.models import formats, load_errors, reconfigure, saved_model
+from job.models import formats, load_errors, reconfigure
 from job.models.budget import refuse_huge_outputs, within_limits
 from job.models.compare import REFUSALS, TOLERANCE, difference, rows_of
 from job.models.random_inputs import Array
 from job.models.random_layers import Effects, refuse_changing
 from job.models.reconfigure import free_batch
+from job.result.artifact import KerasFormat
 from job.safety.judge import Judged, judge, refuse_dangers
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ def compare(file: ModelFile, inputs: Sequence[Array], where: str) -> bool:
 def optimizer_bytes(judged: Judged) -> int:
     """The size of the optimizer's state in a model file; no file written here has one."""
     if judged.format == "saved_model":
-        return saved_model.optimizer_bytes(judged)
+        return formats.optimizer_bytes(judged)
     return judged.optimizer_bytes
 
 
@@ -144,7 +144,7 @@ def reference_bytes(judged: Judged, found: ModelFile) -> int:
         case "saved_model":
             with tempfile.TemporaryDirectory() as scratch:
                 written = Path(scratch) / "model.tar"
-                saved_model.save(found.original, written)
+                formats.save_saved_model(found.original, written)
                 return written.stat().st_size
 
 

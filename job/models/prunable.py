@@ -17,10 +17,10 @@ import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
 
-from job.artifact import LayerResult
 from job.errors import InputError
 from job.manifest.prune import LayerRule, PruneConfig
 from job.models.layers import layers_of, users_name
+from job.result.artifact import LayerResult
 
 layers = tf_keras.layers
 

@@ -131,6 +131,20 @@ def computes_otherwise(model: Any) -> bool:
     return any(it.dtype_policy.name in OTHERS for it in every_layer(model))
 
 
+@contextlib.contextmanager
+def computing_in_float32(model: Any) -> Iterator[None]:
+    """Within the context, a Keras 3 model of mixed precision computes in float32."""
+    mixed = [it for it in every_layer(model) if it.dtype_policy.name in MIXED]
+    policies = [(it, it.dtype_policy) for it in mixed]
+    for layer, _ in policies:
+        layer.dtype_policy = FLOAT32
+    try:
+        yield
+    finally:
+        for layer, policy in policies:
+            layer.dtype_policy = policy
+
+
 def _in_float32(config: Any, key: str = "") -> Any:
     """A configuration with float32 for every ``dtype`` in ``OTHERS``."""
     if key == "dtype" and _policy(config) in OTHERS:
@@ -147,20 +161,6 @@ def _policy(dtype: Any) -> str | None:
     if isinstance(dtype, dict):
         dtype = dtype.get("config", {}).get("name")
     return dtype if isinstance(dtype, str) else None
-
-
-@contextlib.contextmanager
-def computing_in_float32(model: Any) -> Iterator[None]:
-    """Within the context, a Keras 3 model of mixed precision computes in float32."""
-    mixed = [it for it in every_layer(model) if it.dtype_policy.name in MIXED]
-    policies = [(it, it.dtype_policy) for it in mixed]
-    for layer, _ in policies:
-        layer.dtype_policy = FLOAT32
-    try:
-        yield
-    finally:
-        for layer, policy in policies:
-            layer.dtype_policy = policy
 
 
 def _refuse_stateful(model: Any, size: int, where: str) -> None:

@@ -31,7 +31,7 @@ from job.objective.losses import (
     Objective,
     Objectives,
 )
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 # The gates on metrics of outputs.
 OutputGate = MaxDropGate | MinValueGate | BeatsConstantGate

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import tensorflow as tf
 import tf_keras
 
-from job.artifact import ObjectiveResult
 from job.manifest.keras_names import (
     BINARY,
     HINGES,
@@ -18,6 +17,7 @@ from job.manifest.keras_names import (
     KnownLoss,
     KnownMetric,
 )
+from job.result.artifact import ObjectiveResult
 
 
 def _keras_class(module: Any, name: str, **other: str) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from job.artifact import TensorResult
 from job.events import Event
 from job.metrics.gates import is_binding
 from job.report.screen import Table
-from job.result import RESULT_FILE, ArtifactResult, InspectResult, Result, metric_key, ratio
+from job.result.artifact import TensorResult
+from job.result.inspected import InspectResult
+from job.result.result import RESULT_FILE, ArtifactResult, Result, metric_key, ratio
 from job.text import printable
 
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller")

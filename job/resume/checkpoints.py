@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from job.artifact import Record, file_digest
 from job.events import Journal, Report, Stage
+from job.result.artifact import Record, file_digest
 from job.resume.index import Checkpoint, Index, link_or_copy, read_index, write_index
 from job.text import first_line
 
@@ -184,12 +184,7 @@ class Checkpoints:
         return entry
 
     def _save(
-        self,
-        name: str,
-        form: CheckpointFormat[V, R],
-        value: V,
-        entry: _Entry,
-        replaces: str = "",
+        self, name: str, form: CheckpointFormat[V, R], value: V, entry: _Entry, replaces: str = ""
     ) -> None:
         record, files = form.write(value)
         entry = entry.model_copy(update={"value": record.model_dump(mode="json")})

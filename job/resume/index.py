@@ -20,8 +20,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from job.artifact import Record, file_digest
 from job.errors import InputError, ParedownError
+from job.result.artifact import Record, file_digest
 
 INDEX_FILE = "index.json"
 # A plain file name: no checkpoint has files outside its folder.

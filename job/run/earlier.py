@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from job import machine
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
-from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
+from job.result.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
 from job.run.job_run import JobRun
 from job.storage.backend import Fetched
 from job.storage.destination import Destination

@@ -12,7 +12,7 @@ from job.events import Journal
 from job.manifest.datasets import DatasetConfig
 from job.manifest.job import JobConfig, ModelConfig
 from job.manifest.storage import StorageConfig
-from job.result import RESULT_FILE, InputResult
+from job.result.result import RESULT_FILE, InputResult
 from job.storage import find
 from job.storage.backend import Advance, Fetched, Found, Stores
 from job.storage.place import Place, find_place

@@ -6,7 +6,7 @@ from job.errors import ParedownError
 from job.events import Emit, Journal
 from job.manifest.job import ModelConfig
 from job.manifest.storage import StorageConfig
-from job.result import InspectResult
+from job.result.inspected import InspectResult
 from job.run import supervisor
 from job.run.inputs import fetch, find_model, in_users_words
 from job.storage import local

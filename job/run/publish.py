@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from job.artifact import FORMATS, media_type
 from job.manifest.compress import ENCODINGS
 from job.manifest.job import JobConfig
 from job.report.tables import finished_event
-from job.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
+from job.result.artifact import FORMATS, media_type
+from job.result.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
 from job.run import earlier, termination
 from job.run.inputs import refuse_own_inputs
 from job.run.job_run import JobRun

@@ -19,15 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from job.artifact import Record
-from job.errors import (
-    BugError,
-    InputError,
-    InterruptedRunError,
-    StageError,
-    from_os_error,
-)
+from job.errors import BugError, InputError, InterruptedRunError, StageError, from_os_error
 from job.events import Emit
+from job.result.artifact import Record
 from job.resume.index import Checkpoint, Index, read_index, write_index
 from job.run.process import Child
 from job.worker.protocol import Task, error_of

@@ -12,7 +12,7 @@ from typing import Any
 
 from job.errors import ParedownError
 from job.report.tables import gate_lines
-from job.result import Result, ratio
+from job.result.result import Result, ratio
 
 FILE = Path("/dev/termination-log")
 # Kubernetes keeps so many bytes.

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from job.artifact import EncodingResult, file_digest
 from job.errors import StageError
 from job.manifest.compress import ENCODINGS, CodecConfig
+from job.result.artifact import EncodingResult, file_digest
 from job.stages.codecs import CODECS, Codec
 
 Encode = Callable[[Path, CodecConfig], EncodingResult]

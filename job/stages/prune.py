@@ -22,9 +22,9 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
 
-from job.artifact import LayerResult
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
+from job.result.artifact import LayerResult
 from job.stages import constraints
 
 sparsity = tfmot.sparsity.keras

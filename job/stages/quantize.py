@@ -26,7 +26,7 @@ from job.manifest.quantize import (
     Int16x8Config,
     QuantizeConfig,
 )
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 from job.stages import masks
 from job.stages.retype import Array, Function, cast_first, retype
 from job.stages.serving import Names, names_for, trace, with_names_of

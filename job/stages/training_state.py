@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +27,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras.src import backend
 
-from job.artifact import EpochResult
+from job.result.artifact import EpochResult
 
 Array = NDArray[np.generic]
 # Operators that draw random numbers and whose state is not a variable.
@@ -56,8 +55,8 @@ class Saved:
     """The weights of the best epoch so far; empty where none counts yet."""
 
 
-class Saves(Protocol):
-    """Where the states of a training are saved; by default, none is there and none is due."""
+class Saves:
+    """Where the states of a training are saved: nowhere, unless a subclass says so."""
 
     def latest(self) -> Saved | None:
         """The state that an earlier run saved."""
@@ -79,19 +78,6 @@ class Saves(Protocol):
 
     def save(self, state: Saved) -> None:
         """Save the state; an exception from here ends the training."""
-
-
-class NoSaves(Saves):
-    """A training that is not saved."""
-
-    def refuse(self, why: str) -> None:
-        """There is nothing to refuse."""
-
-    def warn(self, text: str) -> None:
-        """There is nothing to warn of."""
-
-    def save(self, state: Saved) -> None:
-        """Discard it."""
 
 
 class Variables:

@@ -222,12 +222,13 @@ class Destination:
 
 class Notes:
     """A folder or prefix. All methods raise InputError where access is denied, and StorageError
-    where the storage fails.
+    where the storage fails; the constructor raises ManifestError where nothing can be written to
+    such a place.
     """
 
-    def __init__(self, place: Place, backend: Backend) -> None:
+    def __init__(self, place: Place, stores: Stores, config: StorageConfig) -> None:
         self.place = place
-        self._backend = backend
+        self._backend = stores.backend(place, config)
 
     def read(self, name: str) -> bytes | None:
         """A file's content; None where it is not there."""
@@ -252,12 +253,3 @@ class Notes:
         folder = self.place.child(below.rstrip("/")) if below else self.place
         for item in self._backend.listing(folder, DOING, first=first, last=last):
             yield replace(item, name=f"{below}{item.name}")
-
-
-def open_notes(place: Place, stores: Stores, config: StorageConfig) -> Notes:
-    """The notes at a place.
-
-    Raises:
-        ManifestError: Where nothing can be written to such a place.
-    """
-    return Notes(place, stores.backend(place, config))

@@ -31,7 +31,7 @@ def find(place: Place, base: Place, pattern: str | None, backend: Reader, doing:
     follows none.
 
     Args:
-        place: The place; wildcards in it are patterns, see ``pattern.py``.
+        place: The place; wildcards in it are patterns, see ``place.py``.
         base: A folder whose own name is no pattern, if the path lies in it.
         pattern: The files that are looked for in a folder. None if the folder itself is what is
             looked for: a model's, all of whose files belong to it; wildcards mean nothing then.

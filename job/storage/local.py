@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from job.artifact import file_digest
 from job.errors import InputError, from_os_error, is_disk_full
+from job.result.artifact import file_digest
 from job.storage.backend import OCTETS, Advance, Downloaded, Item, Upload
 from job.storage.checksums import CHUNK
 from job.storage.place import Place

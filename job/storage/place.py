@@ -154,6 +154,39 @@ def parse_s3(uri: str) -> Place:
     return Place("s3", key, bucket)
 
 
+def is_pattern(text: str) -> bool:
+    """Whether there is a wildcard in it."""
+    return _WILDCARD.search(text) is not None
+
+
+def fixed_part(pattern: str) -> str:
+    """The folder, or prefix, that all names which match begin with; it ends with a slash.
+
+    It is what has to be listed: ``data/`` of ``data/shard-*.npz``, ``""`` of ``*.npz``. Of a text
+    without a wildcard it is what stands before its last part.
+    """
+    found = _WILDCARD.search(pattern)
+    before = pattern[: found.start()] if found else pattern
+    return before[: before.rfind("/") + 1]
+
+
+def matches(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that match, each once, sorted by their characters' code points.
+
+    A name with an empty part, ``.`` or ``..`` never does: it may be another one's place. No pattern
+    takes exponential time: in a part, and between parts, no way to match is tried twice.
+
+    Args:
+        names: ``/``-separated, relative to where the pattern is.
+        pattern: What they should look like; it may be without wildcards.
+    """
+    parts = pattern.split("/")
+    if parts[-1] == _ANY_DEPTH:
+        parts.append("*")
+    wanted = [None if it == _ANY_DEPTH else re.compile(fnmatch.translate(it)) for it in parts]
+    return sorted({name for name in names if _matches(name.split("/"), wanted)})
+
+
 def _parse_https(uri: str) -> Place:
     rest = uri[len("https:") :].removeprefix("//").partition("#")[0]
     host, slash, path = rest.partition("/")
@@ -189,39 +222,6 @@ def _parse_file(uri: str) -> Place:
 
 
 PARSERS = {"file": _parse_file, "s3": parse_s3, "https": _parse_https}
-
-
-def is_pattern(text: str) -> bool:
-    """Whether there is a wildcard in it."""
-    return _WILDCARD.search(text) is not None
-
-
-def fixed_part(pattern: str) -> str:
-    """The folder, or prefix, that all names which match begin with; it ends with a slash.
-
-    It is what has to be listed: ``data/`` of ``data/shard-*.npz``, ``""`` of ``*.npz``. Of a text
-    without a wildcard it is what stands before its last part.
-    """
-    found = _WILDCARD.search(pattern)
-    before = pattern[: found.start()] if found else pattern
-    return before[: before.rfind("/") + 1]
-
-
-def matches(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that match, each once, sorted by their characters' code points.
-
-    A name with an empty part, ``.`` or ``..`` never does: it may be another one's place. No pattern
-    takes exponential time: in a part, and between parts, no way to match is tried twice.
-
-    Args:
-        names: ``/``-separated, relative to where the pattern is.
-        pattern: What they should look like; it may be without wildcards.
-    """
-    parts = pattern.split("/")
-    if parts[-1] == _ANY_DEPTH:
-        parts.append("*")
-    wanted = [None if it == _ANY_DEPTH else re.compile(fnmatch.translate(it)) for it in parts]
-    return sorted({name for name in names if _matches(name.split("/"), wanted)})
 
 
 def _matches(parts: Sequence[str], wanted: Sequence[re.Pattern[str] | None]) -> bool:

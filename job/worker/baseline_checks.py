@@ -22,7 +22,7 @@ from job.metrics.quality import Inputs, Outputs, Predict, Samples, evaluate
 from job.metrics.usefulness import first_metric
 from job.objective.evidence import Evidence, look
 from job.objective.losses import Objective, Objectives
-from job.result import metric_key
+from job.result.result import metric_key
 from job.worker.context import Loaded, Work
 
 # Rows that are tried, and bytes of inputs, at most; a row is tried in any case.
@@ -208,7 +208,7 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             return loaded.baseline.predict(tuple(given))
 
         value = evaluate(
-            scaled, Samples(evaluator.samples.read, rows), evaluator.objectives, _silent
+            scaled, Samples(evaluator.samples.read, rows), evaluator.objectives
         ).metrics[key]
         lower = lower_is_better(metric)
         best = min(now, constants[metric]) if lower else max(now, constants[metric])
@@ -220,10 +220,6 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             )
             return [text]
     return []
-
-
-def _silent(_: int, __: int) -> None:
-    """Progress is not reported: it takes a moment."""
 
 
 def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:

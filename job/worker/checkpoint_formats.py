@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from job.artifact import EncodingResult, Record
 from job.metrics.artifact import Evaluator, Measured
 from job.metrics.row_values import Kind as RowKind
 from job.metrics.row_values import RowValues
-from job.result import ArtifactResult
+from job.result.artifact import EncodingResult, Record
+from job.result.result import ArtifactResult
 from job.resume.checkpoints import CheckpointFormat
 from job.resume.index import link_or_copy
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from job.artifact import SplitResult
 from job.datasets.data import Dataset
 from job.events import Journal
 from job.manifest.job import JobConfig
@@ -14,7 +13,8 @@ from job.metrics.artifact import Evaluator, KerasFile
 from job.metrics.quality import Outputs, Predict
 from job.models.load import ModelFile
 from job.objective.losses import Objectives
-from job.result import TensorSpec
+from job.result.artifact import SplitResult
+from job.result.result import TensorSpec
 from job.resume.checkpoints import Checkpoints
 from job.safety.judge import Judged
 from job.stages.compress import Encoder

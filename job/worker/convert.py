@@ -20,7 +20,7 @@ from job.manifest.quantize import Float32Config, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of, scope_name
 from job.models.random_layers import is_random
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 from job.stages.quantize import Calibration, is_recurrent, prepare, quantize
 
 # Layers that every variant converts, with any number of rows: models of nothing else are not tried.

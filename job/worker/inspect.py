@@ -19,7 +19,8 @@ from job.models.layers import users_name
 from job.models.load import load
 from job.models.prunable import plan_layers
 from job.models.random_inputs import input_shapes, on_random_inputs
-from job.result import InspectedLayer, InspectedModel, TensorSpec
+from job.result.inspected import InspectedLayer, InspectedModel
+from job.result.result import TensorSpec
 from job.safety.judge import Judged
 from job.stages.quantize import VARIANTS
 from job.worker.convert import attempt, plan
@@ -115,10 +116,7 @@ def _open_dimensions(inputs: Sequence[TensorSpec], tried: Sequence[TensorSpec] |
 
 
 def _try_variants(
-    model: tf_keras.Model,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    stage: Stage,
+    model: tf_keras.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], stage: Stage
 ) -> tuple[dict[str, str], Sequence[str]]:
     """Every variant's outcome, and what has to be fixed."""
     if not inputs:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from job import machine
-from job.artifact import FORMATS
 from job.datasets.data import Dataset, calibration_rows, hold_out_test
 from job.datasets.synthetic import draw_rows
 from job.datasets.types import DATASETS
@@ -33,7 +32,8 @@ from job.models.random_inputs import found_shapes, indexed_inputs
 from job.objective.answers import answers_of
 from job.objective.choose import Known, choose
 from job.objective.losses import Objectives
-from job.result import TensorSpec
+from job.result.artifact import FORMATS
+from job.result.result import TensorSpec
 from job.safety import compiled
 from job.safety.archive import pack
 from job.safety.judge import Judged

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 from job.errors import InputError
 from job.events import Emit, Event, Journal
-from job.result import InspectedModel, WorkResult
+from job.result.inspected import InspectedModel
+from job.result.result import WorkResult
 from job.resume.checkpoints import Checkpoints, StoppedError
 from job.worker.protocol import STOP, Task, error_event
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from job.artifact import EncodingResult, TensorResult, UsageResult, file_digest
 from job.manifest.compress import ENCODINGS, CodecConfig
 from job.metrics import drift, gates, litert, promises
 from job.metrics.artifact import (
@@ -29,7 +28,8 @@ from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
 from job.models import load, reconfigure
-from job.result import ArtifactResult, TensorSpec
+from job.result.artifact import EncodingResult, TensorResult, UsageResult, file_digest
+from job.result.result import ArtifactResult, TensorSpec
 from job.resume.checkpoints import RESTORED, Checkpoints
 from job.stages.compress import compress
 from job.worker.baseline_checks import warn_of_useless

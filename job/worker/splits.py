@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from job.artifact import SplitResult
 from job.datasets.data import Dataset, Split, hold_out
 from job.datasets.validation import check_targets
 from job.errors import InputError
@@ -21,7 +20,8 @@ from job.events import Journal
 from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
 from job.objective.losses import Objectives
-from job.result import TensorSpec
+from job.result.artifact import SplitResult
+from job.result.result import TensorSpec
 from job.worker.training_plan import TrainingPlan, plan_training
 
 # So many classes are named in a warning.

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from job.artifact import AnswerResult, TeacherResult, TrainedForResult, file_digest
 from job.datasets.data import Batches, Split, shuffled_batches
 from job.events import Stage
 from job.manifest.job import JobConfig
 from job.manifest.objective import DistillConfig
 from job.metrics.quality import Inputs, Predict, Samples, answer, batch_rows, keras_predictor
+from job.result.artifact import AnswerResult, TeacherResult, TrainedForResult, file_digest
 from job.stages.distill import Array, Distilled, TaughtBatches, variance, with_labels
 from job.worker.checkpoint_formats import arrays_in
 from job.worker.context import Loaded, Work

@@ -11,7 +11,14 @@ import numpy as np
 import tf_keras
 from pydantic import Field
 
-from job.artifact import (
+from job.datasets.data import calibration_rows
+from job.events import Stage
+from job.manifest.prune import PruneConfig
+from job.metrics.quality import evaluate
+from job.models import load, prunable
+from job.models.load import ModelFile
+from job.objective.losses import compile_options
+from job.result.artifact import (
     FORMATS,
     EpochResult,
     LayerResult,
@@ -20,13 +27,6 @@ from job.artifact import (
     TrainingResult,
     file_digest,
 )
-from job.datasets.data import calibration_rows
-from job.events import Stage
-from job.manifest.prune import PruneConfig
-from job.metrics.quality import evaluate
-from job.models import load, prunable
-from job.models.load import ModelFile
-from job.objective.losses import compile_options
 from job.resume.checkpoints import CheckpointFormat
 from job.resume.index import link_or_copy
 from job.stages import constraints

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from job.artifact import EpochResult, Record
 from job.events import Stage
+from job.result.artifact import EpochResult, Record
 from job.resume.checkpoints import CheckpointFormat, StoppedError
-from job.stages.training_state import Saved
+from job.stages.training_state import Saved, Saves
 from job.worker.checkpoint_formats import read_arrays, write_arrays
 from job.worker.context import Work
 
@@ -27,7 +27,7 @@ class _TrainingRecord(Record):
     """How many of the arrays, at the end, are the best epoch's weights."""
 
 
-class TrainingCheckpoints:
+class TrainingCheckpoints(Saves):
     """The states of a training: each checkpoint replaces the one before."""
 
     def __init__(self, work: Work, stage: Stage, of: str) -> None:

@@ -16,7 +16,7 @@ from job import machine
 from job.events import Journal
 from job.manifest.job import JobConfig
 from job.metrics import gates
-from job.result import WorkResult
+from job.result.result import WorkResult
 from job.resume.checkpoints import Checkpoints
 from job.stages.compress import Encoder
 from job.worker.context import Files, Work

@@ -11,11 +11,11 @@ import numpy as np
 import tf_keras
 from numpy.typing import NDArray
 
-from job.artifact import file_digest
 from job.datasets.data import Dataset, Split, calibration_rows
 from job.errors import InputError, StageError
 from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import rounded
+from job.result.artifact import file_digest
 from job.stages.constraints import constrained, describe
 from job.stages.masks import padded_rows
 from job.stages.quantize import quantize

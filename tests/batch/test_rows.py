@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from job.artifact import LatencyResult
 from job.batch.rows import constant_note, figures, row_of, settings
 from job.manifest.job import JobConfig
-from job.result import ChosenResult, GateResult, Result
+from job.result.figures import LatencyResult
+from job.result.result import ChosenResult, GateResult, Result
 from tests.support.published import make_result
 
 LATENCY = LatencyResult(runtime="litert", threads=1, runs=10, median=0.25, p90=0.5)

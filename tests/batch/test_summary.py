@@ -12,7 +12,7 @@ from job.batch.rows import pending, row_of, row_of_failure
 from job.batch.summarize import MOST_ROWS, table_notes, table_rows
 from job.batch.summary import Row, exit_code, failure_of, parse_failure, summarize
 from job.errors import InputError, StorageError
-from job.result import GateResult
+from job.result.result import GateResult
 from job.text import printable
 from tests.support.published import make_result
 

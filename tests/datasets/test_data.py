@@ -21,7 +21,7 @@ from job.datasets.data import (
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 Array = NDArray[Any]
 SCALE = 1 / 255

@@ -15,7 +15,7 @@ from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 X, Y = TensorSpec("x", (4,), "float32"), TensorSpec("y", (3,), "float32")
 RANDOM = np.random.default_rng(0)

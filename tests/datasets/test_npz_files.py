@@ -17,7 +17,7 @@ from job.datasets.npz import open_npz
 from job.datasets.npz_file import opened
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 from tests.datasets.test_npz import ARRAYS, Canary, X, Y, header, with_member
 
 Files = list[Path]

@@ -8,7 +8,7 @@ import pytest
 from job.datasets.data import Dataset, Split
 from job.datasets.validation import fix_shapes
 from job.errors import InputError
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 IMAGE = TensorSpec("image", (None, None, 3), "float32")
 WORDS = TensorSpec("words", (6,), "int32")

@@ -12,7 +12,7 @@ from job.datasets import validation
 from job.datasets.data import Dataset, Split
 from job.datasets.validation import check_inputs, check_targets
 from job.errors import InputError
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 Array = NDArray[Any]
 PICTURE = TensorSpec("picture", (4, 3), "float32")

@@ -13,13 +13,13 @@ import tf_keras
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from job.artifact import KerasFormat
 from job.events import Stage
 from job.manifest.prune import PruneConfig
 from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import custom_operators
 from job.models.load import ModelFile, save
 from job.models.prunable import plan_layers, results, targets
+from job.result.artifact import KerasFormat
 from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import mask_weights, plan_window, wrap
 from job.stages.strip import strip

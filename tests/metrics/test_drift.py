@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.artifact import TensorResult
 from job.errors import StageError
 from job.metrics.drift import drift, refuse_drift, warnings
-from job.result import ArtifactResult
+from job.result.artifact import TensorResult
+from job.result.result import ArtifactResult
 
 RANDOM = np.random.default_rng(3)
 BEFORE = RANDOM.normal(size=(400, 5)).astype("float32")

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import pytest
 from pydantic import TypeAdapter
 
-from job.artifact import EncodingResult
 from job.manifest.gates import GateConfig
 from job.metrics.gates import (
     LARGE_DROP,
@@ -18,7 +17,8 @@ from job.metrics.gates import (
     judge,
     losses_of_quality,
 )
-from job.result import ArtifactResult, GateResult
+from job.result.artifact import EncodingResult
+from job.result.result import ArtifactResult, GateResult
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
 SUFFIXES = {"zip": ".zip", "zopfli": ".zopfli.gz"}

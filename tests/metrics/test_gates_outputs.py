@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from job.artifact import TensorResult
 from job.metrics.gates import judge, losses_of_quality
-from job.result import ArtifactResult
+from job.result.artifact import TensorResult
+from job.result.result import ArtifactResult
 from tests.metrics.test_gates import GATE, artifact
 
 

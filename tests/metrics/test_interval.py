@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from job.artifact import IntervalResult
 from job.metrics.interval import bootstrap, grouped, paired_proportions, wilson
+from job.result.figures import IntervalResult
 
 DRAWN = 2000
 Simulated = Callable[[np.random.Generator], tuple[IntervalResult, float]]

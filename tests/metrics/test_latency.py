@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tf_keras
 
-from job.artifact import LatencyResult
 from job.manifest.quantize import Float32Config, Int8Config
 from job.metrics.latency import (
     MAX_RUNS,
@@ -23,6 +22,7 @@ from job.metrics.latency import (
     measure,
     tflite_latency,
 )
+from job.result.figures import LatencyResult
 from job.stages.quantize import quantize
 
 layers = tf_keras.layers

@@ -12,7 +12,7 @@ from job.errors import InputError
 from job.manifest.gates import GateConfig
 from job.metrics.per_class import ClassCounts, check_gates, listed
 from job.objective.losses import Objective
-from job.result import ArtifactResult
+from job.result.result import ArtifactResult
 from tests.metrics.test_usefulness import artifact
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from job.manifest.gates import GateConfig
 from job.metrics.gates import judge
 from job.metrics.usefulness import useless_outputs
-from job.result import ArtifactResult
+from job.result.result import ArtifactResult
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
 

@@ -24,7 +24,7 @@ from job.models.layers import (
 )
 from job.models.load import read, save
 from job.models.prunable import plan_layers, results
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 
 layers = tf_keras.layers
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from job.artifact import LatencyResult
 from job.report.tables import OPTIONAL, closing_table, finished_event
-from job.result import ChosenResult, GateResult, Result, ratio
+from job.result.figures import LatencyResult
+from job.result.result import ChosenResult, GateResult, Result, ratio
 from tests.support.published import make_result
 
 

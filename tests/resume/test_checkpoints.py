@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.artifact import Record, file_digest
 from job.events import Event, Journal
+from job.result.artifact import Record, file_digest
 from job.resume.checkpoints import RESTORED, CheckpointFormat, Checkpoints, StoppedError
 from job.resume.index import read_index
 from job.worker.checkpoint_formats import read_arrays, write_arrays

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from job.errors import ManifestError, StageError
-from job.result import ChosenResult
+from job.result.result import ChosenResult
 from job.run import termination
 from tests.support.published import make_result
 

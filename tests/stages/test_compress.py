@@ -9,8 +9,8 @@ from typing import IO
 
 import pytest
 
-from job.artifact import EncodingResult
 from job.errors import StageError
+from job.result.artifact import EncodingResult
 from job.stages.codecs import CODECS
 from job.stages.compress import Encoder, compress, too_large
 from tests.support.encodings import NAMES, codec, weights

@@ -13,7 +13,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from job.metrics.litert import custom_operators, describe_file, predictor
-from job.result import TensorSpec
+from job.result.result import TensorSpec
 from job.stages.quantize import prepare, quantize
 from tests.stages.test_quantize import variant
 from tests.support.rare import few

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job.artifact import EncodingResult, ObjectiveResult
-from job.result import ArtifactResult, GateResult, InputResult, Result
+from job.result.artifact import EncodingResult, ObjectiveResult
+from job.result.result import ArtifactResult, GateResult, InputResult, Result
 from tests.conftest import Run, paredown
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from job.artifact import TensorResult
-from job.result import Result, TensorSpec
+from job.result.artifact import TensorResult
+from job.result.result import Result, TensorSpec
 from job.worker.measure import with_usage
 from tests.support.published import make_result
 

@@ -12,17 +12,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from job.artifact import (
-    ClassResult,
-    DriftResult,
-    DropResult,
+from job.manifest.job import StageName
+from job.result.artifact import (
     EncodingResult,
     EpochResult,
-    FidelityResult,
     Format,
-    IntervalResult,
-    KerasFormat,
-    LatencyResult,
     LayerResult,
     ModelName,
     ObjectiveResult,
@@ -33,7 +27,14 @@ from job.artifact import (
     TrainingResult,
     UsageResult,
 )
-from job.manifest.job import StageName
+from job.result.figures import (
+    ClassResult,
+    DriftResult,
+    DropResult,
+    FidelityResult,
+    IntervalResult,
+    LatencyResult,
+)
 
 RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.json"
@@ -273,46 +274,3 @@ def ratio(baseline: ArtifactResult, artifact: ArtifactResult) -> float:
     the artifact.
     """
     return baseline.reference / artifact.smallest[1]
-
-
-class InspectedLayer(Record):
-    """A layer, and what could be done with it."""
-
-    name: str
-    """Its path: ``dense``, or ``branch/dense`` in a nested model."""
-    type: str
-    output_shape: str
-    parameters: int
-    prunable_weights: int
-    prunable: bool
-    reason: str
-    """Why not; empty where it can be pruned, or has no weights."""
-
-
-class InspectedModel(Record):
-    """What a model file is; where dangers were found, nothing of it was loaded."""
-
-    format: KerasFormat
-    keras_version: str
-    dangers: list[str] = Field(default=[])
-    """What could run code when the model is loaded."""
-    advice: str = ""
-    """What to do about the dangers."""
-    inputs: list[TensorResult] = Field(default=[])
-    outputs: list[TensorResult] = Field(default=[])
-    parameters: int = 0
-    layers: list[InspectedLayer] = Field(default=[])
-    choices: list[str] = Field(default=[])
-    """What the manifest has to decide, or the data will."""
-    variants: dict[str, str] = Field(default={})
-    """quantize variant -> ``converts``, or why it does not."""
-    warnings: list[str] = Field(default=[])
-
-
-class InspectResult(InspectedModel):
-    """What ``paredown inspect --json`` prints."""
-
-    uri: str
-    bytes: int
-    sha256: str
-    """For ``model.sha256``. A folder's is that of its files in a tar, without times and owners."""

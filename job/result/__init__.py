@@ -1,0 +1,1 @@
+"""The frozen records of what happened, which ``result.json`` holds; the grammar of file names."""
