@@ -41,6 +41,7 @@ def prune_at_once(
     wrapped = wrap(model, targets, at_once, Window(0, 1, 1))
     for layer in _layers(wrapped):
         if hasattr(layer, "pruning_obj"):
+            layer.pruning_step.assign(1)  # the only step at which tfmot sets masks of m by n
             layer.pruning_obj.conditional_mask_update()
     mask_weights(wrapped)
     return wrapped

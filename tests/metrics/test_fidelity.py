@@ -65,6 +65,7 @@ def test_all_figures_are_those_of_numpy(answer: Answer, shape: tuple[int, ...]) 
             assert found.agreement is None
             assert set(found.intervals) == {"snr_db"}
             return
+    assert found.agreement is not None
     assert found.agreement == pytest.approx(same.mean())
     assert found.agreement < 0.99
     (bounds,) = found.intervals["agreement"]

@@ -1,4 +1,4 @@
-"""What each row contributes to a metric: together it is what Keras gives, and its spread is right."""
+"""What each row contributes to a metric: together it gives Keras's value, and the right spread."""
 
 from __future__ import annotations
 
