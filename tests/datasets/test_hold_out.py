@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.datasets.data import Dataset, Split, hold_out, sample
+from job.datasets.data import Dataset, Split, hold_out, hold_out_test, sample
 from job.errors import InputError
 
 
@@ -75,3 +75,72 @@ def test_holding_out_every_row_is_refused() -> None:
     """Nothing would be left to train on."""
     with pytest.raises(InputError, match="no rows to train on"):
         hold_out(dataset([0, 1]), 2, [], 0)
+
+
+def whole(*targets: np.ndarray, rows: int = 200) -> Split:
+    """Rows whose input is their number, with these targets."""
+    inputs = np.arange(rows, dtype="float32")[:, None]
+    return Split((inputs,), targets, 1.0, ("float32",))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.05, 0.5])
+def test_rows_to_test_on_are_a_share_of_all(share: float) -> None:
+    """No row is in both splits, and none is lost; the seed decides which they are."""
+    parts = []
+    for seed in (7, 7, 8):
+        found = hold_out_test(whole(), share, seed)
+        assert found.validation is None
+        train, test = (it.inputs[0][:, 0].tolist() for it in (found.train, found.test))
+        assert len(test) == 200 * share
+        assert sorted([*train, *test]) == list(range(200))
+        assert (train, test) == (sorted(train), sorted(test))
+        parts.append(test)
+    assert parts[0] == parts[1] != parts[2]
+
+
+@pytest.mark.parametrize("layout", ["indices", "column", "one-hot", "yes or no"])
+def test_rows_to_test_on_have_their_share_of_each_class(layout: str) -> None:
+    """Also where the rows are sorted by class, however classes are written."""
+    classes = np.repeat([0, 1, 2, 3], [100, 60, 30, 10])
+    targets = {
+        "indices": classes,
+        "column": classes[:, None].astype("uint8"),
+        "one-hot": np.eye(4, dtype="float32")[classes],
+        "yes or no": (classes > 0)[:, None],
+    }[layout]
+    if layout == "yes or no":
+        classes = np.minimum(classes, 1)
+    test = hold_out_test(whole(targets.copy()), 0.2, 7).test
+    held = np.bincount(classes[test.inputs[0][:, 0].astype(int)], minlength=classes.max() + 1)
+    np.testing.assert_allclose(held, np.bincount(classes) / 5, atol=1)
+    np.testing.assert_array_equal(test.targets[0], targets[test.inputs[0][:, 0].astype(int)])
+
+
+def test_numbers_are_no_classes() -> None:
+    """Neither fractions nor as many integers as rows: any row may be drawn."""
+    plain = hold_out_test(whole(), 0.2, 7).test.inputs[0]
+    random = np.random.default_rng(0)
+    for targets in (random.normal(size=(200, 3)), np.arange(200), random.random(200)):
+        found = hold_out_test(whole(targets.copy()), 0.2, 7).test
+        np.testing.assert_array_equal(found.inputs[0], plain)
+        np.testing.assert_array_equal(found.targets[0], targets[found.inputs[0][:, 0].astype(int)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "what"),
+    [(10, 0.05, "none is left to test on"), (1, 0.5, "none is left to test on")],
+)
+def test_a_share_that_leaves_no_row_is_refused(rows: int, share: float, what: str) -> None:
+    """With the manifest's path, and what to do."""
+    with pytest.raises(InputError, match=what) as caught:
+        hold_out_test(whole(rows=rows), share, 7)
+    assert caught.value.where == "dataset.test_split"
+    assert f"test_split is {share:g}, and the data set has {rows} rows" in caught.value.what
+
+
+def test_the_last_row_of_a_class_is_trained_on() -> None:
+    """So it is not tested on."""
+    classes = np.array([0] * 9 + [1])
+    test = hold_out_test(whole(classes, rows=10), 0.5, 7).test
+    assert 9 not in test.inputs[0]
+    assert len(test) == 5
