@@ -73,6 +73,30 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "no npz": (data("text.h5"), 3, "no .npz archive", "text.h5"),
     "damaged npz": (data("damaged.npz"), 3, "no readable .npz", "damaged.npz"),
     "cut npz": (data("cut.npz"), 3, "no .npz archive", "cut.npz"),
+    "no row to test on": (
+        data("good.npz", test_split=0.001),
+        3,
+        "the data set has 400 rows: none is left to test on",
+        "dataset.test_split",
+    ),
+    "range of no input": (
+        {"dataset": None, "model": {"uri": "../good.h5", "input_ranges": {"x": [0, 1]}}},
+        3,
+        "no input x; its inputs: picture",
+        "model.input_ranges",
+    ),
+    "agreement of numbers": (
+        {"dataset": None, "gates": [{"type": "min_agreement", "value": 0.9}]} | model("good.h5"),
+        3,
+        "no output is a distribution",
+        "gates.0",
+    ),
+    "gate on no output": (
+        {"gates": [{"type": "min_snr_db", "value": 9, "output": "x"}]},
+        3,
+        "no output x; its outputs: dense",
+        "gates.0.output",
+    ),
     "nothing to prune": (prune(min_weights=10**6), 3, "No layer of the model", "model.h5"),
     "no block fits": (prune(structure={"type": "block"}), 3, "dense (Dense)", "model.h5"),
     "never fires": (constant(frequency=1000), 4, "never fires", "prune.schedule"),
@@ -90,6 +114,7 @@ def inputs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "truncated.h5").write_bytes(whole[: len(whole) // 2])
     trained = tf_keras.models.load_model(tiny / "model.h5", compile=False)
     trained.save_weights(folder / "weights.h5")
+    trained.save(folder / "good.h5")
     shout = tf_keras.layers.Lambda(lambda it: it * 2, name="shout", input_shape=(8, 8))
     tf_keras.Sequential([shout]).save(folder / "lambda.h5")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 
 from job.datasets.data import Dataset, Split
 from job.errors import InputError
+from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
-from job.worker.splits import check_sample_weights, with_weights
+from job.worker.splits import check_sample_weights, describe_splits, with_weights
 
 INDICES = Labels.of("sparse_categorical_crossentropy", 3)
 
@@ -83,3 +86,41 @@ def test_sample_weights_that_can_not_be_are_refused(weights: Any, what: str) -> 
     """Negative, NaN, infinite, all zero, of another shape."""
     with pytest.raises(InputError, match=what):
         check_sample_weights(dataset([0, 1], weights).train)
+
+
+@pytest.mark.parametrize(
+    ("section", "sources"),
+    [
+        ({"uri": "d.npz"}, ("arrays", "arrays")),
+        ({"uri": "d.npz", "test": None}, ("arrays", "held out")),
+        (None, ("synthetic", "synthetic")),
+    ],
+)
+def test_the_rows_of_each_split_are_in_the_result(section: Any, sources: tuple[str, str]) -> None:
+    """How many, where they come from, and a digest that their arrays determine."""
+    job = JobConfig.model_validate({"name": "a", "model": {"uri": "m.h5"}, "dataset": section})
+    data = dataset(np.arange(6))
+    test = replace(data.test.rows(1, 4), targets=())
+    found = describe_splits(job, replace(data, validation=None, test=test))
+    assert [(name, it.rows, it.source, it.has_targets) for name, it in found.items()] == [
+        ("train", 6, sources[0], True),
+        ("test", 3, sources[1], False),
+    ]
+    array = np.arange(1, 4)
+    said = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    assert found["test"].sha256 == said.hexdigest()
+
+
+def test_rows_that_are_validated_on_are_held_out() -> None:
+    """Other numbers, dtypes and shapes have other digests."""
+    job = JobConfig.model_validate({"name": "a", "model": {"uri": "m"}, "dataset": {"uri": "d"}})
+    split = describe_splits(job, dataset(np.arange(6)))["validation"]
+    assert (split.rows, split.source) == (1, "held out")
+    digests = {
+        describe_splits(job, dataset(array))["train"].sha256
+        for array in (
+            *(np.arange(6), np.arange(6)[::-1], np.arange(7)),
+            *(np.arange(6, dtype="int32"), np.arange(6)[:, None]),
+        )
+    }
+    assert len(digests) == 5
