@@ -20,8 +20,8 @@ class _Gate(Config):
 
 class _Measured(_Gate):
     confidence: float | None = Field(default=None, ge=0.5, le=0.999)
-    """Left out: the measured value is judged. Else the bound of its confidence interval of this
-    level must pass: 0.95."""
+    """Left out: the measured value is judged. Else the worse end of its two-sided confidence
+    interval of this level must pass: 0.95."""
 
 
 class _MetricGate(_Measured):
@@ -48,7 +48,8 @@ class MinValueGate(_MetricGate):
 
 class BeatsConstantGate(_Gate):
     """Better than the best constant answer (the most common class, the mean or the median of the
-    training targets), the model that came in as well as the file that was made of it.
+    training targets, or of the test targets where only these are given), the model that came in as
+    well as the file that was made of it.
     """
 
     type: Literal["beats_constant"]

@@ -100,6 +100,9 @@ SHAPES = {
     "model_attributes_type": "an object",
 }
 
+# What may be said of a required field by null.
+NULLABLE = {"dataset": "; null if there are no data"}
+
 
 def _json_path(error: ErrorDetails, document: Any) -> str:
     """The error's place in the user's JSON: pydantic's location without the tags of unions, which
@@ -123,7 +126,7 @@ def _message(error: ErrorDetails, model: type[BaseModel]) -> str:
     value = _short(error["input"])
     match error["type"]:
         case "missing":
-            text = "this field is required"
+            text = "this field is required" + NULLABLE.get(str(error["loc"][-1]), "")
         case "extra_forbidden":
             name = str(error["loc"][-1])
             if SECRET_NAME.search(name):

@@ -1,7 +1,8 @@
 """How close a file's outputs are to those of the model that came in, with or without labels.
 
 The rows are the test rows, or the first of them where the outputs of all would take too much
-memory.
+memory. A softmax ignores a number that is added to all logits of a row, and training may let it
+drift; so each row's mean is subtracted from such logits before they are compared.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _of_output(
     before: Output, after: Output, answer: Answer, confidences: Sequence[float], *, synthetic: bool
 ) -> FidelityResult:
     rows = len(before)
-    was, now = (it.astype(np.float64).reshape(rows, -1) for it in (before, after))
+    was, now = (_compared(it, answer).reshape(rows, -1) for it in (before, after))
     errors = np.mean((now - was) ** 2, axis=1, keepdims=True)
     mean, variance = float(errors.mean()), float(np.mean(np.var(was, axis=0)))
     intervals = {}
@@ -104,10 +105,17 @@ def _of_output(
         cosine_similarity=_cosine(was, now),
         mean_squared_error=mean,
         snr_db=snr,
-        is_identical=bool(np.array_equal(was, now)),
+        is_identical=bool(np.array_equal(before, after)),
         intervals=intervals,
         synthetic=synthetic,
     )
+
+
+def _compared(outputs: Output, answer: Answer) -> Numbers:
+    values = outputs.astype(np.float64)
+    if answer.kind == "softmax" and answer.from_logits:
+        values -= values.mean(axis=-1, keepdims=True)
+    return values
 
 
 def agreeing(before: Output, after: Output, answer: Answer) -> np.ndarray:

@@ -164,16 +164,20 @@ def _judge(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult)
     if getattr(gate, "confidence", None) is not None and figure.value is not None:
         bound = None if found is None else found.high if figure.at_most else found.low
         judged = math.nan if bound is None else bound
+        end = "at most" if figure.at_most else "at least"
         text += (
-            f", with a confidence of {confidence:g} {judged:.4g}"
+            f" ({end} {judged:.4g} with {100 * confidence:g} % confidence)"
             if found
-            else ", which has no interval"
+            else " (which has no interval)"
         )
     passed = figure.is_identical or (judged is not None and figure.passes(judged))
     if not passed and found is not None:
         within = found.low <= figure.limit <= found.high
-        level = f"the {100 * confidence:g} % interval is {found.low:.4g} to {found.high:.4g}"
-        text += f" (within chance: {level})" if within else f" (beyond chance: {level})"
+        chance = f"{'within' if within else 'beyond'} chance"
+        if bound is None:
+            level = f"{100 * confidence:g} % interval"
+            chance += f", the {level} is {found.low:.4g} to {found.high:.4g}"
+        text += f" ({chance})"
     return GateResult(
         gate=gate.model_dump(mode="json"),
         artifact=artifact.name,

@@ -61,7 +61,9 @@ class DropResult(Record):
 
 
 class FidelityResult(Record):
-    """How close an output is to the baseline's, on the same rows; no labels are needed."""
+    """How close an output is to the baseline's, on the same rows; no labels are needed. From logits
+    of a softmax, which ignores it, each row's mean is subtracted first.
+    """
 
     rows: int
     agreement: float | None = None

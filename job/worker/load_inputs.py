@@ -24,6 +24,7 @@ from job.events import Journal, Stage
 from job.manifest.gates import CONFIDENCE, MinClassRecallGate
 from job.manifest.job import JobConfig
 from job.metrics.artifact import Evaluator, KerasFile
+from job.metrics.fidelity import check_fidelity
 from job.metrics.quality import Samples, keras_predictor
 from job.models import layers, random_layers
 from job.models.load import ModelFile, compare, optimizer_bytes, reference_bytes
@@ -103,6 +104,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
     answers = answers_of(job.training, found.model, outputs, objectives, known)
+    check_fidelity(job.gates, answers)
     weighs = bool(dataset.train.weights) and job.prune is not None
     dataset, plan, used = split(job, dataset, outputs, objectives, journal)
     warnings = list(doubts)

@@ -23,7 +23,6 @@ from job.metrics.artifact import (
     measure_tflite,
 )
 from job.metrics.constant import constant_metrics
-from job.metrics.fidelity import check_fidelity
 from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
@@ -53,7 +52,6 @@ def measure_baseline(work: Work, loaded: Loaded) -> Measured:
             stage,
         )
         check_gates(work.job.gates, found.artifact, loaded.evaluator.outputs)
-        check_fidelity(work.job.gates, loaded.evaluator.answers)
         warn_of_useless(work, loaded, found)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import Field
 from job.datasets.data import calibration_rows
 from job.events import Stage
 from job.manifest.prune import PruneConfig
+from job.manifest.training import TrainingConfig
 from job.metrics.quality import evaluate
 from job.models import load, prunable
 from job.models.load import ModelFile
@@ -44,6 +45,10 @@ from job.worker.training_plan import TrainingPlan
 # Training rows that statistics are estimated on again, and how many at once.
 ESTIMATED_ROWS = 2048
 BATCH_ROWS = 256
+# Up to this sparsity most models keep what they know without training.
+SAFE_SPARSITY = 0.5
+# Settings that count without training, too.
+USED_UNTRAINED = ("objective", "seed", "loss", "metrics")
 
 
 class PrunedRecord(Record):
@@ -106,6 +111,7 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         epochs: list[EpochResult] = []
         training, trained = None, trained_for(work.job, loaded)
         if loaded.plan is None:
+            work.journal.warn(*_doubts(work, targets))
             wrapped = prune_at_once(loaded.file.model, targets, config)
             stage.decide(*_estimate_again(work, loaded))
         else:
@@ -129,6 +135,26 @@ def _prune(work: Work, loaded: Loaded, config: PruneConfig, of: str) -> Pruned:
         stage.decide(f"no wrapper is left; {len(found)} layers have the parameters they had")
         record = PrunedRecord(epochs=epochs, layers=found, training=training, trained_for=trained)
         return Pruned(reloaded, file, record)
+
+
+def _doubts(work: Work, targets: Mapping[str, float]) -> Iterator[str]:
+    """What a model that is not trained loses, and what is asked for in vain."""
+    highest = max(targets.values())
+    if highest > SAFE_SPARSITY:
+        yield (
+            f"Up to {100 * highest:g} % of a layer's weights are pruned without training, which "
+            f"most models do not survive; up to {100 * SAFE_SPARSITY:g} % they lose little. Look "
+            "at the fidelity, or give inputs to train on."
+        )
+    plain = TrainingConfig()
+    asked = [
+        name
+        for name in TrainingConfig.model_fields
+        if name not in USED_UNTRAINED and getattr(work.job.training, name) != getattr(plain, name)
+    ]
+    if asked:
+        fields = ", ".join(f"training.{name}" for name in asked)
+        yield f"The objective is none: nothing is trained, and {fields} has no effect."
 
 
 def _estimate_again(work: Work, loaded: Loaded) -> list[str]:

@@ -74,6 +74,11 @@ def _convert(
     rows = calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)
     if len(rows) < samples:
         work.journal.warn(f"{name} is calibrated on all {len(rows)} training rows.")
+    if work.job.dataset is None and samples:
+        work.journal.warn(
+            f"{name} is calibrated on random inputs, as asked: on real ones, whose values have "
+            "other ranges, it may be far off. Its figures do not show that."
+        )
     path = work.output / f"{name}.tflite"
     quantize(model, config, loaded.dataset.train.model_inputs(rows), path)
     return path
