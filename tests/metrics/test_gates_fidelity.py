@@ -80,11 +80,11 @@ def test_the_explanations_are_sentences_with_units() -> None:
     shares, decibels = "the 95 % interval is 0.96 to 0.99", "the 95 % interval is 28 to 32"
     assert texts == [
         f"{agreement}, at least 0.9",
-        f"{agreement} (within chance: {shares}), at least 0.985",
-        f"{agreement} (beyond chance: {shares}), at least 0.995",
+        f"{agreement} (within chance, {shares}), at least 0.985",
+        f"{agreement} (beyond chance, {shares}), at least 0.995",
         f"{ratio}, at least 20 dB",
-        f"{ratio} (within chance: {decibels}), at least 31 dB",
-        f"{ratio} (beyond chance: {decibels}), at least 40 dB",
+        f"{ratio} (within chance, {decibels}), at least 31 dB",
+        f"{ratio} (beyond chance, {decibels}), at least 40 dB",
     ]
 
 
@@ -136,10 +136,11 @@ def test_with_a_confidence_the_bound_decides(
     """That of the level that is asked for; the measured value passes both."""
     (found,) = judged({"out": close()}, kind, value=passes, confidence=confidence)
     assert (found.passed, found.bound) == (True, passes)
-    assert f", with a confidence of {confidence:g} {passes:g}," in found.explanation
+    level = f"with {100 * confidence:g} % confidence"
+    assert f" (at least {passes:g} {level}), at least" in found.explanation
     (found,) = judged({"out": close()}, kind, value=misses, confidence=confidence)
     assert (found.passed, found.bound, found.within_chance) == (False, passes, True)
-    assert "within chance" in found.explanation
+    assert f" (at least {passes:g} {level}) (within chance), at least" in found.explanation
 
 
 def pair() -> list[ArtifactResult]:
@@ -190,7 +191,7 @@ def test_a_miss_of_a_metric_says_whether_it_is_within_chance() -> None:
         (found,) = judge([GATE.validate_python(gate)], pair())
         assert (found.passed, found.within_chance, found.bound) == (False, within, None)
         says = "within chance" if within else "beyond chance"
-        assert f"({says}: the 95 % interval is 0.002 to 0.018)" in found.explanation
+        assert f"({says}, the 95 % interval is 0.002 to 0.018)" in found.explanation
         assert found.explanation.endswith(f"; at most {value:g} worse")
 
 
