@@ -160,13 +160,15 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=30)
     parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL")
     parser.add_argument("--save-every", type=float, default=1.0, help="seconds")
+    parser.add_argument("--objective", choices=["supervised", "distill"], default="supervised")
     given = parser.parse_args()
     number = signal.Signals[f"SIG{given.signal}"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running_store(folder) as store, Faults(store.url()) as proxy:
             upload_quickstart(store)
-            bench = Bench(store, proxy, folder, given.save_every)
+            sections = {"training": {"objective": given.objective}}
+            bench = Bench(store, proxy, folder, given.save_every, sections)
             bench.run("warm-up")
             undisturbed = bench.run("undisturbed")
             expected = contents(store, "undisturbed")

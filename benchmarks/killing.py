@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -29,8 +29,8 @@ from tests.support.seaweed import Seaweed
 
 # The command; only that it prints all progress, and not some every five seconds.
 CODE = """
-from job import progress
-progress.JSON_LINE_EVERY_S = 0
+from job.report import screen
+screen.JSON_LINE_EVERY_S = 0
 from job.cli import main
 main()
 """
@@ -95,8 +95,16 @@ class Shot:
 class Bench:
     """A store, a proxy before it, and runs against that."""
 
-    def __init__(self, store: Seaweed, proxy: Faults, folder: Path, save_every_s: float) -> None:
+    def __init__(
+        self,
+        store: Seaweed,
+        proxy: Faults,
+        folder: Path,
+        save_every_s: float,
+        sections: Mapping[str, Any] | None = None,
+    ) -> None:
         self.store = store
+        self.sections = sections or {}
         self.proxy = proxy
         self.folder = folder
         self.save_every_s = save_every_s
@@ -104,7 +112,8 @@ class Bench:
     def run(self, prefix: str, arm: Callable[[subprocess.Popen[str]], object] | None = None) -> Ran:
         """Run the quickstart to its end, or to where ``arm`` lets it be ended."""
         resume = {"save_every_s": self.save_every_s, "grace_s": GRACE_S}
-        manifest = write_manifest(self.folder / "manifest.json", prefix, resume=resume)
+        path = self.folder / "manifest.json"
+        manifest = write_manifest(path, prefix, resume=resume, **self.sections)
         self.proxy.clear()
         with tempfile.TemporaryFile("w+", dir=self.folder) as errors:
             started = time.monotonic()
