@@ -197,3 +197,23 @@ def answers(path: Path, x: Mapping[str, Any]) -> Any:
     if told["dtype"] is np.int8:
         values = (values - told["quantization"][1]) * np.float32(told["quantization"][0])
     return values
+
+
+def recomputed(kind: str, before: Any, after: Any) -> dict[str, float | None]:
+    """The figures on fidelity, by their definitions."""
+    error = np.mean((after - before) ** 2)
+    flat = [it.reshape(len(it), -1) for it in (before, after)]
+    if flat[0].shape[1] == 1:
+        flat = [it.T for it in flat]
+    same: Any = {
+        "softmax": before.argmax(-1) == after.argmax(-1),
+        "sigmoid": (before > 0.5) == (after > 0.5),
+        "numbers": None,
+    }[kind]
+    cosines = np.sum(flat[0] * flat[1], 1) / np.prod([np.linalg.norm(it, axis=1) for it in flat], 0)
+    return {
+        "agreement": None if same is None else float(np.mean(same)),
+        "cosine_similarity": float(np.mean(cosines)),
+        "mean_squared_error": float(error),
+        "snr_db": float(10 * np.log10(np.mean(before.var(axis=0)) / error)),
+    }
