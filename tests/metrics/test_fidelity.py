@@ -183,3 +183,20 @@ def test_a_gate_on_fidelity_that_can_not_be_judged_is_refused() -> None:
     assert caught.value.where == "gates.1"
     assert "the last layer has no activation" in caught.value.what
     assert "min_snr_db" in caught.value.hint
+
+
+@pytest.mark.parametrize("shape", [(CLASSES,), (STEPS, CLASSES)])
+def test_what_a_softmax_ignores_is_no_error(shape: tuple[int, ...]) -> None:
+    """A number that is added to all logits of a decision; to numbers it is an error."""
+    before, after = pair(*shape)
+    logits = Answer("softmax", from_logits=True, reason="")
+    shift = np.random.default_rng(6).normal(size=(*before.shape[:-1], 1)).astype("float32")
+    plain, shifted = (compare(before, it, logits) for it in (after, after + 9 * shift))
+    assert shifted.mean_squared_error == pytest.approx(plain.mean_squared_error, rel=1e-5)
+    assert shifted.snr_db == pytest.approx(plain.snr_db, rel=1e-5)
+    assert shifted.agreement == plain.agreement
+    centred = [it - it.mean(axis=-1, keepdims=True, dtype=float) for it in (before, after)]
+    assert plain.mean_squared_error == pytest.approx(np.mean((centred[1] - centred[0]) ** 2))
+    numbers = compare(before, after + 9 * shift, NUMBERS)
+    assert numbers.mean_squared_error > 10 * plain.mean_squared_error
+    assert not compare(before, before + 1, logits).is_identical
