@@ -51,7 +51,6 @@ from job.errors import (
     ParedownError,
     from_os_error,
 )
-from job.events import Event
 from job.kubernetes.options import kubernetes
 from job.report.screen import Screen, ScreenKind, open_screen
 from job.text import printable
@@ -59,6 +58,7 @@ from job.text import printable
 if TYPE_CHECKING:
     from types import FrameType
 
+    from job.events import Event
     from job.manifest.batch import BatchConfig
     from job.manifest.job import JobConfig
     from job.storage.place import Place

@@ -15,15 +15,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from job.errors import InputError, ManifestError, ParedownError, from_os_error
-from job.events import Event
 from job.report.screen import Screen, Table
 from job.storage.place import Place, find_place, here, is_uri
 from job.text import printable
+
+if TYPE_CHECKING:
+    from job.events import Event
 
 QUICKSTART = "quickstart"
 Manifest = Annotated[

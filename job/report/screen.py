@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from job.events import Event
-
 if TYPE_CHECKING:
     from job.errors import ParedownError
+    from job.events import Event
 
 # Progress is shown as JSON lines at most this often (seconds).
 JSON_LINE_EVERY_S = 5.0
