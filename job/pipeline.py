@@ -1,8 +1,12 @@
 """The story of a job: find, done already?, fetch, work, publish.
 
 This is the parent process. It does all input and output, holds the credentials and never imports
-TensorFlow; the work is done in a child process (``run/supervisor.py`` starts ``worker/main.py``,
-which runs ``worker/transform.py``).
+TensorFlow. The stages (prune, strip, compress, quantize, measure) are carried out by a child
+process: ``run/work.py`` has ``run/supervisor.py`` start ``worker/main.py``, which runs
+``worker/transform.py``. A batch runs its jobs by the same function.
+
+A job is done where the destination holds a result with the same run id: a digest of the manifest,
+the inputs and the versions.
 """
 
 from __future__ import annotations
@@ -27,19 +31,20 @@ def run_job(job: JobConfig, base: Place, show: Emit, children: Children) -> Resu
         job: The manifest.
         base: The folder that its relative URIs are relative to.
         show: Receives the events.
-        children: Where the child process comes from.
+        children: Starts child processes: one for this job, or one that a batch keeps warm.
 
     Returns:
-        The result; it is published at the destination.
+        The result, as it is at the destination.
 
     Raises:
-        ParedownError: Nothing is published then.
+        ParedownError: Where an input is refused or a stage fails; no ``result.json`` is written
+            then. A missed gate is no error.
     """
     progress = Progress(show)
     with progress.of(job.name):
-        run = find(job, base, progress, children)
+        run = find(job, base, progress, children)  # its inputs, and the destination
         with run.claimed():  # another run that writes there is waited for
-            existing = earlier.read(run.destination)
+            existing = earlier.read(run.destination)  # its result, or None
             # The inputs' digests, where the store or the earlier result has all of them.
             digests = earlier.known_inputs(run, existing)
             done = earlier.done(run, existing, digests)
@@ -52,7 +57,7 @@ def run_job(job: JobConfig, base: Place, show: Emit, children: Children) -> Resu
                     done = earlier.done(run, existing, digests)
                     if done:
                         return finish(run, done, already_done=True)
-                # The run's id, and whether its files may be written to the destination.
+                # The run's id; refused where its files would overwrite those of somebody else.
                 prepared = prepare(run, existing, digests)
                 # A stopped run's checkpoints are restored here, and those of this one uploaded.
                 with checkpointed(run, prepared.run_id, scratch / "checkpoints") as uploader:
