@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ from tests.support.published import read_result
 
 QUICKSTART = ROOT / "manifests" / "quickstart"
 EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.json"))
+# The ways of training without labels or data, in the order of the docs.
+WAYS = {
+    it: ROOT / "manifests" / "examples" / f"{it}.json"
+    for it in ("distill", "unlabelled", "no_data")
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +76,40 @@ def test_the_batch_in_the_docs_is_an_example() -> None:
     (text,) = _blocks((ROOT / "docs" / "batches.md").read_text(), '"kind": "batch"')
     shipped = (ROOT / "manifests" / "examples" / "fleet.json").read_text()
     assert json.loads(text) == json.loads(shipped)
+
+
+def test_the_jobs_without_labels_in_the_docs_are_examples() -> None:
+    """So that the tables under them are those that a user gets."""
+    page = (ROOT / "docs" / "without-labels.md").read_text()
+    shown = [json.loads(it) for it in _blocks(page, '"kind": "job"')]
+    assert shown == [json.loads(WAYS[way].read_text()) for way in WAYS]
+
+
+@pytest.fixture(scope="module")
+def ways(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The examples of the three ways, run as they are shipped; their results."""
+    results = {}
+    for way, manifest in WAYS.items():
+        out = tmp_path_factory.mktemp(way)
+        run = paredown("run", manifest, "--output", out / "out")
+        assert run.code == 0, run.err
+        results[way] = read_result(out / "out")
+    return results
+
+
+def test_the_examples_of_each_way_run(ways: dict[str, dict[str, Any]]) -> None:
+    """Distilling with labels, on inputs alone, and without data; each says which and why."""
+    objectives = {way: it["trained_for"]["objective"] for way, it in ways.items()}
+    assert objectives == {"distill": "distill", "unlabelled": "distill", "no_data": "none"}
+    assert {way: it["status"] for way, it in ways.items()} == dict.fromkeys(ways, "succeeded")
+    assert ways["distill"]["artifacts"][1]["metrics"]["accuracy"] > 0.93
+    for way in ("unlabelled", "no_data"):
+        (close,) = ways[way]["artifacts"][1]["fidelity"].values()
+        assert ways[way]["artifacts"][1]["metrics"] == {}
+        assert close["agreement"] > 0.85
+        assert close["synthetic"] is (way == "no_data")
+    sources = {name: it["source"] for name, it in ways["unlabelled"]["splits"].items()}
+    assert sources == {"train": "arrays", "validation": "held out", "test": "held out"}
 
 
 def _blocks(page: str, what: str) -> list[str]:
