@@ -20,13 +20,12 @@ from botocore.config import Config
 
 from job.batch import records
 from job.batch.plan import Planned, plan
-from job.manifest.batch import BatchConfig
-from job.manifest.expand import expand
+from job.manifest.batch import BatchConfig, expand
 from job.manifest.job import JobConfig
 from job.manifest.load import read_manifest
 from job.run.inputs import find_data
 from job.storage.backend import Found, Stores
-from job.storage.markers import open_notes
+from job.storage.destination import Notes
 from job.storage.place import find_place, here
 
 PUTS = 16
@@ -76,7 +75,7 @@ def _marker(
     batch: BatchConfig, stores: Stores, planned: Sequence[Planned]
 ) -> Callable[[Planned], None]:
     """Has paredown note of a job that it is done."""
-    notes = open_notes(find_place(batch.destination.uri, here()), stores, batch.storage)
+    notes = Notes(find_place(batch.destination.uri, here()), stores, batch.storage)
     data = find_data(planned[0].job, here(), stores)
 
     def mark(it: Planned) -> None:

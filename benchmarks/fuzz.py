@@ -50,7 +50,7 @@ def write_models(folder: Path) -> list[Path]:
     import keras
     import tf_keras
 
-    from job.safety.folder import pack
+    from job.safety.archive import pack
 
     canary = folder / "canary"
     sing = eval(f"lambda x: (open({str(canary)!r}, 'w').write('sung'), x)[1]")  # noqa: S307 - the attack itself

@@ -52,7 +52,7 @@ from job.errors import (
     from_os_error,
 )
 from job.events import Event
-from job.kubernetes.command import kubernetes
+from job.kubernetes.options import kubernetes
 from job.report.screen import Screen, ScreenKind, open_screen
 from job.text import printable
 
@@ -190,8 +190,7 @@ def validate(
 def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
     """What is likely to be refused, as far as the manifest alone shows."""
     from job.datasets.foreign_files import warning_of
-    from job.manifest.batch import BatchConfig
-    from job.manifest.expand import expand
+    from job.manifest.batch import BatchConfig, expand
 
     whose: dict[str, str] = {}  # each warning once, with the first job that has it
     for job in expand(asked) if isinstance(asked, BatchConfig) else [asked]:
@@ -211,7 +210,7 @@ def inspect(
     verbose: Verbose = False,
 ) -> None:
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
-    from job.report.inspection import as_ascii, text
+    from job.report.tables import inspection_json, inspection_text
     from job.run.inspect import inspect_model
     from job.storage.place import here
 
@@ -219,9 +218,9 @@ def inspect(
     gc.enable()
     result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
     if as_json:
-        say_data(as_ascii(result))
+        say_data(inspection_json(result))
     else:
-        say(text(result))
+        say(inspection_text(result))
     if result.dangers:
         what = "\n  ".join(["The model is not loaded:", *result.dangers])
         raise InputError(what, where=model, hint=result.advice)

@@ -11,12 +11,11 @@ from job.events import Emit
 from job.manifest.job import JobConfig
 from job.result import Result
 from job.run import earlier
-from job.run.checkpoint_uploader import checkpointed
 from job.run.inputs import fetch
 from job.run.job_run import Progress, find
 from job.run.publish import finish, prepare, publish
 from job.run.supervisor import Children
-from job.run.work import work
+from job.run.work import checkpointed, work
 from job.storage import local
 from job.storage.place import Place
 

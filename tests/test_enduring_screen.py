@@ -11,8 +11,7 @@ import pytest
 from job import console
 from job.console import EnduringScreen
 from job.errors import InputError
-from job.report.json_lines import JsonLines
-from job.report.screen import Table
+from job.report.screen import JsonLines, Table
 
 
 class Full(io.StringIO):

@@ -15,7 +15,7 @@ import pytest
 from job import pipeline
 from job.errors import InputError, ManifestError
 from job.events import Event
-from job.report.json_lines import JsonLines
+from job.report.screen import JsonLines
 from job.result import InputResult, Result
 from job.run import earlier
 from job.run.inputs import find_inputs

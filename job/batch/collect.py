@@ -22,9 +22,9 @@ from job.batch.rows import pending, row_of, row_of_failure
 from job.batch.share import read_expansion
 from job.batch.summary import Row, Summary, failure_of, parse_failure, summarize
 from job.errors import InputError, ManifestError, ParedownError
-from job.manifest.expand import RESERVED
+from job.manifest.batch import RESERVED
 from job.result import RESULT_FILE, Result
-from job.storage.markers import Notes
+from job.storage.destination import Notes
 from job.text import printable
 
 # Results that are read at a time.

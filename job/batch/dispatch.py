@@ -25,7 +25,7 @@ from job.events import Emit, Event
 from job.manifest.storage import ResumeConfig
 from job.pipeline import run_job
 from job.result import Result
-from job.storage.markers import Notes
+from job.storage.destination import Notes
 from job.storage.place import Place
 
 THREADS_PER_WORKER = 2
@@ -70,7 +70,7 @@ def run_all(dispatch: Dispatch, due: list[Due]) -> list[Row]:
     try:
         return threads.rows()
     except (InterruptedRunError, OSError) as error:
-        threads.stop(max(map(_grace_s, due), default=0.0))
+        threads.stop(max(((it.job.resume or ResumeConfig()).grace_s for it in due), default=0.0))
         if isinstance(error, InterruptedRunError):
             error.where = f"batch, {threads.done()} of {len(due)} jobs were done"
         raise
@@ -136,10 +136,6 @@ class _Threads:
         except OSError as error:  # whoever read the log is gone, or its disk is full
             self._broken.append(error)
             raise InterruptedRunError(signal.SIGPIPE) from None
-
-
-def _grace_s(due: Due) -> float:
-    return (due.job.resume or ResumeConfig()).grace_s
 
 
 def _run_one(dispatch: Dispatch, due: Due) -> Row:

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 from job.artifact import FORMATS
 from job.errors import InputError, ManifestError, ParedownError
-from job.manifest.expand import RESERVED, discovered, expand
+from job.manifest.batch import RESERVED, discovered, expand
 from job.storage.backend import Item
-from job.storage.markers import open_notes
-from job.storage.pattern import fixed_part, matches
-from job.storage.place import Place, find_place
+from job.storage.destination import Notes
+from job.storage.place import Place, find_place, fixed_part, matches
 
 if TYPE_CHECKING:
     from job.manifest.batch import BatchConfig, DiscoverConfig
@@ -96,7 +95,7 @@ def discover(
     """The model files that match, sorted by their names, except the batch's own results."""
     place = find_place(asked.uri, base)
     results = f"{str(find_place(batch.destination.uri, base)).rstrip('/')}/"
-    notes = open_notes(place, stores, asked.storage or batch.storage)
+    notes = Notes(place, stores, asked.storage or batch.storage)
     listed = {
         it.name: it
         for it in notes.files(fixed_part(asked.pattern))
@@ -189,7 +188,7 @@ def _in_bucket(
     folders = {f"{it.path.rstrip('/')}/": it for it in places}
     known: dict[Place, Item] = {}
     inside: Counter[Place] = Counter()
-    for it in open_notes(folder, stores, storage).files():
+    for it in Notes(folder, stores, storage).files():
         if it.place in places:
             known[it.place] = it
             continue

@@ -21,7 +21,7 @@ from job.result import RESULT_FILE
 from job.run import earlier
 from job.run.inputs import find_data
 from job.storage.backend import Found, Item, Stores
-from job.storage.markers import Notes
+from job.storage.destination import Notes
 from job.storage.place import Place
 
 FAILURE = f"{OWN}/failure.json"

@@ -16,7 +16,7 @@ from job.batch.workers import Limits, Workers, count_workers
 from job.events import Emit, Event
 from job.manifest.batch import BatchConfig
 from job.storage.backend import Stores
-from job.storage.markers import open_notes
+from job.storage.destination import Notes
 from job.storage.place import Place, find_place
 
 
@@ -48,7 +48,7 @@ def run_batch(
 
     stores = Stores(warn)
     place = find_place(asked.destination.uri, base)
-    notes = open_notes(place, stores, asked.destination.storage or asked.storage)
+    notes = Notes(place, stores, asked.destination.storage or asked.storage)
     if shard is None:
         refuse_foreign(notes)
     planned = plan(asked, base, stores, warn)

@@ -19,10 +19,9 @@ from pydantic import BaseModel, NonNegativeInt, TypeAdapter, ValidationError
 
 from job.batch.plan import Planned
 from job.errors import InputError, ManifestError
-from job.manifest.batch import BatchConfig
-from job.manifest.expand import discovered
+from job.manifest.batch import BatchConfig, discovered
 from job.manifest.fields import Name
-from job.storage.markers import Notes
+from job.storage.destination import Notes
 
 # What belongs to a batch beside its results, at the top and in each job's folder.
 OWN = ".batch"

@@ -70,13 +70,13 @@ def summarize(
     from job.batch.collect import collect, refuse_foreign, write_summary
     from job.manifest.storage import StorageConfig
     from job.storage.backend import Stores
-    from job.storage.markers import Notes, open_notes
+    from job.storage.destination import Notes
     from job.storage.place import find_place, here
 
     stores = Stores(warn)
 
     def open_at(uri: str) -> Notes:
-        return open_notes(find_place(absolute(uri), here()), stores, StorageConfig())
+        return Notes(find_place(absolute(uri), here()), stores, StorageConfig())
 
     if not results:
         raise ManifestError("The destination is empty.", hint="Name a folder, or a prefix.")

@@ -152,10 +152,7 @@ class Workers:
 
     @contextlib.contextmanager
     def child(
-        self,
-        task: Task,
-        settings: dict[str, str],
-        waited: Callable[[float], None] | None = None,
+        self, task: Task, settings: dict[str, str], waited: Callable[[float], None] | None = None
     ) -> Iterator[Child]:
         """A worker, once one is free; ``waited`` is given the seconds until then.
 
@@ -204,11 +201,7 @@ class Workers:
     def _start(self, seat: _Seat, settings: dict[str, str]) -> Child:
         seat.close()
         seat.child = Child(
-            seat.folder,
-            settings,
-            verbose=self._verbose,
-            cores=self._cores,
-            whole=self.folder,
+            seat.folder, settings, verbose=self._verbose, cores=self._cores, whole=self.folder
         )
         self.started += 1
         return seat.child

@@ -19,10 +19,7 @@ Names = str | list[str] | dict[str, str]
 
 
 def open_npz(
-    paths: Sequence[Path],
-    config: NpzConfig,
-    inputs: list[TensorSpec],
-    outputs: list[TensorSpec],
+    paths: Sequence[Path], config: NpzConfig, inputs: list[TensorSpec], outputs: list[TensorSpec]
 ) -> Dataset:
     """Read the arrays that the manifest names, and join those of several files in their order.
 

@@ -1,4 +1,4 @@
-"""The options of ``paredown kubernetes``, each written once: type, default, check and help.
+"""The command ``kubernetes`` and its options, each written once: type, default, check and help.
 
 The command's signature is made from them (``parameters``), and so is what it reads (``read``).
 """
@@ -12,8 +12,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from job.console import Manifest, read_text, say_data, warn
 from job.kubernetes import parse
 from job.kubernetes.parse import Toleration
+from job.text import printable
 
 # Kubernetes stores numbers in this many bits.
 INT32 = 2**31 - 1
@@ -132,3 +134,29 @@ def read(given: Mapping[str, Any]) -> Options:
     )
     parse.check_limit(options.cpu, options.cpu_limit)
     return options
+
+
+def kubernetes(manifest: Manifest, **given: Any) -> None:
+    """Print the Kubernetes Job that runs a manifest.
+
+    It is YAML for `kubectl apply -f -`. Nothing is asked of a cluster.
+    """
+    from job.kubernetes.render import render
+    from job.manifest.load import read_manifest
+    from job.storage.place import find_place, here
+
+    options = read(given)
+    text, _ = read_text(manifest, warn)
+    source = None if manifest == "-" else find_place(manifest, here())
+    rendered = render(read_manifest(text, manifest), text, source, options)
+    for warning in rendered.warnings:
+        warn(warning)
+    for note in rendered.notes:
+        typer.echo(f"note: {printable(note)}", err=True)
+    say_data(rendered.text.rstrip("\n"))
+
+
+# Typer makes the options from the signature.
+kubernetes.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # PEP 362 allows it
+    [inspect.signature(kubernetes, eval_str=True).parameters["manifest"], *parameters()]
+)

@@ -10,11 +10,10 @@ from typing import Any
 import yaml
 
 from job.errors import ManifestError
-from job.kubernetes.checks import problems_in_a_pod
 from job.kubernetes.job import job
-from job.kubernetes.names import image_warnings
 from job.kubernetes.options import Options
-from job.kubernetes.workload import FILE, Workload, plan_workload
+from job.kubernetes.parse import image_warnings
+from job.kubernetes.workload import FILE, Workload, plan_workload, problems_in_a_pod
 from job.manifest.batch import BatchConfig
 from job.manifest.job import JobConfig
 from job.storage.place import Place

@@ -12,12 +12,7 @@ class Config(BaseModel):
     by factories: a command that only validates starts in half the time.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        defer_build=True,
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def _holds_no_secret(uri: str) -> str:

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from job.manifest.compress import ENCODINGS, CodecConfig, CompressConfig
 from job.manifest.datasets import DatasetConfig
-from job.manifest.fields import Config, Name
+from job.manifest.fields import Config, Count, Name, Sha256, Uri
 from job.manifest.gates import GateConfig
-from job.manifest.model import ModelConfig
 from job.manifest.problems import Problem, checked
 from job.manifest.prune import PruneConfig
 from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
@@ -18,6 +17,38 @@ from job.manifest.storage import DestinationConfig, ResumeConfig, StorageConfig
 from job.manifest.training import TrainingConfig
 
 StageName = Literal["baseline", "prune", "compress", "quantize"]
+
+
+class ModelConfig(Config):
+    """The trained model."""
+
+    uri: Uri
+    """Where the model is: a ``.h5``, ``.hdf5`` or ``.keras`` file, or a SavedModel as a folder, a
+    zip or a tar. A relative URI is relative to the manifest. In a bucket, a SavedModel's folder is
+    a prefix that ends with ``/``."""
+    storage: StorageConfig | None = None
+    """Where it is, if not in the manifest's ``storage``."""
+    sha256: Sha256 | None = None
+    """Its SHA-256, in hexadecimal; ``paredown inspect`` prints it. Another model is refused."""
+    input_shapes: dict[Annotated[str, Field(min_length=1)], list[Count]] = Field(default={})
+    """Input name to its sizes without the samples' axis: ``{"image": [96, 96, 3]}``. For inputs
+    with open dimensions, which a .tflite has fixed; left out, they are the data set's."""
+    draws: Count = 1
+    """For a model that answers at random (``Dropout`` that was called with ``training=True``, a
+    sampling layer): how many passes over the test rows each metric is the mean of. Every pass of
+    every file draws numbers of its own."""
+    trust: bool = False
+    """Whether code that the model carries (``Lambda`` layers and the like) may run. It needs a
+    pinned ``sha256``, so that it is the code that somebody has looked at."""
+
+    @model_validator(mode="after")
+    def _trust_is_pinned(self) -> Self:
+        if self.trust and self.sha256 is None:
+            raise ValueError(
+                "trust lets the model's code run, so it needs the sha256 of the model that you "
+                "have looked at; `paredown inspect` prints it"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -116,12 +147,7 @@ SKIPPABLE = tuple(
 def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
     """The document as a job; else every problem that it has, within and between sections."""
     job = checked(document, JobConfig)
-    return job if isinstance(job, list) else _inconsistencies(job) or job
-
-
-def _inconsistencies(job: JobConfig) -> list[Problem]:
-    """Every contradiction between the sections, each with its JSON path."""
-    return [*_work(job), *_uris(job), *_gates(job)]
+    return job if isinstance(job, list) else [*_work(job), *_uris(job), *_gates(job)] or job
 
 
 def _work(job: JobConfig) -> Iterator[Problem]:

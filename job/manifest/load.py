@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from job.errors import ManifestError
-from job.manifest.batch import BatchConfig
-from job.manifest.expand import batch_problems
+from job.manifest.batch import BatchConfig, batch_problems
 from job.manifest.job import JobConfig, checked_job
 from job.manifest.problems import SECRET_NAME, Problem, checked, not_a_choice, redacted
 

@@ -92,6 +92,5 @@ class Int16x8Config(CalibratedConfig):
 
 IntegerConfig = Int8Config | Int16x8Config
 QuantizeConfig = Annotated[
-    Float32Config | Float16Config | DynamicRangeConfig | IntegerConfig,
-    Field(discriminator="type"),
+    Float32Config | Float16Config | DynamicRangeConfig | IntegerConfig, Field(discriminator="type")
 ]

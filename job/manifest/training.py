@@ -127,9 +127,7 @@ def _weights_of_one_kind(given: object) -> object:
 
 Balanced = Literal["balanced"]
 ClassIndex = Annotated[
-    str,
-    AfterValidator(_class_index),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}$"}),
+    str, AfterValidator(_class_index), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}$"})
 ]
 Weight = Annotated[float, Field(ge=0, le=3e38)]
 PerClass = Annotated[dict[ClassIndex, Weight], Field(min_length=1)]

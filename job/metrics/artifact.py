@@ -1,15 +1,27 @@
-"""The measurement of a file by what it does after being read back from disk."""
+"""The measurement of a file by what it does after being read back from disk, and of how fast it is.
+
+Latency is that of one sample (batch 1), warm, on one thread and on all. A ``.tflite`` runs in the
+LiteRT interpreter, which takes the number of threads. TensorFlow fixes its number of threads once
+per process, so for a Keras model "one thread" is the same process pinned to one core (within 2 % of
+a session with one thread, where both were measured).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
 
 from job.artifact import KerasFormat, LatencyResult, TensorResult, file_digest
 from job.manifest.job import StageName
-from job.metrics import latency, litert
+from job.metrics import litert
 from job.metrics.fidelity import drift
 from job.metrics.per_class import listed
 from job.metrics.quality import (
@@ -19,12 +31,19 @@ from job.metrics.quality import (
     Predict,
     Quality,
     ReadRows,
+    answer,
     evaluate,
     mean_of_passes,
 )
 from job.metrics.sparsity import kernels, model_sparsity, zero_fraction
 from job.objective.losses import Objectives
 from job.result import ArtifactResult, TensorSpec
+
+WARM_UP_RUNS = 3
+# Runs are counted until one of these is reached, and at least MIN_RUNS.
+MAX_RUNS = 100
+MAX_SECONDS = 0.25
+MIN_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -150,13 +169,95 @@ def measure_latency(
 ) -> dict[str, LatencyResult]:
     """Latency of a file; ``model`` is the Keras model that was read from it, or None."""
     if model is not None:
-        return latency.keras_latency(model, evaluator.sample(), evaluator.threads)
+        return keras_latency(model, evaluator.sample(), evaluator.threads)
     names = list(evaluator.input_names)
-    return latency.tflite_latency(
-        folder / artifact.path, names, evaluator.sample(), evaluator.threads
-    )
+    return tflite_latency(folder / artifact.path, names, evaluator.sample(), evaluator.threads)
 
 
 def describe(specs: Sequence[TensorSpec]) -> list[TensorResult]:
     """Inputs or outputs of a Keras model, for the result."""
     return [TensorResult(name=it.name, dtype=it.dtype, shape=[None, *it.shape]) for it in specs]
+
+
+def tflite_latency(
+    path: Path, names: list[str], sample: Inputs, threads: int
+) -> dict[str, LatencyResult]:
+    """Milliseconds for one sample of a ``.tflite``.
+
+    Args:
+        path: The file.
+        names: The Keras model's inputs, in the order of ``sample``.
+        sample: One row for each input.
+        threads: The number for ``all_threads``.
+    """
+    results = {}
+    for label, count in (("one_thread", 1), ("all_threads", threads)):
+        interpreter = litert.open_file(path, names, sample, count)
+        for detail, array in zip(litert.ordered_inputs(interpreter, names), sample, strict=True):
+            interpreter.set_tensor(detail["index"], litert.quantize(array, detail))
+        results[label] = timed(interpreter.invoke, "litert", count)
+    return results
+
+
+def keras_latency(model: Any, sample: Inputs, threads: int) -> dict[str, LatencyResult]:
+    """Milliseconds for one sample of a Keras model.
+
+    Args:
+        model: The model.
+        sample: One row for each input, in the model's order.
+        threads: The number for ``all_threads``.
+
+    Returns:
+        Without ``one_thread`` where the system can't pin a process to a core.
+    """
+    specs = [tf.TensorSpec(array.shape, array.dtype) for array in sample]
+
+    @tf.function(input_signature=specs)
+    def forward(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        return answer(model, inputs)
+
+    run = forward.get_concrete_function()
+    tensors = [tf.constant(array) for array in sample]
+    results = {"all_threads": timed(lambda: run(*tensors), "tensorflow", threads)}
+    if hasattr(os, "sched_setaffinity"):
+        with _one_core():
+            results["one_thread"] = timed(lambda: run(*tensors), "tensorflow", 1)
+    return results
+
+
+def timed(
+    run: Callable[[], object], runtime: Literal["tensorflow", "litert"], threads: int
+) -> LatencyResult:
+    """Median and 90th percentile of repeated calls, in milliseconds."""
+    for _ in range(WARM_UP_RUNS):
+        run()
+    times: list[float] = []
+    while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and sum(times) < MAX_SECONDS):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    median, p90 = np.percentile(np.asarray(times) * 1e3, [50, 90])
+    return LatencyResult(
+        runtime=runtime,
+        threads=threads,
+        runs=len(times),
+        median=round(float(median), 4),
+        p90=round(float(p90), 4),
+    )
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """Pin all threads of this process to one core for the duration of the block."""
+    cores = os.sched_getaffinity(0)
+    _pin({min(cores)})
+    try:
+        yield
+    finally:
+        _pin(cores)
+
+
+def _pin(cores: set[int]) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # the thread has ended
+            os.sched_setaffinity(int(thread.name), cores)

@@ -47,9 +47,7 @@ def constant_metrics(
     for choice in range(max(len(it) for it in answers)):
         chosen = [it[min(choice, len(it) - 1)] for it in answers]
         always = _Constant(chosen)
-        values = evaluate(
-            always, evaluator.read, evaluator.rows, evaluator.objectives, _silent
-        ).metrics
+        values = evaluate(always, evaluator.read, evaluator.rows, evaluator.objectives).metrics
         for name, objective in evaluator.objectives.items():
             for metric in ("loss", *objective.metric_names):
                 value = values[metric_key(metric, name, names)]
@@ -57,10 +55,6 @@ def constant_metrics(
                 better = min if lower_is_better(metric) else max
                 found[name][metric] = better(before, value)
     return found
-
-
-def _silent(_: int, __: int) -> None:
-    """Report no progress."""
 
 
 class _Constant:

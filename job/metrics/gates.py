@@ -1,16 +1,17 @@
-"""Gates: what must hold for the results, judged by the measured figures.
+"""Gates: what must hold for the results; and whether a model works at all. Judged by the figures.
 
 Every artifact is judged by every gate that applies to it. The run chooses the smallest artifact
 that passes all of them. A gate that names an artifact, or all of them by ``*``, must hold whichever
-is chosen.
+is chosen. Only the figures of a result are used, so the parent process may import this.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from job.artifact import ClassResult
 from job.manifest.gates import (
     BeatsConstantGate,
     GateConfig,
@@ -21,7 +22,6 @@ from job.manifest.gates import (
     MinValueGate,
 )
 from job.manifest.keras_names import lower_is_better
-from job.metrics.usefulness import advantage, lowest_recall
 from job.result import ArtifactResult, GateResult, metric_key
 
 # Metrics are means of float32: differences below this are rounding, not quality.
@@ -33,6 +33,19 @@ LARGER_ERROR = 1.5
 # half of the baseline's lead over a constant answer.
 WITHOUT_ZERO = ("poisson",)
 LARGE_SHARE = 0.5
+# The metrics that best tell whether a model works, in order.
+TELLING = (
+    "accuracy",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "auc",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+)
+# An accuracy must exceed the constant's by more than chance gives on so few test rows: two standard
+# deviations, and never more than this.
+MOST_CHANCE = 0.05
 
 
 def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> list[GateResult]:
@@ -94,25 +107,6 @@ def is_missed(chosen: object | None, verdicts: Sequence[GateResult]) -> bool:
     return bool(missed) and (chosen is None or any(map(is_binding, missed)))
 
 
-def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
-    """The gate itself; where several outputs have its metric, one gate for each of them."""
-    if not isinstance(gate, MaxDropGate | MinValueGate) or gate.output is not None:
-        return [gate]
-    if gate.metric in baseline.metrics:  # the metric of the only output, or the total of several
-        return [gate]
-    names = [it.name for it in baseline.outputs]
-    return [
-        gate.model_copy(update={"output": name})
-        for name in names
-        if metric_key(gate.metric, name, names) in baseline.metrics
-    ]
-
-
-def _key(gate: MaxDropGate | MinValueGate, baseline: ArtifactResult) -> str:
-    names = [it.name for it in baseline.outputs]
-    return gate.metric if gate.output is None else metric_key(gate.metric, gate.output, names)
-
-
 def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> list[str]:
     """Messages for metrics that got much worse, since there may be no gate for them."""
     found = []
@@ -130,6 +124,97 @@ def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> lis
         if is_much:
             found.append(f"{metric} went from {before:.4g} to {after:.4g} in {artifact.name}.")
     return found
+
+
+def useless_outputs(baseline: ArtifactResult, names: Collection[str], rows: int) -> dict[str, str]:
+    """The outputs that are no better than a constant answer: output -> the figures.
+
+    Args:
+        baseline: The original model, with the metrics of the constant answer.
+        names: All outputs.
+        rows: How many test rows there are.
+    """
+    found = {}
+    for name, constants in baseline.constant_metrics.items():
+        metric = first_metric(list(constants))
+        value = baseline.metrics[metric_key(metric, name, names)]
+        constant = constants[metric]
+        if metric == "accuracy":
+            chance = 2 * math.sqrt(max(0.0, constant * (1 - constant)) / max(1, rows))
+            useless = value <= constant + min(MOST_CHANCE, chance)
+        else:
+            useless = value >= constant if lower_is_better(metric) else value <= constant
+        if useless:
+            found[name] = f"{metric} {value:.4g}, where a constant answer gets {constant:.4g}"
+    return found
+
+
+def first_metric(metrics: Sequence[str]) -> str:
+    """The metric that best tells whether a model works."""
+    return next((it for it in TELLING if it in metrics), metrics[0])
+
+
+def advantage(
+    gate: BeatsConstantGate, baseline: ArtifactResult, artifact: ArtifactResult
+) -> tuple[float, str]:
+    """By how much baseline and artifact are better than the constant answer, and the figures: of
+    both, and of all outputs that the gate is for, the worst.
+    """
+    names = list(baseline.constant_metrics)
+    found = []
+    for name, constants in baseline.constant_metrics.items():
+        metric = gate.metric or first_metric(list(constants))
+        if gate.output not in (None, name) or metric not in constants:
+            continue
+        key, constant = metric_key(metric, name, names), constants[metric]
+        for one in (baseline, artifact):
+            value = one.metrics[key]
+            better = constant - value if lower_is_better(metric) else value - constant
+            text = f"{key} of {one.name} {value:.4g}, of a constant answer {constant:.4g}"
+            found.append((better, text))
+    return min(found)
+
+
+def lowest_recall(gate: MinClassRecallGate, artifact: ArtifactResult) -> tuple[float, str]:
+    """The lowest recall of the classes that a gate is for, and which class has it."""
+    asked = {
+        name: it.recall
+        for name, it in classes_of(gate, artifact).items()
+        if it.recall is not None and gate.class_index in (None, int(name.rpartition("/")[2]))
+    }
+    name = min(asked, key=lambda one: asked[one])
+    output, _, index = name.rpartition("/")
+    of = f" of {output}" if len(artifact.per_class) > 1 else ""
+    return asked[name], f"the recall of the class {index}{of}"
+
+
+def classes_of(gate: MinClassRecallGate, artifact: ArtifactResult) -> dict[str, ClassResult]:
+    """``output/class`` -> its figures, for the outputs that a gate is for."""
+    return {
+        f"{output}/{index}": it
+        for output, classes in artifact.per_class.items()
+        if gate.output in (None, output)
+        for index, it in classes.items()
+    }
+
+
+def _of_each_output(gate: GateConfig, baseline: ArtifactResult) -> Sequence[GateConfig]:
+    """The gate itself; where several outputs have its metric, one gate for each of them."""
+    if not isinstance(gate, MaxDropGate | MinValueGate) or gate.output is not None:
+        return [gate]
+    if gate.metric in baseline.metrics:  # the metric of the only output, or the total of several
+        return [gate]
+    names = [it.name for it in baseline.outputs]
+    return [
+        gate.model_copy(update={"output": name})
+        for name in names
+        if metric_key(gate.metric, name, names) in baseline.metrics
+    ]
+
+
+def _key(gate: MaxDropGate | MinValueGate, baseline: ArtifactResult) -> str:
+    names = [it.name for it in baseline.outputs]
+    return gate.metric if gate.output is None else metric_key(gate.metric, gate.output, names)
 
 
 def _constants(baseline: ArtifactResult) -> dict[str, float]:

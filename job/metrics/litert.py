@@ -13,9 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from job.artifact import TensorResult
-from job.metrics.quality import Inputs, Output, Outputs, Predict
-
-Array = NDArray[np.generic]
+from job.metrics.quality import Array, Inputs, Output, Outputs, Predict
 
 DTYPES: dict[int, type[np.generic]] = {
     schema.TensorType.FLOAT32: np.float32,

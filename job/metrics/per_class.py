@@ -13,7 +13,7 @@ from job.artifact import ClassResult
 from job.errors import InputError
 from job.manifest.gates import GateConfig, MinClassRecallGate
 from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
-from job.metrics.usefulness import classes_of
+from job.metrics.gates import classes_of
 from job.objective.losses import Objective
 from job.result import ArtifactResult
 

@@ -115,7 +115,7 @@ def evaluate(
     read: ReadRows,
     rows: int,
     objectives: Objectives,
-    advance: Advance,
+    advance: Advance = lambda _, __: None,
     weights: Sequence[Array | None] = (),
 ) -> Quality:
     """Predict all rows in batches and judge them.

@@ -19,11 +19,10 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from job.metrics.litert import DTYPES, zero_point
+from job.metrics.quality import Array
 
-Array = NDArray[np.generic]
 Operator = schema.BuiltinOperator
 
 # The names of weights that are not kernels, however many dimensions they have.

@@ -21,13 +21,13 @@ import keras
 import tf_keras
 
 from job.errors import InputError
-from job.models import precision
 from job.models.budget import refuse_huge_outputs
 from job.models.compare import TOLERANCE, Rows, difference
 from job.models.formats import write_judged
 from job.models.keras3_adapters import Keras3Layer
 from job.models.keras3_graph import Graph, rebuild_graph
 from job.models.layers import every_layer, in_users_names, take_scope_names
+from job.models.reconfigure import computing_in_float32
 from job.safety.judge import Judged
 
 # The attributes under which layers of both Keras hold other layers.
@@ -105,7 +105,7 @@ def _refuse_different(
     graph: Graph | None,
     rows: Rows | None = None,
 ) -> None:
-    with precision.computing_in_float32(model):
+    with computing_in_float32(model):
         found = difference(model, rebuilt, rows)
         if found <= TOLERANCE:
             return

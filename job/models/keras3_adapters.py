@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tf_keras.src.backend import RandomGenerator
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
-from job.models import precision
+from job.models import reconfigure
 
 # The weights in Keras 3 that are worth pruning.
 KERNELS = ("kernel", "recurrent_kernel", "pointwise_kernel")
@@ -47,7 +47,7 @@ def _same(keras3: Any, keras2: Any, found: Any) -> Any:
 
 def float_dtype(dtype: str) -> str:
     """The dtype of a tensor or variable of Keras 3 in the counterpart."""
-    return precision.FLOAT32 if dtype in precision.OTHERS else dtype
+    return reconfigure.FLOAT32 if dtype in reconfigure.OTHERS else dtype
 
 
 def is_masked(tensor: Any) -> bool:
@@ -127,7 +127,7 @@ class Keras3Layer(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ship
         states = list(self.pairs())
         seeds = [(seed, self._seed(start, training)) for seed, start in self._seeds()]
         with (
-            precision.computing_in_float32(layer),
+            reconfigure.computing_in_float32(layer),
             keras.StatelessScope([*states, *seeds]) as scope,
         ):
             outputs = layer(inputs, *others, **options)

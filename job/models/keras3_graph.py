@@ -85,9 +85,7 @@ class Graph:
         scope = self._scopes[id(model)] = Scope()
         scope.tensors |= {
             id(tensor): tf_keras.Input(
-                batch_shape=tensor.shape,
-                dtype=float_dtype(tensor.dtype),
-                name=_origin(tensor).name,
+                batch_shape=tensor.shape, dtype=float_dtype(tensor.dtype), name=_origin(tensor).name
             )
             for tensor in graph.inputs
         }

@@ -173,11 +173,8 @@ def _holds_tensors(value: Any) -> bool:
     flat = keras.tree.flatten(value)
     tensors = [one for one in flat if one is not None]
     nested = keras.tree.is_nested(value)
-    return (bool(tensors) or nested) and bool(flat) and all(_is_tensor(one) for one in tensors)
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, keras.KerasTensor | tf.Tensor)
+    are_tensors = all(isinstance(one, keras.KerasTensor | tf.Tensor) for one in tensors)
+    return (bool(tensors) or nested) and bool(flat) and are_tensors
 
 
 def _some(value: Tensor) -> bool:

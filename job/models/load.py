@@ -17,12 +17,12 @@ import tf_keras
 
 from job.artifact import KerasFormat
 from job.errors import InputError, StageError
-from job.models import formats, load_errors, precision, saved_model
+from job.models import formats, load_errors, reconfigure
 from job.models.budget import refuse_huge_outputs, within_limits
 from job.models.compare import REFUSALS, TOLERANCE, difference, rows_of
-from job.models.free_batch import free_batch
 from job.models.random_inputs import Array
 from job.models.random_layers import Effects, refuse_changing
+from job.models.reconfigure import free_batch
 from job.safety.judge import Judged, judge, refuse_dangers
 
 T = TypeVar("T")
@@ -73,16 +73,16 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
         from job.models import keras3  # a second to import, and rarely needed
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
-        precision.refuse_coarse_weights(original, where)
+        reconfigure.refuse_coarse_weights(original, where)
         original, freed = _with_free_batch(original, judged, trust)
         model = _made(lambda: keras3.rebuild(original, where), judged, is_rebuilding=True)
     else:
         original = _made(lambda: formats.load_keras2(judged, trust=trust), judged)
         _refuse_unknown_inputs(original, where)
         refuse_huge_outputs(original, where)
-        precision.refuse_coarse_weights(original, where)
+        reconfigure.refuse_coarse_weights(original, where)
         original, freed = _with_free_batch(original, judged, trust)
-        model = precision.in_float32(original)
+        model = reconfigure.in_float32(original)
     effects = _made(lambda: refuse_changing(model, where), judged)
     notes = tuple(filter(None, [freed, _overruled(original, judged)]))
     return ModelFile(judged.format, judged.keras_version, model, original, trust, notes, effects)
@@ -128,7 +128,7 @@ def compare(file: ModelFile, inputs: Sequence[Array], where: str) -> bool:
 def optimizer_bytes(judged: Judged) -> int:
     """The size of the optimizer's state in a model file; no file written here has one."""
     if judged.format == "saved_model":
-        return saved_model.optimizer_bytes(judged)
+        return formats.optimizer_bytes(judged)
     return judged.optimizer_bytes
 
 
@@ -144,7 +144,7 @@ def reference_bytes(judged: Judged, found: ModelFile) -> int:
         case "saved_model":
             with tempfile.TemporaryDirectory() as scratch:
                 written = Path(scratch) / "model.tar"
-                saved_model.save(found.original, written)
+                formats.save_saved_model(found.original, written)
                 return written.stat().st_size
 
 

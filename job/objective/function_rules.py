@@ -133,10 +133,6 @@ def _softmax(call: Call) -> Values:
     return Values(0, 1, axis=call.axis(), names=("softmax",))
 
 
-def _log_softmax(call: Call) -> Values:
-    return Values(-INF, 0, axis=call.axis(), is_log=True, names=("log_softmax",))
-
-
 def _activation(name: str) -> Rule:
     return lambda call: activated(name, call.last)
 
@@ -179,7 +175,9 @@ RULES: dict[str, Rule] = {
     "where": _where,
     "cast": _cast,
     "softmax": _softmax,
-    "log_softmax": _log_softmax,
+    "log_softmax": lambda call: Values(
+        -INF, 0, axis=call.axis(), is_log=True, names=("log_softmax",)
+    ),
     **{name: _activation(name) for name in _ACTIVATIONS},
     "swish": _activation("silu"),
     **dict.fromkeys(("leaky_relu", "bias_add"), lambda _: ANY_NUMBER),

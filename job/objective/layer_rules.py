@@ -38,18 +38,6 @@ def _unchanged(call: Call) -> Values:
     return UNKNOWN if call.keywords.get("training") is True else call.first
 
 
-def _permuted(call: Call) -> Values:
-    return moved_to(call, [0, *call.layer.dims])
-
-
-def _repeated(call: Call) -> Values:
-    return call.first.moved(None if call.first.axis is None else 2)
-
-
-def _padded(call: Call) -> Values:
-    return hull([call.first, ZERO])
-
-
 def _enlarged(call: Call) -> Values:
     way = getattr(call.layer, "interpolation", "nearest")
     return selected(call) if way in ("nearest", "bilinear", "area") else UNKNOWN
@@ -95,10 +83,6 @@ def _clipped(call: Call) -> Values:
     slope = float(layer.negative_slope or 0)
     high = INF if layer.max_value is None else float(layer.max_value)
     return Values(-INF if slope else 0, high, names=("relu",))
-
-
-def _elu(call: Call) -> Values:
-    return Values(-abs(float(call.layer.alpha)), INF, names=("elu",))
 
 
 def _softmax(call: Call) -> Values:
@@ -173,7 +157,7 @@ def _many(names: str, rule: Rule) -> dict[str, Rule]:
 ACTIVATION_LAYERS: dict[str, Rule] = {
     "Softmax": _softmax,
     "ReLU": _clipped,
-    "ELU": _elu,
+    "ELU": lambda call: Values(-abs(float(call.layer.alpha)), INF, names=("elu",)),
     "LeakyReLU": _any_number,
     "PReLU": _any_number,
     "ThresholdedReLU": lambda _: Values(0, INF, names=("relu",)),
@@ -187,10 +171,10 @@ LAYERS: dict[str, Rule] = {
         _unchanged,
     ),
     **_many("Reshape Flatten", reshaped),
-    "Permute": _permuted,
-    "RepeatVector": _repeated,
+    "Permute": lambda call: moved_to(call, [0, *call.layer.dims]),
+    "RepeatVector": lambda call: call.first.moved(None if call.first.axis is None else 2),
     **_many("Cropping* CenterCrop", selected),
-    **_many("ZeroPadding* Masking", _padded),
+    **_many("ZeroPadding* Masking", lambda call: hull([call.first, ZERO])),
     **_many("UpSampling* Resizing", _enlarged),
     **_many("AveragePooling* GlobalAveragePooling* AdaptiveAveragePooling*", _average_pooled),
     **_many("GlobalMaxPooling* MaxPooling* AdaptiveMaxPooling*", lambda call: call.first.bounds()),

@@ -87,7 +87,8 @@ def infer(reading: Reading) -> tuple[bool, str]:
         if reading.compiled not in (None, by[0]):
             reason += f", though the file was compiled with {str(reading.compiled).lower()}"
         return by[0], reason
-    if reading.compiled is not None and (reading.compiled or _may_be_probabilities(reading)):
+    may_be_probabilities = reading.seen is None or reading.seen.in_unit
+    if reading.compiled is not None and (reading.compiled or may_be_probabilities):
         text = str(reading.compiled).lower()
         return reading.compiled, f"{reading.facts}; the file was compiled with from_logits {text}"
     raise reading.refused("It is not clear whether the outputs are logits or probabilities")
@@ -129,10 +130,6 @@ def _by_rows(reading: Reading) -> bool | None:
         return False
     # Small logits may all be in 0..1; a softmax would show in the graph, and in the sums.
     return True if reading.ending.kind == "unbounded" else None
-
-
-def _may_be_probabilities(reading: Reading) -> bool:
-    return reading.seen is None or reading.seen.in_unit
 
 
 def _doubt(reading: Reading, from_logits: bool) -> None:

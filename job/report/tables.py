@@ -1,15 +1,21 @@
-"""The closing table: the baseline and the artifacts, how small and how good they are."""
+"""What is shown at the end: the artifacts, how small and how good they are; or what a model is."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+
+from job.artifact import TensorResult
 from job.events import Event
 from job.metrics.gates import is_binding
 from job.report.screen import Table
-from job.result import RESULT_FILE, ArtifactResult, Result, metric_key, ratio
+from job.result import RESULT_FILE, ArtifactResult, InspectResult, Result, metric_key, ratio
+from job.text import printable
 
 SIZES = ("bytes", "smallest\nencoding", "times\nsmaller")
 # Shown if the width allows, the first one first.
 OPTIONAL = ("sparsity", "latency\nms")
+HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 
 
 def closing_table(result: Result) -> Table:
@@ -31,6 +37,66 @@ def closing_table(result: Result) -> Table:
     ]
     columns = ["stage", "format", *metrics, *SIZES, *OPTIONAL, "SHA-256"]
     return Table(result.name, columns, rows, _notes(result), OPTIONAL)
+
+
+def gate_lines(result: Result) -> list[str]:
+    """The verdicts that decided: those on the chosen artifact, those of gates that must hold
+    whichever is chosen, and why smaller artifacts were not chosen; all of them if none was.
+    ``result.json`` has every one.
+    """
+    chosen = result.chosen_artifact
+    sizes = {it.name: it.smallest[1] for it in result.artifacts}
+    lines = []
+    for verdict in result.gates:
+        if chosen is None or verdict.artifact == chosen.name or is_binding(verdict):
+            state = "passed" if verdict.passed else "MISSED"
+            lines.append(f"gate {state}: {verdict.explanation}")
+        elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:
+            lines.append(f"smaller, but not chosen: {verdict.explanation}")
+    return lines
+
+
+def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:
+    """The event that a run ends with: the result, for programs."""
+    return {
+        "event": "run_finished",
+        "name": result.name,
+        "status": result.status,
+        "already_done": already_done,
+        "run_id": result.run_id,
+        "seconds": result.seconds,
+        "waited_s": result.waited_s,
+        "resumed": result.resumed,
+        "result": f"{destination}/{RESULT_FILE}",
+        # A run that is done already has shown its warnings; result.json has them.
+        "warnings": [] if already_done else result.warnings,
+        "artifacts": [
+            {
+                "artifact": artifact.name,
+                "format": artifact.format,
+                "path": artifact.path,
+                "bytes": artifact.bytes,
+                "sha256": artifact.sha256,
+                "smallest_encoding": artifact.smallest[0],
+                "smallest_bytes": artifact.smallest[1],
+                "ratio": round(ratio(result.baseline, artifact), 2),
+                "metrics": artifact.metrics,
+            }
+            for artifact in result.artifacts
+        ],
+        "gates": [gate.model_dump(mode="json") for gate in result.gates],
+        "chosen": result.chosen and result.chosen.model_dump(mode="json"),
+    }
+
+
+def inspection_json(result: InspectResult) -> str:
+    """JSON for a program, in ASCII, since it may be shown on a terminal."""
+    return json.dumps(json.loads(result.model_dump_json()), indent=2)
+
+
+def inspection_text(result: InspectResult) -> str:
+    """All of it, as plain text."""
+    return "\n".join(printable(line).replace("\n", " ") for line in _lines(result))
 
 
 def _metrics(result: Result) -> dict[str, str]:
@@ -93,51 +159,57 @@ def _chosen_line(result: Result) -> list[str]:
     return [f"chosen: {chosen.path} ({chosen.bytes:,} bytes, {times}){why}"]
 
 
-def gate_lines(result: Result) -> list[str]:
-    """The verdicts that decided: those on the chosen artifact, those of gates that must hold
-    whichever is chosen, and why smaller artifacts were not chosen; all of them if none was.
-    ``result.json`` has every one.
-    """
-    chosen = result.chosen_artifact
-    sizes = {it.name: it.smallest[1] for it in result.artifacts}
-    lines = []
-    for verdict in result.gates:
-        if chosen is None or verdict.artifact == chosen.name or is_binding(verdict):
-            state = "passed" if verdict.passed else "MISSED"
-            lines.append(f"gate {state}: {verdict.explanation}")
-        elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:
-            lines.append(f"smaller, but not chosen: {verdict.explanation}")
-    return lines
+def _lines(result: InspectResult) -> Iterator[str]:
+    yield f"{result.uri}"
+    yield f"  format      {result.format}, saved by Keras {result.keras_version}"
+    yield f"  size        {result.bytes:,} bytes, SHA-256 {result.sha256}"
+    if result.dangers:
+        yield "  dangers     nothing of it was loaded:"
+        yield from (f"    {danger}" for danger in result.dangers)
+        return
+    yield "  dangers     none found"
+    yield f"  inputs      {_tensors(result.inputs)}"
+    yield f"  outputs     {_tensors(result.outputs)}"
+    prunable = sum(layer.prunable_weights for layer in result.layers if layer.prunable)
+    yield f"  parameters  {result.parameters:,}, of which {prunable:,} can be pruned"
+    yield from (f"  to choose   {choice}" for choice in result.choices)
+    yield ""
+    yield from _aligned(
+        [
+            HEAD,
+            *(
+                (
+                    layer.name,
+                    layer.type,
+                    layer.output_shape,
+                    f"{layer.parameters:,}" if layer.parameters else "",
+                    f"{layer.prunable_weights:,} weights"
+                    if layer.prunable
+                    else (f"no: {layer.reason}" if layer.reason else ""),
+                )
+                for layer in result.layers
+            ),
+        ]
+    )
+    if result.variants:
+        yield ""
+        yield "quantize variants"
+        width = max(len(name) for name in result.variants)
+        yield from (f"  {name:<{width}}  {outcome}" for name, outcome in result.variants.items())
+    yield from (f"warning: {warning}" for warning in result.warnings)
 
 
-def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:
-    """The event that a run ends with: the result, for programs."""
-    return {
-        "event": "run_finished",
-        "name": result.name,
-        "status": result.status,
-        "already_done": already_done,
-        "run_id": result.run_id,
-        "seconds": result.seconds,
-        "waited_s": result.waited_s,
-        "resumed": result.resumed,
-        "result": f"{destination}/{RESULT_FILE}",
-        # A run that is done already has shown its warnings; result.json has them.
-        "warnings": [] if already_done else result.warnings,
-        "artifacts": [
-            {
-                "artifact": artifact.name,
-                "format": artifact.format,
-                "path": artifact.path,
-                "bytes": artifact.bytes,
-                "sha256": artifact.sha256,
-                "smallest_encoding": artifact.smallest[0],
-                "smallest_bytes": artifact.smallest[1],
-                "ratio": round(ratio(result.baseline, artifact), 2),
-                "metrics": artifact.metrics,
-            }
-            for artifact in result.artifacts
-        ],
-        "gates": [gate.model_dump(mode="json") for gate in result.gates],
-        "chosen": result.chosen and result.chosen.model_dump(mode="json"),
-    }
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(
+            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+
+
+def _tensors(tensors: Sequence[TensorResult]) -> str:
+    return ", ".join(f"{it.name} {_shape(it.shape)} {it.dtype}" for it in tensors)
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"

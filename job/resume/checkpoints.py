@@ -18,8 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from job.artifact import Record, file_digest
 from job.events import Journal, Report, Stage
-from job.resume.index import Checkpoint, Index, read_index, write_index
-from job.resume.transfer import link_or_copy
+from job.resume.index import Checkpoint, Index, link_or_copy, read_index, write_index
 from job.text import first_line
 
 RESTORED = "taken from a run that was stopped"
@@ -185,12 +184,7 @@ class Checkpoints:
         return entry
 
     def _save(
-        self,
-        name: str,
-        form: CheckpointFormat[V, R],
-        value: V,
-        entry: _Entry,
-        replaces: str = "",
+        self, name: str, form: CheckpointFormat[V, R], value: V, entry: _Entry, replaces: str = ""
     ) -> None:
         record, files = form.write(value)
         entry = entry.model_copy(update={"value": record.model_dump(mode="json")})

@@ -10,8 +10,7 @@ from job.datasets.foreign_files import refuse_other_folders, refuse_other_kinds
 from job.errors import InputError, ManifestError, ParedownError
 from job.events import Journal
 from job.manifest.datasets import DatasetConfig
-from job.manifest.job import JobConfig
-from job.manifest.model import ModelConfig
+from job.manifest.job import JobConfig, ModelConfig
 from job.manifest.storage import StorageConfig
 from job.result import RESULT_FILE, InputResult
 from job.storage import find

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from job.errors import ParedownError
 from job.events import Emit, Journal
-from job.manifest.model import ModelConfig
+from job.manifest.job import ModelConfig
 from job.manifest.storage import StorageConfig
 from job.result import InspectResult
 from job.run import supervisor

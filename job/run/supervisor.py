@@ -20,13 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from job.artifact import Record
-from job.errors import (
-    BugError,
-    InputError,
-    InterruptedRunError,
-    StageError,
-    from_os_error,
-)
+from job.errors import BugError, InputError, InterruptedRunError, StageError, from_os_error
 from job.events import Emit
 from job.resume.index import Checkpoint, Index, read_index, write_index
 from job.run.process import Child

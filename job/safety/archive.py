@@ -1,11 +1,14 @@
 """Archives (zip, tar) and folders that hold a model: validated before anything is unpacked.
 
 Refused are entries that would be written elsewhere (absolute paths, ``..``, links, devices), zip
-bombs, and duplicate names.
+bombs, and duplicate names. A folder is packed as a reproducible tar: the same contents give the
+same bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import shutil
 import stat
 import tarfile
@@ -14,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 from job.errors import InputError
 from job.safety.limits import MAX_GRAPH_BYTES, most_bytes
@@ -29,6 +32,7 @@ HEADERS = (
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
 MAX_HEADER_BYTES = 1 << 16
+GRAPH = "saved_model.pb"
 
 
 def corrupt(what: str, where: str) -> InputError:
@@ -139,6 +143,57 @@ def judge_entries(path: Path, where: str) -> Archive:
             if entry.is_file:
                 sizes[entry.name] = entry.bytes
     return Archive(path, where, sizes)
+
+
+class _Digest(io.RawIOBase):
+    """Computes the size and the SHA-256 of what is written to it."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, content: Any) -> int:
+        self.sha256.update(content)
+        self.bytes += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        return self.bytes
+
+
+def measure(folder: Path, where: str) -> tuple[int, str]:
+    """Bytes and SHA-256 (hexadecimal) of the tar that ``pack`` writes.
+
+    Raises:
+        InputError: If the folder holds no SavedModel, or a link.
+        OSError: If a file can't be read.
+    """
+    if not (folder / GRAPH).is_file():
+        raise InputError(
+            f"The folder is no SavedModel: there is no {GRAPH} in it.",
+            where=where,
+            hint="Name a model file, or the folder that model.save(..., save_format='tf') wrote.",
+        )
+    digest = _Digest()
+    pack(folder, cast(IO[bytes], digest), where)
+    return digest.bytes, digest.sha256.hexdigest()
+
+
+def pack(folder: Path, file: IO[bytes], where: str) -> None:
+    """Write a folder's files into a tar, sorted by name, without times and owners.
+
+    Raises:
+        InputError: If there is a link in it.
+        OSError: If a file can't be read or written.
+    """
+    archive = judge_entries(folder, where)
+    with tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tape:
+        for name, size in sorted(archive.sizes.items()):
+            member = tarfile.TarInfo(name)
+            member.size = size
+            member.mode = 0o644
+            with (folder / name).open("rb") as content:
+                tape.addfile(member, content)
 
 
 def _obstacle(name: str) -> str:

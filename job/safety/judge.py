@@ -21,14 +21,7 @@ import h5py
 from job.artifact import KerasFormat
 from job.errors import InputError
 from job.safety import saved_model
-from job.safety.archive import (
-    COPY_AGAIN,
-    SAVE_AGAIN,
-    Archive,
-    corrupt,
-    is_archive,
-    judge_entries,
-)
+from job.safety.archive import COPY_AGAIN, SAVE_AGAIN, Archive, corrupt, is_archive, judge_entries
 from job.safety.config import (
     Danger,
     find_dangers,

@@ -23,9 +23,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from job.errors import InputError
-from job.safety.archive import Archive
+from job.safety.archive import GRAPH, Archive
 from job.safety.config import Danger, read_config
-from job.safety.folder import GRAPH
 
 METADATA = "keras_metadata.pb"
 VARIABLES = "variables/variables"

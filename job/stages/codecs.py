@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import brotli
 import lz4.frame
@@ -73,10 +73,6 @@ def _gzip(path: Path, target: IO[bytes], level: int) -> None:
     _feed(path, target, encoder.compress, encoder.flush)
 
 
-def _gunzip(path: Path) -> Iterator[bytes]:
-    return _chunks(gzip.GzipFile(path))
-
-
 def _zopfli(path: Path, target: IO[bytes], rounds: int) -> None:
     target.write(zopfli.gzip.compress(path.read_bytes(), numiterations=rounds))
 
@@ -84,10 +80,6 @@ def _zopfli(path: Path, target: IO[bytes], rounds: int) -> None:
 def _zstd(path: Path, target: IO[bytes], level: int) -> None:
     encoder = zstandard.ZstdCompressor(level=level).compressobj(size=path.stat().st_size)
     _feed(path, target, encoder.compress, encoder.flush)
-
-
-def _unzstd(path: Path) -> Iterator[bytes]:
-    return _chunks(zstandard.open(path))
 
 
 def _brotli(path: Path, target: IO[bytes], level: int) -> None:
@@ -119,10 +111,6 @@ def _xz(path: Path, target: IO[bytes], level: int) -> None:
     _feed(path, target, encoder.compress, encoder.flush)
 
 
-def _unxz(path: Path) -> Iterator[bytes]:
-    return _chunks(lzma.open(path))
-
-
 def _lz4(path: Path, target: IO[bytes], level: int) -> None:
     # Blocks of 4 MB, which is the most: the window is 64 KB, so there is little to link.
     encoder = lz4.frame.LZ4FrameCompressor(
@@ -135,18 +123,18 @@ def _lz4(path: Path, target: IO[bytes], level: int) -> None:
     _feed(path, target, encoder.compress, encoder.flush)
 
 
-def _unlz4(path: Path) -> Iterator[bytes]:
-    return _chunks(lz4.frame.open(path))
+def _reading(opened: Callable[[Path], Any]) -> Callable[[Path], Iterator[bytes]]:
+    return lambda path: _chunks(opened(path))
 
 
 GZIP_ERRORS = (gzip.BadGzipFile, zlib.error)
 
 CODECS: dict[str, Codec] = {
     "zip": Codec(_zip, _unzip, (zipfile.BadZipFile, zlib.error)),
-    "gzip": Codec(_gzip, _gunzip, GZIP_ERRORS),
-    "zopfli": Codec(_zopfli, _gunzip, GZIP_ERRORS),
-    "zstd": Codec(_zstd, _unzstd, (zstandard.ZstdError,)),
+    "gzip": Codec(_gzip, _reading(gzip.GzipFile), GZIP_ERRORS),
+    "zopfli": Codec(_zopfli, _reading(gzip.GzipFile), GZIP_ERRORS),
+    "zstd": Codec(_zstd, _reading(zstandard.open), (zstandard.ZstdError,)),
     "brotli": Codec(_brotli, _unbrotli, (brotli.error,)),
-    "xz": Codec(_xz, _unxz, (lzma.LZMAError,)),
-    "lz4": Codec(_lz4, _unlz4, (RuntimeError,)),  # it has no error of its own
+    "xz": Codec(_xz, _reading(lzma.open), (lzma.LZMAError,)),
+    "lz4": Codec(_lz4, _reading(lz4.frame.open), (RuntimeError,)),  # it has no error of its own
 }

@@ -24,9 +24,8 @@ from job.artifact import EpochResult
 from job.errors import StageError
 from job.events import Stage
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
-from job.stages.best_epoch import BestEpoch
 from job.stages.training_state import (
-    NoSaves,
+    BestEpoch,
     Saved,
     Saves,
     Variables,
@@ -45,7 +44,7 @@ OPTIMIZERS: dict[str, type[tf_keras.optimizers.Optimizer]] = {
 
 # How long one run of the loop takes, in seconds; progress is reported between runs.
 CHUNK_S = 0.5
-NOT_SAVED = NoSaves()
+NOT_SAVED = Saves()
 
 
 def make_optimizer(config: OptimizerConfig, total_steps: int) -> tf_keras.optimizers.Optimizer:

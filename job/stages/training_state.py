@@ -1,4 +1,4 @@
-"""The state of a training: every variable that its graph reads or writes.
+"""The state of a training: what variables its graph reads or writes; and the best epoch's weights.
 
 Weights, masks, thresholds, the pruning step; the optimizer's; sums of losses and metrics in the
 middle of an epoch; random generators; the states of recurrent layers: what the graph captures is
@@ -9,6 +9,10 @@ are inside the operators: a training that continues in another process would dra
 Keras can draw from a ``tf.random.Generator`` instead (``backend.RandomGenerator``, type
 ``stateful``), whose state is a variable. Set for a layer permanently, the type would be in every
 saved model, which other versions of Keras refuse; so it is set only while a model is trained.
+
+The weights that are published are those of the epoch with the lowest loss on held-out rows. Only
+epochs after the end of the pruning schedule count: before, the sparsity is not reached, and the
+loss of a model with more weights is lower. The history alone determines the best epoch.
 """
 
 from __future__ import annotations
@@ -16,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +38,7 @@ STATEFUL = frozenset(
     Multinomial PyFunc PyFuncStateless EagerPyFunc
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
+LOSS = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Saved:
     """The weights of the best epoch so far; empty where none counts yet."""
 
 
-class Saves(Protocol):
-    """Where the states of a training are saved; by default, none is there and none is due."""
+class Saves:
+    """Where the states of a training are saved: nowhere, unless a subclass says so."""
 
     def latest(self) -> Saved | None:
         """The state that an earlier run saved."""
@@ -74,19 +78,6 @@ class Saves(Protocol):
 
     def save(self, state: Saved) -> None:
         """Save the state; an exception from here ends the training."""
-
-
-class NoSaves(Saves):
-    """A training that is not saved."""
-
-    def refuse(self, why: str) -> None:
-        """There is nothing to refuse."""
-
-    def warn(self, text: str) -> None:
-        """There is nothing to warn of."""
-
-    def save(self, state: Saved) -> None:
-        """Discard it."""
 
 
 class Variables:
@@ -145,6 +136,84 @@ def unsaved_sources(graph: tf.Graph) -> list[str]:
     definition = graph.as_graph_def()
     inner = [node for function in definition.library.function for node in function.node_def]
     return sorted({node.op for node in (*definition.node, *inner)} & STATEFUL)
+
+
+class BestEpoch:
+    """The best epoch so far, and its weights.
+
+    Args:
+        variables: The model's variables that are published.
+        first_epoch: The first epoch that counts, from 1 on.
+        patience: Epochs without a better loss after which the training ends; None for never.
+    """
+
+    def __init__(
+        self, variables: Sequence[tf.Variable], first_epoch: int, patience: int | None = None
+    ) -> None:
+        self._variables = list(variables)
+        self._first_epoch = first_epoch
+        self._patience = patience
+        self.arrays: list[Array] = []
+        """The best epoch's values; empty where no epoch counts yet."""
+
+    def observe(self, history: Sequence[EpochResult]) -> None:
+        """Note that the last epoch of the history has ended."""
+        if best(history, self._first_epoch) == len(history):
+            self.arrays = [it.numpy() for it in self._variables]
+
+    def is_over(self, history: Sequence[EpochResult]) -> bool:
+        """Whether the training should end early."""
+        epoch = best(history, self._first_epoch)
+        if self._patience is None or epoch is None:
+            return False
+        return len(history) - epoch >= self._patience
+
+    def check(self, history: Sequence[EpochResult], arrays: Sequence[Array]) -> None:
+        """Raise a ValueError where saved weights are not those of a best epoch."""
+        wanted = self._variables if best(history, self._first_epoch) else []
+        if [tuple(it.shape) for it in wanted] != [it.shape for it in arrays] or any(
+            it.dtype.as_numpy_dtype != array.dtype for it, array in zip(wanted, arrays, strict=True)
+        ):
+            raise ValueError("the best epoch's weights are of other shapes.")
+
+    def publish(self) -> None:
+        """Assign the best epoch's weights; where no epoch counts, the last ones remain."""
+        if self.arrays:
+            for variable, array in zip(self._variables, self.arrays, strict=True):
+                variable.assign(array)
+
+
+def best(history: Sequence[EpochResult], first_epoch: int) -> int | None:
+    """The epoch with the lowest loss on held-out rows, the first of equals; None where none counts:
+    no rows are held out, or the schedule has not ended.
+    """
+    counted = [
+        (it.metrics[LOSS], it.epoch)
+        for it in history
+        if it.epoch >= first_epoch and LOSS in it.metrics
+    ]
+    return min(counted)[1] if counted else None
+
+
+def choose_epoch(history: Sequence[EpochResult], first_epoch: int, epochs: int) -> tuple[int, str]:
+    """The epoch whose weights are published, and why.
+
+    Args:
+        history: All epochs trained.
+        first_epoch: The first one that counts.
+        epochs: How many were planned.
+    """
+    chosen, last = best(history, first_epoch), len(history)
+    if chosen is None:
+        return last, "the last one; no rows are held out to choose by"
+    if first_epoch == last:
+        return last, "the last one; before it the pruning schedule had not ended"
+    value = history[chosen - 1].metrics[LOSS]
+    ended = f"; early stopping ended the training after {last} epochs" if last < epochs else ""
+    return chosen, (
+        f"the lowest loss on held-out rows ({value:.6g}) of the epochs {first_epoch} to {last}, at "
+        f"whose ends the sparsity is reached{ended}"
+    )
 
 
 def _generators(model: tf_keras.Model) -> list[backend.RandomGenerator]:

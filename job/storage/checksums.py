@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,19 +43,11 @@ class _Crc32:
         return self._value.to_bytes(4, "big")
 
 
-def _md5(content: bytes = b"") -> Hash:
-    return hashlib.md5(content, usedforsecurity=False)
-
-
-def _sha1(content: bytes = b"") -> Hash:
-    return hashlib.sha1(content, usedforsecurity=False)
-
-
 ALGORITHMS: dict[str, Callable[..., Hash]] = {
     "SHA256": hashlib.sha256,
-    "SHA1": _sha1,
+    "SHA1": partial(hashlib.sha1, usedforsecurity=False),
     "CRC32": _Crc32,
-    "MD5": _md5,
+    "MD5": partial(hashlib.md5, usedforsecurity=False),
 }
 
 

@@ -1,26 +1,28 @@
-"""Where results go. A destination holds one run; its ``result.json`` is written last.
+"""Where results go, and small files beside the results of runs (``Notes``).
 
-While a run works, its checkpoints are in ``.resume/<run_id>/`` there.
+A destination holds one run; its ``result.json`` is written last. While a run works, its checkpoints
+are in ``.resume/<run_id>/`` there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from job.errors import InputError, ManifestError, ParedownError, StorageError
-from job.resume import transfer
-from job.resume.index import INDEX_FILE
+from job.manifest.storage import StorageConfig
+from job.resume.index import INDEX_FILE, read_content, restore
 from job.storage import local
-from job.storage.backend import MAX_RESULT_BYTES, RUN_ID_KEY, Advance, Backend, Item, Upload
+from job.storage.backend import MAX_RESULT_BYTES, RUN_ID_KEY, Advance, Backend, Item, Stores, Upload
 from job.storage.place import Place
 from job.storage.retry import PUBLISH_ROUNDS, THREADS
 
 RESUME = ".resume"
 BEGUN = "run.json"
+DOING = "Looking at the results"
 
 
 @dataclass(frozen=True)
@@ -184,15 +186,15 @@ class Destination:
                 raise InputError("It is not there.", where=name)
             self.backend.download({items[name]: target}, lambda _: None)
 
-        return transfer.restore(index, folder, fetch)
+        return restore(index, folder, fetch)
 
     def keep(self, run_id: str, folder: Path) -> None:
         """Put there what a folder holds by now: new files first, then the index that names them;
-        then what it does not name any more is deleted. See ``resume/transfer.py``.
+        then what it does not name any more is deleted. See ``resume/index.py``.
         """
         there = self._resume(run_id)
         found = {item.name for item in self.backend.listing(there, "Keeping what is done")}
-        index, files = transfer.read(folder)
+        index, files = read_content(folder)
         metadata = {RUN_ID_KEY: run_id}
         for name in sorted(files.keys() - found):
             size = (folder / name).stat().st_size
@@ -216,3 +218,38 @@ class Destination:
 
     def _resume(self, run_id: str) -> Place:
         return self.place.child(f"{RESUME}/{run_id}")
+
+
+class Notes:
+    """A folder or prefix. All methods raise InputError where access is denied, and StorageError
+    where the storage fails; the constructor raises ManifestError where nothing can be written to
+    such a place.
+    """
+
+    def __init__(self, place: Place, stores: Stores, config: StorageConfig) -> None:
+        self.place = place
+        self._backend = stores.backend(place, config)
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content; None where it is not there."""
+        return self._backend.read(self.place.child(name), MAX_RESULT_BYTES, DOING)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, whatever is there."""
+        self._backend.write(self.place.child(name), content, {})
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file, unless one is there."""
+        self._backend.create(self.place.child(name), content, {})
+
+    def remove(self, name: str) -> None:
+        """Delete a file; one that is not there is deleted already."""
+        self._backend.delete(self.place.child(name))
+
+    def files(self, below: str = "", first: str = "", last: str = "") -> Iterator[Item]:
+        """All files in the folder ``below``, which is empty or ends with a slash; for ``first`` and
+        ``last`` see ``Reader.listing``.
+        """
+        folder = self.place.child(below.rstrip("/")) if below else self.place
+        for item in self._backend.listing(folder, DOING, first=first, last=last):
+            yield replace(item, name=f"{below}{item.name}")

@@ -14,11 +14,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from job.errors import InputError, ParedownError, StorageError, from_os_error
-from job.safety import folder as packing
+from job.safety import archive as packing
 from job.storage import local
 from job.storage.backend import Advance, Fetched, Found, Item, Reader
-from job.storage.pattern import fixed_part, is_pattern, matches
-from job.storage.place import Place
+from job.storage.place import Place, fixed_part, is_pattern, matches
 
 # What stays free on the disk of the downloads.
 RESERVE_BYTES = 64 << 20
@@ -32,7 +31,7 @@ def find(place: Place, base: Place, pattern: str | None, backend: Reader, doing:
     follows none.
 
     Args:
-        place: The place; wildcards in it are patterns, see ``pattern.py``.
+        place: The place; wildcards in it are patterns, see ``place.py``.
         base: A folder whose own name is no pattern, if the path lies in it.
         pattern: The files that are looked for in a folder. None if the folder itself is what is
             looked for: a model's, all of whose files belong to it; wildcards mean nothing then.

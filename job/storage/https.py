@@ -139,7 +139,7 @@ class Https:
                     ) from None
                 raise
 
-        limit = retry.web_limit(self._stores.warn)
+        limit = retry.Limit(retry.attempts(self._stores.warn), retry.WEB_PAUSE_S)
         try:
             return retry.persist(ask_once, (HTTPError,), limit, lambda: self._stores.count(method))
         except HTTPError as error:

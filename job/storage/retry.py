@@ -97,8 +97,3 @@ def attempts(warn: Callable[[str], None]) -> int:
         f"{DEFAULT_ATTEMPTS}."
     )
     return DEFAULT_ATTEMPTS
-
-
-def web_limit(warn: Callable[[str], None]) -> Limit:
-    """How often a web server is asked: as often as a store."""
-    return Limit(attempts(warn), WEB_PAUSE_S)

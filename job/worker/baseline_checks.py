@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from job.datasets.data import Split
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
+from job.metrics.gates import first_metric
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Outputs, Predict, evaluate
-from job.metrics.usefulness import first_metric
 from job.objective.evidence import Evidence, look
 from job.objective.losses import Objective, Objectives
 from job.result import metric_key
@@ -117,17 +117,13 @@ def check_scale(predict: Predict, split: Split, objectives: Objectives) -> Scale
     scaled = [
         array[rows]
         for array, dtype in zip(split.inputs, split.dtypes, strict=True)
-        if np.issubdtype(np.dtype(_numpy_name(dtype)), np.floating)
+        if np.issubdtype(np.dtype("float32" if dtype == "bfloat16" else dtype), np.floating)
     ]
     if not any(_are_bytes(array) for array in scaled):
         return Scale(split.scale, len(rows), {})
     scales = dict.fromkeys([split.scale, *SCALES])
     figures = {it: _figures(predict, replace(split, scale=it), rows, objectives) for it in scales}
     return Scale(split.scale, len(rows), {it: found for it, found in figures.items() if found})
-
-
-def _numpy_name(dtype: str) -> str:
-    return "float32" if dtype == "bfloat16" else dtype
 
 
 def _are_bytes(array: NDArray[Any]) -> bool:
@@ -206,7 +202,7 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             ]
             return loaded.baseline.predict(tuple(given))
 
-        value = evaluate(scaled, evaluator.read, rows, evaluator.objectives, _silent).metrics[key]
+        value = evaluate(scaled, evaluator.read, rows, evaluator.objectives).metrics[key]
         lower = lower_is_better(metric)
         best = min(now, constants[metric]) if lower else max(now, constants[metric])
         if (value < best - CLEARLY * abs(best)) if lower else (value > best + CLEARLY):
@@ -217,10 +213,6 @@ def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
             )
             return [text]
     return []
-
-
-def _silent(_: int, __: int) -> None:
-    """Progress is not reported: it takes a moment."""
 
 
 def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:

@@ -12,7 +12,7 @@ from job.artifact import EncodingResult, Record
 from job.metrics.artifact import Evaluator, Measured
 from job.result import ArtifactResult
 from job.resume.checkpoints import CheckpointFormat
-from job.resume.transfer import link_or_copy
+from job.resume.index import link_or_copy
 
 Array = NDArray[np.generic]
 

@@ -115,10 +115,7 @@ def _open_dimensions(inputs: Sequence[TensorSpec], tried: Sequence[TensorSpec] |
 
 
 def _try_variants(
-    model: tf_keras.Model,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    stage: Stage,
+    model: tf_keras.Model, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], stage: Stage
 ) -> tuple[dict[str, str], Sequence[str]]:
     """Every variant's outcome, and what has to be fixed."""
     if not inputs:

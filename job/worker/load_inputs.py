@@ -15,9 +15,8 @@ import numpy as np
 from job import machine
 from job.artifact import FORMATS
 from job.datasets.data import Dataset, calibration_rows
-from job.datasets.shapes import fix_shapes
 from job.datasets.types import DATASETS
-from job.datasets.validation import check_inputs, check_target_numbers
+from job.datasets.validation import check_inputs, check_target_numbers, fix_shapes
 from job.events import Journal, Stage
 from job.manifest.gates import MinClassRecallGate
 from job.manifest.job import JobConfig
@@ -27,7 +26,8 @@ from job.models import layers, random_layers
 from job.models.load import ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.objective.choose import Known, choose
-from job.safety import compiled, folder
+from job.safety import compiled
+from job.safety.archive import pack
 from job.safety.judge import Judged
 from job.worker import baseline_checks
 from job.worker.context import Files, Loaded
@@ -154,7 +154,7 @@ def _copy(model: Judged, output: Path) -> Path:
     path = output / f"baseline{FORMATS[model.format].suffix}"
     if model.path.is_dir():
         with path.open("wb") as file:
-            folder.pack(model.path, file, model.where)
+            pack(model.path, file, model.where)
         return path
     if model.format == "saved_model":
         with model.path.open("rb") as file:

@@ -1,4 +1,8 @@
-"""Every file that a user could ship, measured: quality, encodings, latency."""
+"""Every file that a user could ship, measured: quality, encodings, latency; and how it is used.
+
+The usage is there so that a reader of ``result.json`` needs no manifest: how an encoding is opened,
+which package loads the file, what raw values are multiplied with, and whether it keeps a state.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from job.artifact import EncodingResult, file_digest
+from job.artifact import EncodingResult, TensorResult, UsageResult, file_digest
 from job.manifest.compress import ENCODINGS, CodecConfig
-from job.metrics import fidelity, promises
-from job.metrics.artifact import (
-    Evaluator,
-    Measured,
-    measure_latency,
-    measure_model,
-    measure_tflite,
-)
+from job.metrics import fidelity, litert, promises
+from job.metrics.artifact import Evaluator, Measured, measure_latency, measure_model, measure_tflite
 from job.metrics.constant import constant_metrics
-from job.metrics.gates import losses_of_quality
+from job.metrics.gates import losses_of_quality, useless_outputs
 from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
-from job.metrics.usefulness import useless_outputs
-from job.models import load, precision
-from job.result import ArtifactResult
+from job.models import load, reconfigure
+from job.result import ArtifactResult, TensorSpec
 from job.resume.checkpoints import RESTORED, Checkpoints
 from job.stages.compress import compress
 from job.worker.baseline_checks import warn_of_useless
@@ -104,7 +101,7 @@ def measure_made(
 
 def _is_exact(loaded: Loaded) -> bool:
     """Whether the model computes in float32, and gives the same outputs twice."""
-    if precision.computes_otherwise(loaded.file.original):
+    if reconfigure.computes_otherwise(loaded.file.original):
         return False
     rows = loaded.evaluator.read(0, min(8, loaded.evaluator.rows))[0]
     asked = [loaded.predict(rows) for _ in range(2)]
@@ -151,15 +148,49 @@ def measure_latencies(
     with work.journal.stage("latency") as stage:
         for done, artifact in enumerate(artifacts, 1):
             path = work.output / artifact.path
-            model = (
-                None
-                if artifact.format == "tflite"
-                else load.read(path, trust=work.job.model.trust).original
-            )
+            model = None
+            if artifact.format != "tflite":
+                model = load.read(path, trust=work.job.model.trust).original
             found = measure_latency(artifact, work.output, model, evaluator)
             timed.append(artifact.model_copy(update={"latency_ms": found}))
             stage.advance(done, len(artifacts))
     return timed
+
+
+def with_usage(
+    artifacts: Sequence[ArtifactResult],
+    folder: Path,
+    inputs: Sequence[TensorSpec],
+    scale: float,
+    *,
+    is_keras3: bool,
+) -> list[ArtifactResult]:
+    """The artifacts with their usage.
+
+    Args:
+        artifacts: The artifacts.
+        folder: Where their files are.
+        inputs: The Keras model's inputs. Values for floating-point ones are scaled, integers are
+            indices or raw pixels and are not; also where a ``.tflite`` takes another dtype.
+        scale: The manifest's ``dataset.scale``.
+        is_keras3: Whether Keras 3 wrote the model.
+    """
+    factors = {
+        it.name: scale if np.issubdtype(np.dtype(it.dtype), np.floating) else 1.0 for it in inputs
+    }
+    return [
+        artifact.model_copy(
+            update={
+                "inputs": [_scaled(it, factors) for it in artifact.inputs],
+                "encoded": {
+                    codec: it.model_copy(update={"decoder": ENCODINGS[codec].decoder})
+                    for codec, it in artifact.encoded.items()
+                },
+                "usage": _usage(artifact, folder / artifact.path, is_keras3=is_keras3),
+            }
+        )
+        for artifact in artifacts
+    ]
 
 
 def encode(checkpoints: Checkpoints, path: Path, codec: CodecConfig) -> EncodingResult:
@@ -168,3 +199,17 @@ def encode(checkpoints: Checkpoints, path: Path, codec: CodecConfig) -> Encoding
     return checkpoints.restore_or_make_quietly(
         name, file_digest(path)[1], encoding_of(path), lambda: compress(path, codec)
     )
+
+
+def _scaled(tensor: TensorResult, factors: dict[str, float]) -> TensorResult:
+    of_all = set(factors.values())
+    # The file may have other names, which does not matter where all inputs have the same factor.
+    factor = factors.get(tensor.name, of_all.pop() if len(of_all) == 1 else None)
+    return tensor.model_copy(update={"multiply_by": factor})
+
+
+def _usage(artifact: ArtifactResult, path: Path, *, is_keras3: bool) -> UsageResult:
+    if artifact.format == "tflite":
+        has_state = any(it.is_state for it in litert.tensors(path))
+        return UsageResult(loader="ai_edge_litert", has_state=has_state)
+    return UsageResult(loader="keras" if is_keras3 else "tf_keras")

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.datasets.data import Dataset, Split
-from job.datasets.hold_out import hold_out
+from job.datasets.data import Dataset, Split, hold_out
 from job.datasets.validation import check_targets
 from job.errors import InputError
 from job.events import Journal

@@ -20,13 +20,12 @@ from job.models import load, prunable
 from job.models.load import ModelFile
 from job.objective.losses import compile_options
 from job.resume.checkpoints import CheckpointFormat, StoppedError
-from job.resume.transfer import link_or_copy
+from job.resume.index import link_or_copy
 from job.stages import constraints
-from job.stages.best_epoch import BestEpoch, choose_epoch
 from job.stages.fine_tune import TrainingSettings, fine_tune, make_optimizer, regularized
 from job.stages.prune import check_reached, mask_weights, wrap
 from job.stages.strip import strip
-from job.stages.training_state import Saved
+from job.stages.training_state import BestEpoch, Saved, Saves, choose_epoch
 from job.worker.checkpoint_formats import read_arrays, write_arrays
 from job.worker.context import Loaded, Work
 from job.worker.load_inputs import compare_on_rows
@@ -193,7 +192,7 @@ def _fine_tune(
     return fine_tune(wrapped, batches, settings, end_epoch, saves.stage, saves)
 
 
-class _TrainingCheckpoints:
+class _TrainingCheckpoints(Saves):
     """The states of a training: each checkpoint replaces the one before."""
 
     def __init__(self, work: Work, stage: Stage, of: str) -> None:

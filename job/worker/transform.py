@@ -27,9 +27,9 @@ from job.worker.measure import (
     measure_latencies,
     measure_made,
     wait_for_encodings,
+    with_usage,
 )
 from job.worker.train import prune
-from job.worker.usage import with_usage
 from job.worker.variants import make_variants, try_variants
 
 

@@ -12,8 +12,9 @@ from job.batch import collect, records
 from job.batch.collect import summarize_if_last
 from job.batch.summary import Summary, failure_of
 from job.errors import InputError
-from job.storage.local import Local
-from job.storage.markers import Notes
+from job.manifest.storage import StorageConfig
+from job.storage.backend import Stores
+from job.storage.destination import Notes
 from job.storage.place import Place
 
 SHARDS = {"a": 0, "b": 0, "c": 1}
@@ -23,7 +24,7 @@ class Watched(Notes):
     """Notes that count the writes of a summary, and let something happen before one."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(Place("file", str(folder)), Local())
+        super().__init__(Place("file", str(folder)), Stores(pytest.fail), StorageConfig())
         self.written = 0
         self.before: list[Callable[[], None]] = []
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.datasets.data import Dataset, Split
-from job.datasets.hold_out import hold_out, sample
+from job.datasets.data import Dataset, Split, hold_out, sample
 from job.errors import InputError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from job.datasets.data import Dataset, Split
-from job.datasets.shapes import fix_shapes
+from job.datasets.validation import fix_shapes
 from job.errors import InputError
 from job.result import TensorSpec
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tf_keras
 
-from job.safety.folder import measure
+from job.safety.archive import measure
 from job.storage.local import measure as measure_file
 from tests.conftest import Run, paredown
 from tests.support.rare import rare

@@ -7,8 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from job.manifest.gates import GateConfig
-from job.metrics.gates import judge
-from job.metrics.usefulness import useless_outputs
+from job.metrics.gates import judge, useless_outputs
 from job.result import ArtifactResult
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
-from job.models import load, saved_model
+from job.models import formats, load
 from job.models.compare import TOLERANCE, difference
 from job.models.load import read, save
 from job.safety.judge import judge
@@ -184,10 +184,10 @@ def test_the_bytes_do_not_depend_on_what_the_process_did_before(tmp_path: Path) 
         name="model",
     )
     first, second = tmp_path / "first.tar", tmp_path / "second.tar"
-    saved_model.save(model, first)
+    formats.save_saved_model(model, first)
     for _ in range(1000):
         tf.constant(1)
-    saved_model.save(model, second)
+    formats.save_saved_model(model, second)
     assert first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as packed:
         packed.extractall(tmp_path / "model", filter="data")

@@ -12,9 +12,8 @@ import pytest
 
 from job.errors import InputError
 from job.events import SEND_EVERY_S, Event, Journal, Report
-from job.report.json_lines import JsonLines
 from job.report.live import Terminal
-from job.report.screen import ScreenKind, Table, open_screen
+from job.report.screen import JsonLines, ScreenKind, Table, open_screen
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -94,7 +93,7 @@ def test_a_log_holds_progress_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
     for done in range(1, 1001):
         screen.show({"event": "progress", "stage": "prune", "done": done, "total": 1000})
     assert [line["done"] for line in lines(out.getvalue())] == [1, 1000]
-    monkeypatch.setattr("job.report.json_lines.JSON_LINE_EVERY_S", 0.02)
+    monkeypatch.setattr("job.report.screen.JSON_LINE_EVERY_S", 0.02)
     time.sleep(0.03)
     screen.show({"event": "progress", "stage": "prune", "done": 7, "total": 9})
     screen.show({"event": "progress", "stage": "prune", "done": 8, "total": 9})

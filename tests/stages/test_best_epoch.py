@@ -13,9 +13,8 @@ import tf_keras
 
 from job.artifact import EpochResult
 from job.events import Stage
-from job.stages.best_epoch import BestEpoch, best, choose_epoch
 from job.stages.fine_tune import TrainingSettings, fine_tune
-from job.stages.training_state import NoSaves, Saved
+from job.stages.training_state import BestEpoch, Saved, Saves, best, choose_epoch
 from tests.support.batches import InOrder
 
 # On held-out rows after each of six epochs.
@@ -44,7 +43,7 @@ class StoppedHereError(Exception):
     """Ends the training."""
 
 
-class StopAt(NoSaves):
+class StopAt(Saves):
     """Saves the state at a step, and stops there."""
 
     def __init__(self, step: int | None = None, state: Saved | None = None) -> None:

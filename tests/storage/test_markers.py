@@ -11,7 +11,7 @@ import pytest
 from job.errors import InputError, ManifestError
 from job.manifest.storage import StorageConfig
 from job.storage.backend import Stores
-from job.storage.markers import Notes, open_notes
+from job.storage.destination import Notes
 from job.storage.place import Place
 from tests.storage.conftest import Behind
 from tests.support.identities import RESULTS
@@ -30,7 +30,7 @@ def at(request: pytest.FixtureRequest, near: Behind, prefix: str, tmp_path: Path
             place = Place("s3", f"{prefix}{path}", RESULTS)
         stores = Stores(near.warnings.append)
         stores._stores[StorageConfig()] = near.store()
-        return open_notes(place, stores, StorageConfig())
+        return Notes(place, stores, StorageConfig())
 
     return open_at
 
@@ -74,7 +74,7 @@ def test_files_are_listed_by_ranges_of_folders(at: Open) -> None:
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A pipe would be waited for without an end; and the message says what was being done."""
-    notes = open_notes(Place("file", str(tmp_path)), Stores(print), StorageConfig())
+    notes = Notes(Place("file", str(tmp_path)), Stores(print), StorageConfig())
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="Looking at the results failed: this is no file"):
         notes.read("pipe")
@@ -87,4 +87,4 @@ def test_a_web_server_takes_no_notes() -> None:
     """The message says where they can be."""
     place = Place("https", "/out", "example.org")
     with pytest.raises(ManifestError, match="can't be written to a web server"):
-        open_notes(place, Stores(print), StorageConfig())
+        Notes(place, Stores(print), StorageConfig())

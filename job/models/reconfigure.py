@@ -1,15 +1,20 @@
-"""A model with a fixed batch size, rebuilt for any.
+"""A model rebuilt with a changed configuration and its weights: for any batch size, or in float32.
 
-``Input(shape, batch_size=32)`` is often a habit, and nothing in the model depends on it. The
-configuration is rewritten and the weights are copied. The new model's outputs for batches of other
-sizes must be those of the model itself for the same rows in batches of its own size.
+``Input(shape, batch_size=32)`` is often a habit, and nothing in the model depends on it. The new
+model's outputs for batches of other sizes must be those of the model itself for the same rows in
+batches of its own size.
+
+A layer with the policy ``mixed_float16`` has float32 weights and computes in float16. Training it
+needs loss scaling, its losses and metrics are rounded, and the converter leaves the casts in the
+file. So such a model gets a copy in float32, which is pruned and converted; the weights are copied
+back into the model itself, with its policy, when it is saved.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +22,6 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError
-from job.models import precision
 from job.models.compare import TOLERANCE, outputs_of
 from job.models.layers import every_layer
 from job.models.random_inputs import Array, on_random_inputs
@@ -33,6 +37,12 @@ DEPENDS_HINT = (
     "Build the model without a batch size: -1 instead of the number in a reshape, tf.shape(x)[0] "
     "instead of x.shape[0]; copy the weights, and save it again."
 )
+FLOAT32 = "float32"
+# Policies of layers that are replaced; policies of integers are those of indices.
+MIXED = ("mixed_float16", "mixed_bfloat16")
+OTHERS = ("float16", "bfloat16", "float64", *MIXED)
+# Weights of these dtypes are too coarse for training, and can't store float32 values.
+COARSE = ("float16", "bfloat16")
 
 
 def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str]:
@@ -89,6 +99,70 @@ def free_batch(model: Any, where: str, *, trust: bool = False) -> tuple[Any, str
     )
 
 
+def refuse_coarse_weights(model: Any, where: str) -> None:
+    """Check a model of Keras 2 or 3.
+
+    Raises:
+        InputError: If it has weights of 16 bits.
+    """
+    for weight in model.weights:
+        dtype = getattr(weight.dtype, "name", weight.dtype)
+        if dtype in COARSE:
+            raise InputError(
+                f"The weight {getattr(weight, 'path', weight.name)} is {dtype}; weights of float32 "
+                "and float64 are supported.",
+                where=where,
+                hint="Save the model with the policy float32 or mixed_float16; what is smallest is "
+                "decided by quantize.",
+            )
+
+
+def in_float32(model: tf_keras.Model) -> tf_keras.Model:
+    """The same model in float32: itself, or a copy with its weights."""
+    if not computes_otherwise(model):
+        return model
+    converted = type(model).from_config(_in_float32(model.get_config()))
+    converted.set_weights(model.get_weights())
+    return converted
+
+
+def computes_otherwise(model: Any) -> bool:
+    """Whether a layer of the model, of Keras 2 or 3, computes in another precision."""
+    return any(it.dtype_policy.name in OTHERS for it in every_layer(model))
+
+
+@contextlib.contextmanager
+def computing_in_float32(model: Any) -> Iterator[None]:
+    """Within the context, a Keras 3 model of mixed precision computes in float32."""
+    mixed = [it for it in every_layer(model) if it.dtype_policy.name in MIXED]
+    policies = [(it, it.dtype_policy) for it in mixed]
+    for layer, _ in policies:
+        layer.dtype_policy = FLOAT32
+    try:
+        yield
+    finally:
+        for layer, policy in policies:
+            layer.dtype_policy = policy
+
+
+def _in_float32(config: Any, key: str = "") -> Any:
+    """A configuration with float32 for every ``dtype`` in ``OTHERS``."""
+    if key == "dtype" and _policy(config) in OTHERS:
+        return FLOAT32
+    if isinstance(config, dict):
+        return {name: _in_float32(value, name) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(value) for value in config)
+    return config
+
+
+def _policy(dtype: Any) -> str | None:
+    """The name of a policy, which is stored as a name or as an object with one."""
+    if isinstance(dtype, dict):
+        dtype = dtype.get("config", {}).get("name")
+    return dtype if isinstance(dtype, str) else None
+
+
 def _refuse_stateful(model: Any, size: int, where: str) -> None:
     for layer in every_layer(model):
         resets = hasattr(layer, "reset_states") or hasattr(layer, "reset_state")
@@ -133,7 +207,7 @@ def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
     relative to the largest number over 1; or why there is none.
     """
     if isinstance(model, tf_keras.Model):
-        model, freed = precision.in_float32(model), precision.in_float32(freed)
+        model, freed = in_float32(model), in_float32(freed)
 
     def distance(rows: Sequence[Array]) -> tuple[float, str]:
         some = [it[np.arange(size + 1) % len(it)] for it in rows]
@@ -158,7 +232,7 @@ def _compare(model: Any, freed: Any, size: int) -> tuple[float, str]:
     random = isinstance(freed, tf_keras.Model) and is_random(freed)
     if isinstance(model, tf_keras.Model):
         return on_random_inputs(freed, distance)
-    with precision.computing_in_float32(model), precision.computing_in_float32(freed):
+    with computing_in_float32(model), computing_in_float32(freed):
         return on_random_inputs(freed, distance)
 
 

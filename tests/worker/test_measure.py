@@ -8,7 +8,7 @@ import pytest
 
 from job.artifact import TensorResult
 from job.result import Result, TensorSpec
-from job.worker.usage import with_usage
+from job.worker.measure import with_usage
 from tests.support.published import make_result
 
 SPECS = [TensorSpec("picture", (8, 8), "float32"), TensorSpec("kind", (), "int32")]

@@ -13,15 +13,15 @@ import tf_keras
 
 from job.artifact import LatencyResult
 from job.manifest.quantize import Float32Config, Int8Config
-from job.metrics.latency import (
+from job.metrics.artifact import (
     MAX_RUNS,
     MAX_SECONDS,
     MIN_RUNS,
     WARM_UP_RUNS,
     _one_core,
     keras_latency,
-    measure,
     tflite_latency,
+    timed,
 )
 from job.stages.quantize import quantize
 
@@ -55,7 +55,7 @@ def test_times_are_milliseconds_of_a_warm_call() -> None:
         calls.append(None)
         time.sleep(0.01 if len(calls) > WARM_UP_RUNS else 0.2)
 
-    found = measure(run, "litert", threads=3)
+    found = timed(run, "litert", threads=3)
     assert found.threads == 3
     assert 10 <= found.median < 100
     assert found.runs == len(calls) - WARM_UP_RUNS
@@ -70,15 +70,15 @@ def test_the_90th_percentile_is_that_of_slow_calls() -> None:
         calls.append(None)
         time.sleep(0.015 if len(calls) % 4 == 0 else 0.001)
 
-    found = measure(run, "tensorflow", threads=1)
+    found = timed(run, "tensorflow", threads=1)
     assert found.median < 10
     assert found.p90 >= 15
 
 
 def test_slow_models_are_run_a_few_times_and_fast_ones_often() -> None:
     """Runs end at MAX_RUNS, or when the time is up, but not before MIN_RUNS."""
-    assert measure(lambda: None, "litert", 1).runs == MAX_RUNS
-    assert measure(lambda: time.sleep(MAX_SECONDS / 2), "litert", 1).runs == MIN_RUNS
+    assert timed(lambda: None, "litert", 1).runs == MAX_RUNS
+    assert timed(lambda: time.sleep(MAX_SECONDS / 2), "litert", 1).runs == MIN_RUNS
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't pin threads")

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.errors import ManifestError
-from job.manifest.batch import BatchConfig
-from job.manifest.expand import discovered, expand
+from job.manifest.batch import BatchConfig, discovered, expand
 from job.manifest.job import SKIPPABLE
 from job.manifest.storage import StorageConfig
 from tests.conftest import paredown
