@@ -71,7 +71,7 @@ class _Constant:
 def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[Output]:
     """The candidates for an output's best constant answer, each of one row's shape."""
     units = (output.shape[-1] or 0) if output.shape else 1
-    labels = Labels.of(objective.loss_name, units)
+    labels = Labels.of(objective.loss_name, units, objective.last_axis)
     if labels.kind == "none":
         step = -(-targets.nbytes // MOST_BYTES)  # the median makes a copy
         some = targets[:: max(1, step)]
@@ -80,7 +80,7 @@ def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[O
     if objective.loss_name in HINGES:
         most = np.where(np.mean(targets > 0.5, axis=0) > 0.5, 1, -1)
         return [np.asarray(most, np.float32)]
-    if labels.kind in ("binary", "several"):
+    if labels.kind in ("binary", "several", "unclear"):
         share = np.mean(targets, axis=0, dtype=np.float64)
     else:
         is_rows = labels.kind == "rows"  # one-hot or soft

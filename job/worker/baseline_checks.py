@@ -219,7 +219,7 @@ def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
     """Whether the model would work if the classes were numbered otherwise."""
     objective: Objective = loaded.evaluator.objectives[output]
     given = baseline.outputs[output]
-    labels = Labels.of(objective.loss_name, given.shape[-1])
+    labels = Labels.of(objective.loss_name, given.shape[-1], objective.last_axis)
     if labels.kind not in ("indices", "rows") or labels.classes > MOST_CLASSES:
         return []
     index = list(loaded.evaluator.objectives).index(output)

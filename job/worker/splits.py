@@ -58,8 +58,8 @@ def split(
     check_targets(dataset, outputs, losses)
     check_sample_weights(dataset.train)
     labels = [
-        Labels.of(loss, (spec.shape[-1] or 0) if spec.shape else 1)
-        for spec, loss in zip(outputs, losses, strict=True)
+        Labels.of(it.loss_name, (spec.shape[-1] or 0) if spec.shape else 1, it.last_axis)
+        for spec, it in zip(outputs, objectives.values(), strict=True)
     ]
     plan = None
     if job.prune is not None:
@@ -99,7 +99,7 @@ def missing_classes(dataset: Dataset, labels: Sequence[Labels], names: Sequence[
     there = {name: split for name, split in splits.items() if split is not None}
     warnings = []
     for index, (label, output) in enumerate(zip(labels, names, strict=True)):
-        if label.kind == "none":
+        if label.kind in ("none", "unclear"):
             continue
         has = {name: label.counts(split.targets[index]) > 0 for name, split in there.items()}
         anywhere = np.any(list(has.values()), axis=0)
@@ -192,7 +192,15 @@ def with_weights(
         table = None
         if given is not None:
             of = f" ({name})" if len(names) > 1 else ""
-            table = _table(given, label, dataset.train.targets[index], WHERE + of)
+            targets = dataset.train.targets[index]
+            if label.kind == "binary" and targets.ndim > ranks[index] and targets.shape[-1] > 1:
+                raise InputError(
+                    f"The last axis of the output {name} holds {targets.shape[-1]} positions, and "
+                    "Keras's loss is the mean over them, so their classes can't be weighed.",
+                    where=WHERE + of,
+                    hint="Give output and targets one more axis, of size one: Reshape((..., 1)).",
+                )
+            table = _table(given, label, targets, WHERE + of)
             used[name] = {str(it): float(weight) for it, weight in enumerate(table)}
         tables.append(table)
     if not dataset.train.weights and not used:
@@ -212,8 +220,8 @@ def with_weights(
 
 def _table(given: Mapping[str, float] | str, label: Labels, targets: Array, where: str) -> Array:
     """Class -> weight: (classes,) float32."""
-    if label.kind in ("none", "several"):
-        what = "no classes" if label.kind == "none" else "several classes in a row"
+    if label.kind in ("none", "several", "unclear"):
+        what = "several classes in a row" if label.kind == "several" else "no classes"
         raise InputError(
             f"The output has {what}, so class weights have no meaning for it.",
             where=where,

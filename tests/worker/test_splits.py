@@ -60,6 +60,7 @@ def test_every_layout_of_targets_is_weighted_by_its_class() -> None:
         ({"0": 0.0, "1": 0.0, "2": 0.0}, INDICES, "no row would count"),
         ("balanced", Labels.of("huber", 3), "no classes"),
         ({"0": 1.0}, Labels.of("binary_crossentropy", 3), "several classes in a row"),
+        ("balanced", Labels.of("binary_crossentropy", 3, "unclear"), "no classes"),
     ],
 )
 def test_class_weights_without_a_meaning_are_refused(given: Any, labels: Labels, what: str) -> None:
@@ -67,6 +68,15 @@ def test_class_weights_without_a_meaning_are_refused(given: Any, labels: Labels,
     with pytest.raises(InputError, match=what) as caught:
         weigh(given, [0, 1, 2], labels, 1)
     assert caught.value.where == "training.class_weights"
+
+
+def test_the_pixels_of_a_mask_are_weighed_only_with_an_axis_of_their_own() -> None:
+    """Keras's loss is the mean over the last axis."""
+    label = Labels.of("binary_crossentropy", 4, "positions")
+    with pytest.raises(InputError, match="holds 4 positions") as caught:
+        weigh("balanced", np.eye(4)[None], label, 2)
+    assert caught.value.where == "training.class_weights"
+    assert weigh("balanced", np.eye(4)[None, :, :, None], label, 3)[0].shape == (1, 4, 4)
 
 
 @pytest.mark.parametrize(
