@@ -12,11 +12,15 @@ attribute, and weights by name.
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import tf_keras
 from keras.src.utils.tracking import TrackedList
@@ -29,6 +33,7 @@ from job.models.keras3_adapters import Keras3Layer
 from job.models.keras3_graph import Graph, rebuild_graph
 from job.models.layers import every_layer, in_users_names, take_scope_names
 from job.models.reconfigure import computing_in_float32
+from job.models.retired_settings import without_retired
 from job.safety.judge import Judged
 
 # The attributes under which layers of both Keras hold other layers.
@@ -50,11 +55,16 @@ Pairs = Iterator[tuple[Any, Any]]
 def read(judged: Judged, *, trust: bool) -> keras.Model:
     """Load a validated Keras 3 file; ``trust`` allows its code to run."""
     with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"model.{judged.format}"  # Keras detects the format by its name
+        config = without_retired(judged.config)
         if judged.format == "keras":
-            path = write_judged(judged, Path(scratch))
-        else:  # Keras detects the format by the file's name
-            path = Path(scratch) / "model.h5"
+            write_judged(replace(judged, config=config), Path(scratch))
+        elif config == judged.config:
             path.symlink_to(judged.path.absolute())
+        else:
+            shutil.copyfile(judged.path, path)
+            with h5py.File(path, "r+") as file:
+                file.attrs["model_config"] = json.dumps(config)
         model = keras.models.load_model(path, compile=False, safe_mode=not trust)
     if judged.format == "h5":
         _refuse_lost_axes(model, judged)

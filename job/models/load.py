@@ -90,8 +90,18 @@ def _load(judged: Judged, *, trust: bool) -> ModelFile:
         original, freed = _with_free_batch(original, judged, trust)
         model = reconfigure.in_float32(original)
     effects = _made(lambda: refuse_changing(model, where), judged)
-    notes = tuple(filter(None, [freed, _overruled(original, judged)]))
+    gone = _retired(judged)
+    notes = tuple(filter(None, [freed, gone, _overruled(original, judged)]))
     return ModelFile(judged.format, judged.keras_version, model, original, trust, notes, effects)
+
+
+def _retired(judged: Judged) -> str:
+    """A note on settings that this version of Keras 3 no longer has."""
+    if not judged.is_keras3:
+        return ""
+    from job.models import retired_settings
+
+    return retired_settings.note(judged.config)
 
 
 def _overruled(model: Any, judged: Judged) -> str:
