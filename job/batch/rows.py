@@ -151,7 +151,8 @@ def constant_note(result: Result) -> str:
     found = result.baseline.useless_outputs
     several = len(result.objective) > 1
     what = [f"{output}: {text}" if several else text for output, text in found.items()]
-    return f"the baseline is no better than a constant answer ({'; '.join(what)})" if what else ""
+    how = gates.against_constant(result.baseline)
+    return f"the baseline is {how} ({'; '.join(what)})" if what else ""
 
 
 def settings(result: Result) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from job.datasets.data import Split
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
-from job.metrics.gates import first_metric
+from job.metrics.gates import against_constant, first_metric, is_within_chance
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Outputs, Predict, evaluate
 from job.objective.evidence import Evidence, look
@@ -176,9 +176,13 @@ def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
         "trained on; dataset.scale is not what it was trained with; training.loss (from_logits) "
         "does not fit what the model answers."
     )
+    end = "Whatever is made of it will be no better; the gate beats_constant fails such a job."
+    if is_within_chance(baseline.artifact):
+        likely += " Or so few test rows do not tell: give more of them." * (not causes)
+        end = "The gate beats_constant fails such a job where its margin is as large as chance."
     work.journal.warn_first(
-        f"THE MODEL THAT CAME IN IS NO BETTER THAN A CONSTANT ANSWER ({what}). {likely} Whatever "
-        "is made of it will be no better; the gate beats_constant fails such a job."
+        f"THE MODEL THAT CAME IN IS {against_constant(baseline.artifact).upper()} ({what}). "
+        f"{likely} {end}"
     )
 
 
