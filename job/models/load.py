@@ -44,6 +44,8 @@ class ModelFile:
     """The changes that were needed to process it, for the result."""
     effects: Effects = field(default_factory=Effects)
     """The side effects of its inference: whether it is random."""
+    warnings: tuple[str, ...] = ()
+    """In what it may differ from the model that was saved, by another version of Keras."""
 
     @property
     def is_keras3(self) -> bool:
@@ -75,10 +77,13 @@ def _load(judged: Judged, *, trust: bool) -> ModelFile:
     if not trust:
         refuse_dangers(judged)
     where = judged.where
+    doubts: tuple[str, ...] = ()
     if judged.is_keras3:
-        from job.models import keras3  # a second to import, and rarely needed
+        from job.models import keras3, keras3_versions  # a second to import, and rarely needed
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
+        keras3_versions.refuse_other_shapes(judged, original)
+        doubts = keras3_versions.warnings(judged, original)
         reconfigure.refuse_coarse_weights(original, where)
         original, freed = _with_free_batch(original, judged, trust)
         model = _made(lambda: keras3.rebuild(original, where), judged, is_rebuilding=True)
@@ -92,7 +97,8 @@ def _load(judged: Judged, *, trust: bool) -> ModelFile:
     effects = _made(lambda: refuse_changing(model, where), judged)
     gone = _retired(judged)
     notes = tuple(filter(None, [freed, gone, _overruled(original, judged)]))
-    return ModelFile(judged.format, judged.keras_version, model, original, trust, notes, effects)
+    about = judged.format, judged.keras_version
+    return ModelFile(*about, model, original, trust, notes, effects, doubts)
 
 
 def _retired(judged: Judged) -> str:

@@ -140,6 +140,7 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
 def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
     """How many passes every file is measured in: several only where the model is random."""
     stage.decide(*found.notes)
+    journal.warn(*found.warnings)
     draws = job.model.draws
     if found.effects.random:
         journal.warn(random_layers.note(found.effects, draws))
