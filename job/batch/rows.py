@@ -12,7 +12,7 @@ from job.errors import GATE_MISSED_EXIT_CODE
 from job.manifest.gates import GateConfig
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
-from job.metrics import gates
+from job.metrics import gates, usefulness
 from job.result.result import ArtifactResult, GateResult, Result, metric_key, ratio
 
 GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
@@ -152,7 +152,8 @@ def constant_note(result: Result) -> str:
     found = result.baseline.useless_outputs
     several = len(result.objective) > 1
     what = [f"{output}: {text}" if several else text for output, text in found.items()]
-    return f"the baseline is no better than a constant answer ({'; '.join(what)})" if what else ""
+    how = usefulness.against_constant(result.baseline)
+    return f"the baseline is {how} ({'; '.join(what)})" if what else ""
 
 
 def settings(result: Result) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 The constant answer is the best one that the training targets give: for classes their frequencies
 (the largest is the most common class), for numbers the mean or, where that is better, the median.
-It is measured by the same losses and metrics on the same test rows as every file.
+It is measured by the same losses and metrics on the same test rows as every file. Where several
+classes are about as common among the training rows, it is the one that scores best on the test
+rows: which one leads is chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,13 @@ Array = NDArray[Any]
 SMALLEST_SHARE = 1e-6
 # Where the targets are larger, mean and median are of every n-th row.
 MOST_BYTES = 1 << 26
+# Classes are about as common where their counts differ by at most this many standard deviations of
+# the difference, which chance alone gives.
+TIED = 0.5
+# Of two equal shares, one is raised by this.
+NUDGE = 1e-6
+# Test rows that are read at a time to count their classes.
+COUNTED_ROWS = 256
 
 
 def constant_metrics(
@@ -39,8 +49,8 @@ def constant_metrics(
     """
     objectives = list(evaluator.objectives.values())
     answers = [
-        _answers(it, wanted, spec)
-        for it, wanted, spec in zip(objectives, targets, outputs, strict=True)
+        _answers(it, wanted, spec, partial(_test_counts, evaluator, index))
+        for index, (it, wanted, spec) in enumerate(zip(objectives, targets, outputs, strict=True))
     ]
     found: dict[str, dict[str, float]] = {name: {} for name in evaluator.objectives}
     names = list(evaluator.objectives)
@@ -68,30 +78,72 @@ class _Constant:
         return tuple(np.broadcast_to(it, (rows, *it.shape)) for it in self._answers)
 
 
-def _answers(objective: Objective, targets: Array, output: TensorSpec) -> list[Output]:
+def _answers(
+    objective: Objective,
+    targets: Array,
+    output: TensorSpec,
+    test_counts: Callable[[Labels], NDArray[np.int64]],
+) -> list[Output]:
     """The candidates for an output's best constant answer, each of one row's shape."""
     units = (output.shape[-1] or 0) if output.shape else 1
-    labels = Labels.of(objective.loss_name, units)
+    labels = Labels.of(objective.loss_name, units, objective.last_axis)
     if labels.kind == "none":
         step = -(-targets.nbytes // MOST_BYTES)  # the median makes a copy
-        some = targets[:: max(1, step)]
-        both = np.mean(some, axis=0, dtype=np.float64), np.median(some, axis=0)
+        part = targets[:: max(1, step)]
+        both = np.mean(part, axis=0, dtype=np.float64), np.median(part, axis=0)
         return [np.asarray(it, np.float32) for it in both]
     if objective.loss_name in HINGES:
-        most = np.where(np.mean(targets > 0.5, axis=0) > 0.5, 1, -1)
-        return [np.asarray(most, np.float32)]
-    if labels.kind in ("binary", "several"):
-        share = np.mean(targets, axis=0, dtype=np.float64)
-    else:
-        is_rows = labels.kind == "rows"  # one-hot or soft
-        every = tuple(range(targets.ndim - 1))
-        counts = np.mean(targets, every, np.float64) if is_rows else labels.counts(targets)
-        sizes = targets.shape[1:] if labels.kind == "indices" else targets.shape[1:-1]
-        if len(sizes) == len(output.shape):  # class indices with a last axis of size one
-            sizes = sizes[:-1]
-        share = np.broadcast_to(counts / counts.sum(), (*sizes, counts.size))
-    share = np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        shares = _with_ties(targets > 0.5)
+        return [np.where(it > 0.5, 1, -1).astype(np.float32) for it in shares]
+    is_one_of = labels.kind in ("indices", "rows")
+    shares = _of_classes(labels, targets, output, test_counts) if is_one_of else _with_ties(targets)
+    clipped = [np.clip(it, SMALLEST_SHARE, 1 - SMALLEST_SHARE) for it in shares]
     if objective.from_logits:
-        is_one_of = labels.kind in ("indices", "rows")
-        share = np.log(share) if is_one_of else np.log(share / (1 - share))
-    return [np.asarray(share, np.float32)]
+        clipped = [np.log(it) if is_one_of else np.log(it / (1 - it)) for it in clipped]
+    return [np.asarray(it, np.float32) for it in clipped]
+
+
+def _of_classes(
+    labels: Labels,
+    targets: Array,
+    output: TensorSpec,
+    test_counts: Callable[[Labels], NDArray[np.int64]],
+) -> list[Array]:
+    """The share of each class; and with the best of the most common ones as the largest share."""
+    is_rows = labels.kind == "rows"  # one-hot or soft
+    every = tuple(range(targets.ndim - 1))
+    counts = np.asarray(np.sum(targets, every, np.float64) if is_rows else labels.counts(targets))
+    sizes = targets.shape[1:] if labels.kind == "indices" else targets.shape[1:-1]
+    if len(sizes) == len(output.shape):  # class indices with a last axis of size one
+        sizes = sizes[:-1]
+    share = counts / counts.sum()
+    found, most = [share], int(counts.argmax())
+    tied = np.flatnonzero(counts[most] - counts <= TIED * np.sqrt(counts[most] + counts))
+    if tied.size > 1:
+        best = tied[test_counts(labels)[tied].argmax()]
+        other = share.copy()
+        other[[most, best]] = share[[best, most]]
+        other[best] += NUDGE
+        found.append(other)
+    return [np.broadcast_to(it, (*sizes, it.size)) for it in found]
+
+
+def _with_ties(targets: Array) -> list[Array]:
+    """The shares of ones; where some are about a half, also with these above, and below."""
+    share, rows = np.asarray(np.mean(targets, axis=0, dtype=np.float64)), len(targets)
+    tied = np.abs(2 * share - 1) * rows <= TIED * np.sqrt(rows)
+    if not tied.any():
+        return [share]
+    above = np.maximum(np.maximum(share, 1 - share), 0.5 + NUDGE)
+    return [share, np.where(tied, above, share), np.where(tied, 1 - above, share)]
+
+
+def _test_counts(evaluator: Evaluator, index: int, labels: Labels) -> NDArray[np.int64]:
+    """How often each class occurs in the test rows of an output."""
+    found = np.zeros(labels.classes, np.int64)
+    for start in range(0, evaluator.samples.count, COUNTED_ROWS):
+        _, targets = evaluator.samples.read(
+            start, min(start + COUNTED_ROWS, evaluator.samples.count)
+        )
+        found += labels.counts(targets[index])
+    return found

@@ -13,6 +13,7 @@ from job.errors import InputError
 from job.manifest.gates import GateConfig, MinClassRecallGate
 from job.manifest.keras_names import BINARY, HINGES, ROWS_OF_CLASSES
 from job.metrics.usefulness import classes_of
+from job.objective.last_axis import LastAxis
 from job.objective.losses import Objective
 from job.result.figures import ClassResult
 from job.result.result import ArtifactResult
@@ -30,18 +31,21 @@ class Labels:
 
     kind: str
     """``indices``, ``rows`` (one-hot, or probabilities), ``binary`` (0 and 1, or -1 and 1),
-    ``several`` (multi-label: the same for each of several classes), or ``none`` (a regression)."""
+    ``several`` (multi-label: the same for each of several classes), ``unclear`` (that or a mask of
+    positions) or ``none`` (a regression)."""
     classes: int = 0
 
     @classmethod
-    def of(cls, loss: str, units: int) -> Labels:
-        """Those of an output with this loss and this size of its last axis."""
+    def of(cls, loss: str, units: int, holds: LastAxis = "classes") -> Labels:
+        """Those of an output with this loss, and this size and content of its last axis."""
         if loss == "sparse_categorical_crossentropy":
             return cls("indices", units)
         if loss in ROWS_OF_CLASSES:
             return cls("rows", units)
         if loss in (*BINARY, *HINGES):
-            return cls("several", units) if units > 1 else cls("binary", 2)
+            if units <= 1 or holds == "positions":
+                return cls("binary", 2)
+            return cls("several", units) if holds == "classes" else cls("unclear")
         return cls("none")
 
     def indices(self, targets: Array) -> NDArray[np.int64]:
@@ -67,7 +71,7 @@ class Labels:
         """The keys, each (rows,), to stratify a sample by; none where a row has more than one class
         of an output, as in segmentation.
         """
-        if self.kind == "none":
+        if self.kind in ("none", "unclear"):
             return []
         if self.kind == "several":
             if targets.ndim != 2:
@@ -89,7 +93,7 @@ class ClassCounts:
     """
 
     def __init__(self, objective: Objective, units: int) -> None:
-        self.labels = Labels.of(objective.loss_name, units)
+        self.labels = Labels.of(objective.loss_name, units, objective.last_axis)
         by_sign = objective.from_logits or objective.loss_name in HINGES
         self._threshold = 0.0 if by_sign else 0.5
         size = self.labels.classes
@@ -98,7 +102,7 @@ class ClassCounts:
     def add(self, targets: Array, outputs: NDArray[np.floating]) -> None:
         """Count a batch: targets (rows, ...), outputs (rows, ..., units)."""
         labels, size = self.labels, self.labels.classes
-        if labels.kind == "none":
+        if labels.kind in ("none", "unclear"):
             return
         if labels.kind == "several":
             positive = (targets > 0.5).reshape(-1, size)

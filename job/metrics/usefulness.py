@@ -43,12 +43,36 @@ def useless_outputs(baseline: ArtifactResult, names: Collection[str], rows: int)
         constant = constants[metric]
         if metric == "accuracy":
             chance = 2 * math.sqrt(max(0.0, constant * (1 - constant)) / max(1, rows))
-            useless = value <= constant + min(MOST_CHANCE, chance)
+            border = constant + min(MOST_CHANCE, chance)
+            useless = value <= border
         else:
+            border = constant
             useless = value >= constant if lower_is_better(metric) else value <= constant
         if useless:
             found[name] = f"{metric} {value:.4g}, where a constant answer gets {constant:.4g}"
+            if constant < value <= border and metric == "accuracy":
+                found[name] += f", and by chance up to {border:.4g} on {rows:,} rows"
     return found
+
+
+def is_within_chance(baseline: ArtifactResult) -> bool:
+    """Whether all useless outputs are better than the constant answer, by no more than chance."""
+    names = list(baseline.constant_metrics)
+
+    def is_better(name: str) -> bool:
+        constants = baseline.constant_metrics.get(name, {})
+        if not constants or first_metric(list(constants)) != "accuracy":
+            return False  # only an accuracy has a margin for chance
+        return baseline.metrics[metric_key("accuracy", name, names)] > constants["accuracy"]
+
+    return bool(baseline.useless_outputs) and all(map(is_better, baseline.useless_outputs))
+
+
+def against_constant(baseline: ArtifactResult) -> str:
+    """What the useless outputs of a baseline are, as a part of a sentence."""
+    if is_within_chance(baseline):
+        return "not better than a constant answer by more than chance"
+    return "no better than a constant answer"
 
 
 def first_metric(metrics: Sequence[str]) -> str:

@@ -12,13 +12,18 @@ attribute, and weights by name.
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import tf_keras
+from keras.src.utils.tracking import TrackedList
 
 from job.errors import InputError
 from job.models.budget import refuse_huge_outputs
@@ -28,6 +33,7 @@ from job.models.keras3_adapters import Keras3Layer
 from job.models.keras3_graph import Graph, rebuild_graph
 from job.models.layers import every_layer, in_users_names, take_scope_names
 from job.models.reconfigure import computing_in_float32
+from job.models.retired_settings import without_retired
 from job.safety.judge import Judged
 
 # The attributes under which layers of both Keras hold other layers.
@@ -49,14 +55,22 @@ Pairs = Iterator[tuple[Any, Any]]
 def read(judged: Judged, *, trust: bool) -> keras.Model:
     """Load a validated Keras 3 file; ``trust`` allows its code to run."""
     with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"model.{judged.format}"  # Keras detects the format by its name
+        config = without_retired(judged.config)
         if judged.format == "keras":
-            path = write_judged(judged, Path(scratch))
-        else:  # Keras detects the format by the file's name
-            path = Path(scratch) / "model.h5"
+            write_judged(replace(judged, config=config), Path(scratch))
+        elif config == judged.config:
             path.symlink_to(judged.path.absolute())
+        else:
+            shutil.copyfile(judged.path, path)
+            with h5py.File(path, "r+") as file:
+                file.attrs["model_config"] = json.dumps(config)
         model = keras.models.load_model(path, compile=False, safe_mode=not trust)
-        take_scope_names(model)
-        return model
+    if judged.format == "h5":
+        _refuse_lost_axes(model, judged)
+        _take_plain_settings(model)
+    take_scope_names(model)
+    return model
 
 
 def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
@@ -64,8 +78,70 @@ def write(original: keras.Model, pruned: tf_keras.Model, path: Path) -> None:
     for weight, counterpart in _pairs(original, pruned):
         weight.assign(counterpart.numpy())
     _finalize(original)
+    save(original, path)
+
+
+def save(original: keras.Model, path: Path) -> None:
+    """Save a Keras 3 model under the names that the user gave its layers."""
     with in_users_names(original):
         original.save(path)
+
+
+def _refuse_lost_axes(model: keras.Model, judged: Judged) -> None:
+    """Keras 3 drops a layer's setting ``axis`` where it reads several from HDF5
+    (``keras.src.legacy.saving.saving_utils.model_from_config``): the layer then takes its default.
+    """
+    found = {layer.name: getattr(layer, "axis", None) for layer in every_layer(model)}
+    for name, kind, settings in _layer_settings(judged.config):
+        axes = settings.get("axis")
+        if not isinstance(axes, list) or len(axes) < 2 or name not in found:
+            continue
+        taken = keras.tree.flatten(found[name])
+        if len(taken) != len(axes):
+            raise InputError(
+                f"Keras {keras.__version__} drops the axes {axes} of the layer {name} ({kind}) "
+                "when it reads an .h5 file: the model then computes something else, over the axis "
+                f"{', '.join(map(str, taken))}.",
+                where=judged.where,
+                hint="Save the original model as .keras, which holds them: "
+                "model.save('model.keras').",
+            )
+
+
+def _layer_settings(config: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, class and settings of each layer of a configuration, at any depth."""
+    if isinstance(config, list):
+        for part in config:
+            yield from _layer_settings(part)
+    elif isinstance(config, dict):
+        settings = config.get("config")
+        if isinstance(settings, dict) and isinstance(settings.get("name"), str):
+            yield settings["name"], str(config.get("class_name")), settings
+        for part in config.values():
+            yield from _layer_settings(part)
+
+
+def _take_plain_settings(model: keras.Model) -> None:
+    """Make plain lists of the settings that are lists, as a ``value_range`` in an .h5 file.
+
+    Keras makes lists of its own of them, which hold its tracker; it copies the settings of all
+    layers when it writes an .h5 file, and a tracker can't be copied.
+    """
+    for layer in every_layer(model):
+        for name, value in vars(layer).items():
+            if isinstance(value, TrackedList) and _is_plain(value):
+                vars(layer)[name] = _plain(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there are only numbers, strings and None in it, which need no tracker."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(part) for part in value)
+    return value is None or isinstance(value, int | float | str)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, list) else value
 
 
 def rebuild(model: keras.Model, where: str) -> tf_keras.Model:

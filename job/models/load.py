@@ -44,6 +44,8 @@ class ModelFile:
     """The changes that were needed to process it, for the result."""
     effects: Effects = field(default_factory=Effects)
     """The side effects of its inference: whether it is random."""
+    warnings: tuple[str, ...] = ()
+    """In what it may differ from the model that was saved, by another version of Keras."""
 
     @property
     def is_keras3(self) -> bool:
@@ -57,22 +59,31 @@ def read(path: Path, *, trust: bool = False) -> ModelFile:
     Raises:
         InputError: If it is refused, damaged, or not supported.
     """
-    return load(judge(path), trust=trust)
+    return _load(judge(path), trust=trust)
 
 
 def load(judged: Judged, *, trust: bool = False) -> ModelFile:
-    """Load a validated model; ``trust`` allows its code to run.
+    """Load a validated model that is to be pruned; ``trust`` allows its code to run.
 
     Raises:
-        InputError: If the model could run code, or Keras can't make it.
+        InputError: If the model could run code, or Keras can't make it, or can't write it back.
     """
+    found = _load(judged, trust=trust)
+    _refuse_unwritable(found, judged)
+    return found
+
+
+def _load(judged: Judged, *, trust: bool) -> ModelFile:
     if not trust:
         refuse_dangers(judged)
     where = judged.where
+    doubts: tuple[str, ...] = ()
     if judged.is_keras3:
-        from job.models import keras3  # a second to import, and rarely needed
+        from job.models import keras3, keras3_versions  # a second to import, and rarely needed
 
         original = _made(lambda: keras3.read(judged, trust=trust), judged)
+        keras3_versions.refuse_other_shapes(judged, original)
+        doubts = keras3_versions.warnings(judged, original)
         reconfigure.refuse_coarse_weights(original, where)
         original, freed = _with_free_batch(original, judged, trust)
         model = _made(lambda: keras3.rebuild(original, where), judged, is_rebuilding=True)
@@ -84,8 +95,19 @@ def load(judged: Judged, *, trust: bool = False) -> ModelFile:
         original, freed = _with_free_batch(original, judged, trust)
         model = reconfigure.in_float32(original)
     effects = _made(lambda: refuse_changing(model, where), judged)
-    notes = tuple(filter(None, [freed, _overruled(original, judged)]))
-    return ModelFile(judged.format, judged.keras_version, model, original, trust, notes, effects)
+    gone = _retired(judged)
+    notes = tuple(filter(None, [freed, gone, _overruled(original, judged)]))
+    about = judged.format, judged.keras_version
+    return ModelFile(*about, model, original, trust, notes, effects, doubts)
+
+
+def _retired(judged: Judged) -> str:
+    """A note on settings that this version of Keras 3 no longer has."""
+    if not judged.is_keras3:
+        return ""
+    from job.models import retired_settings
+
+    return retired_settings.note(judged.config)
 
 
 def _overruled(model: Any, judged: Judged) -> str:
@@ -190,6 +212,37 @@ def _check_same(saved: tf_keras.Model, reloaded: tf_keras.Model) -> None:
             f"The saved model's outputs differ when it is read back: by {found:.2g}.",
             hint="Report the model's layers; it can't be saved faithfully.",
         )
+
+
+def _refuse_unwritable(found: ModelFile, judged: Judged) -> None:
+    """Write the model once, as after the training; it takes about as long as reading it.
+
+    A SavedModel takes seconds, and is written anyway for its size (``reference_bytes``).
+    """
+    if found.format == "saved_model":
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / f"model.{found.format}"
+        try:
+            if found.is_keras3:
+                from job.models import keras3
+
+                keras3.save(found.original, path)
+            else:
+                formats.save_keras2(found.original, found.format, path)
+        except Exception as error:  # saving can make Keras raise anything
+            if isinstance(error, OSError) and error.errno:  # of this machine, not of the model
+                raise
+            said = (str(error).strip().splitlines() or [""])[0][:300]
+            other = (
+                " Or save it as .keras: model.save('model.keras')." if judged.format == "h5" else ""
+            )
+            raise InputError(
+                f"Keras can load the model, and can't write it back as .{found.format}, which is "
+                f"needed after pruning: {type(error).__name__}: {said}",
+                where=judged.where,
+                hint="Load it where it was trained, and check that model.save works there." + other,
+            ) from None
 
 
 def _refuse_unknown_inputs(model: tf_keras.Model, where: str) -> None:

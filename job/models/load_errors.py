@@ -31,7 +31,13 @@ LAYER = re.compile(r"deserializing class '(\w+)' using config=\{'name': '([^']*)
 # The object of an error about weights: "<Dense name=dense_7, built=False>:".
 OBJECT = re.compile(r"<(?P<kind>\w+) name=(?P<name>[^,>]+), built=(?P<built>\w+)>")
 
-NEWER = "If a newer Keras saved the model, save it with {keras} or an older one."
+# What to do about something that is unknown, by the version that saved the file. An older Keras
+# had what this one has no longer; with an equal one, versions are not the cause.
+BY_VERSION = {
+    "newer": "Save it with {keras} or an older one.",
+    "older": "Keras {saved} saved the model, and {keras} is newer: it may no longer have this.",
+    "same": "",
+}
 AGAIN = "Load the model where it was trained, and save it again: model.save('model.keras')."
 REPLACE = (
     "Keras 3 loads the file, so it is not damaged: replace this by something that Keras 2 has too, "
@@ -40,7 +46,10 @@ REPLACE = (
 OWN = (
     "If it is your own, its code is not in the file: use a built-in one, and save the model again."
 )
-UNKNOWN = ("The model uses the {kind} {name!r}, which {keras} does not know.", f"{NEWER} {OWN}")
+UNKNOWN = (
+    "The model uses the {kind} {name!r}, which {keras} does not know.",
+    f"{{versions}} {OWN}",
+)
 # A pattern of an error's text -> a sentence and a hint, with the pattern's named groups, ``said``
 # and ``keras`` as fields. The first match counts.
 MEANINGS = {
@@ -56,7 +65,7 @@ MEANINGS = {
     r"|unexpected keyword argument '(?P<other>\w+)'"
     r"|Keyword argument not understood:?'?[, (]*'(?P<third>\w+)'": (
         "The layer has the setting {name!r}, which {keras} does not know.",
-        f"{NEWER} Or leave that setting out, and save the model again.",
+        "{versions} Load it where it was trained, leave that setting out, and save it again.",
     ),
     r"was never built|built=False|has not (?:yet )?been built": (
         "A layer was not built: the file does not say which shapes its weights have.",
@@ -98,7 +107,9 @@ def explain(error: Exception, judged: Judged, *, is_rebuilding: bool) -> InputEr
         found = re.search(pattern, text)
         if found:
             names = found.groupdict() | {"name": _name(found)}
-            what, hint = sentence.format(said=said, keras=keras, **names), to_do.format(keras=keras)
+            what = sentence.format(said=said, keras=keras, **names)
+            versions = BY_VERSION[_age(judged)].format(saved=judged.keras_version, keras=keras)
+            hint = to_do.format(versions=versions).strip()
             break
     else:
         what = f"Keras can't make the model: {type(error).__name__}: {said}"
@@ -151,10 +162,16 @@ def _installed(judged: Judged) -> str:
 
 def _with_version(hint: str, judged: Judged) -> str:
     """The hint, with a remark if the file is of a newer Keras than the one that reads it."""
-    here = _installed(judged)
-    if _numbers(judged.keras_version) > _numbers(here):
+    if _age(judged) == "newer":
+        here = _installed(judged)
         return f"The file was saved by Keras {judged.keras_version}, newer than {here} here. {hint}"
     return hint
+
+
+def _age(judged: Judged) -> str:
+    """Whether the Keras that saved the file is newer than this one, older, or the same."""
+    saved, here = _numbers(judged.keras_version), _numbers(_installed(judged))
+    return "same" if saved == here else "newer" if saved > here else "older"
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from job.errors import InputError
 from job.manifest.gates import BeatsConstantGate, GateConfig, MaxDropGate, MinValueGate
-from job.manifest.keras_names import CROSSENTROPIES
+from job.manifest.keras_names import BINARY, CROSSENTROPIES, HINGES
 from job.manifest.training import OPTIONS, LossConfig, TrainingConfig
 from job.objective import logits
 from job.objective.endings import Ending, ending
 from job.objective.evidence import Evidence, Targets, describe
 from job.objective.infer import infer, misfit
+from job.objective.last_axis import LastAxis, last_axis
 from job.objective.losses import (
     ACCURACIES,
     ACCURACY,
@@ -39,6 +40,15 @@ OutputGate = MaxDropGate | MinValueGate | BeatsConstantGate
 NEED_TRUE_OR_FALSE = ("auc", "precision", "recall")
 # Losses that take the logarithm of the outputs.
 NEED_POSITIVE = ("poisson", "kl_divergence")
+
+# What the last axis of an output with a binary loss holds, as the end of the reason.
+AXES: dict[LastAxis, str] = {
+    "classes": "",
+    "positions": "; the last axis holds positions and no classes: each value is a decision of its "
+    "own",
+    "unclear": "; the graph does not tell whether the last axis holds classes or positions, so "
+    "there are no figures of classes",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ class _Output:
     targets: Targets
     seen: Evidence | None
     compiled: LossConfig | str | None
+    last_axis: LastAxis
     of: str
     """Its name, for messages; "" where the model has only one."""
 
@@ -106,7 +117,8 @@ def choose(
         ]
         of = f" ({spec.name})" if len(names) > 1 else ""
         compiled = known.losses.get(spec.name)
-        output = _Output(spec, ending(tensor), describe(spec, wanted), rows, compiled, of)
+        meant = (ending(tensor), describe(spec, wanted), rows, compiled, last_axis(tensor))
+        output = _Output(spec, *meant, of)
         chosen[spec.name] = _choose_one(config, output, gated, known.weights)
     for place, gate in asked:
         anywhere = gate.output is None and gate.metric not in ("loss", None)
@@ -167,7 +179,10 @@ def _choose_one(
         for option in OPTIONS
         if option != "from_logits" and (value := getattr(loss, option)) is not None
     }
-    return Objective(loss.type, from_logits, metrics, why, weight or 1.0, options, labels)
+    if loss.type in (*BINARY, *HINGES) and (output.spec.shape or [1])[-1] != 1:
+        why += AXES[output.last_axis]
+    fixed = (loss.type, from_logits, metrics, why, weight or 1.0, options, labels)
+    return Objective(*fixed, output.last_axis)
 
 
 def _loss(given: LossConfig | None, output: _Output) -> tuple[LossConfig, str, bool]:

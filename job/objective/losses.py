@@ -17,6 +17,7 @@ from job.manifest.keras_names import (
     KnownLoss,
     KnownMetric,
 )
+from job.objective.last_axis import LastAxis
 from job.result.artifact import ObjectiveResult
 
 
@@ -109,6 +110,8 @@ class Objective:
     """The loss's other settings, by their names in Keras."""
     labels: LabelKind | None = None
     """How classes are written in the targets; None where the loss determines it."""
+    last_axis: LastAxis = "classes"
+    """What the output's last axis holds; it matters for binary losses alone."""
 
     def result(self) -> ObjectiveResult:
         """The record for the result."""

@@ -54,8 +54,8 @@ LAYERS = """
 KERAS3_LAYERS = """
     AdaptiveAveragePoolingMANY AdaptiveMaxPoolingMANY AugMix AutoContrast
     ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization GroupQueryAttention
-    MaxNumBoundingBoxes MelSpectrogram MixUp Pipeline RMSNormalization RandAugment
-    RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing
+    GroupedQueryAttention MaxNumBoundingBoxes MelSpectrogram MixUp Pipeline RMSNormalization
+    RandAugment RandomColorDegeneration RandomColorJitter RandomElasticTransform RandomErasing
     RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective
     RandomPosterization RandomSaturation RandomSharpness RandomShear ReversibleEmbedding
     STFTSpectrogram Solarization

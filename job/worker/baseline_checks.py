@@ -19,7 +19,7 @@ from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Outputs, Predict, Samples, evaluate
-from job.metrics.usefulness import first_metric
+from job.metrics.usefulness import against_constant, first_metric, is_within_chance
 from job.objective.evidence import Evidence, look
 from job.objective.losses import Objective, Objectives
 from job.result.result import metric_key
@@ -181,9 +181,13 @@ def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
         "trained on; dataset.scale is not what it was trained with; training.loss (from_logits) "
         "does not fit what the model answers."
     )
+    end = "Whatever is made of it will be no better; the gate beats_constant fails such a job."
+    if is_within_chance(baseline.artifact):
+        likely += " Or so few test rows do not tell: give more of them." * (not causes)
+        end = "The gate beats_constant fails such a job where its margin is as large as chance."
     work.journal.warn_first(
-        f"THE MODEL THAT CAME IN IS NO BETTER THAN A CONSTANT ANSWER ({what}). {likely} Whatever "
-        "is made of it will be no better; the gate beats_constant fails such a job."
+        f"THE MODEL THAT CAME IN IS {against_constant(baseline.artifact).upper()} ({what}). "
+        f"{likely} {end}"
     )
 
 
@@ -226,7 +230,7 @@ def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
     """Whether the model would work if the classes were numbered otherwise."""
     objective: Objective = loaded.evaluator.objectives[output]
     given = baseline.outputs[output]
-    labels = Labels.of(objective.loss_name, given.shape[-1])
+    labels = Labels.of(objective.loss_name, given.shape[-1], objective.last_axis)
     if labels.kind not in ("indices", "rows") or labels.classes > MOST_CLASSES:
         return []
     index = list(loaded.evaluator.objectives).index(output)

@@ -62,7 +62,7 @@ def examine(judged: Judged, journal: Journal, *, try_variants: bool) -> Inspecte
             *filter(None, [random_layers.note(file.effects, draws=1)]),
         ],
         variants=variants,
-        warnings=journal.warnings,
+        warnings=[*file.warnings, *journal.warnings],
     )
 
 

@@ -6,17 +6,18 @@ shape, labels out of range, a metric that has no meaning for the loss.
 
 from __future__ import annotations
 
+import hashlib
 import resource
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from job import machine
-from job.datasets.data import Dataset, calibration_rows, hold_out_test
+from job.datasets.data import Dataset, Split, calibration_rows, hold_out_test
 from job.datasets.synthetic import draw_rows
 from job.datasets.types import DATASETS
 from job.datasets.validation import check_inputs, check_target_numbers, fix_shapes
@@ -33,14 +34,14 @@ from job.models.random_inputs import found_shapes, indexed_inputs
 from job.objective.answers import answers_of
 from job.objective.choose import Known, choose
 from job.objective.losses import Objectives
-from job.result.artifact import FORMATS
+from job.result.artifact import FORMATS, SplitResult
 from job.result.result import TensorSpec
 from job.safety import compiled
 from job.safety.archive import pack
 from job.safety.judge import Judged
 from job.worker import baseline_checks
 from job.worker.context import Files, Loaded
-from job.worker.splits import describe_splits, split
+from job.worker.splits import split
 
 # What is held out to test on, where the manifest does not say.
 TEST_SPLIT = 0.2
@@ -180,6 +181,36 @@ def _sources(job: JobConfig) -> Iterator[str]:
         yield "the test rows have no targets: files are compared with the baseline's outputs"
 
 
+def describe_splits(job: JobConfig, dataset: Dataset) -> dict[str, SplitResult]:
+    """The rows of each split, for the result."""
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    sources: dict[str, Literal["arrays", "held out", "synthetic"]] = {
+        "train": "arrays",
+        "validation": "held out",
+        "test": "held out" if job.dataset and job.dataset.test is None else "arrays",
+    }
+    if job.dataset is None:
+        sources |= dict.fromkeys(sources, "synthetic")
+    return {
+        name: SplitResult(
+            rows=len(split),
+            sha256=_digest(split),
+            source=sources[name],
+            has_targets=bool(split.targets),
+        )
+        for name, split in splits.items()
+        if split is not None
+    }
+
+
+def _digest(split: Split) -> str:
+    digest = hashlib.sha256()
+    for array in (*split.inputs, *split.targets):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
 def _confidences(job: JobConfig) -> list[float]:
     """The levels of intervals: 0.95, and those that gates ask for."""
     asked = [getattr(gate, "confidence", None) for gate in job.gates]
@@ -207,6 +238,7 @@ def compare_on_rows(file: ModelFile, dataset: Dataset, where: str) -> bool:
 def _draws(job: JobConfig, found: ModelFile, stage: Stage, journal: Journal) -> int:
     """How many passes every file is measured in: several only where the model is random."""
     stage.decide(*found.notes)
+    journal.warn(*found.warnings)
     draws = job.model.draws
     if found.effects.random:
         journal.warn(random_layers.note(found.effects, draws))

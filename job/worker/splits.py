@@ -5,10 +5,9 @@ The weights of samples and of classes are multiplied, as in Keras.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from job.events import Journal
 from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
 from job.objective.losses import Objectives
-from job.result.artifact import SplitResult
 from job.result.result import TensorSpec
 from job.worker.training_plan import TrainingPlan, plan_training
 
@@ -60,8 +58,8 @@ def split(
     check_targets(dataset, outputs, losses)
     check_sample_weights(dataset.train)
     labels = [
-        Labels.of(loss, (spec.shape[-1] or 0) if spec.shape else 1)
-        for spec, loss in zip(outputs, losses, strict=bool(losses))
+        Labels.of(it.loss_name, (spec.shape[-1] or 0) if spec.shape else 1, it.last_axis)
+        for spec, it in zip(outputs, objectives.values(), strict=bool(objectives))
     ] or [Labels("none")] * len(outputs)
     plan = None
     if job.prune is not None and job.objective.type != "none":
@@ -86,36 +84,6 @@ def split(
     return weighted, plan, used
 
 
-def describe_splits(job: JobConfig, dataset: Dataset) -> dict[str, SplitResult]:
-    """The rows of each split, for the result."""
-    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    sources: dict[str, Literal["arrays", "held out", "synthetic"]] = {
-        "train": "arrays",
-        "validation": "held out",
-        "test": "held out" if job.dataset and job.dataset.test is None else "arrays",
-    }
-    if job.dataset is None:
-        sources |= dict.fromkeys(sources, "synthetic")
-    return {
-        name: SplitResult(
-            rows=len(split),
-            sha256=_digest(split),
-            source=sources[name],
-            has_targets=bool(split.targets),
-        )
-        for name, split in splits.items()
-        if split is not None
-    }
-
-
-def _digest(split: Split) -> str:
-    digest = hashlib.sha256()
-    for array in (*split.inputs, *split.targets):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def missing_classes(dataset: Dataset, labels: Sequence[Labels], names: Sequence[str]) -> list[str]:
     """Warnings where a split lacks classes that another has.
 
@@ -132,7 +100,7 @@ def missing_classes(dataset: Dataset, labels: Sequence[Labels], names: Sequence[
     there = {name: split for name, split in splits.items() if split is not None}
     warnings = []
     for index, (label, output) in enumerate(zip(labels, names, strict=True)):
-        if label.kind == "none":
+        if label.kind in ("none", "unclear"):
             continue
         has = {name: label.counts(split.targets[index]) > 0 for name, split in there.items()}
         anywhere = np.any(list(has.values()), axis=0)
@@ -225,7 +193,15 @@ def with_weights(
         table = None
         if given is not None:
             of = f" ({name})" if len(names) > 1 else ""
-            table = _table(given, label, dataset.train.targets[index], WHERE + of)
+            targets = dataset.train.targets[index]
+            if label.kind == "binary" and targets.ndim > ranks[index] and targets.shape[-1] > 1:
+                raise InputError(
+                    f"The last axis of the output {name} holds {targets.shape[-1]} positions, and "
+                    "Keras's loss is the mean over them, so their classes can't be weighed.",
+                    where=WHERE + of,
+                    hint="Give output and targets one more axis, of size one: Reshape((..., 1)).",
+                )
+            table = _table(given, label, targets, WHERE + of)
             used[name] = {str(it): float(weight) for it, weight in enumerate(table)}
         tables.append(table)
     if not dataset.train.weights and not used:
@@ -246,8 +222,8 @@ def with_weights(
 
 def _table(given: Mapping[str, float] | str, label: Labels, targets: Array, where: str) -> Array:
     """Class -> weight: (classes,) float32."""
-    if label.kind in ("none", "several"):
-        what = "no classes" if label.kind == "none" else "several classes in a row"
+    if label.kind in ("none", "several", "unclear"):
+        what = "several classes in a row" if label.kind == "several" else "no classes"
         raise InputError(
             f"The output has {what}, so class weights have no meaning for it.",
             where=where,

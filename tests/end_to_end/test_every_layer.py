@@ -194,7 +194,7 @@ def prune(model: tf_keras.Model, config: PruneConfig, x: Floats) -> tf_keras.Mod
     return strip(wrapped, model)
 
 
-@pytest.mark.parametrize("make", few(MODELS, 3))
+@pytest.mark.parametrize("make", few(MODELS, 2))
 def test_every_layer_is_pruned_or_has_a_reason(
     make: Callable[[], tf_keras.Model], tmp_path: Path
 ) -> None:

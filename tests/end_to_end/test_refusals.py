@@ -18,7 +18,7 @@ from job.storage.destination import RESUME
 from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
 from tests.support.published import read_result, run_all, run_together, strict_json, write_manifest
-from tests.support.rare import few
+from tests.support.rare import few, some
 from tests.support.runs import tmpfs
 
 SGD = {"epochs": 2, "batch_size": 32, "optimizer": {"type": "sgd", "learning_rate": 1e35}}
@@ -45,7 +45,7 @@ def data(name: str, **fields: Any) -> dict[str, Any]:
 
 
 # What is asked, the exit code, what the error says, and what it names as the place.
-CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
+EVERY_CASE: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "unknown field": ({"trainig": {}}, 2, "trainig: unknown field", "manifest.json"),
     "unknown scheme": ({"model": {"uri": "ftp://a/m"}}, 2, "model.uri: ftp", "manifest.json"),
     "missing model": (model("nowhere.h5"), 3, "no such file", "nowhere.h5"),
@@ -103,6 +103,13 @@ CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "diverges": ({"training": SGD}, 4, "diverged", "training.optimizer"),
     "infinite outputs": (data("good.npz", scale=1e38) | {"prune": None}, 4, "NaN or inf", "rows"),
 }
+# Tests of the modules that refuse them have each of the others, too.
+CASES = some(
+    EVERY_CASE,
+    *("unknown field", "missing model", "wrong digest", "truncated model", "code in the model"),
+    *("missing array", "labels too high", "NaN", "pickled", "nothing to prune", "never fires"),
+    *("diverges", "infinite outputs"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,8 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any],
     keras.utils.set_random_seed(3)
     picture = keras.Input((6, 6), name="picture")
     kind = keras.Input((), dtype="int32", name="kind")
-    x = keras.layers.Dense(16, activation="relu")(keras.layers.Flatten()(picture))
+    flat = keras.layers.Flatten()(picture)
+    x = keras.layers.Dense(16, activation="relu", name="my head")(flat)  # predict fails for it
     x = keras.layers.Concatenate()([x, keras.layers.Embedding(9, 8)(kind)])
     side = keras.layers.Dense(2, activation="softmax", name="side")(x)
     size = keras.layers.Dense(1, name="size")(x)

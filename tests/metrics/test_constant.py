@@ -71,3 +71,32 @@ def test_the_constant_answer_to_a_hinge_is_the_more_common_class() -> None:
     for none in (-1, 0):
         found = constants(made, [[1], [none], [none]], [[1], [none], [none], [none]], (1,))
         assert (found["accuracy"], found["loss"]) == (0.75, 0.5)
+
+
+@pytest.mark.parametrize("logits", [True, False])
+@pytest.mark.parametrize("ones", [60, 59, 61])
+def test_of_classes_that_are_as_common_the_best_one_counts(ones: int, logits: bool) -> None:
+    """For indices, one-hot rows, and 0 and 1: which of them leads is chance."""
+    train, test = np.arange(120) < ones, np.arange(40) < 25
+    for loss, codes in (
+        ("sparse_categorical_crossentropy", np.array([0, 1])),
+        ("categorical_crossentropy", np.eye(2)),
+        ("binary_crossentropy", np.array([[0], [1]])),
+    ):
+        made = objective(loss, "accuracy", logits=logits)
+        shape = (1,) if loss == "binary_crossentropy" else (2,)
+        for other in (test, ~test):
+            found = constants(made, codes[train.astype(int)], codes[other.astype(int)], shape)
+            assert found["accuracy"] == pytest.approx(0.625), loss
+            assert found["loss"] == pytest.approx(np.log(2), abs=0.01)
+    signs = objective("hinge", "accuracy")
+    for other in (test, ~test):
+        found = constants(signs, train[:, None] * 2 - 1, other[:, None] * 2 - 1, (1,))
+        assert found["accuracy"] == pytest.approx(0.625)
+
+
+def test_a_class_that_is_clearly_the_most_common_counts() -> None:
+    """Also where another one is more common among the test rows."""
+    made = objective("sparse_categorical_crossentropy", "accuracy", logits=True)
+    found = constants(made, [0] * 70 + [1] * 50, [0] * 15 + [1] * 25, (2,))
+    assert found["accuracy"] == pytest.approx(0.375)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,22 @@ def test_binary_outputs_have_two_classes_and_multi_label_ones_one_for_each() -> 
     assert (
         counted(objective("mean_squared_error"), [[1.0, 2], [3, 4], [1, 1]], np.ones((3, 2))) == {}
     )
+
+
+def test_the_columns_of_a_mask_are_no_classes() -> None:
+    """Each of its pixels is a decision; where the graph does not tell, there are no figures."""
+    made = objective("binary_crossentropy", "accuracy", logits=False)
+    random = np.random.default_rng(0)
+    targets, answers = random.integers(0, 2, (5, 4, 4)), random.random((5, 4, 4))
+    found = counted(replace(made, last_axis="positions"), targets, answers)
+    right = (answers > 0.5) == targets
+    for name, (recall, precision, support) in found.items():
+        of = targets == int(name)
+        assert support == of.sum()
+        assert recall == right[of].mean()
+        assert precision == right[(answers > 0.5) == int(name)].mean()
+    assert list(found) == ["0", "1"]
+    assert counted(replace(made, last_axis="unclear"), targets, answers) == {}
 
 
 def test_a_hinge_has_two_classes_split_at_zero() -> None:

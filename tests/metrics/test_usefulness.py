@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from job.manifest.gates import GateConfig
 from job.metrics.gates import judge
-from job.metrics.usefulness import useless_outputs
+from job.metrics.usefulness import against_constant, is_within_chance, useless_outputs
 from job.result.result import ArtifactResult
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
@@ -70,3 +70,15 @@ def test_a_baseline_that_is_no_better_than_a_constant_is_found() -> None:
     assert "0.3, where a constant answer gets 0.4" in str(
         useless_outputs(artifact("baseline", 0.3, {}), ["out"], 9)
     )
+
+
+def test_a_lead_within_chance_is_called_so() -> None:
+    """It is not said to be no better, with figures that say it is."""
+    for accuracy, rows, chance in ((0.42, 100, True), (0.4, 100, False), (0.3, 100, False)):
+        made = artifact("baseline", accuracy, {})
+        found = useless_outputs(made, ["out"], rows)
+        made = made.model_copy(update={"useless_outputs": found})
+        assert is_within_chance(made) is chance
+        assert ("by chance up to 0.45 on 100 rows" in found["out"]) is chance
+        assert ("by more than chance" in against_constant(made)) is chance
+        assert ("no better" in against_constant(made)) is not chance

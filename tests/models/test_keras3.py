@@ -15,7 +15,8 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.compare import TOLERANCE, difference
-from job.models.load import read, save
+from job.models.load import load, read, save
+from job.safety.judge import judge
 from tests.support.rare import few
 
 layers = keras.layers
@@ -195,3 +196,48 @@ def test_a_keras_2_archive_is_read_and_written(tmp_path: Path) -> None:
     saved = save(found.model, found, tmp_path / "pruned.keras")
     for before, after in zip(model.get_weights(), saved.model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_lists_among_the_settings_in_an_h5_file_are_written_back(tmp_path: Path) -> None:
+    """Keras 3 makes lists of its own of them, which it can't copy; also inside other layers."""
+    inner = keras.Sequential([keras.Input((8, 8, 3)), layers.RandomContrast(0.2)], name="inner")
+    given = keras.Input((8, 8, 3))
+    x = layers.RandomErasing()(layers.RandomHue(0.1)(inner(given)))
+    x = layers.RandAugment()(layers.RandomColorJitter()(x))
+    keras.Model(given, layers.Dense(2)(layers.Flatten()(x))).save(tmp_path / "m.h5")
+    found = load(judge(tmp_path / "m.h5"))
+    saved = save(found.model, found, tmp_path / "pruned.h5")
+    ranges = [it.value_range for it in saved.original.layers if hasattr(it, "value_range")]
+    assert [list(it) for it in ranges] == [[0, 255]] * 4
+    again = keras.models.load_model(tmp_path / "pruned.h5", compile=False)
+    assert difference(again, found.model) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Softmax(axis=(1, 2)),
+        lambda: layers.UnitNormalization(axis=(1, 2)),
+        lambda: layers.LayerNormalization(axis=(1, 2), center=False, scale=False),
+    ],
+)
+def test_axes_that_keras_drops_from_an_h5_file_are_named(
+    layer: Callable[[], Any], tmp_path: Path
+) -> None:
+    """Keras computes over another axis, without a word; .keras files hold them."""
+    model = keras.Sequential([keras.Input((5, 4)), layer(), layers.Dense(2)])
+    model.save(tmp_path / "m.h5")
+    with pytest.raises(InputError, match=r"drops the axes \[1, 2\]") as caught:
+        read(tmp_path / "m.h5")
+    assert model.layers[0].name in caught.value.what
+    assert ".keras" in caught.value.hint
+    model.save(tmp_path / "m.keras")
+    assert difference(model, read(tmp_path / "m.keras").model) <= TOLERANCE
+
+
+def test_a_grouped_query_attention_is_read_from_an_h5_file(tmp_path: Path) -> None:
+    """There it has the name of its class, which is not the one that Keras exports."""
+    given = keras.Input((5, 8))
+    model = keras.Model(given, layers.GroupQueryAttention(4, 2, 1)(given, given))
+    model.save(tmp_path / "m.h5")
+    assert difference(model, read(tmp_path / "m.h5").model) <= TOLERANCE

@@ -216,3 +216,20 @@ def test_a_file_of_keras_2_0_is_read(tmp_path: Path) -> None:
     assert found.keras_version == "2.0.8"
     rows = np.random.default_rng(0).random((3, 4), dtype=np.float32)
     np.testing.assert_array_equal(found.model(rows).numpy(), model(rows).numpy())
+
+
+@pytest.mark.parametrize("suffix", ["h5", "keras"])
+def test_a_model_that_keras_can_not_write_back_is_refused_when_it_is_loaded(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any training, with what Keras says."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise ValueError("Unable to create dataset (name already exists)")
+
+    path = tmp_path / f"m.{suffix}"
+    deferred().save(path)
+    monkeypatch.setattr(tf_keras.Model, "save", fails)
+    with pytest.raises(InputError, match=r"can't write it back.*name already exists") as caught:
+        load.load(judge(path))
+    assert caught.value.where == str(path)

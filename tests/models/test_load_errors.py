@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
 from job.errors import InputError
@@ -66,14 +67,27 @@ def test_a_file_of_a_newer_keras_is_reported() -> None:
     """With both versions."""
     error = TypeError("unexpected keyword argument 'magic'")
     assert "saved by Keras 3.99.0" in explain(error, judged("3.99.0"), is_rebuilding=False).hint
-    assert "newer than" not in explain(error, judged("3.0.5"), is_rebuilding=False).hint
+    older = explain(error, judged("3.0.5"), is_rebuilding=False).hint
+    assert "newer than" not in older
+    assert "Keras 3.0.5 saved the model" in older
+    assert "may no longer have this" in older
+
+
+def test_the_version_is_no_cause_where_it_is_the_same() -> None:
+    """The hint is about the setting or the class alone."""
+    for error in (
+        TypeError("unexpected keyword argument 'magic'"),
+        ValueError("Unknown layer: 'Scale'. Please ensure"),
+    ):
+        hint = explain(error, judged(keras.__version__), is_rebuilding=False).hint
+        assert "newer" not in hint
+        assert "older" not in hint
+        assert hint.endswith("save it again." if "magic" in str(error) else "the model again.")
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Keras 3 model."""
-    import keras
-
     path = tmp_path_factory.mktemp("saved") / "m.keras"
     layers = [keras.Input((4,)), keras.layers.Dense(3, name="d"), keras.layers.Dense(2)]
     keras.Sequential(layers).save(path)

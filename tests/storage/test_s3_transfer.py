@@ -21,6 +21,7 @@ from job.storage.s3_transfer import ahead
 from tests.storage.conftest import Behind
 from tests.support.faults import Call, Fault, delay, flip, hook, reset, status, truncate
 from tests.support.identities import MODELS, RESULTS
+from tests.support.rare import few
 
 SMALL = bytes(range(256)) * 200
 LARGE = os.urandom(1 << 20) * 10
@@ -91,7 +92,7 @@ def test_objects_come_whole(
     ],
     ids=["slow down", "internal", "reset", "reset midway", "truncated", "flipped", "late"],
 )
-@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("content", few([LARGE, SMALL]), ids=lambda it: f"{len(it)} bytes")
 def test_requests_that_fail_are_sent_again(
     behind: Behind, prefix: str, tmp_path: Path, fault: Fault, first: int, content: bytes
 ) -> None:

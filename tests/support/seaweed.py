@@ -79,7 +79,7 @@ class Seaweed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.stop(is_over=True)
 
     def start(self) -> None:
         """Start, on the ports of the last time, and wait until it answers."""
@@ -109,14 +109,16 @@ class Seaweed:
         finally:
             answer()
 
-    def stop(self) -> None:
-        """Stop, by SIGTERM or, after some time, by SIGKILL; what is stored stays."""
+    def stop(self, *, is_over: bool = False) -> None:
+        """Stop, by SIGTERM or, after some time, by SIGKILL; what is stored stays, unless nobody
+        will ask for it again: then it is killed at once, since it takes 15 s to end.
+        """
         if self.process is None:
             return
         # A stopped one would never see the signal.
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
+        self.process.kill() if is_over else self.process.terminate()
         try:
             self.process.wait(STOPPED)
         except subprocess.TimeoutExpired:

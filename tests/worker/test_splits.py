@@ -13,7 +13,8 @@ from job.datasets.data import Dataset, Split
 from job.errors import InputError
 from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
-from job.worker.splits import check_sample_weights, describe_splits, with_weights
+from job.worker.load_inputs import describe_splits
+from job.worker.splits import check_sample_weights, with_weights
 
 INDICES = Labels.of("sparse_categorical_crossentropy", 3)
 
@@ -63,6 +64,7 @@ def test_every_layout_of_targets_is_weighted_by_its_class() -> None:
         ({"0": 0.0, "1": 0.0, "2": 0.0}, INDICES, "no row would count"),
         ("balanced", Labels.of("huber", 3), "no classes"),
         ({"0": 1.0}, Labels.of("binary_crossentropy", 3), "several classes in a row"),
+        ("balanced", Labels.of("binary_crossentropy", 3, "unclear"), "no classes"),
     ],
 )
 def test_class_weights_without_a_meaning_are_refused(given: Any, labels: Labels, what: str) -> None:
@@ -70,6 +72,15 @@ def test_class_weights_without_a_meaning_are_refused(given: Any, labels: Labels,
     with pytest.raises(InputError, match=what) as caught:
         weigh(given, [0, 1, 2], labels, 1)
     assert caught.value.where == "training.class_weights"
+
+
+def test_the_pixels_of_a_mask_are_weighed_only_with_an_axis_of_their_own() -> None:
+    """Keras's loss is the mean over the last axis."""
+    label = Labels.of("binary_crossentropy", 4, "positions")
+    with pytest.raises(InputError, match="holds 4 positions") as caught:
+        weigh("balanced", np.eye(4)[None], label, 2)
+    assert caught.value.where == "training.class_weights"
+    assert weigh("balanced", np.eye(4)[None, :, :, None], label, 3)[0].shape == (1, 4, 4)
 
 
 @pytest.mark.parametrize(
