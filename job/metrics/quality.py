@@ -163,7 +163,8 @@ def evaluate(
         samples: The rows.
         objectives: Loss and metrics of each output.
         advance: Reports progress.
-        records_rows: Whether to record what each row contributes, which is not weighted.
+        records_rows: Whether to record what each row contributes, which is not weighted, and to
+            count classes.
 
     Returns:
         ``loss`` and the manifest's metrics, none where there are no objectives; and the outputs
@@ -193,9 +194,10 @@ def evaluate(
             judges, targets, outputs, weights or [None] * len(judges), strict=bool(judges)
         ):
             judge.add(wanted, given, None if weigh is None else weigh[start : start + step])
-            if judge.name not in counts:
-                counts[judge.name] = ClassCounts(objectives[judge.name], _units(given))
-            counts[judge.name].add(wanted, given)
+            if records_rows:
+                if judge.name not in counts:
+                    counts[judge.name] = ClassCounts(objectives[judge.name], _units(given))
+                counts[judge.name].add(wanted, given)
         if retained_bytes < MAX_RETAINED_BYTES:
             retained.append(outputs)
             retained_bytes += sum(it.nbytes for it in outputs)

@@ -50,8 +50,6 @@ class Distilled:
     weight: float = 1.0
     """The loss's weight in the total."""
     loss_name: str = "distillation"
-    from_logits: bool | None = None
-    """As of any objective; ``answer`` says it here."""
 
     def loss(self) -> tf_keras.losses.Loss:
         """A new Keras loss."""
