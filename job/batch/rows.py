@@ -13,6 +13,7 @@ from job.manifest.gates import GateConfig
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
 from job.metrics import gates
+from job.metrics.usefulness import against_constant
 from job.result import ArtifactResult, GateResult, Result, metric_key, ratio
 
 GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
@@ -151,7 +152,7 @@ def constant_note(result: Result) -> str:
     found = result.baseline.useless_outputs
     several = len(result.objective) > 1
     what = [f"{output}: {text}" if several else text for output, text in found.items()]
-    how = gates.against_constant(result.baseline)
+    how = against_constant(result.baseline)
     return f"the baseline is {how} ({'; '.join(what)})" if what else ""
 
 

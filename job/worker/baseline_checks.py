@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from job.datasets.data import Split
 from job.manifest.keras_names import lower_is_better
 from job.metrics.artifact import Measured
-from job.metrics.gates import against_constant, first_metric, is_within_chance
+from job.metrics.gates import first_metric
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Outputs, Predict, evaluate
+from job.metrics.usefulness import against_constant, is_within_chance
 from job.objective.evidence import Evidence, look
 from job.objective.losses import Objective, Objectives
 from job.result import metric_key

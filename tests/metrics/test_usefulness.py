@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from job.manifest.gates import GateConfig
-from job.metrics.gates import against_constant, is_within_chance, judge, useless_outputs
+from job.metrics.gates import judge, useless_outputs
+from job.metrics.usefulness import against_constant, is_within_chance
 from job.result import ArtifactResult
 
 GATE: TypeAdapter[GateConfig] = TypeAdapter(GateConfig)
