@@ -61,7 +61,7 @@ LACKING: dict[str, tuple[Any, ...]] = {
 }
 # Keras 2 has them among ``**kwargs``.
 BY_KEYWORD = {"zero_output_for_mask": tf_keras.layers.RNN}
-# On a CPU, Keras 2 can't compute these with the channels first; Keras 3 transposes.
+# On a CPU, Keras 2 can't compute these with the channels first; Keras 3 can.
 CHANNELS_FIRST = ("Conv", "Depthwise", "Separable", "MaxPool", "AveragePool")
 
 # Activations that compute the same in both, Keras 3's name -> Keras 2's. hard_sigmoid is not one of
@@ -140,8 +140,12 @@ def _refuse(layer: keras.Layer, where: str) -> None:
     reason = REFUSED.get(name, "") if _is_keras(layer) else ""
     if getattr(layer, "lora_rank", None) or getattr(layer, "lora_enabled", False):
         reason = "has LoRA weights (lora_rank), beside a kernel that is frozen; merge them first"
-    if name.startswith("Conv") and getattr(layer, "data_format", "") == "channels_first":
-        reason = "has its channels first, which TensorFlow can't compute on a CPU"
+    is_first = getattr(layer, "data_format", "") == "channels_first"
+    if name.startswith("Conv") and is_first and not _is_plain_conv2d(layer):
+        reason = (
+            "has its channels first: Keras 3 computes that, and the converter to .tflite fails for "
+            "such convolutions, but for a Conv2D without dilation; put the channels last"
+        )
     mode = getattr(layer, "quantization_mode", None)
     if mode is not None:
         reason = f"is quantized ({mode}), and such weights can't be trained; use the float model"
@@ -155,6 +159,10 @@ def _refuse(layer: keras.Layer, where: str) -> None:
                 where=where,
                 hint="Leave it out, or put it on a layer of the model itself.",
             )
+
+
+def _is_plain_conv2d(layer: keras.Layer) -> bool:
+    return type(layer) is keras.layers.Conv2D and layer.dilation_rate == (1, 1)
 
 
 def _is_keras(layer: keras.Layer) -> bool:

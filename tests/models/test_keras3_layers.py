@@ -11,7 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from job.errors import InputError
@@ -194,6 +196,23 @@ def test_constraints_and_regularizers_hold_in_training(tmp_path: Path) -> None:
     assert saved.layers[-1].kernel_regularizer.l2 == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("options", [{}, {"strides": 2, "padding": "same"}, {"groups": 2}])
+def test_a_conv2d_with_its_channels_first_is_pruned_and_converted(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its kernel can be pruned, and the .tflite gives the same."""
+    conv = layers.Conv2D(4, 3, data_format="channels_first", **options)
+    model = keras.Sequential([keras.Input((2, 9, 9)), conv, layers.Flatten(), layers.Dense(2)])
+    file = rebuilt(model, tmp_path)
+    x = np.random.default_rng(0).random((4, 2, 9, 9)).astype("float32")
+    assert [it.shape for it in kernels(file.model.get_layer(conv.name))] == [conv.kernel.shape]
+    content = tf.lite.TFLiteConverter.from_keras_model(file.model).convert()
+    run = Interpreter(model_content=content).get_signature_runner()
+    (answer,) = run(**{next(iter(run.get_input_details())): x}).values()
+    np.testing.assert_allclose(answer, model.predict(x, verbose=0), rtol=1e-5)
+    assert_same(model, file, x, tmp_path)
+
+
 def test_a_layer_that_can_not_be_rebuilt_is_refused_with_the_reason(tmp_path: Path) -> None:
     """The layer, its class and the reason; never that the file is corrupt."""
     quantized = keras.Sequential([keras.Input((6,)), layers.Dense(3, name="packed")])
@@ -210,7 +229,7 @@ def test_a_layer_that_can_not_be_rebuilt_is_refused_with_the_reason(tmp_path: Pa
         (slope, "p_re_lu", "weights"),
         (quantized, "packed", "quantized"),
         (lora, "adapted", "LoRA"),
-        (first, "turned", "channels first"),
+        (first, "turned", "the converter to .tflite fails"),
         (wrapped, "noted", "activity_regularizer"),
     ):
         model.save(tmp_path / "m.keras")
