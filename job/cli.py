@@ -189,12 +189,13 @@ def validate(
 
 def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
     """What is likely to be refused, as far as the manifest alone shows."""
-    from job.datasets.foreign_files import warning_of
     from job.manifest.batch import BatchConfig, expand
 
     whose: dict[str, str] = {}  # each warning once, with the first job that has it
     for job in expand(asked) if isinstance(asked, BatchConfig) else [asked]:
-        if job.dataset is not None:
+        if job.dataset is not None and not job.dataset.uri.endswith(".npz"):
+            from job.datasets.foreign_files import warning_of
+
             name = f"{job.name}: " * (asked.kind == "batch")
             whose.setdefault(warning_of(job.dataset.uri), name)
     return [f"{name}{text}" for text, name in whose.items() if text]
