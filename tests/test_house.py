@@ -54,6 +54,7 @@ TESTED_IN = {
     "text.py": "report/test_screen.py",
     "worker/checkpoint_formats.py": "end_to_end/test_resume.py",
     "worker/context.py": "end_to_end/test_run.py",
+    "worker/data_notes.py": "worker/test_splits.py",
     "worker/main.py": "run/test_supervisor.py",
     "worker/teach.py": "end_to_end/test_without_labels.py",
     "worker/train.py": "end_to_end/test_resume.py",

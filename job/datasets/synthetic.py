@@ -36,7 +36,7 @@ def draw_rows(
         The training and the test split: at most 256 rows each, without targets.
 
     Raises:
-        InputError: Where a range is for no input of the model.
+        InputError: Where a range is for no input of the model, or not one that it takes.
     """
     unknown = sorted(ranges.keys() - {spec.name for spec in inputs})
     if unknown:
@@ -46,6 +46,9 @@ def draw_rows(
             where="model.input_ranges",
             hint="Name one of these.",
         )
+    for spec, count in zip(inputs, categories, strict=True):
+        if spec.name in ranges:
+            _check(spec, ranges[spec.name], count)
     numbers = sum(math.prod(size or 1 for size in spec.shape) for spec in inputs)
     rows = max(2, min(ROWS, MAX_NUMBERS // max(1, numbers)))
     random = np.random.default_rng(seed)
@@ -79,4 +82,29 @@ def _drawn(
     low, high = given or (0.0, 1.0)
     if spec.dtype.startswith(("float", "bfloat")):
         return random.uniform(low, high, shape).astype(np.float32)
-    return random.integers(math.ceil(low), math.floor(high) + 1, shape).astype(spec.dtype)
+    return random.integers(math.ceil(low), math.floor(high), shape, np.int64, endpoint=True).astype(
+        spec.dtype
+    )
+
+
+def _check(spec: TensorSpec, given: tuple[float, float], categories: int) -> None:
+    """Refuse a range that an input's dtype can't hold, or for which its embedding has no rows."""
+    low, high = given
+    if spec.dtype == "bool":
+        why = "the input takes truth values, which have no range"
+    elif categories and not (low >= 0 and math.floor(high) < categories):
+        why = f"its embedding has rows for 0 to {categories - 1}"
+    elif spec.dtype.startswith(("float", "bfloat")):
+        most = float(np.finfo("float16" if spec.dtype == "float16" else "float32").max) / 2
+        why = f"{spec.dtype} is drawn up to {most:.3g}" if max(-low, high) > most else ""
+    else:
+        limits = np.iinfo(spec.dtype)
+        least, most = max(limits.min, -(2**62)), min(limits.max, 2**62)
+        holds = least <= math.ceil(low) <= math.floor(high) <= most
+        why = "" if holds else f"{spec.dtype} needs a whole number in it, from {least} to {most}"
+    if why:
+        raise InputError(
+            f"The range [{low:g}, {high:g}] does not suit the input {spec.name}: {why}.",
+            where=f"model.input_ranges.{spec.name}",
+            hint="Give a range that it takes, or leave it out.",
+        )

@@ -186,7 +186,11 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def _merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = merge_patch(target, patch)
-    # A null that skips a section is a value, not one that takes the section's default back.
+    # A null that skips a section is a value, not one that takes the section's default back; and so
+    # is a test split that is held out.
+    given, dataset = patch.get("dataset"), merged.get("dataset")
+    if isinstance(given, dict) and isinstance(dataset, dict) and given.get("test", 0) is None:
+        merged["dataset"] = dataset | {"test": None}
     return merged | {it: None for it in SKIPPABLE if it in patch and patch[it] is None}
 
 

@@ -8,14 +8,15 @@ from job.manifest.fields import Config, OutputName, Positive, Sha256, Uri
 from job.manifest.storage import StorageConfig
 
 ArrayName = Annotated[str, Field(min_length=1)]
+ArrayNames = ArrayName | list[ArrayName] | dict[str, ArrayName]
 
 
 class SplitConfig(Config):
     """The arrays of one split. One name, several in the model's order, or model name to array."""
 
-    inputs: ArrayName | list[ArrayName] | dict[str, ArrayName]
+    inputs: ArrayNames
     """The array, or arrays, that the model is given; the first axis counts the samples."""
-    targets: ArrayName | list[ArrayName] | dict[str, ArrayName] | None = None
+    targets: ArrayNames | None = None
     """The array, or arrays, that the model should answer; left out or null: there are no labels."""
 
 

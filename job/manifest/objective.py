@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from job.manifest.fields import Config, Positive
+from job.manifest.fields import Config
 
 
 class SupervisedConfig(Config):
@@ -21,7 +21,7 @@ class DistillConfig(Config):
     """
 
     type: Literal["distill"]
-    temperature: Positive = 1.0
+    temperature: float = Field(default=1.0, ge=0.05, le=100)
     """For distributions: logits are divided by it, so that a higher one makes small probabilities
     count more."""
     label_weight: float = Field(default=0.0, ge=0, le=1)

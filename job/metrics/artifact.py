@@ -168,7 +168,11 @@ def _figures(
     levels = evaluator.confidences
     figures: dict[str, Any] = {
         "metrics": found.metrics,
-        "intervals": {name: [it.interval(p) for p in levels] for name, it in found.rows.items()},
+        "intervals": {
+            name: intervals
+            for name, it in found.rows.items()
+            if (intervals := [of for p in levels if (of := it.interval(p)) is not None])
+        },
         "per_class": classes,
         "classes_cut": cut,
     }

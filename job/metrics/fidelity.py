@@ -90,15 +90,17 @@ def _of_output(
     if answer.kind != "numbers":
         same = agreeing(before, after, answer).reshape(rows, -1)
         agreement = float(same.mean())
-        intervals["agreement"] = [_of_share(same, it) for it in confidences]
+        intervals["agreement"] = [
+            it for level in confidences if (it := _of_share(same, level)) is not None
+        ]
     snr = None
     if mean > 0 and variance > 0:
         snr = 10 * math.log10(variance / mean)
-        sums = interval.grouped(errors)
-        intervals["snr_db"] = [
-            interval.bootstrap(sums, lambda means: _decibels(means, variance), it)
-            for it in confidences
-        ]
+        # The variance is known from these rows, too; how far their mean moves is of second order.
+        apart = np.mean((was - was.mean(axis=0)) ** 2, axis=1, keepdims=True)
+        sums = interval.grouped(np.concatenate([errors, apart], axis=1))
+        found = [interval.bootstrap(sums, _decibels, level) for level in confidences]
+        intervals["snr_db"] = [it for it in found if it is not None]
     return FidelityResult(
         rows=rows,
         agreement=agreement,
@@ -126,16 +128,17 @@ def agreeing(before: Output, after: Output, answer: Answer) -> np.ndarray:
     return np.asarray((before > border) == (after > border))
 
 
-def _of_share(same: np.ndarray, confidence: float) -> IntervalResult:
-    if same.shape[1] == 1:
-        return interval.wilson(int(same.sum()), len(same), confidence)
+def _of_share(same: np.ndarray, confidence: float) -> IntervalResult | None:
+    if same.shape[1] == 1 or same.all() or not same.any():  # a row with all its decisions is one
+        return interval.wilson(int(same.all(axis=1).sum()), len(same), confidence)
     shares = interval.grouped(same.mean(axis=1, keepdims=True))
     return interval.bootstrap(shares, lambda means: means[:, 0], confidence)
 
 
-def _decibels(errors: Numbers, variance: float) -> Numbers:
-    """The signal-to-noise ratio; the variance counts as known."""
-    return 10 * np.log10(variance / np.maximum(errors[:, 0], 1e-300))
+def _decibels(means: Numbers) -> Numbers:
+    """The signal-to-noise ratio: from the means of errors, and of what it varies by."""
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(means[:, 1] / means[:, 0])
 
 
 def _cosine(was: Numbers, now: Numbers) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from job.manifest.gates import (
@@ -128,7 +128,7 @@ def _key(gate: MaxDropGate | MinValueGate, baseline: ArtifactResult) -> str:
 
 def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> list[str]:
     """Messages for metrics that got much worse, since there may be no gate for them."""
-    found = []
+    found = [] if baseline.metrics else list(_losses_of_fidelity(artifact))
     for metric, before in baseline.metrics.items():
         if metric == "loss" or metric.endswith("_loss"):
             continue
@@ -143,6 +143,19 @@ def losses_of_quality(baseline: ArtifactResult, artifact: ArtifactResult) -> lis
         if is_much:
             found.append(f"{metric} went from {before:.4g} to {after:.4g} in {artifact.name}.")
     return found
+
+
+def _losses_of_fidelity(artifact: ArtifactResult) -> Iterator[str]:
+    """The same where there are no labels."""
+    for name, found in artifact.fidelity.items():
+        if found.agreement is not None and found.agreement < 1 - LARGE_DROP:
+            share = f"{100 * found.agreement:.3g} %"
+            yield f"{name} agrees with the baseline on {share} of the answers in {artifact.name}."
+        elif found.agreement is None and found.snr_db is not None and found.snr_db < 0:
+            yield (
+                f"{name} of {artifact.name} differs from the baseline's by more than that varies "
+                f"from row to row (signal-to-noise ratio {found.snr_db:.3g} dB)."
+            )
 
 
 def _constants(baseline: ArtifactResult) -> dict[str, float]:

@@ -9,8 +9,9 @@ sequence) depend on each other, so a row with its decisions is drawn as a whole.
   (D. G. Bonett and R. M. Price, "Adjusted Wald confidence interval for a difference of binomial
   proportions based on paired data", 2012), which also holds where hardly any row differs.
 - All else has a seeded percentile bootstrap (B. Efron, "Bootstrap methods: another look at the
-  jackknife", 1979). More than 10,000 rows are put into that many groups at random, and groups are
-  drawn, which gives the same spread and takes bounded time.
+  jackknife", 1979), where there are 30 rows and they differ. More than 10,000 rows are put into
+  that many groups at random, and groups are drawn, which gives the same spread and takes bounded
+  time.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ Numbers = NDArray[np.float64]
 Metric = Callable[[Numbers], Numbers]
 
 DRAWS = 1000
+# With fewer rows a bootstrap knows too little of their spread.
+MIN_ROWS = 30
+# Values that differ by less are the same but for rounding.
+SAME = 1e-12
 MAX_GROUPS = 10_000
 SEED = 7
 
@@ -95,7 +100,9 @@ def grouped(numbers: NDArray[np.generic]) -> Numbers:
     return sums
 
 
-def bootstrap(sums: Numbers, metric: Metric, confidence: float = CONFIDENCE) -> IntervalResult:
+def bootstrap(
+    sums: Numbers, metric: Metric, confidence: float = CONFIDENCE
+) -> IntervalResult | None:
     """The percentile bootstrap of a metric that follows from means over rows.
 
     Args:
@@ -104,13 +111,20 @@ def bootstrap(sums: Numbers, metric: Metric, confidence: float = CONFIDENCE) -> 
         metric: Computes the metric from the means of the k numbers; values that are not finite, of
             draws for which it is not defined, are left out.
         confidence: The level.
+
+    Returns:
+        None where the rows do not tell: fewer than 30, or the same in every draw.
     """
+    if sums[:, -1].sum() < MIN_ROWS:
+        return None
     counts = _counts(len(sums))
     drawn = np.concatenate([part.astype(np.float64) @ sums for part in np.array_split(counts, 10)])
     values = metric(drawn[:, :-1] / drawn[:, -1:])
     values = values[np.isfinite(values)]
+    if not values.size or np.ptp(values) <= SAME * max(1.0, float(np.abs(values).max())):
+        return None
     tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail]) if values.size else (math.nan, math.nan)
+    low, high = np.quantile(values, [tail, 1 - tail])
     return IntervalResult(
         low=float(low), high=float(high), confidence=confidence, method="bootstrap"
     )

@@ -22,7 +22,7 @@ from job.metrics.interval import Metric, Numbers
 from job.result.figures import DropResult, IntervalResult
 
 Array = NDArray[np.generic]
-Kind = Literal["proportion", "mean", "root", "ratio", "area"]
+Kind = Literal["proportion", "share", "mean", "root", "ratio", "area"]
 # Keras sums in float32.
 NEARLY = 1e-3
 
@@ -44,6 +44,7 @@ def _ratio(means: Numbers) -> Numbers:
 
 METRICS: dict[Kind, Metric] = {
     "proportion": lambda means: means[:, 0],
+    "share": lambda means: means[:, 0],
     "mean": lambda means: means[:, 0],
     "root": lambda means: np.sqrt(means[:, 0]),
     "ratio": _ratio,
@@ -69,21 +70,32 @@ class RowValues:
         total = np.asarray(self.values, np.float64).sum(axis=0, keepdims=True)
         return float(METRICS[self.kind](total[:, :-1] / total[:, -1:])[0])
 
-    def interval(self, confidence: float) -> IntervalResult:
-        """The interval of the metric."""
+    def interval(self, confidence: float) -> IntervalResult | None:
+        """The interval of the metric; None where the rows do not tell."""
         if self.kind == "proportion":
             right = int(np.count_nonzero(self.values))
             return interval.wilson(right, len(self.values), confidence)
         sums = np.asarray(self.values, np.float64)
-        return interval.bootstrap(sums, METRICS[self.kind], confidence)
+        found = interval.bootstrap(sums, METRICS[self.kind], confidence)
+        if found is None and self.kind in ("share", "ratio"):  # all right, or all wrong
+            right, *others = sums.sum(axis=0)
+            counted = int(others[0])  # of a share the rows, with all their decisions
+            share = right / counted if counted else 0.5
+            is_plain = min(share, 1 - share) < interval.SAME
+            return interval.wilson(round(right), counted, confidence) if is_plain else None
+        return found
 
-    def change(self, after: RowValues, confidence: float) -> IntervalResult:
-        """The interval of another file's metric minus this one's, on the same rows."""
+    def change(self, after: RowValues, confidence: float) -> IntervalResult | None:
+        """The interval of another file's metric minus this one's, on the same rows; None where
+        the rows do not tell.
+        """
         if self.kind == after.kind == "proportion":
             was, now = np.asarray(self.values, bool), np.asarray(after.values, bool)
             gained, lost = int((now & ~was).sum()), int((was & ~now).sum())
             return interval.paired_proportions(gained, lost, len(was), confidence)
         before, later = (it.sums for it in (self, after))
+        if np.array_equal(before, later) and later[:, -1].sum() >= interval.MIN_ROWS:
+            return IntervalResult(low=0, high=0, confidence=confidence, method="bootstrap")
         width = before.shape[1] - 1
 
         def difference(means: Numbers) -> Numbers:
@@ -108,7 +120,9 @@ class RowValues:
         found = []
         for confidence in confidences:
             it = self.change(after, confidence)
-            low, high = sorted((sign * it.low, sign * it.high))
+            if it is None:
+                continue
+            low, high = sorted((sign * it.low + 0.0, sign * it.high + 0.0))  # never -0.0
             found.append(it.model_copy(update={"low": low, "high": high}))
         return DropResult(value=sign * (after.value - self.value), intervals=found)
 
@@ -117,7 +131,7 @@ def mean_rows(passes: Sequence[RowValues]) -> RowValues:
     """Those of several passes over the same rows, whose metrics are averaged."""
     kind = passes[0].kind
     sums = np.mean([it.sums for it in passes], axis=0)
-    return RowValues("mean" if kind == "proportion" else kind, sums)
+    return RowValues("share" if kind == "proportion" else kind, sums)
 
 
 def weighted(several: Sequence[RowValues], weights: Sequence[float]) -> RowValues:
@@ -166,7 +180,8 @@ class RowRecorder:
         if self._is_proportion and self._of.can_be_proportion:
             found = RowValues("proportion", np.concatenate(self._flags))
         else:
-            found = RowValues(self._of.kind, self._sums)
+            kind = "share" if self._of.can_be_proportion else self._of.kind
+            found = RowValues(kind, self._sums)
         return found if abs(found.value - value) <= NEARLY * max(1.0, abs(value)) else None
 
 

@@ -94,7 +94,8 @@ def _divergence(of: Distilled, teacher: Any, student: Any) -> Any:
             least = tf.nn.sigmoid_cross_entropy_with_logits(shares, wanted)
             return heat**2 * tf.reduce_mean(apart - least, axis=-1)
         case "numbers":
-            return tf.reduce_mean(tf.square(student - teacher), axis=-1) / of.variance
+            spread = of.variance**0.5  # divided first: large numbers have no square
+            return tf.reduce_mean(tf.square((student - teacher) / spread), axis=-1)
 
 
 def _logits(values: Any, answer: Answer) -> Any:

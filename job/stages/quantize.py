@@ -48,6 +48,8 @@ class Variant:
     """The only operators that the file may have."""
     lacks: tuple[str, ...] = ()
     """Operators that LiteRT has no kernels for in this variant."""
+    crashes_on: tuple[str, ...] = ()
+    """Layers at which the converter ends the whole process (TensorFlow 2.21)."""
 
 
 VARIANTS: dict[str, Variant] = {
@@ -59,6 +61,7 @@ VARIANTS: dict[str, Variant] = {
         Int16x8Config,
         operators=tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
         lacks=("LSTM", "CAST"),
+        crashes_on=("LayerNormalization",),
     ),
 }
 
@@ -132,6 +135,18 @@ def quantize(
         StageError: Where the converter can't convert the model.
         OSError: Where the file can't be written.
     """
+    crashing = {
+        layer.name
+        for layer in model._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
+        if type(layer).__name__ in VARIANTS[config.type].crashes_on
+    }
+    if crashing:
+        raise StageError(
+            f"The model can't be converted to {config.type}: TensorFlow's converter crashes on "
+            f"{', '.join(VARIANTS[config.type].crashes_on)} ({', '.join(sorted(crashing))}).",
+            where=f"quantize, {path.stem}",
+            hint="Leave this variant out; int8 takes the layer.",
+        )
     try:
         content = _converted(model, config, calibration)
     except Exception as error:

@@ -6,18 +6,16 @@ shape, labels out of range, a metric that has no meaning for the loss.
 
 from __future__ import annotations
 
-import hashlib
 import resource
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from job import machine
-from job.datasets.data import Dataset, Split, calibration_rows, hold_out_test
+from job.datasets.data import Dataset, calibration_rows, hold_out_test
 from job.datasets.synthetic import draw_rows
 from job.datasets.types import DATASETS
 from job.datasets.validation import check_inputs, check_target_numbers, fix_shapes
@@ -34,17 +32,16 @@ from job.models.random_inputs import found_shapes, indexed_inputs
 from job.objective.answers import answers_of
 from job.objective.choose import Known, choose
 from job.objective.losses import Objectives
-from job.result.artifact import FORMATS, SplitResult
+from job.result.artifact import FORMATS
 from job.result.result import TensorSpec
 from job.safety import compiled
 from job.safety.archive import pack
 from job.safety.judge import Judged
 from job.worker import baseline_checks
 from job.worker.context import Files, Loaded
+from job.worker.data_notes import TEST_SPLIT, describe_splits, doubts, sources
 from job.worker.splits import split
 
-# What is held out to test on, where the manifest does not say.
-TEST_SPLIT = 0.2
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
 COMPARED_ROWS = 32
 COMPARED_BYTES = 1 << 23
@@ -67,6 +64,7 @@ def load(job: JobConfig, files: Files, journal: Journal) -> Loaded:
     with journal.stage("load") as stage:
         loaded = _load(job, files, stage, journal)
     journal.warn(*memory_warnings(loaded, is_trained=job.prune is not None))
+    journal.warn(*doubts(job, loaded))
     return loaded
 
 
@@ -79,7 +77,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
     dataset = _read(job, files, found.model, inputs, outputs)
-    stage.decide(*_sources(job))
+    stage.decide(*sources(job))
     doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     stage.decide(*decided)
@@ -168,47 +166,6 @@ def _read(
     if there is not None:
         return Dataset(rows, None, there)
     return hold_out_test(rows, config.test_split or TEST_SPLIT, seed)
-
-
-def _sources(job: JobConfig) -> Iterator[str]:
-    """What was decided on the rows."""
-    if job.dataset is None:
-        yield "dataset is null: inputs are drawn at random, and all figures of them are synthetic"
-    elif job.dataset.test is None:
-        share = job.dataset.test_split or TEST_SPLIT
-        yield f"no test rows are named: {share:g} of the rows are held out to test on"
-    if not job.has_test_targets:
-        yield "the test rows have no targets: files are compared with the baseline's outputs"
-
-
-def describe_splits(job: JobConfig, dataset: Dataset) -> dict[str, SplitResult]:
-    """The rows of each split, for the result."""
-    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    sources: dict[str, Literal["arrays", "held out", "synthetic"]] = {
-        "train": "arrays",
-        "validation": "held out",
-        "test": "held out" if job.dataset and job.dataset.test is None else "arrays",
-    }
-    if job.dataset is None:
-        sources |= dict.fromkeys(sources, "synthetic")
-    return {
-        name: SplitResult(
-            rows=len(split),
-            sha256=_digest(split),
-            source=sources[name],
-            has_targets=bool(split.targets),
-        )
-        for name, split in splits.items()
-        if split is not None
-    }
-
-
-def _digest(split: Split) -> str:
-    digest = hashlib.sha256()
-    for array in (*split.inputs, *split.targets):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _confidences(job: JobConfig) -> list[float]:

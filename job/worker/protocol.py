@@ -83,6 +83,13 @@ def error_of(event: Event) -> ParedownError:
     return BY_NAME[event["error"]](event["what"], where=event["where"], hint=event["hint"])
 
 
+def _reason(error: BaseException) -> str:
+    """The line that says why; TensorFlow's first one may only say that a graph failed."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    found = next((it for it in lines if "is not in [" in it), "")
+    return found[:300] or first_line(error)
+
+
 def _explained(error: BaseException, scratch: str) -> ParedownError:
     """The error as the user should see it."""
     disk_is_full = shutil.disk_usage(scratch).free < LEAST_FREE_BYTES
@@ -104,8 +111,9 @@ def _explained(error: BaseException, scratch: str) -> ParedownError:
         return from_os_error(error, SCRATCH, writing=True, place=scratch)
     if type(error).__module__.startswith("tensorflow."):
         return StageError(
-            f"TensorFlow refused to compute this: {first_line(error)}",
-            hint="Most likely the data does not suit the model (an index out of range?).",
+            f"TensorFlow refused to compute this: {_reason(error)}",
+            hint="Most likely the data does not suit the model (an index out of range?). Where "
+            "dataset is null, set model.input_ranges.",
         )
     place = traceback.extract_tb(error.__traceback__)[-1]
     return BugError(

@@ -137,3 +137,33 @@ def test_an_input_of_two_embeddings_is_drawn_from_the_smaller() -> None:
     both = [tf_keras.layers.Embedding(rows, 2)(given) for rows in (100, 7)]
     model = tf_keras.Model(given, tf_keras.layers.Add()(both))
     assert indexed_inputs(model) == [7]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "given", "why"),
+    [
+        ("int32", (0.2, 0.4), "whole number"),
+        ("uint8", (-5, 3), "from 0 to 255"),
+        ("int8", (-1000, 1000), "from -128 to 127"),
+        ("int64", (0, 1e300), "whole number"),
+        ("float16", (0, 1e9), "up to 3.28e"),
+        ("float32", (-1.7e308, 1.7e308), "up to 1.7e"),
+        ("bool", (0, 1), "truth values"),
+    ],
+)
+def test_a_range_that_the_input_can_not_hold_is_refused(
+    dtype: str, given: tuple[float, float], why: str
+) -> None:
+    """It would be wrapped around, or infinite."""
+    with pytest.raises(InputError, match=why) as caught:
+        draw_rows([TensorSpec("x", (3,), dtype)], {"x": given}, [0], 1)
+    assert caught.value.where == "model.input_ranges.x"
+
+
+def test_a_range_that_the_embedding_has_no_rows_for_is_refused() -> None:
+    """The largest index is one below the number of rows."""
+    spec = TensorSpec("x", (3,), "float32")
+    assert draw_rows([spec], {"x": (0, 49)}, [50], 1)[0].inputs[0].max() <= 49
+    for given in ((-1, 3), (0, 50)):
+        with pytest.raises(InputError, match="rows for 0 to 49"):
+            draw_rows([spec], {"x": given}, [50], 1)

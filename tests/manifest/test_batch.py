@@ -69,6 +69,16 @@ def test_a_stage_that_is_null_is_skipped_in_a_batch_too() -> None:
     assert job.prune is not None
 
 
+def test_a_test_split_that_is_null_is_held_out_in_a_batch_too() -> None:
+    """In a job and in the defaults; not the arrays that go with the training arrays."""
+    train = {"inputs": "x_train", "targets": "y_train"}
+    dataset = DATASET | {"train": train, "test": None}
+    jobs = [JOB | {"dataset": dataset}, JOB | {"name": "b"}]
+    for job in expand(read(defaults={"dataset": dataset}, jobs=jobs)):
+        assert job.dataset is not None
+        assert job.dataset.test is None
+
+
 @pytest.mark.parametrize(
     ("uri", "job"),
     [

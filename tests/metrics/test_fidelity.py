@@ -100,12 +100,14 @@ def test_the_steps_of_a_sequence_do_not_count_as_rows() -> None:
     assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
 
-def test_the_interval_of_the_ratio_is_that_of_the_mean_error() -> None:
-    """By the delta method, in decibels."""
+def test_the_interval_of_the_ratio_is_that_of_signal_and_error() -> None:
+    """By the delta method, in decibels: both are known from these rows alone."""
     before, after = pair(CLASSES)
     (bounds,) = compare(before, after, NUMBERS).intervals["snr_db"]
     errors = np.mean((after.astype(float) - before) ** 2, axis=1)
-    half = 1.96 * 10 / np.log(10) * errors.std() / np.sqrt(ROWS) / errors.mean()
+    signal = np.mean((before - before.mean(axis=0)).astype(float) ** 2, axis=1)
+    each = signal / signal.mean() - errors / errors.mean()
+    half = 1.96 * 10 / np.log(10) * each.std() / np.sqrt(ROWS)
     assert (bounds.high - bounds.low) / 2 == pytest.approx(half, rel=0.1)
 
 

@@ -7,10 +7,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from job.metrics.interval import bootstrap, grouped, paired_proportions, wilson
+from job.metrics import interval
+from job.metrics.interval import Metric, Numbers, grouped, paired_proportions, wilson
 from job.result.figures import IntervalResult
 
 DRAWN = 2000
+
+
+def bootstrap(sums: Numbers, metric: Metric, confidence: float = 0.95) -> IntervalResult:
+    """That of rows which tell something."""
+    found = interval.bootstrap(sums, metric, confidence)
+    assert found is not None
+    return found
+
+
 Simulated = Callable[[np.random.Generator], tuple[IntervalResult, float]]
 
 
@@ -109,3 +119,10 @@ def test_very_many_rows_are_drawn_in_groups_and_give_the_same_interval() -> None
     found = bootstrap(grouped(rows), lambda means: means[:, 0])
     half = 1.96 * rows.std() / np.sqrt(len(rows))
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_rows_that_tell_nothing_have_no_interval() -> None:
+    """Fewer than thirty, or the same in every draw: a bound would claim what is not known."""
+    few = np.random.default_rng(3).normal(size=(29, 1))
+    assert interval.bootstrap(grouped(few), lambda means: means[:, 0]) is None
+    assert interval.bootstrap(grouped(np.ones((50, 1))), lambda means: means[:, 0]) is None

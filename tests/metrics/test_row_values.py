@@ -22,6 +22,15 @@ from job.metrics.interval import paired_proportions, wilson
 from job.metrics.quality import Inputs, Outputs, Quality, Samples, evaluate, mean_of_passes
 from job.metrics.row_values import RowRecorder, RowValues, mean_rows, weighted
 from job.objective.losses import MEANINGFUL, Objective
+from job.result.figures import IntervalResult
+
+
+def interval_of(rows: RowValues) -> IntervalResult:
+    """The interval of rows that tell something."""
+    found = rows.interval(0.95)
+    assert found is not None
+    return found
+
 
 ROWS, STEPS, CLASSES = 700, 6, 5  # two batches, the second one smaller
 METRICS, LOSSES = get_args(KnownMetric), get_args(KnownLoss)
@@ -86,7 +95,7 @@ def test_the_rows_of_each_loss_and_metric_give_the_value_that_keras_gives(
     for name, metric in zip(metrics, objective.metrics(), strict=True):
         metric.update_state(targets, outputs)
         assert found.rows[name].value == pytest.approx(float(metric.result()), rel=1e-3, abs=1e-3)
-        bounds = found.rows[name].interval(0.95)
+        bounds = interval_of(found.rows[name])
         assert bounds.low <= found.metrics[name] + 1e-3
         assert found.metrics[name] - 1e-3 <= bounds.high
 
@@ -120,21 +129,21 @@ def test_an_accuracy_of_one_decision_a_row_is_a_proportion(metric: str) -> None:
     loss = MEANINGFUL[metric][0]
     one = judged(asked(loss, metric), *rows_for(loss, 0)).rows[metric]
     assert (one.kind, len(one.values)) == ("proportion", ROWS)
-    assert one.interval(0.95) == wilson(round(one.value * ROWS), ROWS)
+    assert interval_of(one) == wilson(round(one.value * ROWS), ROWS)
     several = judged(asked(loss, metric), *rows_for(loss, STEPS)).rows[metric]
-    assert several.kind == "mean"
-    assert several.interval(0.95).method == "bootstrap"
+    assert several.kind == "share"
+    assert interval_of(several).method == ("wilson" if several.value == 1 else "bootstrap")
 
 
 def test_decisions_of_a_row_that_depend_on_each_other_do_not_make_it_certain() -> None:
     """A sequence that is right at all steps or at none counts as one decision."""
     loss = "sparse_categorical_crossentropy"
     targets, outputs = rows_for(loss, 0)
-    one = judged(asked(loss, "accuracy"), targets, outputs).rows["accuracy"].interval(0.95)
+    one = interval_of(judged(asked(loss, "accuracy"), targets, outputs).rows["accuracy"])
     wide_targets = np.repeat(targets[:, None], STEPS, axis=1)
     wide_outputs = np.repeat(outputs[:, None], STEPS, axis=1)
     several = judged(asked(loss, "accuracy"), wide_targets, wide_outputs).rows["accuracy"]
-    bounds = several.interval(0.95)
+    bounds = interval_of(several)
     assert bounds.high - bounds.low == pytest.approx(one.high - one.low, rel=0.1)
 
 
@@ -161,7 +170,7 @@ def test_intervals_hold_the_value_and_shrink_with_the_rows(metric: str) -> None:
     widths = []
     for rows in (400, 6400):
         found = judged(asked(loss, metric), *rows_for(loss, 0, rows))
-        value, bounds = found.metrics[metric], found.rows[metric].interval(0.95)
+        value, bounds = found.metrics[metric], interval_of(found.rows[metric])
         assert bounds.low < value < bounds.high
         widths.append(bounds.high - bounds.low)
         same = found.rows[metric].drop(found.rows[metric], [0.95], lower_is_better=True)
@@ -174,7 +183,7 @@ def test_the_interval_of_a_root_mean_squared_error_is_that_of_numpy() -> None:
     targets, outputs = rows_for("mean_squared_error", 0, 3000)
     metric = "root_mean_squared_error"
     found = judged(asked("mean_squared_error", metric), targets, outputs)
-    bounds = found.rows[metric].interval(0.95)
+    bounds = interval_of(found.rows[metric])
     squares = np.mean((targets - outputs) ** 2, axis=1)
     half = 1.96 * squares.std() / np.sqrt(len(squares)) / (2 * np.sqrt(squares.mean()))
     assert (bounds.high - bounds.low) / 2 == pytest.approx(half, rel=0.1)
@@ -191,7 +200,7 @@ def test_a_drop_of_a_mean_has_the_spread_of_the_differences() -> None:
     assert drop.value == pytest.approx(0.1, abs=1e-5)
     assert drop.intervals[0].low == pytest.approx(0.1, abs=1e-4)
     assert drop.intervals[0].high == pytest.approx(0.1, abs=1e-4)
-    assert before.interval(0.95).high - before.interval(0.95).low > 0.02
+    assert interval_of(before).high - interval_of(before).low > 0.02
 
 
 def test_the_total_of_two_outputs_is_weighted() -> None:
@@ -223,7 +232,7 @@ def test_several_passes_are_averaged_for_each_row() -> None:
     """A row that is right in one of two passes is half right."""
     passes = [RowValues("proportion", np.array(it)) for it in ([True, True], [True, False])]
     found = mean_rows(passes)
-    assert (found.kind, found.value) == ("mean", 0.75)
+    assert (found.kind, found.value) == ("share", 0.75)
     loss = "sparse_categorical_crossentropy"
     targets, outputs = rows_for(loss, 0)
     shown = iter([outputs, outputs[::-1]])
@@ -232,7 +241,7 @@ def test_several_passes_are_averaged_for_each_row() -> None:
     )
     rows = quality.rows["accuracy"]
     assert rows.value == pytest.approx(quality.metrics["accuracy"], abs=1e-6)
-    bounds = rows.interval(0.95)
+    bounds = interval_of(rows)
     assert bounds.low < rows.value < bounds.high
 
 
@@ -260,5 +269,5 @@ def test_more_rows_than_groups_give_the_same_value(monkeypatch: pytest.MonkeyPat
     for name in ("loss", "auc", "kl_divergence"):
         assert len(grouped.rows[name].values) == 300
         assert grouped.rows[name].value == pytest.approx(each.rows[name].value)
-        few, many = (it.rows[name].interval(0.95) for it in (grouped, each))
+        few, many = (interval_of(it.rows[name]) for it in (grouped, each))
         assert few.high - few.low == pytest.approx(many.high - many.low, rel=0.15)

@@ -13,7 +13,7 @@ from job.datasets.data import Dataset, Split
 from job.errors import InputError
 from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
-from job.worker.load_inputs import describe_splits
+from job.worker.data_notes import describe_splits
 from job.worker.splits import check_sample_weights, with_weights
 
 INDICES = Labels.of("sparse_categorical_crossentropy", 3)
