@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from job.metrics.gates import judge
+from job.metrics.gates import judge, losses_of_quality
 from job.metrics.interval import wilson
 from job.result.figures import DropResult, FidelityResult, IntervalResult
 from job.result.result import ArtifactResult, GateResult
@@ -204,3 +204,19 @@ def test_confidence_in_what_has_no_interval_is_no_pass() -> None:
         (found,) = judge([GATE.validate_python(gate)], [before, bare])
         assert (found.passed, found.bound, found.within_chance) == (False, None, None)
         assert "which has no interval" in found.explanation
+
+
+def test_a_file_that_differs_much_is_reported_where_there_are_no_labels() -> None:
+    """Under 95 % of the answers, or more noise than signal; with labels, metrics say it."""
+
+    def losses(found: FidelityResult, **metrics: float) -> list[str]:
+        update = {"fidelity": {"out": found}, "metrics": metrics}
+        base, made = artifact("baseline", 1000, {}), artifact("prune", 100, {})
+        return losses_of_quality(
+            base.model_copy(update={"metrics": metrics}), made.model_copy(update=update)
+        )
+
+    assert losses(close()) == []
+    assert "90 % of the answers in prune" in losses(close(agreement=0.9))[0]
+    assert "-3 dB" in losses(close(agreement=None, snr_db=-3.0))[0]
+    assert losses(close(agreement=0.9), accuracy=0.8) == []

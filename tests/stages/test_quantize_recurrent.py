@@ -10,7 +10,7 @@ import tf_keras
 
 from job.errors import StageError
 from job.metrics.litert import tensors
-from job.stages.quantize import is_recurrent
+from job.stages.quantize import is_recurrent, quantize
 from tests.stages.test_quantize import variant
 from tests.support.conversion import answers, convert
 
@@ -63,3 +63,21 @@ def test_a_model_with_recurrent_dropout_is_recurrent() -> None:
         _ = model.submodules
     assert is_recurrent(model)
     assert not is_recurrent(tf_keras.Sequential([layers.InputLayer((4,)), layers.Dense(2)]))
+
+
+def test_a_layer_at_which_the_converter_crashes_is_named_before_it_is_tried(
+    tmp_path: Path,
+) -> None:
+    """The crash would end the whole process; the other variants take the layer."""
+    model = tf_keras.Sequential(
+        [
+            tf_keras.layers.InputLayer((6,)),
+            tf_keras.layers.LayerNormalization(name="standard"),
+            tf_keras.layers.Dense(3),
+        ]
+    )
+    rows = (np.ones((2, 6), np.float32),)
+    with pytest.raises(StageError, match=r"int16x8: .* LayerNormalization \(standard\)"):
+        quantize(model, variant("int16x8"), rows, tmp_path / "a.tflite")
+    quantize(model, variant("int8"), rows, tmp_path / "b.tflite")
+    assert (tmp_path / "b.tflite").stat().st_size > 0
