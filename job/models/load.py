@@ -24,6 +24,7 @@ from job.models.random_layers import Effects, refuse_changing
 from job.models.reconfigure import free_batch
 from job.result.artifact import KerasFormat
 from job.safety.judge import Judged, judge, refuse_dangers
+from job.text import first_line
 
 T = TypeVar("T")
 
@@ -233,13 +234,12 @@ def _refuse_unwritable(found: ModelFile, judged: Judged) -> None:
         except Exception as error:  # saving can make Keras raise anything
             if isinstance(error, OSError) and error.errno:  # of this machine, not of the model
                 raise
-            said = (str(error).strip().splitlines() or [""])[0][:300]
             other = (
                 " Or save it as .keras: model.save('model.keras')." if judged.format == "h5" else ""
             )
             raise InputError(
                 f"Keras can load the model, and can't write it back as .{found.format}, which is "
-                f"needed after pruning: {type(error).__name__}: {said}",
+                f"needed after pruning: {type(error).__name__}: {first_line(error)}",
                 where=judged.where,
                 hint="Load it where it was trained, and check that model.save works there." + other,
             ) from None

@@ -10,19 +10,7 @@ from job.manifest.job import JobConfig
 from job.result.figures import FidelityResult
 from job.result.result import Result
 from tests.batch.test_rows import made, verdict
-
-
-def close(agreement: float | None, snr_db: float | None, *, synthetic: bool = False) -> Any:
-    """The figures of an output."""
-    return FidelityResult(
-        rows=100,
-        agreement=agreement,
-        cosine_similarity=1.0,
-        mean_squared_error=0.0,
-        snr_db=snr_db,
-        is_identical=False,
-        synthetic=synthetic,
-    )
+from tests.support.published import closeness
 
 
 def with_fidelity(result: Result, **outputs: FidelityResult) -> Result:
@@ -37,16 +25,16 @@ def figures(row: Row) -> tuple[float | None, float | None, bool]:
 
 def test_the_lowest_figures_of_all_outputs_are_shown() -> None:
     """An output without a figure does not count."""
-    found = with_fidelity(made(), side=close(0.9, 20.0), angle=close(None, 12.34567891))
+    found = with_fidelity(made(), side=closeness(0.9, 20.0), angle=closeness(None, 12.34567891))
     assert figures(row_of(found, "a")) == (0.9, 12.345679, False)
-    found = with_fidelity(made(), angle=close(None, None))
+    found = with_fidelity(made(), angle=closeness(None, None))
     assert figures(row_of(found, "a")) == (None, None, False)
     assert figures(row_of(made(), "a")) == (None, None, False)
 
 
 def test_figures_of_drawn_inputs_are_marked() -> None:
     """There is no metric beside them."""
-    result = with_fidelity(made(objective={}), out=close(0.9, 20.0, synthetic=True))
+    result = with_fidelity(made(objective={}), out=closeness(0.9, 20.0, synthetic=True))
     bare = [it.model_copy(update={"metrics": {}}) for it in result.artifacts]
     row = row_of(result.model_copy(update={"artifacts": bare}), "a")
     assert figures(row) == (0.9, 20.0, True)
@@ -57,7 +45,7 @@ def test_they_are_those_of_the_best_file() -> None:
     """Which is not the smallest, where that misses a gate."""
     result = with_fidelity(made(gates=[verdict("int8", False), verdict("float16", True)]))
     base, small, larger = result.artifacts
-    pairs = ((small, close(0.5, 5.0)), (larger, close(0.9, 20.0)))
+    pairs = ((small, closeness(0.5, 5.0)), (larger, closeness(0.9, 20.0)))
     several = [it.model_copy(update={"fidelity": {"out": found}}) for it, found in pairs]
     row = row_of(result.model_copy(update={"artifacts": [base, *several]}), "a")
     assert (row.artifact, *figures(row)) == ("float16", 0.9, 20.0, False)

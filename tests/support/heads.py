@@ -10,6 +10,8 @@ import numpy as np
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
+from tests.support.conversion import fed_row, real
+
 ROWS, TESTS, SIDES = 400, 100, 4
 KINDS = ("dict.h5", "dict.keras", "list.h5", "list.keras")
 TRAINING: dict[str, Any] = {
@@ -137,20 +139,5 @@ def answers(path: Path, x: dict[str, Any]) -> dict[str, np.ndarray]:
     """What a file answers row by row, by its signature's names, as real numbers."""
     runner = Interpreter(str(path)).get_signature_runner()
     taken, given = runner.get_input_details(), runner.get_output_details()
-    rows = []
-    for row in range(TESTS):
-        fed = {}
-        for name, values in x.items():
-            value = values[row : row + 1]
-            if taken[name]["dtype"] is np.int8:
-                scale, zero = taken[name]["quantization"]
-                value = np.clip(np.rint(value / scale) + zero, -128, 127).astype(np.int8)
-            fed[name] = value
-        rows.append(runner(**fed))
-    found = {}
-    for name, detail in given.items():
-        values = np.concatenate([row[name] for row in rows]).astype(np.float32)
-        if detail["dtype"] is np.int8:
-            values = (values - detail["quantization"][1]) * np.float32(detail["quantization"][0])
-        found[name] = values
-    return found
+    rows = [runner(**fed_row(taken, x, row)) for row in range(TESTS)]
+    return {name: real([row[name] for row in rows], detail) for name, detail in given.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from job.result.artifact import EncodingResult, ObjectiveResult
+from job.result.figures import FidelityResult
 from job.result.result import ArtifactResult, GateResult, InputResult, Result
 from tests.conftest import Run, paredown
 
@@ -178,4 +179,19 @@ def make_result(destination: Path | None = None) -> Result:
         layers=[],
         artifacts=[baseline, small],
         gates=gates,
+    )
+
+
+def closeness(
+    agreement: float | None, snr_db: float | None, *, same: bool = False, synthetic: bool = False
+) -> FidelityResult:
+    """How close an output is to the baseline's, on 100 rows."""
+    return FidelityResult(
+        rows=100,
+        agreement=agreement,
+        cosine_similarity=1.0,
+        mean_squared_error=0.0,
+        snr_db=snr_db,
+        is_identical=same,
+        synthetic=synthetic,
     )

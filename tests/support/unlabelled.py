@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from job.datasets.data import Split, hold_out_test
 from job.datasets.synthetic import draw_rows
 from job.result.result import TensorSpec
+from tests.support.conversion import fed_row, real
 
 ROWS, TESTS, SHARE, SEED = 400, 90, 0.25, 7
 WORDS = 50
@@ -184,19 +185,9 @@ def answers(path: Path, x: Mapping[str, Any]) -> Any:
     ((output, told),) = runner.get_output_details().items()
     found = []
     for row in range(len(next(iter(x.values())))):
-        fed = {}
-        for name, values in x.items():
-            value = values[row : row + 1]
-            if taken[name]["dtype"] is np.int8:
-                scale, zero = taken[name]["quantization"]
-                value = np.clip(np.rint(value / scale) + zero, -128, 127).astype(np.int8)
-            fed[name] = value
         interpreter.reset_all_variables()  # recurrent layers have a state
-        found.append(runner(**fed)[output])
-    values = np.concatenate(found).astype(np.float32)
-    if told["dtype"] is np.int8:
-        values = (values - told["quantization"][1]) * np.float32(told["quantization"][0])
-    return values
+        found.append(runner(**fed_row(taken, x, row))[output])
+    return real(found, told)
 
 
 def recomputed(kind: str, before: Any, after: Any) -> dict[str, float | None]:
