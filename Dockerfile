@@ -26,17 +26,21 @@ RUN awk -v other="${TENSORFLOW}" '/^[a-z]/ {keep = other == "tensorflow-cpu" || 
    && pip --python /opt/paredown/bin/python install -qq --no-cache-dir --no-compile \
         "${TENSORFLOW}==${version}"; \
     fi
-# Headers, symbols, tests, what TensorFlow and LiteRT need to be developed with (libclang, SciPy), and
-# the services of AWS that are not S3 or a way to its credentials, are a third of it.
+# Headers, symbols, tests, what TensorFlow and LiteRT need to be developed with (libclang, SciPy), the
+# services of AWS that are not S3 or a way to its credentials, and what of Arrow is for networks are a
+# third of it. Libraries below *.libs were patched by auditwheel and are left alone.
 WORKDIR /opt/paredown/lib/python3.11/site-packages
 RUN pip --python /opt/paredown/bin/python uninstall -qq --yes libclang scipy \
- && rm -rf tensorflow/include \
+ && rm -rf tensorflow/include pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*s3* \
+      pyarrow/libarrow_python*.so pyarrow/*.so.*.*.* \
  && find botocore/data -mindepth 1 -maxdepth 1 -type d \
       ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} + \
  && find . -type d \( -name tests -o -name testing -o -name __pycache__ \) \
-      -path './[nhks]*' -prune -exec rm -rf {} + \
- && find . -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.a' -o -name '*.pxd' \) -delete \
- && strip --strip-unneeded tensorflow/libtensorflow_cc.so.2 tensorflow/libtensorflow_framework.so.2
+      -path './[nhkmps]*' -prune -exec rm -rf {} + \
+ && find . -type f \( -name '*.h' -o -name '*.hpp' -o -name '*.a' -o -name '*.px[di]' -o -name '*.pyx' \) \
+      -delete \
+ && find tensorflow pyarrow ai_edge_litert zstandard zopfli lz4 _brotli* -name '*.so*' -type f \
+      -exec strip --strip-unneeded {} +
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY manifests/quickstart manifests/quickstart
@@ -44,6 +48,9 @@ COPY job job
 RUN pip --python /opt/paredown/bin/python install -qq --no-cache-dir --no-compile --no-deps \
       --no-build-isolation .
 WORKDIR /
+# matplotlib's list of fonts, which would be made by each run.
+RUN MPLCONFIGDIR=/opt/paredown/share/paredown/matplotlib \
+      /opt/paredown/bin/python -c 'import matplotlib.font_manager'
 RUN /opt/sbom/bin/cyclonedx-py environment --pyproject /build/pyproject.toml \
       --spec-version 1.6 --output-reproducible \
       --output-file /opt/paredown/share/paredown/sbom.cdx.json /opt/paredown/bin/python \

@@ -187,7 +187,7 @@ def files(folder: Path) -> dict[str, Any]:
         name = str(path.relative_to(folder))
         if path.suffix == ".json":
             found[name] = without_measured(json.loads(path.read_text()), str(folder))
-        elif path.suffix in (".csv", ".md"):
+        elif path.suffix in (".csv", ".html", ".md"):
             found[name] = "a table"
         elif name.startswith(".batch") or "/.batch/" in name:
             found[name.rsplit("-", 2)[0]] = "a mark"

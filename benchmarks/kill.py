@@ -10,9 +10,14 @@ Exits with 1 if a file differs from the undisturbed run's, a result was there be
 were, something is left over in the bucket, a run that SIGTERM ends does not end with 143 within
 the grace, or more training than the save interval and two seconds is done again, which the state
 may take to get there. (By the steps that were told, which is after each half a second's.)
+
+With --stream, rows are read batch by batch. With --search, the quickstart searches for its smallest
+file, in four trials; points are spread over the time alone, and the trial that is chosen must be
+the same, too.
 """
 
 import argparse
+import json
 import re
 import signal
 import sys
@@ -21,8 +26,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from buckets import (
+    QUICKSTART,
     contents,
     running_store,
     upload_quickstart,
@@ -30,7 +37,7 @@ from buckets import (
 from killing import ALLOWANCE_S, GRACE_S, OF_THE_RUN, Bench, Ran, Shot
 
 from tests.support.faults import Faults, hook
-from tests.support.identities import RESULTS
+from tests.support.identities import MODELS, RESULTS
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,31 @@ class Outcome:
     wrong: list[str]
 
 
+# Ended by the number of its trials, since time is not the same twice; clusters are one more file.
+SEARCH = {
+    "training": {"epochs": 1},
+    "prune": {},
+    "quantize": [{"type": "dynamic_range"}],
+    "gates": [],
+    "search": {
+        "max_drop": 0.05,
+        "budget": {"minutes": 1000, "trials": 4},
+        "over": {"weight_bits": [8], "clusters": [16], "sparsity": [0.3, 0.9]},
+    },
+}
+
+
+def chosen(files: Mapping[str, bytes]) -> int | None:
+    """The number of the trial that a search has chosen; None for a run without one."""
+    search = json.loads(files["result.json"])["search"] if "result.json" in files else None
+    return search and int(search["chosen"])
+
+
+def spread(undisturbed: Ran, number: int) -> list[Point]:
+    """Points that are spread evenly over the time."""
+    return [Point((place + 0.5) / number * undisturbed.seconds) for place in range(number)]
+
+
 def points(undisturbed: Ran, files: Mapping[str, bytes], number: int) -> list[Point]:
     """One for each object, and more; the others spread over the time."""
     kept = r"\.resume/[^/]+/"
@@ -93,8 +125,7 @@ def points(undisturbed: Ran, files: Mapping[str, bytes], number: int) -> list[Po
         Point(put=r"result\.json", is_stored=True),
     ]
     in_time = max(0, number - len(at_uploads))
-    spread = [Point((place + 0.5) / in_time * undisturbed.seconds) for place in range(in_time)]
-    return [*spread, *at_uploads[: number - in_time]]
+    return [*spread(undisturbed, in_time), *at_uploads[: number - in_time]]
 
 
 def disturb(
@@ -102,6 +133,7 @@ def disturb(
 ) -> Outcome:
     """Kill a run, look at what it left, run again, and compare."""
     undisturbed, expected = before
+    known = _warnings(undisturbed)
     prefix = re.sub(r"\W+", "-", f"{number.name}-{point}-{point.nth}")
     first = bench.run(prefix, lambda process: point.arm(bench.proxy, prefix, Shot(process, number)))
     had_result, is_whole = bench.result_is_whole(prefix)
@@ -115,9 +147,9 @@ def disturb(
         *(["a result that is not whole"] if had_result and not is_whole else []),
         *([f"run again: {second.code}, {second.errors}"] if second.code else []),
         *([] if identical and files.keys() == expected.keys() else ["other files"]),
+        *([] if chosen(files) == chosen(expected) else ["another trial is chosen"]),
         *(f"left over: {name}" for name in bench.left_over(prefix)),
-        *_warnings(first),
-        *_warnings(second),
+        *(it for it in (*_warnings(first), *_warnings(second)) if it not in known),
     ]
     expected_codes = {0, 143} if number == signal.SIGTERM else {0, -number}
     if first.code not in expected_codes or first.stop_s > GRACE_S:
@@ -161,13 +193,21 @@ def main() -> None:
     parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL")
     parser.add_argument("--save-every", type=float, default=1.0, help="seconds")
     parser.add_argument("--objective", choices=["supervised", "distill"], default="supervised")
+    parser.add_argument("--stream", action="store_true", help="with no rows in memory")
+    parser.add_argument("--search", action="store_true", help="with a search of four trials")
     given = parser.parse_args()
     number = signal.Signals[f"SIG{given.signal}"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running_store(folder) as store, Faults(store.url()) as proxy:
             upload_quickstart(store)
-            sections = {"training": {"objective": given.objective}}
+            sections: Mapping[str, Any] = {"training": {"objective": given.objective}}
+            if given.stream:
+                quickstart = json.loads((QUICKSTART / "quickstart.json").read_text())
+                data = {"uri": f"s3://{MODELS}/mnist.npz", "memory_bytes": 0}
+                sections = {**sections, "dataset": quickstart["dataset"] | data}
+            if given.search:
+                sections = SEARCH
             bench = Bench(store, proxy, folder, given.save_every, sections)
             bench.run("warm-up")
             undisturbed = bench.run("undisturbed")
@@ -181,7 +221,12 @@ def main() -> None:
                 flush=True,
             )
             outcomes = []
-            for point in points(undisturbed, expected, given.points):
+            places = (
+                spread(undisturbed, given.points)
+                if given.search
+                else points(undisturbed, expected, given.points)
+            )
+            for point in places:
                 outcomes.append(disturb(bench, point, number, (undisturbed, expected)))
                 show(outcomes[-1])
     same = sum(it.identical for it in outcomes)

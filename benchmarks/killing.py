@@ -39,7 +39,7 @@ ALLOWANCE_S = 2.0
 GRACE_S = 20.0
 LONGEST_S = 600.0
 # They name the destination, or times.
-OF_THE_RUN = ("manifest.json", "result.json")
+OF_THE_RUN = ("manifest.json", "result.json", "report.html", "report.md")
 
 
 @dataclass

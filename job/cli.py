@@ -39,7 +39,6 @@ from job.console import (
     read_text,
     say,
     say_data,
-    unnameable,
     warn,
 )
 from job.errors import (
@@ -49,10 +48,11 @@ from job.errors import (
     InterruptedRunError,
     ManifestError,
     ParedownError,
-    from_os_error,
+    reported,
 )
 from job.kubernetes.options import kubernetes
 from job.report.screen import Screen, ScreenKind, open_screen
+from job.report_command import report
 from job.text import printable
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def run(
     except Exception as error:  # noqa: BLE001 - a bug is reported in the log, too
         if verbose and not isinstance(error, ParedownError):
             traceback.print_exc()
-        reported = _reported(error)
-        termination.failed(reported, warn_of)
-        screen.error(reported)
-        raise typer.Exit(reported.exit_code) from None
+        shown = reported(error)
+        termination.failed(shown, warn_of)
+        screen.error(shown)
+        raise typer.Exit(shown.exit_code) from None
     finally:
         screen.close()
     raise typer.Exit(screen.end(code))
@@ -190,10 +190,11 @@ def validate(
 def _suspicions(asked: JobConfig | BatchConfig) -> list[str]:
     """What is likely to be refused, as far as the manifest alone shows."""
     from job.manifest.batch import BatchConfig, expand
+    from job.manifest.datasets import NpzConfig
 
     whose: dict[str, str] = {}  # each warning once, with the first job that has it
     for job in expand(asked) if isinstance(asked, BatchConfig) else [asked]:
-        if job.dataset is not None and not job.dataset.uri.endswith(".npz"):
+        if isinstance(job.dataset, NpzConfig) and not job.dataset.uri.endswith(".npz"):
             from job.datasets.foreign_files import warning_of
 
             name = f"{job.name}: " * (asked.kind == "batch")
@@ -210,16 +211,20 @@ def inspect(
     variants: Annotated[
         bool, typer.Option(help="Try every quantize variant; recurrent ones take a minute.")
     ] = True,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="MANIFEST", help="Measure what each layer can lose, on its data set."),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Show what a model is: layers, what can be pruned, dangers. Runs none of its code."""
     from job.report.tables import inspection_json, inspection_text
     from job.run.inspect import inspect_model
-    from job.storage.place import here
 
     model.encode()  # an argument may be bytes that are not text
     gc.enable()
-    result = inspect_model(model, here(), _say_stage, variants=variants, verbose=verbose)
+    measured = None if dataset is None else output_streams.read_job(dataset)
+    result = inspect_model(model, _say_stage, measured, variants=variants, verbose=verbose)
     if as_json:
         say_data(inspection_json(result))
     else:
@@ -243,6 +248,7 @@ def schema() -> None:
     say_data(schema_text().rstrip("\n"))
 
 
+app.command()(report)
 app.command()(summarize)
 app.command()(kubernetes)
 
@@ -259,20 +265,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise InterruptedRunError(number)
 
 
-def _reported(error: Exception) -> ParedownError:
-    """Any error as it is reported to the user."""
-    if isinstance(error, ParedownError):
-        return error
-    if isinstance(error, OSError):
-        return from_os_error(error, "Running the command", writing=True)
-    if isinstance(error, UnicodeEncodeError):
-        return unnameable(error)
-    return BugError(
-        f"{type(error).__name__}: {error}",
-        hint="This is a bug in paredown: please report it with the output of --verbose.",
-    )
-
-
 def main() -> None:
     """The entry point: exits with the code that the contract names, never with a traceback."""
     signal.signal(signal.SIGINT, _interrupt)
@@ -281,13 +273,13 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        reported = _reported(error)
-        if isinstance(reported, BugError) and "--verbose" in sys.argv:
+        shown = reported(error)
+        if isinstance(shown, BugError) and "--verbose" in sys.argv:
             raise
         with contextlib.suppress(OSError):  # standard error may be on a full disk, too
-            typer.echo(f"error: {reported}", err=True)
+            typer.echo(f"error: {shown}", err=True)
         if isinstance(error, OSError):
             output_streams.forget()
-        sys.exit(reported.exit_code)
+        sys.exit(shown.exit_code)
     finally:
         gc.freeze()  # Python collects garbage at exit, which would take a fifth of the time

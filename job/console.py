@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from job.errors import InputError, ManifestError, ParedownError, from_os_error
+from job.errors import ManifestError, ParedownError, from_os_error
 from job.report.screen import Screen, Table
 from job.storage.place import Place, find_place, here, is_uri
 from job.text import printable
 
 if TYPE_CHECKING:
     from job.events import Event
+    from job.run.inspect import Measured
 
 QUICKSTART = "quickstart"
 Manifest = Annotated[
@@ -56,6 +57,29 @@ def read_text(manifest: str, warn: Callable[[str], None]) -> tuple[str, Place]:
     return read_manifest_text(place, warn), place.folder
 
 
+def read_job(manifest: str) -> Measured:
+    """The job of a manifest, for its data set.
+
+    Raises:
+        ManifestError: If it is no valid manifest of a job, or can't be read.
+        InputError: If a store or a server refuses access.
+        StorageError: If one fails.
+    """
+    from job.manifest.batch import BatchConfig
+    from job.manifest.load import read_manifest
+    from job.run.inspect import Measured
+
+    text, base = read_text(manifest, warn)
+    asked = read_manifest(text, manifest, [])
+    if isinstance(asked, BatchConfig):
+        raise ManifestError(
+            "--dataset takes the manifest of a job, and this is a batch.",
+            where=manifest,
+            hint='Name a manifest of kind "job" that has the data set.',
+        )
+    return Measured(asked, base)
+
+
 def is_quickstart(manifest: str) -> bool:
     """Whether it names the manifest that comes with paredown; a file of that name has priority."""
     return manifest == QUICKSTART and not Path(QUICKSTART).exists()
@@ -78,15 +102,6 @@ def absolute(uri: str) -> str:
     if not uri:
         raise ManifestError("--output is empty.", hint="Give a folder, or leave --output out.")
     return uri if is_uri(uri) else str(Path.cwd() / uri)
-
-
-def unnameable(error: UnicodeEncodeError) -> InputError:
-    """The error for a file name that is not text in this locale."""
-    return InputError(
-        "A file's name has characters that the encoding of this locale lacks.",
-        where=str(error.object)[:200],
-        hint="Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run again.",
-    )
 
 
 def say(text: str) -> None:

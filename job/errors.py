@@ -7,8 +7,9 @@ exit codes are part of the contract: a Kubernetes Job decides by them whether to
 from __future__ import annotations
 
 import errno
+import re
 
-from job.text import printable
+from job.text import one_line, printable
 
 
 class ParedownError(Exception):
@@ -25,7 +26,7 @@ class ParedownError(Exception):
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         super().__init__(what)
         self.what = printable(what)
-        self.where = printable(where)
+        self.where = one_line(where)
         self.hint = printable(hint)
 
     def __str__(self) -> str:
@@ -87,6 +88,11 @@ BY_NAME: dict[str, type[ParedownError]] = {
     kind.__name__: kind for kind in (BugError, ManifestError, InputError, StageError, StorageError)
 }
 
+# As ``str`` gives it, behind the name of its class.
+_QUOTED = re.compile(
+    rf"\b({'|'.join(BY_NAME)}): (.+)(?:\n  where: (.*))?(?:\n  to do: (.*))?", re.MULTILINE
+)
+
 GATE_MISSED_EXIT_CODE = 5
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # A path that no retry makes better.
@@ -100,6 +106,45 @@ NEVER = (
     errno.EINVAL,
 )
 ACCESS_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def reported(error: Exception, doing: str = "Running the command") -> ParedownError:
+    """Any error as it is reported to the user.
+
+    Args:
+        error: The error.
+        doing: What was being done, as a sentence's start.
+    """
+    if isinstance(error, ParedownError):
+        return error
+    if isinstance(error, OSError):
+        return from_os_error(error, doing, writing=True)
+    if isinstance(error, UnicodeEncodeError):
+        return unnameable(error)
+    return BugError(
+        f"{type(error).__name__}: {error}",
+        hint="This is a bug in paredown: please report it with the output of --verbose.",
+    )
+
+
+def unnameable(error: UnicodeEncodeError) -> InputError:
+    """The error for a file name that is not text in this locale."""
+    return InputError(
+        "A file's name has characters that the encoding of this locale lacks.",
+        where=str(error.object)[:200],
+        hint="Set LC_ALL=C.UTF-8 or PYTHONUTF8=1, and run again.",
+    )
+
+
+def quoted_in(text: str) -> ParedownError | None:
+    """The error that another one's message quotes: TensorFlow does where it is raised inside a
+    graph; None where there is none.
+    """
+    found = _QUOTED.search(text)
+    if found is None:
+        return None
+    name, what, where, hint = found.groups(default="")
+    return BY_NAME[name](what, where=where, hint=hint)
 
 
 def is_disk_full(error: BaseException) -> bool:

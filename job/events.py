@@ -4,7 +4,8 @@ The report of a part of the work is saved in its checkpoint, and replayed when t
 
 events: batch_started, job_failed, batch_finished, run_started, stage_started, progress,
 stage_finished, stage_skipped, stage_resumed (``what`` was restored), kept (the checkpoint ``piece``
-was saved), warning, child_died, run_finished, run_failed, error.
+was saved), trial_started (of a search, with its settings), warning, child_died, run_finished,
+run_failed, error.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
-from job.result.artifact import Record
+from job.result.record import Record
 from job.result.result import StageResult
 
 Event = dict[str, Any]

@@ -15,6 +15,7 @@ from job.events import Emit
 from job.manifest.job import JobConfig
 from job.result.result import Result
 from job.run import earlier
+from job.run.failed import recorded
 from job.run.inputs import fetch
 from job.run.job_run import Progress, find
 from job.run.publish import finish, prepare, publish
@@ -37,11 +38,12 @@ def run_job(job: JobConfig, base: Place, show: Emit, children: Children) -> Resu
         The result, as it is at the destination.
 
     Raises:
-        ParedownError: Where an input is refused or a stage fails; no ``result.json`` is written
-            then. A missed gate is no error.
+        ParedownError: Where an input is refused or a stage fails; ``failure.json`` is written
+            then, and no ``result.json``. A missed gate is no error.
     """
     progress = Progress(show)
-    with progress.of(job.name):
+    # Where it fails, failure.json and its page say why at the destination.
+    with progress.of(job.name), recorded(job, base, progress, children):
         run = find(job, base, progress, children)  # its inputs, and the destination
         with run.claimed():  # another run that writes there is waited for
             existing = earlier.read(run.destination)  # its result, or None

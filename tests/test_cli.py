@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Run, paredown
-from tests.support.published import read_result, write_manifest
+from tests.support.published import PAGES, read_result, write_manifest
 from tests.support.runs import PAREDOWN
 
 QUICKSTART = ROOT / "manifests" / "quickstart" / "quickstart.json"
@@ -31,7 +31,7 @@ def test_help_names_every_command() -> None:
     """With a line of what it does, and without drawing boxes."""
     done = paredown("--help")
     assert done.code == 0
-    for command in ("run", "validate", "schema", "kubernetes"):
+    for command in ("run", "validate", "schema", "report", "kubernetes"):
         assert re.search(rf"^  {command}  +[A-Z].*\.$", done.out, re.MULTILINE)
     assert done.out.isascii()
 
@@ -116,7 +116,7 @@ def test_a_run_from_standard_input_to_a_place_of_its_own(tiny: Path, tmp_path: P
     assert len(result["epochs"]) == 1
     files = {"baseline.h5", "baseline.h5.xz", "prune.h5", "prune.h5.xz"}
     written = {path.name for path in (tmp_path / "here").iterdir()}
-    assert written == files | {"manifest.json", "result.json"}
+    assert written == files | {"manifest.json", "result.json", *PAGES}
     assert not (tmp_path / "elsewhere" / "out").exists()
 
 

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, paredown
 FIRST = ROOT / "README.md"
 PAGES = [FIRST, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 ALL = "\n".join(page.read_text() for page in PAGES)
-COMMANDS = ("run", "validate", "inspect", "schema", "summarize", "kubernetes")
+COMMANDS = ("run", "validate", "inspect", "schema", "report", "summarize", "kubernetes")
 CODE_BLOCK = re.compile(r"^```.*?^```$|^    .*?$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What a run makes, and patterns and placeholders, are not files of the project.
@@ -102,7 +102,9 @@ def test_every_name_of_the_manifest_is_described() -> None:
     """Fields, codecs, variants, gates, losses; the schema has the long descriptions."""
     schema = json.loads((ROOT / "manifests" / "manifest.schema.json").read_text())
     # Names in capitals are Keras's class names, which are accepted too.
-    names = sorted({it for it in names_in(schema["$defs"]) if not it[0].isupper()})
+    names = sorted(
+        {it for it in names_in(schema["$defs"]) if it[0].isalnum() and not it[0].isupper()}
+    )
     assert {"uri", "zopfli", "int16x8", "max_drop", "hinge"} < set(names)
     assert [it for it in names if not re.search(rf"(?<!\w){re.escape(it)}\b", ALL)] == []
 

@@ -94,3 +94,26 @@ def test_the_systems_refusals_become_errors_of_the_right_class(
 def test_a_full_disk_is_known_also_in_a_librarys_words(error: Exception, full: bool) -> None:
     """h5py and TensorFlow wrap the system's error in their own."""
     assert errors.is_disk_full(error) is full
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InputError("The file is cut off.", where="a b.npy", hint="Copy it again."),
+        errors.StorageError("There is no room.", hint="Make some."),
+        errors.StageError("It failed.", where="prune"),
+        errors.InputError("It failed."),
+    ],
+    ids=lambda it: it.what,
+)
+def test_an_error_is_found_in_a_message_that_quotes_it(error: errors.ParedownError) -> None:
+    """Its class and its three parts, whatever is around it."""
+    name = type(error).__name__
+    for text in (
+        f"Graph failed:\n\n{name}: {error}\nTraceback (most",
+        f"{{{{node}}}} {name}: {error}",
+    ):
+        found = errors.quoted_in(text)
+        assert type(found) is type(error)
+        assert str(found) == str(error)
+    assert errors.quoted_in("ValueError: InputErrors are rare\n  where: here") is None

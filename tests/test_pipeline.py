@@ -16,7 +16,8 @@ from job import pipeline
 from job.errors import InputError, ManifestError
 from job.events import Event
 from job.report.screen import JsonLines
-from job.result.result import InputResult, Result
+from job.result.fetched import InputResult
+from job.result.result import Result
 from job.run import earlier
 from job.run.inputs import find_inputs
 from job.run.job_run import Progress
@@ -26,7 +27,7 @@ from job.storage.destination import Destination
 from job.storage.local import Local
 from job.storage.place import Place
 from tests.support.manifests import read_job
-from tests.support.published import make_result
+from tests.support.published import FAILED, make_result
 
 
 def _archive() -> bytes:
@@ -224,13 +225,13 @@ def test_a_result_that_is_there_is_not_made_again(tmp_path: Path) -> None:
 
 
 def test_another_file_than_the_pinned_one_is_refused_before_any_work(tmp_path: Path) -> None:
-    """Both digests are reported, of the model and of the data; the destination is not made."""
+    """Both digests are reported, of the model and of the data; at the destination, why."""
     pinned = {"uri": "d.npz", "sha256": "0" * 64}
     with pytest.raises(
         InputError, match=f"SHA-256 is [0-9a-f]{{64}}, the manifest pins {'0' * 64}"
     ):
         run(tmp_path, dataset=pinned)
-    assert not (tmp_path / "out").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FAILED
 
 
 def test_an_input_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_an_input_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -
     with pytest.raises(InputError, match="Reading the model failed: there is no such") as caught:
         run(tmp_path, model={"uri": "nowhere/m.h5"})
     assert caught.value.where == str(tmp_path / "nowhere" / "m.h5")
-    assert not (tmp_path / "out").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FAILED
 
 
 def test_a_destination_whose_name_can_not_be_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,20 +21,25 @@ from job.batch import records
 from job.batch.records import JobFolder
 from job.batch.rows import pending, row_of, row_of_failure
 from job.batch.share import read_expansion
-from job.batch.summary import Row, Summary, failure_of, parse_failure, summarize
+from job.batch.totals import summarize
 from job.errors import InputError, ManifestError, ParedownError
 from job.manifest.batch import RESERVED
-from job.result.result import RESULT_FILE, Result
+from job.result.failure import failure_of
+from job.result.result import PAGE_FILE, RESULT_FILE, Result
+from job.result.summary import Row, Summary
+from job.run import page_files
+from job.run.earlier import parse_failure
 from job.storage.destination import Notes
-from job.text import printable
+from job.text import legible_json, one_line
 
 # Results that are read at a time.
 READERS = 8
-SUMMARY, TABLE = RESERVED
+SUMMARY, TABLE, PAGE = RESERVED
 # Each time another shard has changed what was summarized; that shard then writes it, too.
 MOST_TIMES = 5
 # How spreadsheets begin a formula; some accept the full-width characters.
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_AFTER_SEMICOLON = re.compile(rf"(;[\s\"']*)(?=[{re.escape(''.join(FORMULA))}])")
 
 
 def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
@@ -61,9 +67,9 @@ def collect(notes: Notes, known: Iterable[Row] = ()) -> Summary:
     rows_by_name = {it.name: it for it in known}
 
     def read(name: str) -> Row:
-        return rows_by_name.get(name) or _row(
-            notes, name, models.get(name, ""), folders.get(name, JobFolder())
-        )
+        there = folders.get(name, JobFolder())
+        row = rows_by_name.get(name) or _row(notes, name, models.get(name, ""), there)
+        return row.model_copy(update={"report": f"{name}/{PAGE_FILE}" if there.has_page else None})
 
     with ThreadPoolExecutor(READERS) as pool:
         rows = list(pool.map(read, names))
@@ -83,8 +89,9 @@ def refuse_foreign(notes: Notes) -> None:
             return
     except ValidationError:
         pass
-    if content is not None or notes.read(TABLE) is not None:
-        name = TABLE if content is None else SUMMARY
+    others = (name for name in (TABLE, PAGE) if notes.read(name) is not None)
+    name = next(others, None) if content is None else SUMMARY
+    if name is not None:
         raise ManifestError(
             f"There is a {name} that this version of paredown has not written.",
             where=str(notes.place),
@@ -92,24 +99,36 @@ def refuse_foreign(notes: Notes) -> None:
         )
 
 
-def write_summary(notes: Notes, summary: Summary) -> None:
-    """Write ``summary.json`` and ``summary.csv``; see ``refuse_foreign``."""
+def write_summary(notes: Notes, summary: Summary, warn: Callable[[str], None]) -> None:
+    """Write ``summary.json``, ``summary.csv`` and ``summary.html``; see ``refuse_foreign``.
+
+    Args:
+        notes: Where they go.
+        summary: What they say.
+        warn: Is called if the page can't be made.
+    """
     # Without its summary, a table would count as a file that paredown did not create.
-    notes.write(SUMMARY, (summary.model_dump_json(indent=1) + "\n").encode())
+    notes.write(SUMMARY, (legible_json(summary.model_dump_json(indent=1)) + "\n").encode())
     notes.write(TABLE, as_csv(summary).encode())
+    pages = page_files.of_summary(summary)
+    for name, page in pages.files.items():
+        notes.write(name, page)
+    if pages.problem:
+        warn(pages.problem)
 
 
 def summarize_if_last(
     notes: Notes, others: Mapping[str, int], known: Iterable[Row], warn: Callable[[str], None]
 ) -> bool:
-    """Write ``summary.json`` and ``summary.csv`` if every job of the batch is finished, as those of
-    this shard are. The check stops at the first job that is not.
+    """Write the summary if every job of the batch is finished, as those of this shard are. The
+    check stops at the first job that is not.
 
     Args:
         notes: The batch's destination.
         others: The jobs of the other shards by their names, with the shard of each.
         known: Rows of the jobs that this shard has just done, which need not be read.
-        warn: Is called if a file that paredown did not create is in the way.
+        warn: Is called if a file that paredown did not create is in the way, or the page can't be
+            made.
 
     Returns:
         Whether they were written.
@@ -125,7 +144,7 @@ def summarize_if_last(
             except ManifestError as error:  # the jobs are done, and a retry would not help
                 warn(f"No summary of the batch is written: {error.what} ({error.where})")
                 return False
-        write_summary(notes, collect(notes, known=rows))
+        write_summary(notes, collect(notes, known=rows), warn)
         written, before = True, there
         there = _all_finished(notes, others)
         if there == before:
@@ -151,8 +170,11 @@ def _all_finished(notes: Notes, others: Mapping[str, int]) -> dict[str, JobFolde
 
 def as_csv(summary: Summary) -> str:
     """The rows, with a header: the fields of a row, then a column for each setting that differs
-    from the defaults in any row, as JSON unless it is text or a number. What a spreadsheet would
-    take for a formula is prefixed with ``'``.
+    from the defaults in any row, as JSON unless it is text or a number. A row is one line. What a
+    spreadsheet would take for a formula is prefixed with ``'``, also behind a semicolon, which
+    separates cells where the comma is a decimal one.
+
+    Source: https://owasp.org/www-community/attacks/CSV_Injection
     """
     fields = [name for name in Row.model_fields if name != "settings"]
     paths = sorted({path for row in summary.jobs for path in row.settings})
@@ -176,10 +198,10 @@ def _cell(value: object) -> object:
         value = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, str):
         return value
-    # Also after blanks and control characters.
-    bare = value.lstrip("".join(map(chr, range(33))) + "\ufeff\u00a0")
+    # Also after blanks, control characters and quotes.
+    bare = value.lstrip("".join(map(chr, range(33))) + '\ufeff\u00a0"')
     is_formula = bare.startswith(FORMULA) or value.startswith(("\t", "\r", "\n"))
-    plain = printable(value)  # a carriage return would end the row
+    plain = _AFTER_SEMICOLON.sub(r"\1'", one_line(value))
     return f"'{plain}" if is_formula else plain
 
 

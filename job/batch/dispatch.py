@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from job.batch import records
 from job.batch.records import Due
 from job.batch.rows import row_of, row_of_failure
-from job.batch.summary import Failure, Row, failure_of
 from job.batch.workers import Workers
 from job.errors import BugError, InterruptedRunError, ParedownError, from_os_error
 from job.events import Emit, Event
 from job.manifest.storage import ResumeConfig
 from job.pipeline import run_job
+from job.result.failure import Failure, failure_of
 from job.result.result import Result
+from job.result.summary import Row
 from job.storage.destination import Notes
 from job.storage.place import Place
 

@@ -19,7 +19,8 @@ from job.manifest.batch import RESERVED, discovered, expand
 from job.result.artifact import FORMATS
 from job.storage.backend import Item
 from job.storage.destination import Notes
-from job.storage.place import Place, find_place, fixed_part, matches
+from job.storage.place import Place, find_place, fixed_part
+from job.text import matches, one_line
 
 if TYPE_CHECKING:
     from job.manifest.batch import BatchConfig, DiscoverConfig
@@ -108,22 +109,24 @@ def discover(
 
 
 def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> list[str]:
-    """A name for each discovered model: its path without its suffix, if that is unique."""
-
-    def short(path: str) -> str:
-        suffix = max((it for it in SUFFIXES if path.lower().endswith(it)), key=len)
-        return _as_name(path[: -len(suffix)])
-
-    count = Counter(short(path).casefold() for path in paths)
-    names = []
-    for path in paths:
-        name = short(path)
-        if count[name.casefold()] > 1 or name.casefold() in taken:
-            name = _as_name(path)
-            warn(f"{short(path)} is the name of something else, too: that of {path} is {name}.")
-        names.append(name)
+    """A name for each discovered model: its path without its suffix, if that is unique; else its
+    path; if that is not unique either, since characters of it are not allowed in names, with a
+    digest of the path.
+    """
+    stems = [_without_suffix(path) for path in paths]
+    names = [_as_name(stem, stem) for stem in stems]
+    longer = [
+        _as_name(path if _bare(stem) else "", path) for stem, path in zip(stems, paths, strict=True)
+    ]
+    unique = [_with_digest(name, path) for name, path in zip(longer, paths, strict=True)]
+    for others in (longer, unique):
+        count = Counter(name.casefold() for name in names)
+        names = [
+            other if count[name.casefold()] > 1 or name.casefold() in taken else name
+            for name, other in zip(names, others, strict=True)
+        ]
     seen = Counter(taken)
-    for path, name in zip(paths, names, strict=True):
+    for stem, path, name in zip(stems, paths, names, strict=True):
         seen[name.casefold()] += 1
         if seen[name.casefold()] > 1:
             raise ManifestError(
@@ -131,13 +134,29 @@ def _names(paths: list[str], taken: set[str], warn: Callable[[str], None]) -> li
                 where=path,
                 hint="List this model in jobs, with a name of its own.",
             )
+        short = _as_name(stem, stem)
+        if name != short:
+            warn(f"{short} is the name of something else, too: that of {one_line(path)} is {name}.")
     return names
 
 
-def _as_name(path: str) -> str:
-    name = _NO_NAME.sub("-", path.replace("/", "-")).strip("-._")
-    if 0 < len(name) <= LONGEST_NAME:
-        return name
+def _without_suffix(path: str) -> str:
+    suffix = max((it for it in SUFFIXES if path.lower().endswith(it)), key=len)
+    return path[: -len(suffix)]
+
+
+def _bare(path: str) -> str:
+    """What of a path is allowed in a name."""
+    return _NO_NAME.sub("-", path.replace("/", "-")).strip("-._")
+
+
+def _as_name(path: str, digested: str) -> str:
+    """A name of what is allowed of the path; where that is nothing or too long, with a digest."""
+    name = _bare(path)
+    return name if 0 < len(name) <= LONGEST_NAME else _with_digest(name, digested)
+
+
+def _with_digest(name: str, path: str) -> str:
     digest = hashlib.sha256(path.encode()).hexdigest()[:8]
     return f"{name[: LONGEST_NAME - 9] or 'model'}-{digest}"
 

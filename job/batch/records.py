@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from job.batch.plan import Planned
 from job.batch.share import OWN, folder
-from job.batch.summary import Failure
 from job.errors import ParedownError
 from job.manifest.job import JobConfig
-from job.result.result import RESULT_FILE
+from job.result.failure import Failure
+from job.result.result import FAILURE_FILE, PAGE_FILE, RESULT_FILE
 from job.run import earlier
 from job.run.inputs import find_data
 from job.storage.backend import Found, Item, Stores
@@ -44,6 +44,12 @@ class JobFolder:
     def has_result(self) -> bool:
         """Whether there is a ``result.json``."""
         return any(it.name == RESULT_FILE for it in self.files)
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a ``report.html`` of the result, or of the failure."""
+        names = {it.name for it in self.files}
+        return PAGE_FILE in names and not names.isdisjoint((RESULT_FILE, FAILURE_FILE))
 
     def status(self, asked: str) -> str | None:
         """The status of the result, if it is known to be complete and the outcome of what is asked,
@@ -194,5 +200,7 @@ def _find_data(job: JobConfig, base: Place, stores: Stores) -> Found | None:
 
 
 def _digest(files: Iterable[Item]) -> str:
-    lines = sorted(f"{it.name} {it.bytes} {it.etag}\n" for it in files)
+    # A page that is made again does not make the job due again.
+    of_work = (it for it in files if it.name not in earlier.PAGES)
+    lines = sorted(f"{it.name} {it.bytes} {it.etag}\n" for it in of_work)
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from job.batch.summary import Failure, Row
 from job.errors import GATE_MISSED_EXIT_CODE
 from job.manifest.gates import GateConfig
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import lower_is_better
 from job.metrics import gates, usefulness
+from job.result.failure import Failure
 from job.result.result import ArtifactResult, GateResult, Result, metric_key, ratio
+from job.result.summary import Row
 
 GATES: TypeAdapter[list[GateConfig]] = TypeAdapter(list[GateConfig])
 # Names, locations, and what does not change the outcome.
@@ -26,6 +27,7 @@ NO_SETTINGS: Any = {
     "destination": True,
     "storage": True,
     "resume": True,
+    "report": True,
 }
 
 

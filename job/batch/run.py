@@ -11,10 +11,11 @@ from job.batch.plan import plan
 from job.batch.records import sort_out
 from job.batch.rows import row_of_done
 from job.batch.share import Shard, share_out
-from job.batch.summary import Summary, summarize
+from job.batch.totals import summarize
 from job.batch.workers import Limits, Workers, count_workers
 from job.events import Emit, Event
 from job.manifest.batch import BatchConfig
+from job.result.summary import Summary
 from job.storage.backend import Stores
 from job.storage.destination import Notes
 from job.storage.place import Place, find_place
@@ -76,7 +77,7 @@ def run_batch(
         rows = run_all(Dispatch(base, notes, show, workers), due)
     if shard is None:
         summary = collect(notes, known=rows)
-        write_summary(notes, summary)
+        write_summary(notes, summary, warn)
     else:
         others = {name: it for name, it in shards.items() if it != number}
         summarize_if_last(notes, others, rows, warn)

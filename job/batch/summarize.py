@@ -10,10 +10,11 @@ import typer
 from job.console import absolute, say_data, warn, writing_output
 from job.errors import ManifestError
 from job.report.screen import Screen, ScreenKind, Table, open_screen
+from job.text import legible_json, one_line
 
 if TYPE_CHECKING:
-    from job.batch.summary import Row, Summary
     from job.manifest.batch import BatchConfig
+    from job.result.summary import Row, Summary
     from job.storage.place import Place
 
 
@@ -44,7 +45,9 @@ def run_batch(
     summary = run.run_batch(
         asked, base, screen.show, find_shard(shard, os.environ), verbose=verbose
     )
-    not_ready = [f"{it.name}: {it.reason or it.status}" for it in summary.jobs if it.exit_code]
+    not_ready = [
+        f"{one_line(it.name)}: {it.reason or it.status}" for it in summary.jobs if it.exit_code
+    ]
     termination.batch_finished(
         summary.name,
         summary.exit_code,
@@ -62,7 +65,7 @@ def summarize(
     ],
     output: Annotated[
         str | None,
-        typer.Option(help="Where summary.json and summary.csv go, too: a folder or a prefix."),
+        typer.Option(help="Where summary.json, .csv and .html go, too: a folder or a prefix."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead.")] = False,
 ) -> None:
@@ -85,9 +88,9 @@ def summarize(
         refuse_foreign(target)
     summary = collect(open_at(results))
     if target is not None:
-        write_summary(target, summary)
+        write_summary(target, summary, warn)
     if as_json:
-        say_data(summary.model_dump_json(indent=2))
+        say_data(legible_json(summary.model_dump_json(indent=2)))
     else:
         with writing_output():
             open_screen(ScreenKind.TEXT).table(table(summary))
@@ -95,7 +98,7 @@ def summarize(
 
 def table(summary: Summary) -> Table:
     """A batch's closing table."""
-    return Table(summary.name, COLUMNS, table_rows(summary), table_notes(summary))
+    return Table(one_line(summary.name), COLUMNS, table_rows(summary), table_notes(summary))
 
 
 def table_rows(summary: Summary) -> list[list[str]]:
@@ -113,13 +116,13 @@ def _row(row: Row) -> list[str]:
     elif metric is None and row.snr_db is not None:
         metric, quality = "SNR dB", row.snr_db
     return [
-        row.name,
+        one_line(row.name),
         MARKS[row.status] + (" (!)" if row.note else ""),
         _number(row.bytes, ","),
         _number(row.smallest_bytes, ","),
         _number(row.ratio, ".1f"),
-        row.artifact or "",
-        metric or "",
+        one_line(row.artifact or ""),
+        one_line(metric or ""),
         _number(quality, ".4f"),
         _number(row.drop, "+z.4f"),
         _number(row.seconds, ".1f"),
@@ -153,6 +156,8 @@ def table_notes(summary: Summary) -> list[str]:
         )
     if totals.others:
         lines.append(f"{totals.others} more folders there are of none of these jobs")
-    lines += [f"(!) {it.name}: {it.note}" for it in summary.jobs if it.note][:MOST_ROWS]
+    lines += [f"(!) {one_line(it.name)}: {it.note}" for it in summary.jobs if it.note][:MOST_ROWS]
     not_ready = [it for it in summary.jobs if it.reason][:MOST_ROWS]
-    return lines + [f"{it.name} (exit code {it.exit_code}): {it.reason}" for it in not_ready]
+    return lines + [
+        f"{one_line(it.name)} (exit code {it.exit_code}): {it.reason}" for it in not_ready
+    ]

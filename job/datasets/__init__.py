@@ -1,1 +1,1 @@
-"""A data set's description -> arrays and batches of them."""
+"""The files of a data set -> its rows: what reads each type."""

@@ -34,28 +34,21 @@ class Kind:
     """Bytes that such a file has, each with its place in the file."""
     member: str = ""
     """A file that is in it, where it is a zip archive."""
+    type: str = ""
+    """The type of data set that reads it."""
 
 
 # The first whose magic a file has is taken, and the first whose member is in a zip archive.
 KINDS = {
-    "csv": Kind(
-        "a text table (CSV)",
-        "data = numpy.genfromtxt('data.csv', delimiter=',', skip_header=1)",
-        (".csv", ".tsv", ".tab"),
-    ),
+    "csv": Kind("a text table (CSV)", "", (".csv", ".tsv", ".tab"), type="csv"),
     "json": Kind("JSON", "data = numpy.array(json.load(open('data.json')))", (".json",)),
     "jsonl": Kind(
         "JSON lines",
         "data = pandas.read_json('data.jsonl', lines=True).to_numpy()",
         (".jsonl", ".ndjson"),
     ),
-    "text": Kind("text", "", (".txt",)),
-    "parquet": Kind(
-        "a Parquet table",
-        "data = pandas.read_parquet('data.parquet').to_numpy()",
-        (".parquet", ".pq"),
-        ((0, b"PAR1"),),
-    ),
+    "text": Kind("text", "", (".txt",), type="text"),
+    "parquet": Kind("a Parquet table", "", (".parquet", ".pq"), ((0, b"PAR1"),), type="parquet"),
     "arrow": Kind(
         "an Arrow or Feather table",
         "data = pandas.read_feather('f').to_numpy()",
@@ -77,12 +70,13 @@ KINDS = {
     ),
     "image": Kind(
         "an image",
-        "data = numpy.stack([numpy.asarray(Image.open(p)) for p in paths])",
+        "",
         (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp"),
         (
             *((0, it) for it in (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0")),
             *((0, b"MM\0*"), (8, b"WEBP")),
         ),
+        type="image_folder",
     ),
     "sound": Kind(
         "a sound file",
@@ -97,13 +91,12 @@ KINDS = {
         (".pkl", ".pickle", ".joblib"),
         tuple((0, bytes([0x80, it])) for it in range(2, 6)),
     ),
-    "npy": Kind(
-        "one NumPy array (.npy)", "data = numpy.load('data.npy')", (".npy",), ((0, b"\x93NUMPY"),)
-    ),
+    "npy": Kind("one NumPy array (.npy)", "", (".npy",), ((0, b"\x93NUMPY"),), type="npy"),
     "tfrecord": Kind(
         "TFRecords: examples of tf.train.Example, or of another kind",
         "",
         (".tfrecord", ".tfrecords"),
+        type="tfrecord",
     ),
     "hdf5": Kind(
         "an HDF5 file",
@@ -198,11 +191,13 @@ def warning_of(uri: str) -> str:
     if found is None:
         return ""
     it = KINDS[found]
-    return f"dataset.uri looks like {it.what}, and a data set is a .npz archive. {_to_do(it)}"
+    return f"dataset.uri looks like {it.what}, and dataset.type is npz. {_to_do(it)}"
 
 
 def _to_do(kind: Kind | None) -> str:
-    """How to make an archive."""
+    """The type that reads it, or how to make an archive."""
+    if kind and kind.type:
+        return f'Set "type": "{kind.type}" in dataset; docs/data.md has an example of each type.'
     make = f"{kind.make}, then split it and " if kind and kind.make else ""
     return f"Make an archive of arrays once, in Python: {make}{SAVE}."
 

@@ -4,88 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from job.datasets.data import Array, Split
 from job.datasets.npz_file import Header, opened
+from job.datasets.source import (
+    ArraysOfSplit,
+    Opened,
+    Source,
+    SplitRows,
+    arrays_of_splits,
+    no_such_array,
+)
 from job.errors import InputError
-from job.manifest.datasets import NpzConfig, SplitConfig, TrainSplitConfig
-from job.result.result import TensorSpec
+from job.manifest.datasets import ArraysConfig
+from job.rows.lazy import Array, Rows, in_memory
+from job.rows.store import Store
+from job.text import first_names
 
-Names = str | list[str] | dict[str, str]
 
-
-def open_npz(
-    paths: Sequence[Path], config: NpzConfig, inputs: list[TensorSpec], outputs: list[TensorSpec]
-) -> tuple[Split, Split | None]:
+def open_npz(source: Source, config: ArraysConfig) -> Opened:
     """Read the arrays that the manifest names, and join those of several files in their order.
 
     All headers are checked before any array is read. A joined array is made once and filled file
     by file, so that at most one array of one file is in memory beside the data; the arrays of a
-    single file are not copied.
+    single file are not copied. Inputs that are too large for that are put onto the scratch disk.
 
     Args:
-        paths: The archives, at least one. All arrays of a split come from the same ones; an
-            archive may have no array of a split.
+        source: The archives. All arrays of a split come from the same ones; an archive may have no
+            array of a split.
         config: Which arrays are what.
-        inputs: The model's inputs, in its order.
-        outputs: The model's outputs, in its order.
 
     Returns:
-        The training and the test rows, None where the manifest names none. Arrays are (rows, ...),
-        in this machine's byte order; booleans are uint8.
+        The rows. Arrays are (rows, ...), in this machine's byte order; booleans are uint8.
 
     Raises:
         InputError: Where an archive is corrupt, an array is missing or pickled, the arrays of a
             split differ in their rows, or an array's dtype or rows' shape differs between files.
     """
-    named = [
-        _Names.of(which, names, inputs, outputs)
-        for which, names in (("train", config.train), ("test", config.test))
-        if names is not None
-    ]
-    parts = {names.which: _parts(paths, names) for names in named}
-    splits = {
-        names.which: _read(parts[names.which], names, inputs, config.scale) for names in named
-    }
-    if not all(len(rows) for rows in splits.values()):
-        raise InputError(
-            "The data set has no rows to train or to test on.",
-            where=_place(paths),
-            hint="Give it rows.",
-        )
-    return splits["train"], splits.get("test")
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The arrays of a split."""
-
-    which: str
-    inputs: list[str]
-    """In the model's order."""
-    targets: list[str]
-    """In the model's order; empty where there are none."""
-    weights: list[str | None]
-    """Of each output; empty where none has any."""
-
-    @classmethod
-    def of(
-        cls, which: str, names: SplitConfig, inputs: list[TensorSpec], outputs: list[TensorSpec]
-    ) -> _Names:
-        given = _ordered(names.inputs, inputs, "input", f"dataset.{which}.inputs")
-        wanted = []
-        if names.targets is not None:
-            wanted = _ordered(names.targets, outputs, "output", f"dataset.{which}.targets")
-        return cls(which, given, wanted, _weights(names, outputs))
-
-    @property
-    def all(self) -> list[str]:
-        weights = [name for name in self.weights if name is not None]
-        return [*self.inputs, *self.targets, *weights]
+    parts = [(names, _parts(source, names)) for names in arrays_of_splits(source, config)]
+    return Opened.of(
+        {names.which: _read(of_split, names, source.store) for names, of_split in parts}
+    )
 
 
 @dataclass(frozen=True)
@@ -97,15 +59,16 @@ class _Part:
     """By the array's name; they have the same rows."""
 
 
-def _parts(paths: Sequence[Path], names: _Names) -> list[_Part]:
+def _parts(source: Source, names: ArraysOfSplit) -> list[_Part]:
     """Find a split's arrays in all files; only their headers are read."""
+    paths = list(source.files.values())
     parts: list[_Part] = []
     seen: set[str] = set()
     for path in paths:
         with opened(path) as file:
             missing = [name for name in names.all if name not in file.names]
             if missing and len(paths) == 1:
-                raise _no_such_array(missing[0], path, file.names)
+                raise no_such_array(missing[0], file.names, str(path))
             seen |= set(file.names)
             if len(missing) == len(names.all):
                 continue
@@ -117,13 +80,13 @@ def _parts(paths: Sequence[Path], names: _Names) -> list[_Part]:
             _check_alike(parts[0], part)
         parts.append(part)
     if not parts:
-        raise _no_such_array(names.all[0], _place(paths), sorted(seen))
+        raise no_such_array(names.all[0], sorted(seen), source.place)
     return parts
 
 
-def _check_rows(part: _Part, names: _Names) -> None:
+def _check_rows(part: _Part, names: ArraysOfSplit) -> None:
     last = part.headers[names.all[-1]].shape
-    for name, (shape, _) in part.headers.items():
+    for name, (shape, *_) in part.headers.items():
         if not shape or not last or shape[0] != last[0]:
             raise InputError(
                 f"The arrays of the {names.which} split differ in their rows: {name} has the "
@@ -135,7 +98,7 @@ def _check_rows(part: _Part, names: _Names) -> None:
 
 def _check_alike(first: _Part, part: _Part) -> None:
     """Refuse arrays that can't be joined without a silent change of their numbers."""
-    for name, (shape, dtype) in part.headers.items():
+    for name, (shape, dtype, *_) in part.headers.items():
         joined = first.headers[name]
         if dtype != joined.dtype:
             raise InputError(
@@ -152,34 +115,54 @@ def _check_alike(first: _Part, part: _Part) -> None:
             )
 
 
-def _read(parts: Sequence[_Part], names: _Names, inputs: list[TensorSpec], scale: float) -> Split:
-    arrays = _alone(parts[0]) if len(parts) == 1 else _joined(parts)
-    return Split(
-        tuple(arrays[name] for name in names.inputs),
-        tuple(arrays[name] for name in names.targets),
-        scale,
-        tuple(spec.dtype for spec in inputs),
-        tuple(None if name is None else arrays[name] for name in names.weights),
-    )
+def _read(parts: Sequence[_Part], names: ArraysOfSplit, store: Store) -> SplitRows:
+    lazy = []
+    size = sum(header.bytes for part in parts for header in part.headers.values())
+    if size > store.memory_bytes:
+        lazy = list(dict.fromkeys(names.inputs))
+    else:
+        store.memory_bytes -= size
+    here = [name for name in dict.fromkeys(names.all) if name not in lazy]
+    arrays: dict[str, Rows] = {
+        **(_alone(parts[0], here) if len(parts) == 1 else _joined(parts, here)),
+        **{name: _stored(parts, name, store) for name in lazy},
+    }
+    return names.rows(arrays)
 
 
-def _alone(part: _Part) -> dict[str, Array]:
+def _alone(part: _Part, names: Sequence[str]) -> dict[str, Array]:
     with opened(part.path) as file:
         return {
-            name: file.read(name, header).astype(_stored(header.dtype), copy=False)
-            for name, header in part.headers.items()
+            name: file.read(name, part.headers[name]).astype(
+                in_memory(part.headers[name].dtype), copy=False
+            )
+            for name in names
         }
 
 
-def _joined(parts: Sequence[_Part]) -> dict[str, Array]:
+def _stored(parts: Sequence[_Part], name: str, store: Store) -> Rows:
+    """An array that is put onto the scratch disk."""
+    header = parts[0].headers[name]
+    writer = store.writer(f"The array {name!r}", header.shape[1:], header.dtype)
+    for part in parts:
+        with opened(part.path) as file:
+            size = part.headers[name].bytes
+            for rows in file.parts(name, part.headers[name], partial(store.scratch_file, size)):
+                writer.append(rows)
+    return writer.finish()
+
+
+def _joined(parts: Sequence[_Part], names: Sequence[str]) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
-    for name, header in parts[0].headers.items():
+    for name in names:
+        header = parts[0].headers[name]
         rows = sum(part.headers[name].shape[0] for part in parts)
-        arrays[name] = np.empty((rows, *header.shape[1:]), _stored(header.dtype))
+        arrays[name] = np.empty((rows, *header.shape[1:]), in_memory(header.dtype))
     start = 0
     for part in parts:
         with opened(part.path) as file:
-            for name, header in part.headers.items():
+            for name in names:
+                header = part.headers[name]
                 stop = start + header.shape[0]
                 # Not bound to a name, which would keep it while the next one is read.
                 arrays[name][start:stop] = file.read(name, header)
@@ -187,71 +170,13 @@ def _joined(parts: Sequence[_Part]) -> dict[str, Array]:
     return arrays
 
 
-def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of an array in memory: TensorFlow takes this machine's byte order only."""
-    return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
-
-
-def _place(paths: Sequence[Path]) -> str:
-    more = len(paths) - 1
-    return f"{paths[0]} and {more} more" if more else str(paths[0])
-
-
-def _no_such_array(name: str, where: Path | str, there: Sequence[str]) -> InputError:
-    return InputError(
-        f"The data set has no array {name!r}.",
-        where=str(where),
-        hint=f"It has: {', '.join(there) or 'none'}. "
-        "Name one of these under dataset in the manifest.",
-    )
-
-
-def _half_a_split(missing: str, names: _Names, path: Path, there: Sequence[str]) -> InputError:
+def _half_a_split(
+    missing: str, names: ArraysOfSplit, path: Path, there: Sequence[str]
+) -> InputError:
     found = next(name for name in names.all if name in there)
     return InputError(
         f"The file has the array {found!r} of the {names.which} split and no {missing!r}.",
         where=str(path),
-        hint=f"It has: {', '.join(there)}. Put all arrays of a split into the same files, or name "
-        "others under dataset in the manifest.",
+        hint=f"It has: {first_names(there)}. Put all arrays of a split into the same files, or "
+        "name others under dataset in the manifest.",
     )
-
-
-def _weights(names: SplitConfig, outputs: list[TensorSpec]) -> list[str | None]:
-    """The arrays of the rows' weights, by output; empty for a split without weights."""
-    given = names.weights if isinstance(names, TrainSplitConfig) else None
-    if given is None:
-        return []
-    if isinstance(given, str):
-        return [given for _ in outputs]
-    unknown = sorted(set(given) - {spec.name for spec in outputs})
-    if unknown:
-        raise InputError(
-            f"The model has no output {', '.join(unknown)}; its outputs: "
-            f"{', '.join(spec.name for spec in outputs)}.",
-            where="dataset.train.weights",
-            hint="Name one of these.",
-        )
-    return [given.get(spec.name) for spec in outputs]
-
-
-def _ordered(names: Names, specs: list[TensorSpec], kind: str, where: str) -> list[str]:
-    """The array names in the order of the model's inputs or outputs (``kind``)."""
-    wanted = [spec.name for spec in specs]
-    if isinstance(names, dict):
-        if sorted(names) != sorted(wanted):
-            raise InputError(
-                f"{where} names {', '.join(sorted(names))}; "
-                f"the model's {kind}s are {', '.join(wanted)}.",
-                where=where,
-                hint=f"Name each {kind} of the model once.",
-            )
-        return [names[name] for name in wanted]
-    listed = [names] if isinstance(names, str) else names
-    if len(listed) != len(wanted):
-        raise InputError(
-            f"{where} names {len(listed)} arrays; the model has {len(wanted)} {kind}s: "
-            f"{', '.join(wanted)}.",
-            where=where,
-            hint=f"Name one array for each {kind}, in this order, or map {kind} names to arrays.",
-        )
-    return listed

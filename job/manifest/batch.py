@@ -21,7 +21,7 @@ from job.manifest.problems import Problem
 from job.manifest.storage import DestinationConfig, StorageConfig
 
 # Files beside the jobs' folders, as lower case.
-RESERVED = ("summary.json", "summary.csv")
+RESERVED = ("summary.json", "summary.csv", "summary.html")
 # Placeholders for the name, and for the model where the defaults have none.
 NAME: dict[str, Any] = {"name": "x"}
 MODEL: dict[str, Any] = {"model": {"uri": "x"}}

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from job.manifest.fields import Config, Count
 
-CodecName = Literal["zip", "gzip", "zopfli", "zstd", "brotli", "xz", "lz4"]
+CodecName = Literal["zip", "gzip", "zopfli", "zstd", "brotli", "xz", "lzma", "lz4"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ ENCODINGS: dict[str, Encoding] = {
         in_every_run_id=True,
     ),
     "xz": Encoding(".xz", "application/x-xz", "xz", (0, 9), 9),
+    "lzma": Encoding(".lzma", "application/x-lzma", "lzma", (0, 9), 9),
     "lz4": Encoding(".lz4", "application/x-lz4", "lz4", (0, 12), 12, library="lz4"),
 }
 
@@ -73,8 +74,8 @@ class CodecConfig(Config):
 
     type: CodecName
     level: int | None = Field(default=None, ge=0, le=100)
-    """Left out: the highest (zip 9, gzip 9, zstd 22, brotli 11, xz 9 extreme, lz4 12; zopfli 15
-    rounds)."""
+    """Left out: the highest (zip 9, gzip 9, zstd 22, brotli 11, xz and lzma 9 extreme, lz4 12;
+    zopfli 15 rounds)."""
     max_bytes: Count | None = None
     """Larger files are not encoded with it, and the result says so. zopfli: 1 MiB if left out."""
 

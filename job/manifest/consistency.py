@@ -9,10 +9,12 @@ from job.manifest.gates import (
     MinClassRecallGate,
     MinValueGate,
 )
-from job.manifest.job import JobConfig
+from job.manifest.job import JobConfig, is_aware
 from job.manifest.objective import DistillConfig
 from job.manifest.problems import Problem, checked
-from job.manifest.quantize import CalibratedConfig
+from job.manifest.quantize import CalibratedConfig, DynamicRangeConfig, TrainedConfig
+from job.manifest.searchable import search_problems
+from job.manifest.targets import target_problems
 
 # Gates on figures that are measured against targets.
 LABELLED_GATES = (MaxDropGate, MinValueGate, BeatsConstantGate, MinClassRecallGate)
@@ -26,12 +28,94 @@ def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
 
 def _inconsistencies(job: JobConfig) -> list[Problem]:
     """Every contradiction between the sections, each with its JSON path."""
-    return [*_work(job), *_uris(job), *_objective(job), *_labels(job), *_no_data(job), *_gates(job)]
+    return [
+        *(*_work(job), *_uris(job), *_objective(job), *_teacher(job), *_small_weights(job)),
+        *(*_labels(job), *_no_data(job), *_held_out(job), *_gates(job)),
+        *target_problems(job),
+        *search_problems(job),
+    ]
 
 
 def _work(job: JobConfig) -> Iterator[Problem]:
-    if job.prune is None and not job.quantize:
+    if job.prune is None and job.cluster is None and not job.quantize:
         yield Problem("prune", "prune is null and quantize asks for nothing: no work is left")
+
+
+def _teacher(job: JobConfig) -> Iterator[Problem]:
+    """What a teacher that is trained for the job needs."""
+    if job.training.teacher is None:
+        return
+    path = "training.teacher"
+    if job.dataset is None:
+        yield Problem(path, "a teacher is trained on rows, and dataset is null; leave it out")
+    elif not job.has_train_targets:
+        yield Problem(
+            path,
+            "a teacher is trained on targets, and dataset.train has none; leave it out: without "
+            "one, the baseline's outputs are what is learned",
+        )
+    elif job.objective.type == "supervised":
+        yield Problem(
+            path,
+            "with the objective supervised nothing learns from the teacher; leave objective out, "
+            "ask for distill, or leave the teacher out",
+        )
+    elif job.objective.type == "none":
+        yield Problem(path, "with the objective none nothing is trained; leave the teacher out")
+    elif job.prune is None and job.cluster is None and not job.aware_variants:
+        yield Problem(path, "nothing is trained that could learn from it; leave it out")
+
+
+def _small_weights(job: JobConfig) -> Iterator[Problem]:
+    """Shared sparsities, clusters, and variants that are trained for their grids."""
+    prune = job.prune
+    if (
+        prune is not None
+        and prune.allocation != "uniform"
+        and prune.structure.type != "unstructured"
+    ):
+        yield Problem(
+            "prune.allocation",
+            f"{prune.allocation} compares single weights, and the structure "
+            f"{prune.structure.type} prunes groups of them; use uniform, or the structure "
+            "unstructured",
+        )
+    for index, variant in enumerate(job.quantize or ()):
+        if not isinstance(variant, TrainedConfig):
+            continue
+        path = f"quantize.{index}"
+        if variant.aware and job.objective.type == "none":
+            yield Problem(
+                f"{path}.aware",
+                "quantization-aware training needs an objective, and it is none, so nothing is "
+                "trained; leave aware out, or give a data set and another objective",
+            )
+        elif variant.epochs is not None and not is_aware(variant):
+            yield Problem(
+                f"{path}.epochs",
+                "these are the epochs of quantization-aware training, which this variant does not "
+                'have; set "aware": true, or leave epochs out',
+            )
+        if isinstance(variant, DynamicRangeConfig):
+            yield from _ternary(job, variant, path)
+
+
+def _ternary(job: JobConfig, variant: DynamicRangeConfig, path: str) -> Iterator[Problem]:
+    """Weights of three values, which no model survives that is not trained for them."""
+    if is_aware(variant) and job.objective.type != "none":
+        return
+    why = "aware is false" if variant.aware is False else "the objective is none"
+    rules = variant.rules
+    widths = {f"{path}.weight_bits": variant.weight_bits} | {
+        f"{path}.layers.{index}.weight_bits": rule.weight_bits for index, rule in enumerate(rules)
+    }
+    for where, bits in widths.items():
+        if bits == 2:
+            yield Problem(
+                where,
+                f"2 bits are three values for each kernel, which need training, and {why}; use 4 "
+                "or 8, or train",
+            )
 
 
 def _uris(job: JobConfig) -> Iterator[Problem]:
@@ -45,7 +129,7 @@ def _uris(job: JobConfig) -> Iterator[Problem]:
 
 def _objective(job: JobConfig) -> Iterator[Problem]:
     """What the objective needs of the data set."""
-    has_targets = job.dataset is not None and job.dataset.train.targets is not None
+    has_targets = job.has_train_targets
     path, objective = "training.objective", job.objective
     if job.dataset is None:
         if objective.type != "none":
@@ -90,6 +174,18 @@ def _labels(job: JobConfig) -> Iterator[Problem]:
             )
     if job.training.metrics is not None:
         yield Problem("training.metrics", f"a metric is asked for, {why}; leave it out")
+
+
+def _held_out(job: JobConfig) -> Iterator[Problem]:
+    """Rows for validation that are asked for twice."""
+    data = job.dataset
+    if data is None or job.training.validation_split is None:
+        return
+    other = "dataset.validation" if data.validation is not None else "dataset.split.validation"
+    if data.validation is not None or data.validation_share is not None:
+        yield Problem(
+            "training.validation_split", f"{other} says which rows these are; leave out one of them"
+        )
 
 
 def _no_data(job: JobConfig) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """The base of all sections, which is strict, and types that several sections use."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Tag
 
 
 class Config(BaseModel):
@@ -34,6 +34,21 @@ def _holds_no_secret(uri: str) -> str:
 
 # Parts of a URL's query that carry credentials.
 SECRETS = ("signature=", "credential=", "token=", "sig=", "key=", "secret=", "password=")
+
+
+def auto_or_rules(value: object) -> str:
+    """Which shape of a list of rules is meant, so that only that shape's mistakes are reported."""
+    return "auto" if isinstance(value, str) else "rules"
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# For tuples of a class with a validator that runs before: what it gives back is no JSON any more,
+# and in Python a list is no tuple where validation is strict.
+FROM_LIST = BeforeValidator(_as_tuple)
+Auto = Annotated[Literal["auto"], Tag("auto")]
 Uri = Annotated[str, Field(min_length=1), AfterValidator(_holds_no_secret)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=3e38)]

@@ -8,6 +8,8 @@ from job.manifest.fields import Config, Count, Name, OutputName, Positive
 from job.manifest.keras_names import MetricName
 
 Metric = MetricName | Literal["loss"]
+# Which bytes of a file count.
+SizeOf = Literal["smallest_encoding", "file"]
 # The level of the confidence intervals that every result has.
 CONFIDENCE = 0.95
 
@@ -97,7 +99,7 @@ class MinSnrGate(_FidelityGate):
 
 
 class _SizeGate(_Gate):
-    of: Literal["smallest_encoding", "file"] = "smallest_encoding"
+    of: SizeOf = "smallest_encoding"
     """Which bytes count: those of the smallest encoding, or of the plain file."""
 
 
@@ -107,6 +109,14 @@ class MaxBytesGate(_SizeGate):
     type: Literal["max_bytes"]
     value: Count
     """Bytes."""
+
+
+class MaxArenaGate(_Gate):
+    """At most so much memory for the tensors of a ``.tflite`` on a microcontroller."""
+
+    type: Literal["max_arena_bytes"]
+    value: Count
+    """Bytes; the interpreter itself and scratch buffers need some more."""
 
 
 class MinRatioGate(_SizeGate):
@@ -124,6 +134,7 @@ GateConfig = Annotated[
     | MinAgreementGate
     | MinSnrGate
     | MaxBytesGate
+    | MaxArenaGate
     | MinRatioGate,
     Field(discriminator="type"),
 ]

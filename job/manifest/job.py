@@ -5,17 +5,23 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from job.manifest.cluster import ClusterConfig
 from job.manifest.compress import ENCODINGS, CodecConfig, CompressConfig
 from job.manifest.datasets import DatasetConfig
 from job.manifest.fields import Config, Count, Name, Sha256, Uri
 from job.manifest.gates import GateConfig
-from job.manifest.objective import AnyObjective, long_form
+from job.manifest.objective import AnyObjective, DistillConfig, long_form
 from job.manifest.prune import PruneConfig
-from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
+from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig, TrainedConfig
+from job.manifest.report import ReportConfig
+from job.manifest.search import Search
+from job.manifest.sensitivity import SensitivityConfig
 from job.manifest.storage import DestinationConfig, ResumeConfig, StorageConfig
 from job.manifest.training import TrainingConfig
 
-StageName = Literal["baseline", "prune", "compress", "quantize"]
+# How much of the loss is that of the targets, where a teacher was trained for the job.
+TEACHER_LABEL_WEIGHT = 0.5
+StageName = Literal["baseline", "sensitivity", "prune", "cluster", "compress", "quantize"]
 
 
 def _rises(given: tuple[float, float]) -> tuple[float, float]:
@@ -74,7 +80,9 @@ class JobStage:
 # The baseline, which is always measured, and the stages that null skips.
 STAGES: dict[StageName, JobStage] = {
     "baseline": JobStage(writes_model=True),
+    "sensitivity": JobStage(),
     "prune": JobStage(writes_model=True),
+    "cluster": JobStage(writes_model=True),
     "compress": JobStage(),
     "quantize": JobStage(),
 }
@@ -82,7 +90,8 @@ STAGES: dict[StageName, JobStage] = {
 
 class JobConfig(Config):
     """A job. A section that is left out takes the tutorial's setting; a stage that is null is
-    skipped. The order of the stages is fixed: prune, strip, compress, quantize.
+    skipped. The order of the stages is fixed: sensitivity, prune, strip,
+    cluster, compress, quantize.
     """
 
     schema_version: Literal[1] = 1
@@ -94,12 +103,22 @@ class JobConfig(Config):
     """Null: there are no data. Inputs are drawn with the seed as the model's inputs allow, and what
     is measured on them is called synthetic."""
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    sensitivity: SensitivityConfig | None = None
+    """Null: it is not measured what each layer alone can lose."""
     prune: PruneConfig | None = Field(default_factory=PruneConfig)
+    cluster: ClusterConfig | None = None
+    """Null: weights are not clustered."""
     compress: CompressConfig | None = Field(default_factory=CompressConfig)
     quantize: tuple[QuantizeConfig, ...] | None = Field(
         default_factory=lambda: (DynamicRangeConfig(type="dynamic_range"),)
     )
     """The TFLite variants that are made of the pruned model."""
+    search: Search | None = None
+    """Find the settings of prune, cluster and quantize that give the smallest file; ``true`` takes
+    all defaults. Null: they are as this manifest has them."""
+    report: ReportConfig | None = Field(default_factory=ReportConfig)
+    """The pages of the run, ``report.html`` and ``report.md`` (a model card); null leaves
+    them out."""
     gates: tuple[GateConfig, ...] = ()
     """What must hold for the results. A missed gate still publishes; the exit code is 5."""
     destination: DestinationConfig = Field(default_factory=DestinationConfig)
@@ -148,14 +167,48 @@ class JobConfig(Config):
             return long_form(self.training.objective)
         if self.dataset is None:
             return long_form("none")
-        return long_form("supervised" if self.dataset.train.targets is not None else "distill")
+        if self.training.teacher is not None and self.has_train_targets:
+            return DistillConfig(type="distill", label_weight=TEACHER_LABEL_WEIGHT)
+        return long_form("supervised" if self.has_train_targets else "distill")
+
+    @property
+    def aware_variants(self) -> dict[str, TrainedConfig]:
+        """The variants that are trained for their grids."""
+        if self.objective.type == "none":
+            return {}
+        return {
+            name: it
+            for name, it in self.variants.items()
+            if isinstance(it, TrainedConfig) and is_aware(it)
+        }
+
+    @property
+    def trains_again(self) -> bool:
+        """Whether anything is trained beside the pruning."""
+        if self.objective.type == "none":
+            return False
+        return (
+            self.cluster is not None
+            or self.training.teacher is not None
+            or bool(self.aware_variants)
+        )
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether anything is trained at all."""
+        return self.objective.type != "none" and (self.prune is not None or self.trains_again)
 
     @property
     def has_test_targets(self) -> bool:
         """Whether files are measured on labelled rows."""
         if self.dataset is None:
             return False
-        return (self.dataset.test or self.dataset.train).targets is not None
+        return bool((self.dataset.test or self.dataset.train).has_targets)
+
+    @property
+    def has_train_targets(self) -> bool:
+        """Whether the training rows are labelled."""
+        return self.dataset is not None and bool(self.dataset.train.has_targets)
 
     @property
     def libraries(self) -> list[str]:
@@ -166,6 +219,16 @@ class JobConfig(Config):
             for codec, it in ENCODINGS.items()
             if it.library and (it.in_every_run_id or codec in asked)
         ]
+
+
+def is_aware(variant: TrainedConfig) -> bool:
+    """Whether a variant asks to be trained for its grid: as it says, or else for its few bits."""
+    if variant.aware is not None:
+        return variant.aware
+    if not isinstance(variant, DynamicRangeConfig):
+        return False
+    rules = variant.rules
+    return variant.weight_bits < 8 or any(rule.weight_bits < 8 for rule in rules)
 
 
 # The sections that null skips.

@@ -158,12 +158,7 @@ def _set(document: dict[str, Any], override: str) -> Any:
     if len(parents) >= MAX_LEVELS:
         raise _too_deep("--set")
     _refuse_the_other_kinds(document, path)
-    try:
-        value = json.loads(raw)
-    except ValueError:
-        value = raw
-    except RecursionError:
-        raise _too_deep("--set") from None
+    value = _value(raw)
     if document.get("kind") == "batch":
         document.setdefault("defaults", {})
     node: Any = document
@@ -172,6 +167,8 @@ def _set(document: dict[str, Any], override: str) -> Any:
         if isinstance(default, dict):
             default = default.get(part)
         if isinstance(node, dict):
+            if node.get(part) is True:  # a section with all its defaults
+                node[part] = {}
             node = node.setdefault(part, {} if default is None else default)
         else:
             node = node[_index(node, part, path)]
@@ -180,6 +177,16 @@ def _set(document: dict[str, Any], override: str) -> Any:
     else:
         node[_index(node, last, path)] = value
     return value
+
+
+def _value(raw: str) -> Any:
+    """JSON; what is none is taken as text."""
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw
+    except RecursionError:
+        raise _too_deep("--set") from None
 
 
 def _refuse_the_other_kinds(document: dict[str, Any], path: str) -> None:
@@ -202,7 +209,10 @@ def _refuse_the_other_kinds(document: dict[str, Any], path: str) -> None:
 def _defaults(document: dict[str, Any]) -> dict[str, Any]:
     """The sections' defaults; of a batch, those of its jobs are under ``defaults``."""
     least = {"name": "x", "model": {"uri": "x"}, "dataset": {"uri": "x"}}
-    defaults = JobConfig.model_validate(least).model_dump(mode="json")
+    job = JobConfig.model_validate(least)
+    defaults = job.model_dump(mode="json")
+    # Of the variant only what it is, since one of another type has other fields.
+    defaults["quantize"] = [it.model_dump(exclude_unset=True) for it in job.quantize or ()]
     of_a_job = {section: it for section, it in defaults.items() if section not in least}
     if document.get("kind") != "batch":
         return of_a_job

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from job.manifest.fields import Config, Count, Fraction, Step
+from job.manifest.fields import Auto, Config, Count, Fraction, Step, auto_or_rules
 
 
 def _end_shape(value: object) -> str:
@@ -45,7 +45,8 @@ class _Window(Config):
     (0.75, 1.0). Left out: the last step of a training of one or two epochs, as in the tutorial; of
     a longer one three quarters, so that what was cut heals."""
     frequency: Count | None = None
-    """Steps between two updates. Left out: 100, or a quarter of the schedule where it is short."""
+    """Steps between two updates. Left out: 100, or 10 where layers share a sparsity
+    (``allocation``); or a quarter of the schedule where that is less."""
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
@@ -148,15 +149,27 @@ class PruneConfig(Config):
         default_factory=lambda: PolynomialDecayConfig(type="polynomial_decay")
     )
     structure: Structure = Field(default_factory=lambda: UnstructuredConfig(type="unstructured"))
-    layers: tuple[LayerRule, ...] = ()
-    """Rules for single layers."""
+    allocation: Literal["uniform", "global", "lamp"] = "uniform"
+    """How the schedule's sparsity is shared among the layers: ``uniform``, the same for each;
+    ``global``, the smallest weights of all layers together are pruned; ``lamp``, the same by
+    layer-adaptive magnitude (Lee and others, https://arxiv.org/abs/2010.07611)."""
+    layers: Annotated[
+        Auto | Annotated[tuple[LayerRule, ...], Tag("rules")], Discriminator(auto_or_rules)
+    ] = ()
+    """Rules for single layers; ``auto``: those that lose much when half of their weights alone are
+    zero are left as they are."""
     min_weights: int = Field(default=64, ge=0)
     """Layers with fewer prunable weights are left alone: nothing to win, and much to lose."""
+
+    @property
+    def rules(self) -> tuple[LayerRule, ...]:
+        """The rules for single layers; none yet where they are found by sensitivity."""
+        return self.layers if isinstance(self.layers, tuple) else ()
 
     @model_validator(mode="after")
     def _rules_can_be_met(self) -> Self:
         if self.structure.type == "m_by_n":
-            for rule in self.layers:
+            for rule in self.rules:
                 if rule.target_sparsity is not None:
                     raise ValueError(
                         "with the structure m_by_n the sparsity is m/n for every layer; "

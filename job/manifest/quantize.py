@@ -4,11 +4,15 @@ How a variant is made: ``job/stages/quantize.py``. Whether a file keeps the prom
 ``job/metrics/promises.py``.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from job.manifest.fields import Config, Count, Name
+from job.manifest.fields import Auto, Config, Count, Name, auto_or_rules
+
+WeightBits = Literal[8, 4, 2]
+# The oldest runtime that has to run a file.
+TargetName = Literal["tflite-2.14", "litert-2.1", "litert-2.3", "tflm"]
 
 
 class VariantConfig(Config):
@@ -23,6 +27,23 @@ class VariantConfig(Config):
 
     name: Name | None = None
     """The file's name, where one type is asked for twice; left out, the type."""
+    target: TargetName | None = None
+    """The oldest runtime that has to run the file: TensorFlow Lite 2.14 (2023), LiteRT 2.1 or 2.3,
+    or LiteRT for Microcontrollers (``tflm``). A file that it can't run is refused. Left out: the
+    newest LiteRT."""
+    batch_size: Count | None = None
+    """How many rows the file takes at once, always. Left out: any number, but one for models with
+    recurrent layers and for ``tflm``."""
+    slim: bool = False
+    """Leave out what no interpreter needs to run the file: names, signature, metadata and empty
+    buffers. Its inputs and outputs are then found by their position, not by name."""
+    c_array: bool = False
+    """Also write the file as a C array (``.cc``), as LiteRT for Microcontrollers takes it."""
+
+    @property
+    def rows_at_once(self) -> int | None:
+        """The fixed batch; None where the model decides."""
+        return self.batch_size or (1 if self.target == "tflm" else None)
 
 
 class Float32Config(VariantConfig):
@@ -41,16 +62,62 @@ class Float16Config(VariantConfig):
     type: Literal["float16"]
 
 
-class DynamicRangeConfig(VariantConfig):
+class BitsRule(Config):
+    """Another width for some layers. The first rule that fits a layer is taken."""
+
+    name: str | None = None
+    """A layer name, or a pattern as in a shell: ``block_*``."""
+    type: str | None = None
+    """A layer class: ``Conv2D``."""
+    weight_bits: WeightBits
+    """The width of these layers' kernels."""
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        if self.name is None and self.type is None:
+            raise ValueError("a rule needs a name pattern, a layer type, or both")
+        return self
+
+
+class TrainedConfig(VariantConfig):
+    """A variant whose weights can be trained for its grid."""
+
+    aware: bool | None = None
+    """Quantization-aware training: the pruned model is trained further with its weights rounded as
+    in the file. Left out: where a kernel has fewer than 8 bits."""
+    epochs: Count | None = None
+    """Of that training; left out, as many as the training has."""
+
+
+class DynamicRangeConfig(TrainedConfig):
     """Weights as int8, activations quantized while computing: the tutorial's variant."""
 
     kernels = "int8"
     some_kernels_stay_float = True
 
     type: Literal["dynamic_range"]
+    weight_bits: WeightBits = 8
+    """The width of the kernels: 8, 4, or 2, which is ternary. An operator without such kernels
+    stays at 8 bits, and the result says so."""
+    layers: Annotated[
+        Auto | Annotated[tuple[BitsRule, ...], Tag("rules")], Discriminator(auto_or_rules)
+    ] = ()
+    """Widths for single layers; ``auto``: those whose sensitivity is low get ``weight_bits``, the
+    others more."""
+    per_channel: bool = True
+    """One scale for each output channel of a kernel, not one for the whole of it."""
+    blockwise: Literal[32, 64, 128, 256] | None = None
+    """A scale for each so many weights of a row, for the 4-bit kernels of ``FULLY_CONNECTED``
+    operators (Dense layers) whose rows are a multiple of it. Others have the scales that
+    ``per_channel`` says, and the result has the reason."""
+
+    @property
+    def rules(self) -> tuple[BitsRule, ...]:
+        """The rules for single layers; none yet where they are found by sensitivity."""
+        return self.layers if isinstance(self.layers, tuple) else ()
 
 
-class CalibratedConfig(VariantConfig):
+class CalibratedConfig(TrainedConfig):
     """A variant without floats inside: the ranges of its activations are measured on rows."""
 
     kernels = "int8"

@@ -16,6 +16,7 @@ from pydantic import (
 from job.manifest.fields import Config, Count, Fraction, OutputName, Positive
 from job.manifest.keras_names import BINARY, CROSSENTROPIES, ONE_HOT, LossName, MetricName
 from job.manifest.objective import ObjectiveConfig
+from job.manifest.preprocess import AugmentConfig
 
 FOCAL = ("binary_focal_crossentropy", "categorical_focal_crossentropy")
 # An option of a loss -> the losses that have it.
@@ -188,6 +189,15 @@ class EarlyStoppingConfig(Config):
     """Epochs without a better loss, counted from the best one after the pruning schedule's end."""
 
 
+class TeacherConfig(Config):
+    """A dense copy of the baseline, trained further: what the small model starts from and learns
+    from.
+    """
+
+    epochs: Count
+    """Passes over the training rows."""
+
+
 class TrainingConfig(Config):
     """The fine-tuning."""
 
@@ -203,11 +213,21 @@ class TrainingConfig(Config):
     early_stopping: EarlyStoppingConfig | None = None
     """When to end the training before its last epoch; null: never."""
     seed: int = Field(default=7, ge=0, lt=2**31)
-    """Decides shuffling, dropout and calibration rows."""
+    """Decides shuffling, dropout, which rows are held out, and calibration rows."""
+    shuffle_seed: int | None = Field(default=None, ge=0, lt=2**31)
+    """Decides the order of the rows and dropout alone, where the other things are to stay as
+    ``seed`` has them; a search varies it. Left out: ``seed``."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    augment: AugmentConfig | None = None
+    """Random changes of the training images; test, validation and calibration rows stay as they
+    are. Null: none."""
     objective: ObjectiveConfig | None = None
     """``supervised``, ``distill`` or ``none``, or an object with a type and its settings. Left out:
     ``supervised`` where there are targets, ``distill`` with inputs alone, ``none`` without data."""
+    teacher: TeacherConfig | None = None
+    """Train a dense copy of the baseline first, start from it, and learn from its outputs (with the
+    objective ``distill``; left out, half of the loss is that of the targets, where there are any).
+    Null: the baseline itself is the start."""
     loss: Loss | None = None
     """One for every output, or output name to loss. Left out: the one that the file was compiled
     with, where it fits the targets; else inferred from the targets and the model's last layers,
@@ -230,6 +250,11 @@ class TrainingConfig(Config):
                 "leave validation_split out, or set it to 0.1"
             )
         return self
+
+    @property
+    def order_seed(self) -> int:
+        """What decides the order of the rows."""
+        return self.seed if self.shuffle_seed is None else self.shuffle_seed
 
     def loss_of(self, output: str) -> LossConfig | None:
         """The loss of an output in its long form; None where it is left out."""

@@ -30,7 +30,10 @@ from job.objective.answers import Answer
 from job.objective.losses import Objectives
 from job.result.artifact import KerasFormat, TensorResult, file_digest
 from job.result.figures import LatencyResult
-from job.result.result import ArtifactResult, TensorSpec
+from job.result.result import ArtifactResult
+from job.result.specs import TensorSpec
+from job.tflite.arena import arena_bytes
+from job.tflite.runtimes import oldest_runtime
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ def measure_tflite(
     predict = litert.predictor(path, evaluator.input_names, evaluator.outputs, evaluator.threads)
     found = _evaluate(predict, evaluator, advance)
     size, digest = file_digest(path)
-    inputs, outputs = litert.describe_file(path)
+    inputs, outputs = litert.describe_file(path, evaluator.input_names, evaluator.outputs)
+    content = path.read_bytes()
     return ArtifactResult(
         stage="quantize",
         variant=variant,
@@ -156,6 +160,8 @@ def measure_tflite(
         inputs=inputs,
         outputs=outputs,
         sparsity=zero_fraction(kernels(path)),
+        runtime=oldest_runtime(content)[0],
+        arena_bytes=arena_bytes(content),
         **_figures(found, evaluator, before, baseline),
     )
 

@@ -21,7 +21,8 @@ from job.metrics.artifact import Evaluator
 from job.metrics.per_class import Labels
 from job.metrics.quality import Inputs, Output, Outputs, evaluate
 from job.objective.losses import Objective
-from job.result.result import TensorSpec, metric_key
+from job.result.result import metric_key
+from job.result.specs import TensorSpec
 
 Array = NDArray[Any]
 # Frequencies of classes are clipped this far from 0 and 1, where logits are infinite.

@@ -123,8 +123,17 @@ def refuse_drift(name: str, artifact: ArtifactResult) -> None:
         )
 
 
-def warnings(artifact: ArtifactResult, before: ArtifactResult) -> Iterator[str]:
-    """Yield a warning for each output or metric that has collapsed since the stage before."""
+def warnings(
+    artifact: ArtifactResult, before: ArtifactResult, *, is_trained: bool = False
+) -> Iterator[str]:
+    """Yield a warning for each output or metric that has collapsed since the stage before.
+
+    Args:
+        artifact: The file.
+        before: The one of the stage before.
+        is_trained: Whether a variant was trained since; Keras models are.
+    """
+    is_trained = is_trained or artifact.stage != "quantize"
     who = f"{artifact.name} HAS COLLAPSED"
     for output, drift in _outputs(artifact):
         was, now = drift.spread or 0.0, drift.spread_after or 0.0
@@ -135,7 +144,7 @@ def warnings(artifact: ArtifactResult, before: ArtifactResult) -> Iterator[str]:
                 f"{who}: its output {output} is the same for every row (spread {now:.3g}, and "
                 f"{was:.3g} in {before.name}). Don't ship it."
             )
-        elif artifact.stage == "prune":
+        elif is_trained:
             # A model that improved while it was fine-tuned may have other outputs.
             # Without labels, what is trained for are the outputs of before.
             got_worse = artifact.metrics.get("loss", 1.0) > before.metrics.get("loss", 0.0)

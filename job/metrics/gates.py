@@ -16,6 +16,7 @@ from job.manifest.gates import (
     CONFIDENCE,
     BeatsConstantGate,
     GateConfig,
+    MaxArenaGate,
     MaxBytesGate,
     MaxDropGate,
     MinAgreementGate,
@@ -58,7 +59,8 @@ def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> l
 
 def applies(gate: GateConfig, artifact: ArtifactResult) -> bool:
     """Whether a gate is for an artifact; the baseline is not judged."""
-    return gate.artifact in (None, "*", artifact.name)
+    has_figure = artifact.arena_bytes is not None or not isinstance(gate, MaxArenaGate)
+    return has_figure and gate.artifact in (None, "*", artifact.name)
 
 
 def choose(
@@ -253,9 +255,10 @@ def _figure(gate: GateConfig, baseline: ArtifactResult, artifact: ArtifactResult
         case MinClassRecallGate():
             value, text = lowest_recall(gate, artifact)
             return _Figure(value, gate.value, f"{text} {value:.4g}", f", at least {gate.value:g}")
-        case MaxBytesGate():
+        case MaxBytesGate() | MaxArenaGate():
             value = _bytes(gate, artifact)
-            text, asked = f"{value:,.0f} bytes", f", at most {gate.value:,}"
+            of = " of memory for tensors" * isinstance(gate, MaxArenaGate)
+            text, asked = f"{value:,.0f} bytes{of}", f", at most {gate.value:,}"
             return _Figure(value, gate.value, text, asked, at_most=True, tolerance=0)
         case MinRatioGate():
             value = baseline.reference / _bytes(gate, artifact)
@@ -291,5 +294,7 @@ def _change(value: float) -> str:
     return f"worse by {value:.4g}" if value > 0 else f"better by {-value:.4g}"
 
 
-def _bytes(gate: MaxBytesGate | MinRatioGate, artifact: ArtifactResult) -> float:
+def _bytes(gate: MaxBytesGate | MaxArenaGate | MinRatioGate, artifact: ArtifactResult) -> float:
+    if isinstance(gate, MaxArenaGate):
+        return float(artifact.arena_bytes or 0)
     return float(artifact.smallest[1] if gate.of == "smallest_encoding" else artifact.bytes)

@@ -31,7 +31,7 @@ MIN_RUNS = 5
 def tflite_latency(
     path: Path, names: list[str], sample: Inputs, threads: int
 ) -> dict[str, LatencyResult]:
-    """Milliseconds for one sample of a ``.tflite``.
+    """Milliseconds for one sample of a ``.tflite``, or for its fixed batch.
 
     Args:
         path: The file.
@@ -41,8 +41,8 @@ def tflite_latency(
     """
     results = {}
     for label, count in (("one_thread", 1), ("all_threads", threads)):
-        interpreter = litert.open_file(path, names, sample, count)
-        for detail, array in zip(litert.ordered_inputs(interpreter, names), sample, strict=True):
+        interpreter, rows = litert.open_file(path, names, sample, count)
+        for detail, array in zip(litert.ordered_inputs(interpreter, names), rows, strict=True):
             interpreter.set_tensor(detail["index"], litert.quantize(array, detail))
         results[label] = measure(interpreter.invoke, "litert", count)
     return results

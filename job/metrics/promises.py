@@ -13,6 +13,7 @@ from job.errors import StageError
 from job.manifest.quantize import CalibratedConfig, IntegerConfig, QuantizeConfig
 from job.metrics import litert
 from job.result.artifact import TensorResult
+from job.tflite.runtimes import is_newer, not_on_micro, oldest_runtime
 
 STATEFUL = (
     "its recurrent layers keep their state from call to call: call reset_all_variables() "
@@ -21,7 +22,9 @@ STATEFUL = (
 # The converter leaves constants of fewer elements in float, for their overhead.
 SMALL = 1024
 # What kernels can be; constants of other types are shapes and axes.
-NUMBERS = ("float32", "float16", "int8", "uint8", "int16")
+NUMBERS = ("float32", "float16", "int8", "uint8", "int16", "int4", "int2")
+# What kernels may be where int8 is promised: the same integers in fewer bits.
+NARROWER = {"int8": ("int8", "int4", "int2")}
 
 
 def check(
@@ -52,6 +55,7 @@ def check(
             where=where,
             hint="Replace the layers that they come from, or leave this variant out.",
         )
+    _check_target(config, path, where)
     tensors = list(litert.tensors(path))
     notes = [STATEFUL] if any(it.is_state for it in tensors) else []
     if isinstance(config, CalibratedConfig):
@@ -60,6 +64,30 @@ def check(
     if quantized:
         raise StageError(f"Inputs or outputs are {', '.join(quantized)}, not float.", where=where)
     return [*notes, *_check_kernels(config, tensors, where)]
+
+
+def _check_target(config: QuantizeConfig, path: Path, where: str) -> None:
+    """Refuse a file that the target can't run."""
+    target = config.target
+    if target is None:
+        return
+    content = path.read_bytes()
+    if target == "tflm":
+        lacking = not_on_micro(content)
+        if lacking:
+            raise StageError(
+                f"LiteRT for Microcontrollers does not run the file: it has {', '.join(lacking)}.",
+                where=where,
+                hint="Ask for int8 or float32, or replace the layers that they come from.",
+            )
+        return
+    runtime, why = oldest_runtime(content)
+    if is_newer(runtime, target):
+        raise StageError(
+            f"The file needs {runtime}, for {why}, and the target is {target}.",
+            where=where,
+            hint="Choose another target, or leave this variant out.",
+        )
 
 
 def _check_integer(
@@ -103,10 +131,11 @@ def _check_kernels(
     promised = config.kernels
     constants = [it for it in tensors if it.values is not None and it.dtype in NUMBERS]
     kernels = [it for it in constants if it.rank >= 2 and it.elements >= SMALL]
-    other = [it for it in kernels if it.dtype != promised]
+    kept = NARROWER.get(promised, (promised,))
+    other = [it for it in kernels if it.dtype not in kept]
     found = ", ".join(f"{it.name} ({it.dtype})" for it in other[:5])
     # An operator is left in float as a whole: a Conv3D always, an LSTM for one small kernel.
-    some = config.some_kernels_stay_float and any(it.dtype == promised for it in constants)
+    some = config.some_kernels_stay_float and any(it.dtype in kept for it in constants)
     if other and not some:
         raise StageError(
             f"Kernels are not {promised}: {found}.",

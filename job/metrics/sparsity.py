@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from job.metrics.litert import DTYPES, zero_point
+from job.metrics.litert import zero_point
 from job.metrics.quality import Array
+from job.tflite import flat
+from job.tflite.weights import WEIGHTS
 
 Operator = schema.BuiltinOperator
 
@@ -30,17 +32,6 @@ NO_KERNELS = (
     *("bias", "alpha", "gamma", "beta", "moving_mean", "moving_variance", "mean", "variance"),
     *("count", "seed_generator_state"),
 )
-# Operator -> which of its inputs are weights.
-WEIGHTS: dict[int, tuple[int, ...]] = {
-    **dict.fromkeys((Operator.CONV_2D, Operator.DEPTHWISE_CONV_2D, Operator.TRANSPOSE_CONV), (1,)),
-    **dict.fromkeys((Operator.CONV_3D, Operator.CONV_3D_TRANSPOSE), (1,)),
-    **dict.fromkeys((Operator.FULLY_CONNECTED, Operator.EMBEDDING_LOOKUP), (1,)),
-    **dict.fromkeys((Operator.RNN, Operator.UNIDIRECTIONAL_SEQUENCE_RNN), (1, 2)),
-    # For each of the four gates, from the input and from the state; the projection.
-    **dict.fromkeys((Operator.LSTM, Operator.UNIDIRECTIONAL_SEQUENCE_LSTM), (*range(1, 9), 16)),
-    Operator.BATCH_MATMUL: (0, 1),
-    Operator.GATHER: (0,),
-}
 # Operators whose output has the values of an input -> which input.
 SAME_VALUES: dict[int, int] = {
     **dict.fromkeys((Operator.DEQUANTIZE, Operator.QUANTIZE, Operator.DENSIFY), 0),
@@ -62,34 +53,46 @@ def zero_fraction(arrays: Iterable[Array]) -> float:
 
 def model_sparsity(model: Any) -> float:
     """The fraction of zeros in the kernels of a Keras model, of Keras 2 or 3."""
-    return zero_fraction(np.asarray(it) for it in model.weights if _is_kernel(it))
+    return zero_fraction(np.asarray(it) for it in model.weights if is_kernel(it))
 
 
-def _is_kernel(weight: Any) -> bool:
-    """In Keras 2 the name is a path, ``branch/dense/bias:0``; in Keras 3 it is the last part."""
+def is_kernel(weight: Any) -> bool:
+    """Whether a variable is a kernel, by its name and shape. In Keras 2 the name is a path,
+    ``branch/dense/bias:0``; in Keras 3 it is the last part.
+    """
     name = weight.name.rpartition("/")[2].partition(":")[0]
     return len(weight.shape) >= 2 and name not in NO_KERNELS
 
 
 def kernels(path: Path) -> list[Array]:
     """The kernels of a ``.tflite``, each once, relative to the zero point."""
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model = flat.read(path.read_bytes())
     found: dict[int, Array] = {}
-    for graph, index in _weights(model):
-        for place, constant in _constants(model, graph, index):
-            tensor = model.subgraphs[place].tensors[constant]
-            if tensor.shape is not None and len(tensor.shape) >= 2:
-                found.setdefault(tensor.buffer, _values(model, tensor))
+    for tensor, _ in kernel_tensors(model):
+        if tensor.buffer not in found:
+            found[tensor.buffer] = _values(model, tensor)
     return list(found.values())
 
 
-def _weights(model: Any) -> Iterator[tuple[int, int]]:
-    """The tensors that are used as weights: (subgraph, tensor)."""
+def kernel_tensors(model: Any) -> Iterator[tuple[Any, bytes]]:
+    """The constant tensors that are kernels, for each use: the tensor, and the name of what is
+    computed with it.
+    """
+    for graph, index, name in _weights(model):
+        for place, constant in _constants(model, graph, index):
+            tensor = model.subgraphs[place].tensors[constant]
+            if tensor.shape is not None and len(tensor.shape) >= 2:
+                yield tensor, name
+
+
+def _weights(model: Any) -> Iterator[tuple[int, int, bytes]]:
+    """The tensors that are used as weights: (subgraph, tensor, name of the operator's output)."""
     for place, graph in enumerate(model.subgraphs):
         for operator in graph.operators or []:
-            for index in WEIGHTS.get(_code(model, operator), ()):
+            name = graph.tensors[operator.outputs[0]].name or b""
+            for index in WEIGHTS.get(flat.code(model, operator), ()):
                 if index < len(operator.inputs) and operator.inputs[index] >= 0:
-                    yield place, int(operator.inputs[index])
+                    yield place, int(operator.inputs[index]), name
 
 
 def _constants(model: Any, place: int, tensor: int) -> Iterator[tuple[int, int]]:
@@ -100,7 +103,7 @@ def _constants(model: Any, place: int, tensor: int) -> Iterator[tuple[int, int]]
         return
     for operator in graph.operators or []:
         if tensor in operator.outputs:
-            source = SAME_VALUES.get(_code(model, operator))
+            source = SAME_VALUES.get(flat.code(model, operator))
             if source is not None:
                 yield from _constants(model, place, int(operator.inputs[source]))
             return
@@ -119,18 +122,13 @@ def _calls(model: Any, place: int, position: int) -> Iterator[tuple[int, int]]:
                 yield caller, int(operator.inputs[position])
 
 
-def _code(model: Any, operator: Any) -> int:
-    code = model.operatorCodes[operator.opcodeIndex]
-    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
-
-
 def _is_constant(model: Any, tensor: Any) -> bool:
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0 and not tensor.isVariable
 
 
 def _values(model: Any, tensor: Any) -> Array:
-    data = np.asarray(model.buffers[tensor.buffer].data)
-    values = data.view(DTYPES[tensor.type]).reshape([int(size) for size in tensor.shape])
+    values = flat.constant(model, tensor)
+    assert values is not None  # it was looked for among constants
     point = zero_point(tensor)
     return values - np.asarray(point, dtype=np.int32) if point else values

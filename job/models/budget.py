@@ -35,7 +35,7 @@ def within_limits(weight_bytes: int, where: str) -> Iterator[None]:
     """Limit variables, memory and CPU time in proportion to the file while a model is made.
 
     Only for the main thread. If TensorFlow itself runs out of memory or time, the process ends: by
-    SIGABRT, or by SIGXCPU.
+    SIGABRT, or by SIGPROF.
     ``weight_bytes`` is the size in memory of the weights in the file.
 
     Raises:

@@ -16,13 +16,14 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
-# Names of scopes. (TensorFlow allows a backslash there, but not in what is inside.)
-SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./>-]*")
+# Names of scopes. (TensorFlow allows a backslash there, but not in what is inside; and after each >
+# what a name may begin with.)
+SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_./-]*(>[A-Za-z0-9.][A-Za-z0-9_./-]*)*")
 # The prefix of an escaped name.
-SPELT = "spelt>"
-CODE = re.compile(">([0-9a-f]+)>")
+SPELT = "spelt>."
+CODE = re.compile(r">([0-9a-f]+)\.")
 
 
 def every_layer(model: Any) -> Iterator[Any]:
@@ -62,7 +63,7 @@ def scope_name(name: str) -> str:
     """A layer's name as TensorFlow allows it: most are unchanged."""
     if SCOPE.fullmatch(name):
         return name
-    return SPELT + re.sub(r"[^A-Za-z0-9_.-]", lambda found: f">{ord(found[0]):x}>", name)
+    return SPELT + re.sub(r"[^A-Za-z0-9_.-]", lambda found: f">{ord(found[0]):x}.", name)
 
 
 def users_name(path: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +19,7 @@ import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
 
 from job.errors import InputError
-from job.manifest.prune import LayerRule, PruneConfig
+from job.manifest.prune import PruneConfig
 from job.models.layers import layers_of, users_name
 from job.result.artifact import LayerResult
 
@@ -48,6 +49,8 @@ class LayerPlan:
     target_sparsity: float | None
     """None if the layer is not pruned."""
     reason: str
+    by_rule: bool = False
+    """Whether a rule of the manifest says so."""
 
 
 def kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
@@ -132,32 +135,23 @@ def default_target(config: PruneConfig) -> float:
     return config.schedule.final_sparsity
 
 
-def unmatched_rules(plans: list[LayerPlan], config: PruneConfig) -> list[LayerRule]:
-    """The rules that match no layer: most likely a misspelt name."""
-    return [
-        rule
-        for rule in config.layers
-        if not any(_fits(rule, users_name(plan.name), plan.type) for plan in plans)
-    ]
-
-
 def _plan(path: str, layer: tf_keras.layers.Layer, config: PruneConfig) -> LayerPlan:
     kind = type(layer).__name__
     shapes = [tuple(kernel.shape) for kernel in kernels(layer)]
     weights = sum(math.prod(shape) for shape in shapes)
-    rule = next((it for it in config.layers if _fits(it, users_name(path), kind)), None)
+    rule = next((it for it in config.rules if fits(it, users_name(path), kind)), None)
     target: float | None = default_target(config)
     dense = "; ".join(why_dense(layer))
     reason = _obstacle(shapes, config) if shapes else dense
     if rule is not None and rule.skip:
-        reason = f"a rule skips it ({_describe(rule)})"
+        reason = f"a rule skips it ({describe(rule)})"
     elif rule is not None:
         target = rule.target_sparsity
     elif not reason and weights < config.min_weights:
         reason = f"it has {weights} prunable weights, fewer than min_weights ({config.min_weights})"
     if not reason:
         make_prunable(layer)
-    why = f"a rule fits it ({_describe(rule)})" if rule else "the schedule"
+    why = f"a rule fits it ({describe(rule)})" if rule else "the schedule"
     return LayerPlan(
         name=path,
         type=kind,
@@ -165,6 +159,7 @@ def _plan(path: str, layer: tf_keras.layers.Layer, config: PruneConfig) -> Layer
         prunable_weights=weights,
         target_sparsity=None if reason else target,
         reason=reason or (f"{why}; but inside it: {dense}" if dense else why),
+        by_rule=rule is not None,
     )
 
 
@@ -185,13 +180,42 @@ def _obstacle(shapes: list[tuple[int, ...]], config: PruneConfig) -> str:
     return ""
 
 
-def _fits(rule: LayerRule, name: str, kind: str) -> bool:
+class Rule(Protocol):
+    """A rule of the manifest for some layers."""
+
+    @property
+    def name(self) -> str | None:
+        """A layer name, or a pattern."""
+
+    @property
+    def type(self) -> str | None:
+        """A layer class."""
+
+
+def unmatched(rules: Sequence[Rule], layers_by_name: Mapping[str, str], where: str) -> list[str]:
+    """Warnings of rules that fit no layer: most likely a misspelt name.
+
+    Args:
+        rules: The rules.
+        layers_by_name: The name that the user knows -> the class, of every layer.
+        where: The rules' JSON path.
+    """
+    return [
+        f"{where}.{index} fits no layer ({describe(rule)})."
+        for index, rule in enumerate(rules)
+        if not any(fits(rule, name, kind) for name, kind in layers_by_name.items())
+    ]
+
+
+def fits(rule: Rule, name: str, kind: str) -> bool:
+    """Whether a rule is for a layer of this path, as the user knows it, and this class."""
     own = name.rpartition("/")[2]  # a pattern may mean the path or the layer's own name
     by_name = rule.name is None or any(fnmatch.fnmatchcase(it, rule.name) for it in (name, own))
     return by_name and (rule.type is None or rule.type == kind)
 
 
-def _describe(rule: LayerRule) -> str:
+def describe(rule: Rule) -> str:
+    """A rule for messages: ``name conv_*, type Conv2D``."""
     parts = [("name", rule.name), ("type", rule.type)]
     return ", ".join(f"{key} {value}" for key, value in parts if value is not None)
 

@@ -16,7 +16,7 @@ from job.objective.choose import Known
 from job.objective.endings import Ending, ending
 from job.objective.evidence import Evidence
 from job.objective.losses import Objective, Objectives
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
 AnswerKind = Literal["softmax", "sigmoid", "numbers"]
 

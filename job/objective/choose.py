@@ -32,7 +32,7 @@ from job.objective.losses import (
     Objective,
     Objectives,
 )
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
 # The gates on metrics of outputs.
 OutputGate = MaxDropGate | MinValueGate | BeatsConstantGate

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from job.result.result import TensorSpec, fits
+from job.result.specs import TensorSpec, fits
 
 Array = NDArray[np.generic]
 # Targets are examined in parts of this many bytes.

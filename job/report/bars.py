@@ -50,7 +50,10 @@ class _Times(ProgressColumn):
         """As ``0:00:07 elapsed, 0:00:03 left``."""
         elapsed = task.finished_time if task.finished else task.elapsed
         text = f"{_clock(elapsed or 0)} elapsed"
-        if not task.finished and task.time_remaining is not None:
+        ends_at = task.fields.get("ends_at")
+        if not task.finished and ends_at is not None:  # trials do not take the same time each
+            text += f", {_clock(max(0, ends_at - (elapsed or 0)))} left"
+        elif not task.finished and task.time_remaining is not None:
             text += f", {_clock(task.time_remaining)} left"
         return Text(text)
 
@@ -101,6 +104,22 @@ def metrics_note(metrics: Mapping[str, float], width: int) -> str:
     number = f"{value:.4f}"
     longest = max(4, room - len(number) - 1)
     return f"{name if len(name) <= longest else name[: longest - 2] + '..'} {number}"
+
+
+def search_note(event: Mapping[str, Any], width: int) -> str:
+    """The smallest file of a search so far, and which trial runs, if a line of ``width`` characters
+    has room for it.
+    """
+    if "best_bytes" not in event:
+        best = "no file yet"
+    elif event["margin"] < 0:
+        best = "none passes"
+    else:
+        best = f"best {event['best_bytes']:,.0f} B"
+    running = f"trial {event['done'] + 1} runs, "
+    room = width - FIXED_WIDTH - _bar_width(width)
+    is_short = event["done"] == event["total"] or len(running) + len(best) > room
+    return best if is_short else running + best
 
 
 def fitting_table(

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from job.events import Event
-from job.report.bars import Board, RunConsole, fitting_table, metrics_note, stage_bars
+from job.report.bars import (
+    Board,
+    RunConsole,
+    fitting_table,
+    metrics_note,
+    search_note,
+    stage_bars,
+)
 from job.text import printable
 
 if TYPE_CHECKING:
     from job.errors import ParedownError
     from job.report.screen import Table
+
+
+# The stage whose progress is trials.
+SEARCH = "search"
 
 
 class Terminal:
@@ -53,12 +64,18 @@ class Terminal:
                 self._say(event)
 
     def _move(self, event: Event) -> None:
-        metrics = {
-            printable(key): value for key, value in event.items() if isinstance(value, float)
-        }
-        note = metrics_note(metrics, self._console.width)
         task = self._tasks[event["stage"]]
-        self._bars.update(task, completed=event["done"], total=event["total"], note=note)
+        fields: dict[str, Any] = {}
+        if event["stage"] == SEARCH:
+            elapsed = self._bars.tasks[self._bars.task_ids.index(task)].elapsed or 0
+            fields["ends_at"] = elapsed + event["left_s"]
+            note = search_note(event, self._console.width)
+        else:
+            metrics = {
+                printable(key): value for key, value in event.items() if isinstance(value, float)
+            }
+            note = metrics_note(metrics, self._console.width)
+        self._bars.update(task, completed=event["done"], total=event["total"], note=note, **fields)
 
     def _fill(self, task: Any) -> None:
         total = self._bars.tasks[self._bars.task_ids.index(task)].total or 1
@@ -68,7 +85,7 @@ class Terminal:
     def _say(self, event: Event) -> None:
         if event["event"] == "stage_skipped":
             self._console.print(f"{event['stage']} is skipped: {plain_text(event['reason'])}")
-        elif event["event"] == "stage_resumed":
+        elif event["event"] in ("stage_resumed", "trial_started"):
             self._console.print(f"{event['stage']}: {plain_text(event['what'])}")
         elif event["event"] == "warning":
             self._warn(event["message"])

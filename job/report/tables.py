@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from job.events import Event
 from job.metrics.gates import is_binding
+from job.report import layer_chart, trials
+from job.report.aligned import aligned
 from job.report.screen import Table
 from job.result.artifact import TensorResult
 from job.result.inspected import InspectResult
@@ -19,6 +21,8 @@ OPTIONAL = ("sparsity", "latency\nms")
 # How close a file is to the baseline: figure -> header.
 FIDELITY = {"agreement": "agreement", "snr_db": "SNR dB"}
 SYNTHETIC = "synthetic: there are no data, so all figures are of inputs that were drawn at random"
+# Kernels that are named in a line.
+MOST_KERNELS = 4
 HEAD = ("layer", "type", "output", "parameters", "can be pruned")
 
 
@@ -106,8 +110,8 @@ def _latency(artifact: ArtifactResult) -> str:
 
 
 def _notes(result: Result) -> list[str]:
-    """The lines under the table: what was resumed, what sizes are compared with, the chosen
-    artifact, and the gates.
+    """The lines under the table: what was resumed, what sizes are compared with, what a search
+    tried, the chosen artifact, what the small files need, and the gates.
     """
     resumed = f"taken from a run that was stopped: {', '.join(result.resumed)}"
     base = result.baseline
@@ -119,9 +123,50 @@ def _notes(result: Result) -> list[str]:
         *[SYNTHETIC] * _is_synthetic(result),
         *[resumed] * bool(result.resumed),
         *[compared] * (base.reference != base.bytes),
+        *trials.lines(result),
         *_chosen_line(result),
+        *_runtimes(result),
+        *_arenas(result),
+        *_other_bits(result),
         *gate_lines(result),
     ]
+
+
+def _runtimes(result: Result) -> list[str]:
+    """Which packed and slim files need which runtime, the oldest that runs them."""
+    found: dict[str, list[str]] = {}
+    for artifact in result.artifacts:
+        if artifact.packed is not None and artifact.runtime is not None:
+            found.setdefault(artifact.runtime, []).append(artifact.path)
+    return [f"runs in {runtime} and newer: {', '.join(it)}" for runtime, it in found.items()]
+
+
+def _arenas(result: Result) -> list[str]:
+    """The memory that the tensors of files for microcontrollers need."""
+    variants = result.manifest.get("quantize") or []
+    micro = {it.get("name") or it["type"] for it in variants if it.get("target") == "tflm"}
+    return [
+        f"{it.path} needs {it.arena_bytes:,} bytes of memory for its tensors, and the interpreter's"
+        for it in result.artifacts
+        if it.variant in micro and it.arena_bytes is not None
+    ]
+
+
+def _other_bits(result: Result) -> list[str]:
+    """Kernels that have more bits than were asked for; result.json has the reasons."""
+    found = []
+    for artifact in result.artifacts:
+        kernels = artifact.packed.kernels if artifact.packed is not None else []
+        wider = [
+            f"{it.layer} ({it.bits}, not {it.asked_bits})"
+            for it in kernels
+            if it.bits > it.asked_bits
+        ]
+        if wider:
+            shown = ", ".join(wider[:MOST_KERNELS])
+            more = f" and {len(wider) - MOST_KERNELS} more" * (len(wider) > MOST_KERNELS)
+            found.append(f"{artifact.path}: kernels of more bits than asked for: {shown}{more}")
+    return found
 
 
 def _is_synthetic(result: Result) -> bool:
@@ -152,7 +197,7 @@ def gate_lines(result: Result) -> list[str]:
             lines.append(f"gate {state}: {verdict.explanation}")
         elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:
             lines.append(f"smaller, but not chosen: {verdict.explanation}")
-    return lines
+    return list(dict.fromkeys(lines))  # a search's gate is for all files, and binding for one
 
 
 def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:
@@ -180,6 +225,7 @@ def finished_event(result: Result, destination: str, *, already_done: bool) -> E
                 "smallest_bytes": artifact.smallest[1],
                 "ratio": round(ratio(result.baseline, artifact), 2),
                 "metrics": artifact.metrics,
+                "runtime": artifact.runtime,
             }
             for artifact in result.artifacts
         ],
@@ -213,7 +259,7 @@ def _lines(result: InspectResult) -> Iterator[str]:
     yield f"  parameters  {result.parameters:,}, of which {prunable:,} can be pruned"
     yield from (f"  to choose   {choice}" for choice in result.choices)
     yield ""
-    yield from _aligned(
+    yield from aligned(
         [
             HEAD,
             *(
@@ -235,15 +281,13 @@ def _lines(result: InspectResult) -> Iterator[str]:
         yield "quantize variants"
         width = max(len(name) for name in result.variants)
         yield from (f"  {name:<{width}}  {outcome}" for name, outcome in result.variants.items())
+    if result.sensitivity:
+        yield ""
+        yield layer_chart.heading(result.sensitivity)
+        yield from aligned(layer_chart.summary_rows(result.sensitivity))
+        yield ""
+        yield from layer_chart.chart(result.sensitivity)
     yield from (f"warning: {warning}" for warning in result.warnings)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(
-            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
 
 
 def _tensors(tensors: Sequence[TensorResult]) -> str:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from job.manifest.compress import ENCODINGS, CodecName, Encoding
+from job.result.layer_weights import WeightsResult
+from job.result.record import Record
 
 KerasFormat = Literal["h5", "keras", "saved_model"]
 Format = Literal[KerasFormat, "tflite"]
@@ -71,14 +73,23 @@ EncodingName = Annotated[
     str, Field(pattern=f"{_MODEL}{_one_of(it.suffix for it in ENCODINGS.values())}$")
 ]
 
+# Appended to the name of a .tflite that is also written as a C array.
+C_SUFFIX = ".cc"
+CArrayName = Annotated[
+    str,
+    Field(pattern=f"^[A-Za-z0-9][A-Za-z0-9._-]*{re.escape(FORMATS['tflite'].suffix + C_SUFFIX)}$"),
+]
+
 _KNOWN: list[ModelFormat | Encoding] = [*FORMATS.values(), *ENCODINGS.values()]
 # By the last suffix: what is encoded has the media type of its encoding.
 MEDIA_TYPES = {
     ".json": "application/json",
     ".html": "text/html; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+    C_SUFFIX: "text/x-c++; charset=utf-8",
 } | {Path(f"x{it.suffix}").suffix: it.media_type for it in _KNOWN}
 
 
@@ -98,12 +109,6 @@ def file_digest(path: Path) -> tuple[int, str]:
         return file.tell(), digest
 
 
-class Record(BaseModel):
-    """Frozen; unknown fields are refused, so that a result of another version is noticed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class EncodingResult(Record):
     """One lossless encoding of a file, decoded and compared before it counts."""
 
@@ -114,12 +119,35 @@ class EncodingResult(Record):
     """What opens it. A zip has one member, which has the artifact's name."""
 
 
+class PreprocessResult(Record):
+    """What is done to an input's values, in this order; null: nothing. Channels are the indices of
+    the last axis; a list of one number is for all.
+    """
+
+    shape: list[int] | None = None
+    """The shape that a row is given."""
+    resize: list[int] | None = None
+    """Height and width that images are resized to."""
+    interpolation: str | None = None
+    """As ``tf.image.resize`` calls it."""
+    one_hot: int | None = None
+    """Whole numbers become a last axis of so many zeros and a one."""
+    reverse_channels: bool = False
+    """RGB becomes BGR."""
+    divide_by: float | None = None
+    scale: float | None = None
+    offset: list[float] | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    """``(value / divide_by * scale + offset - mean) / std``."""
+
+
 class TensorResult(Record):
     """An input or output of a file."""
 
     name: str
     """Of a ``.tflite`` as its signature calls it."""
-    dtype: str
+    dtype: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]*$")]
     shape: list[int | None]
     """With the batch, which is null where a call takes any number of rows."""
     scale: float | None = None
@@ -127,7 +155,10 @@ class TensorResult(Record):
     zero_point: int | None = None
     multiply_by: float | None = None
     """Of an artifact's inputs: real = multiply_by * value, for values as the data set has them
-    (the manifest's ``dataset.scale``); 1 for integers, which the model takes as they are."""
+    (the manifest's ``dataset.scale``); 1 for integers, which the model takes as they are. Null
+    where ``preprocess`` says more."""
+    preprocess: PreprocessResult | None = None
+    """Of an artifact's inputs: what is done to values as the data set has them."""
 
 
 class UsageResult(Record):
@@ -137,6 +168,17 @@ class UsageResult(Record):
     """The Python package that reads it: LiteRT, Keras 3 or Keras 2."""
     has_state: bool = False
     """Whether it keeps a state from call to call: call ``reset_all_variables()`` first."""
+
+
+class CArrayResult(Record):
+    """A file as a C array, for programs that have no file system."""
+
+    path: CArrayName
+    bytes: int
+    """Of the text; the array has the bytes of the file."""
+    sha256: str
+    symbol: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+    """The array's name in C; its length is ``<symbol>_len``."""
 
 
 class LayerResult(Record):
@@ -152,6 +194,10 @@ class LayerResult(Record):
     """Why, or why not."""
     target_sparsity: float | None = None
     achieved_sparsity: float
+    kernel_shape: list[int] | None = None
+    """Of its largest kernel, as Keras has it; null in a result of an earlier version."""
+    weights: WeightsResult | None = None
+    """How its weights were distributed, before and after; null where nothing of it was changed."""
 
 
 class ObjectiveResult(Record):
@@ -167,77 +213,15 @@ class ObjectiveResult(Record):
     reason: str
 
 
-class AnswerResult(Record):
-    """What an output's values are, which says how they are compared with the baseline's."""
+class ClusterResult(Record):
+    """What clustering did with a layer that has kernels."""
 
-    kind: Literal["softmax", "sigmoid", "numbers"]
-    """``softmax``: one class of several; ``sigmoid``: each value is true or false; ``numbers``: all
-    else."""
-    from_logits: bool
-    loss: str = ""
-    """The loss of the teacher's outputs, where the model is distilled."""
+    name: str
+    type: str
+    clustered: bool
     reason: str
-
-
-class TeacherResult(Record):
-    """The outputs of the model that came in, which a distilled model learns."""
-
-    rows: int
-    """For how many rows they were computed in this run; 0 where an earlier run had saved them."""
-    bytes: int
-    """Of the outputs of all training and held-out rows."""
-    computed: Literal["once", "each batch"]
-
-
-class TrainedForResult(Record):
-    """What the pruned model was trained to do."""
-
-    objective: Literal["supervised", "distill", "none"]
-    reason: str
-    """Why that one."""
-    temperature: float | None = None
-    label_weight: float | None = None
-    outputs: dict[str, AnswerResult]
-    """By output, in the model's order."""
-    teacher: TeacherResult | None = None
-
-
-class SplitResult(Record):
-    """The rows of one split."""
-
-    rows: int
-    sha256: str
-    """Of the arrays, as they are in memory: dtypes, shapes and numbers, of inputs and targets."""
-    source: Literal["arrays", "held out", "synthetic"]
-    """Named in the manifest, a sample of the training rows, or drawn at random."""
-    has_targets: bool
-
-
-class EpochResult(Record):
-    """The training's metrics after an epoch; those on held-out rows begin with ``val_``."""
-
-    epoch: int
-    metrics: dict[str, float]
-
-
-class TrainingResult(Record):
-    """The fine-tuning as it was, with what the manifest left out."""
-
-    epochs: int
-    """How many were planned; ``epochs`` of the result has those that were trained."""
-    steps: int
-    """Of all planned epochs."""
-    rows: int
-    """Rows that were trained on."""
-    held_out: int
-    """Training rows that were held out, drawn with the seed."""
-    pruned_at: int
-    """The step at which the pruning schedule ends."""
-    published_epoch: int
-    """The epoch whose weights are published, from 1 on."""
-    reason: str
-    """Why that one."""
-    class_weights: dict[str, dict[str, float]] = {}
-    """By output and class, where classes were weighted."""
-    sample_weights: bool = False
-    """Whether rows were weighted by an array of the data set."""
+    """Why, or why not."""
+    number_of_clusters: int | None = None
+    """Distinct values that each of its kernels may have."""
+    distinct_values: int
+    """The most that one of its kernels has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from job.result.artifact import Record
+from job.result.record import Record
 
 
 class OutputDrift(Record):

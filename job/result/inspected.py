@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from job.result.artifact import KerasFormat, Record, TensorResult
+from job.result.artifact import KerasFormat, TensorResult
+from job.result.layer_trials import SensitivityResult
+from job.result.record import Record
 
 
 class InspectedLayer(Record):
@@ -38,6 +40,8 @@ class InspectedModel(Record):
     """What the manifest has to decide, or the data will."""
     variants: dict[str, str] = Field(default={})
     """quantize variant -> ``converts``, or why it does not."""
+    sensitivity: SensitivityResult | None = None
+    """Null where no data set was given."""
     warnings: list[str] = Field(default=[])
 
 

@@ -7,26 +7,23 @@ Sizes are bytes, times seconds or (``latency_ms``) milliseconds, sparsities frac
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from job.manifest.job import StageName
 from job.result.artifact import (
+    CArrayResult,
+    ClusterResult,
     EncodingResult,
-    EpochResult,
     Format,
     LayerResult,
     ModelName,
     ObjectiveResult,
-    Record,
-    SplitResult,
     TensorResult,
-    TrainedForResult,
-    TrainingResult,
     UsageResult,
 )
+from job.result.fetched import InputResult
 from job.result.figures import (
     ClassResult,
     DriftResult,
@@ -35,25 +32,22 @@ from job.result.figures import (
     IntervalResult,
     LatencyResult,
 )
+from job.result.layer_trials import SensitivityResult
+from job.result.packed import PackedResult
+from job.result.record import Record
+from job.result.search import SearchResult
+from job.result.training import (
+    EpochResult,
+    RunOfTrainingResult,
+    SplitResult,
+    TrainedForResult,
+    TrainingResult,
+)
 
 RESULT_FILE = "result.json"
 MANIFEST_FILE = "manifest.json"
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of a model: its name, its shape without the batch, its dtype."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-
-
-def fits(shape: tuple[int | None, ...], sizes: tuple[int, ...]) -> bool:
-    """Whether an array of these sizes has this shape; a None dimension takes any size."""
-    return len(shape) == len(sizes) and all(
-        want is None or want == have for want, have in zip(shape, sizes, strict=True)
-    )
+FAILURE_FILE = "failure.json"
+PAGE_FILE, CARD_FILE = "report.html", "report.md"
 
 
 class ArtifactResult(Record):
@@ -101,6 +95,23 @@ class ArtifactResult(Record):
     drift: DriftResult | None = None
     latency_ms: dict[str, LatencyResult] = {}
     """``one_thread`` and ``all_threads``."""
+    runtime: str | None = None
+    """Of a ``.tflite``: the oldest runtime that is known to run it (``tflite-2.14``,
+    ``litert-2.1``, ``litert-2.3``)."""
+    arena_bytes: int | None = None
+    """Of a ``.tflite``: the memory of its tensors on a microcontroller, an open batch as one row.
+    An estimate: without the interpreter's own structures and the kernels' scratch buffers."""
+    layer_bits: dict[str, int] = {}
+    """By Keras layer: the bits of a weight of its kernels in this file, where they differ those of
+    most weights; 32 and 16 are floats. A layer whose kernels can't be told in the file is left
+    out."""
+    times_smaller: float | None = None
+    """The baseline's ``reference_bytes``, divided by the bytes of the smallest form; null in a
+    result of an earlier version."""
+    packed: PackedResult | None = None
+    """Of a ``.tflite`` whose kernels were packed, or which was made slim."""
+    c_array: CArrayResult | None = None
+    """Where it was asked for."""
     usage: UsageResult | None = None
     """What a program needs to know to run the file, beside its inputs, outputs and encodings."""
 
@@ -166,21 +177,6 @@ class ChosenResult(Record):
     """Of that form."""
 
 
-class InputResult(Record):
-    """An input as it was found: a file, or several, whose bytes are added up."""
-
-    uri: str
-    bytes: int
-    sha256: str
-    """The file's. Of several, that of the lines ``<sha256>  <relative name>``, sorted by name, as
-    ``sha256sum`` prints them; names are relative to the folder, or to a pattern's fixed part."""
-    mark: str | None = None
-    """Of objects in a store: a digest of their URIs, sizes and ETags, which another run compares
-    before it downloads them."""
-    verified: str = ""
-    """How it is known that what was downloaded is what is there."""
-
-
 class WorkResult(Record):
     """What the child process did: the part of the result that needs TensorFlow to be made."""
 
@@ -195,10 +191,20 @@ class WorkResult(Record):
     training: TrainingResult | None = None
     """Null where nothing was trained."""
     trained_for: TrainedForResult
+    clusters: list[ClusterResult] = []
+    """By layer; empty where nothing is clustered."""
+    trainings: dict[str, RunOfTrainingResult] = {}
+    """Beside the pruning: of the ``teacher``, of ``cluster``, and of variants by their names."""
     splits: dict[str, SplitResult]
     """``train``, ``validation`` where rows are held out, and ``test``."""
+    class_names: list[str] = []
+    """In the order of their indices, where the data set names classes."""
+    sensitivity: SensitivityResult | None = None
+    """Null where it was not asked for."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
+    search: SearchResult | None = None
+    """What a search tried, and what it chose; null for a job without one."""
 
 
 class Result(Record):
@@ -226,7 +232,8 @@ class Result(Record):
     """By output, in the model's order."""
     epochs: list[EpochResult]
     layers: list[LayerResult]
-    artifacts: list[ArtifactResult]
+    artifacts: Annotated[list[ArtifactResult], Field(min_length=1)]
+    """The baseline first."""
     gates: list[GateResult]
     """Every verdict: each gate on each artifact that it applies to."""
     chosen: ChosenResult | None = None
@@ -236,10 +243,20 @@ class Result(Record):
     """Null where nothing was trained."""
     trained_for: TrainedForResult | None = None
     """Null in a result of an earlier version."""
+    clusters: list[ClusterResult] = []
+    """By layer; empty where nothing is clustered."""
+    trainings: dict[str, RunOfTrainingResult] = {}
+    """Beside the pruning: of the ``teacher``, of ``cluster``, and of variants by their names."""
     splits: dict[str, SplitResult] = {}
     """``train``, ``validation`` where rows are held out, and ``test``."""
+    class_names: list[str] = []
+    """In the order of their indices, where the data set names classes."""
+    sensitivity: SensitivityResult | None = None
+    """What each layer alone can lose; null where it was not asked for."""
     resumed: list[str] = []
     """What was taken from a run of the same job that was stopped."""
+    search: SearchResult | None = None
+    """What a search tried, and what it chose; null for a job without one."""
     earlier_s: float = 0.0
     """Seconds that earlier runs of the same job, which were stopped, spent on that."""
     retries: dict[str, int] = {}

@@ -17,7 +17,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from job.events import Journal, Report, Stage
-from job.result.artifact import Record, file_digest
+from job.result.artifact import file_digest
+from job.result.record import Record
 from job.resume.index import Checkpoint, Index, link_or_copy, read_index, write_index
 from job.text import first_line
 

@@ -21,7 +21,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from job.errors import InputError, ParedownError
-from job.result.artifact import Record, file_digest
+from job.result.artifact import file_digest
+from job.result.record import Record
 
 INDEX_FILE = "index.json"
 # A plain file name: no checkpoint has files outside its folder.

@@ -12,17 +12,28 @@ from pydantic import ValidationError
 from job import machine
 from job.errors import ManifestError
 from job.manifest.job import JobConfig
-from job.result.result import MANIFEST_FILE, RESULT_FILE, InputResult, Result
+from job.result.failure import Failure
+from job.result.fetched import InputResult
+from job.result.result import (
+    CARD_FILE,
+    FAILURE_FILE,
+    MANIFEST_FILE,
+    PAGE_FILE,
+    RESULT_FILE,
+    Result,
+)
 from job.run.job_run import JobRun
 from job.storage.backend import Fetched
 from job.storage.destination import Destination
 
+PAGES = (PAGE_FILE, CARD_FILE)
 # What does not determine the outcome: names, places, and how checkpoints are saved.
 ELSEWHERE: Any = {
     "name": True,
     "destination": True,
     "storage": True,
     "resume": True,
+    "report": True,
     "model": {"uri", "sha256", "storage"},
     "dataset": {"uri", "sha256", "storage"},
 }
@@ -142,12 +153,34 @@ def digests(result: Result) -> dict[str, tuple[int, str]]:
     for artifact in result.artifacts:
         named[artifact.path] = (artifact.bytes, artifact.sha256)
         named |= {it.path: (it.bytes, it.sha256) for it in artifact.encoded.values()}
+        if (array := artifact.c_array) is not None:
+            named[array.path] = (array.bytes, array.sha256)
     return named
 
 
 def written(result: Result | None) -> set[str]:
-    """All files of a result: the only ones that another run may replace or remove."""
-    return set() if result is None else {*digests(result), MANIFEST_FILE, RESULT_FILE}
+    """All files of a result: the only ones that another run may replace or remove. Its pages are
+    among them, also those of an earlier version: ``paredown report`` may have made them.
+    """
+    return set() if result is None else {*digests(result), *PAGES, MANIFEST_FILE, RESULT_FILE}
+
+
+def of_failure(destination: Destination) -> list[str]:
+    """The files that a run which failed has left there, the pages first; empty where there is no
+    ``failure.json`` that paredown has written.
+    """
+    content = destination.read(FAILURE_FILE)
+    return [] if parse_failure(content) is None else [*PAGES, FAILURE_FILE]
+
+
+def parse_failure(content: bytes | None) -> Failure | None:
+    """A recorded failure; None if the content is not one."""
+    if content is None:
+        return None
+    try:
+        return Failure.model_validate_json(content)
+    except ValidationError:
+        return None
 
 
 def is_whole(result: Result, destination: Destination) -> bool:

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job.datasets.foreign_files import refuse_other_folders, refuse_other_kinds
-from job.errors import InputError, ManifestError, ParedownError
+from job.errors import InputError, ManifestError, ParedownError, from_os_error
 from job.events import Journal
-from job.manifest.datasets import DatasetConfig
+from job.manifest.datasets import DatasetConfig, ImageFolderConfig, KerasConfig, NpzConfig
 from job.manifest.job import JobConfig, ModelConfig
 from job.manifest.storage import StorageConfig
-from job.result.result import RESULT_FILE, InputResult
+from job.result.fetched import InputResult
+from job.result.result import RESULT_FILE
+from job.run.keras_cache import DOING, find_keras, is_cached
+from job.run.local_data import (
+    refuse_empty_classes,
+    refuse_linked_folders,
+    refuse_links_outside,
+    refuse_names_that_are_no_text,
+)
 from job.storage import find
 from job.storage.backend import Advance, Fetched, Found, Stores
 from job.storage.place import Place, find_place
@@ -81,8 +89,10 @@ def find_data(job: JobConfig, base: Place, stores: Stores) -> Found | None:
     if job.dataset is None:
         return None
     place, config = find_place(job.dataset.uri, base), job.dataset.storage or job.storage
+    if isinstance(job.dataset, KerasConfig):
+        return find_keras(job.dataset, config, base, stores)
     backend = stores.reader(place, config)
-    return find.find(place, base, job.dataset.in_folder, backend, "Reading the data set")
+    return find.find(place, base, job.dataset.in_folder, backend, DOING)
 
 
 def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]:
@@ -92,19 +102,55 @@ def find_inputs(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]
         InputError: Where one is missing, can't be read, or has another digest than the pinned one.
         StorageError: Where storage fails.
     """
-    inputs = {"model": find_model(job.model, job.storage, base, stores)}
-    if job.dataset is not None:
-        place = find_place(job.dataset.uri, base)
-        if place.scheme == "file" and place.local.is_dir():
-            refuse_other_folders(place.local)
-        found = find_data(job, base, stores)
-        assert found is not None  # there is a data set
-        if place.scheme == "file":
-            refuse_other_kinds(it.place.local for it in found.items)
-        inputs["dataset"] = Input(job.dataset, found, job.dataset.storage or job.storage)
+    inputs = {
+        "model": find_model(job.model, job.storage, base, stores),
+        **find_dataset(job, base, stores),
+    }
     for it in inputs.values():
         it.known(None)  # what is pinned is compared before anything is done
     return inputs
+
+
+def find_dataset(job: JobConfig, base: Place, stores: Stores) -> dict[str, Input]:
+    """Find the data set, as an input of that name; nothing where the job has none.
+
+    Raises:
+        InputError: Where it is missing, can't be read, is of another kind, or has links or names
+            that are refused.
+        StorageError: Where storage fails.
+    """
+    if job.dataset is None:
+        return {}
+    place = find_place(job.dataset.uri, base)
+    if place.scheme == "file":
+        found = _find_local(job.dataset, job, place, base, stores)
+    else:
+        elsewhere = find_data(job, base, stores)
+        assert elsewhere is not None  # there is a data set
+        found = elsewhere
+    return {"dataset": Input(job.dataset, found, job.dataset.storage or job.storage)}
+
+
+def _find_local(
+    dataset: DatasetConfig, job: JobConfig, place: Place, base: Place, stores: Stores
+) -> Found:
+    """Find a data set on this machine."""
+    try:
+        folder, pattern = find.folder_and_pattern(place, base, dataset.in_folder)
+        if isinstance(dataset, NpzConfig) and place.local.is_dir():
+            refuse_other_folders(place.local)
+        refuse_linked_folders(folder.local, pattern)
+        found = find_data(job, base, stores)
+        assert found is not None  # there is a data set
+        refuse_links_outside(found)
+        refuse_names_that_are_no_text(found)
+        if isinstance(dataset, ImageFolderConfig):
+            refuse_empty_classes(found, folder.local, pattern, dataset)
+    except OSError as error:
+        raise from_os_error(error, DOING, writing=False, place=place) from None
+    if isinstance(dataset, NpzConfig):
+        refuse_other_kinds(it.place.local for it in found.items)
+    return found
 
 
 def fetch(
@@ -123,7 +169,8 @@ def fetch(
         StorageError: Where storage fails, or the disk is full.
     """
     fetched: dict[str, Fetched] = {}
-    if all(it.found.place.scheme == "file" for it in inputs.values()):
+    cached = {name: it for name, it in inputs.items() if is_cached(it.asked, it.found)}
+    if not cached and all(it.found.place.scheme == "file" for it in inputs.values()):
         return {name: _fetch(it, folder, stores, lambda _: None) for name, it in inputs.items()}
     # The same one twice is fetched once.
     asked = dict.fromkeys((it.found, it.storage) for it in inputs.values())
@@ -148,8 +195,11 @@ def fetch(
                 place.mkdir(parents=True)
                 here[key] = _fetch(it, place, stores, advance)
             fetched[name] = here[key]
-            if not isinstance(it.asked, ModelConfig) and it.found.place.scheme != "file":
+            if isinstance(it.asked, NpzConfig) and it.found.place.scheme != "file":
                 _refuse_other_kinds(inputs, {name: fetched[name]})
+            if name in cached:
+                listed = ", ".join(item.name for item in it.found.items)
+                stage.decide(f"{name}: not downloaded, {listed} is in Keras's cache")
             if fetched[name].verified:
                 stage.decide(f"{name}: {it.found.bytes:,} bytes, {fetched[name].verified}")
     return fetched

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from job.errors import InterruptedRunError
 from job.events import Emit, Event, Journal
 from job.manifest.job import JobConfig
+from job.result.result import StageResult
 from job.run.inputs import Input, find_inputs
 from job.run.supervisor import Children
 from job.storage.backend import Stores
 from job.storage.destination import Destination
 from job.storage.place import Place, find_place
+
+# The first stage, which is the parent's.
+FETCH = "fetch"
 
 
 class Progress:
@@ -25,14 +29,18 @@ class Progress:
         has_checkpoint: Whether a checkpoint was saved.
         waited_s: Seconds spent waiting for another run that wrote to the same destination.
         earlier_s: Seconds that earlier runs spent on what was restored.
+        stages: Those that have ended.
+        warnings: All so far.
     """
 
     def __init__(self, show: Emit) -> None:
         self._show = show
-        self.stage = "fetch"
+        self.stage = FETCH
         self.has_checkpoint = False
         self.waited_s = 0.0
         self.earlier_s = 0.0
+        self.stages: list[StageResult] = []
+        self.warnings: list[str] = []
         self._waits_since: float | None = None
 
     @contextlib.contextmanager
@@ -53,11 +61,22 @@ class Progress:
                 self.stage = event["stage"]
             case "stage_finished":
                 self.earlier_s += event.get("earlier_s", 0.0)
+                self._end(event, event["seconds"], event["decisions"])
+            case "stage_skipped":
+                self._end(event, 0.0, [f"skipped: {event['reason']}"])
+            case "warning":
+                self.warnings.append(event["message"])
             case "child_died":  # the stages start again, and nothing is restored
                 self.earlier_s = 0.0
+                self.stages = [stage for stage in self.stages if stage.name == FETCH]
+                self.warnings.append(event["message"])
             case "kept":
                 self.has_checkpoint |= bool(event["piece"])
         self._show(event)
+
+    def _end(self, event: Event, seconds: float, decisions: list[str]) -> None:
+        ended = StageResult(name=event["stage"], seconds=seconds, decisions=decisions)
+        self.stages.append(ended)
 
     def warn(self, message: str) -> None:
         """Emit a warning."""

@@ -70,6 +70,8 @@ class Child:
         environment = _environment(scratch, cores, verbose=verbose)
         # TensorFlow leaves files behind when it is killed.
         environment["TMPDIR"] = str(whole or scratch)
+        # Keras 3 imports matplotlib, which makes folders in the user's home otherwise.
+        environment["MPLCONFIGDIR"] = str(whole or scratch)
         try:
             with self._log.open("ab") as stderr:
                 self._process = subprocess.Popen(  # noqa: S603 - this Python, and nothing of the user's

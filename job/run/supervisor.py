@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from job.errors import BugError, InputError, InterruptedRunError, StageError, from_os_error
 from job.events import Emit
-from job.result.artifact import Record
+from job.result.record import Record
 from job.resume.index import Checkpoint, Index, read_index, write_index
 from job.run.process import Child
 from job.worker.protocol import Task, error_of
@@ -36,7 +36,7 @@ STARTING = "start"
 # Untrusted files are read here, by libraries that damaged files are known to crash.
 READING = ("scan", "load")
 # TensorFlow was given so much time to make a model of a file, and no more.
-OUT_OF_TIME = signal.SIGXCPU
+OUT_OF_TIME = signal.SIGPROF
 # How long a child may take, after an interruption, to save a training (seconds).
 GRACE_S = 20.0
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)

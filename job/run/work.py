@@ -20,6 +20,7 @@ from job.errors import InputError, InterruptedRunError, ParedownError
 from job.events import Event
 from job.manifest.storage import ResumeConfig
 from job.metrics import gates
+from job.pages.preload import preload
 from job.result.result import ArtifactResult, ChosenResult, Result, WorkResult
 from job.resume.index import INDEX_FILE, snapshot
 from job.run import supervisor
@@ -29,7 +30,9 @@ from job.run.publish import Prepared
 from job.storage.backend import Fetched
 from job.worker.protocol import Task
 
-AT_ONCE = "training"
+# Checkpoints whose names begin so are uploaded at once: each holds minutes of work, and there are
+# few of them.
+AT_ONCE = ("training", "trained teacher", "trial")
 
 
 def work(
@@ -61,15 +64,20 @@ def work(
         scratch=str(scratch),
         trust=run.job.model.trust,
         manifest=run.job.model_dump(mode="json"),
-        datasets=[str(it) for it in fetched["dataset"].paths.values()] if run.job.dataset else [],
+        datasets=fetched["dataset"].local_files if run.job.dataset else {},
         checkpoints=str(scratch / "checkpoints"),
         save_every_s=resume.save_every_s,
     )
+    # While the child imports TensorFlow, on one core.
+    importing = None if run.job.report is None else preload(scratch)
     try:
         # The other half of the grace is for uploading the last checkpoint.
         raw = supervisor.run(task, emit, run.children, resume.grace_s / 2)
     except ParedownError as error:
         raise in_users_words(error, run.inputs, fetched) from None
+    finally:
+        if importing is not None:  # it may write into the scratch folder, which is removed now
+            importing.join()
     return _result(run, prepared, WorkResult.model_validate(raw))
 
 

@@ -7,6 +7,7 @@ library loop or exhaust the memory.
 from __future__ import annotations
 
 import resource
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ MAX_CONFIG_BYTES = 1 << 24
 SCAN_BYTES = 1 << 30
 SCAN_SECONDS = 5
 SCAN_BYTES_PER_SECOND = 50_000_000
+# A timer of nothing would never end.
+LEAST_SECONDS = 0.001
 
 
 def most_bytes(packed: int) -> int:
@@ -41,18 +44,31 @@ def limited(more_bytes: float, more_seconds: float) -> Iterator[None]:
     """Limit the further memory and CPU time of this process within the context.
 
     Unless a library raises an exception at a limit, the process ends: by SIGABRT for memory, by
-    SIGXCPU for time.
+    SIGPROF for time. The time is a timer's: RLIMIT_CPU counts from the process's start by the
+    kernel's ticks, which after an hour differ by minutes from the time that ``getrusage`` reports.
 
     Args:
         more_bytes: Memory, in addition to the current use.
         more_seconds: CPU time, in addition to the current use.
     """
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = used.ru_utime + used.ru_stime + more_seconds
     with ExitStack() as limits:
         limits.enter_context(_limit(resource.RLIMIT_DATA, int(_data_bytes() + more_bytes)))
-        limits.enter_context(_limit(resource.RLIMIT_CPU, int(seconds) + 1))
+        limits.enter_context(_limit_time(more_seconds))
         yield
+
+
+@contextmanager
+def _limit_time(most: float) -> Iterator[None]:
+    """Of all threads together; a limit around this one still holds."""
+    around, _ = signal.getitimer(signal.ITIMER_PROF)
+    given = min(most, around) if around else most
+    signal.setitimer(signal.ITIMER_PROF, given)
+    try:
+        yield
+    finally:
+        left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
+        if around:
+            signal.setitimer(signal.ITIMER_PROF, max(LEAST_SECONDS, around - (given - left)))
 
 
 @contextmanager

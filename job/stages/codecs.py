@@ -2,8 +2,8 @@
 
 Memory is what a codec itself takes, whatever the size of the file: below 3 MB for zip and gzip; at
 the highest levels, which search back far, some 830 MB for zstd, 670 MB for xz and 260 MB for
-brotli (measured on files of 200, 200 and 48 MB). zopfli alone holds the file, and is for small
-ones.
+brotli (measured on files of 200, 200 and 48 MB); lzma takes what xz does. zopfli holds the file,
+and is for small ones; lzma holds those of up to 1 MiB.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import brotli
 import lz4.frame
 import zopfli.gzip
 import zstandard
+
+from job.stages import lzma_alone
 
 CHUNK_BYTES = 1 << 20
 # For zlib: the largest window, in gzip's format. Its header has neither time nor name.
@@ -136,5 +138,6 @@ CODECS: dict[str, Codec] = {
     "zstd": Codec(_zstd, _reading(zstandard.open), (zstandard.ZstdError,)),
     "brotli": Codec(_brotli, _unbrotli, (brotli.error,)),
     "xz": Codec(_xz, _reading(lzma.open), (lzma.LZMAError,)),
+    "lzma": Codec(lzma_alone.encode, _reading(lzma.open), (lzma.LZMAError,)),
     "lz4": Codec(_lz4, _reading(lz4.frame.open), (RuntimeError,)),  # it has no error of its own
 }

@@ -1,9 +1,10 @@
 """compress: lossless encodings of a model file, deterministic, each checked by decoding it.
 
 zip and zopfli are DEFLATE: zopfli searches longer for a stream that ``gunzip`` reads
-(https://github.com/google/zopfli). zstd, brotli and xz are smaller still where the receiver has
-them; lz4 is larger, and decodes fastest. Archives carry no time stamp, so the same file gives the
-same bytes.
+(https://github.com/google/zopfli). zstd, brotli, xz and lzma (the
+coder of xz with searched settings, in a smaller container) may be smaller still where the receiver
+has them; lz4 is larger, and decodes fastest. Archives carry no time stamp, so the same file gives
+the same bytes.
 """
 
 from __future__ import annotations

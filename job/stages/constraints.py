@@ -60,13 +60,16 @@ def refuse_untrainable(model: tf_keras.Model, where: str) -> None:
             )
 
 
-def apply(model: tf_keras.Model) -> None:
-    """Apply the constraint of every trainable weight; zeros stay zeros.
+def apply(model: tf_keras.Model, leave: Sequence[tf.Variable] = ()) -> None:
+    """Apply the constraint of every trainable weight, but of those to ``leave``; zeros stay zeros.
 
     Raises:
         StageError: Where a constraint makes weights of zeros.
     """
+    left = {id(variable) for variable in leave}
     for variable in constrained(model.trainable_variables):
+        if id(variable) in left:
+            continue
         before = np.asarray(variable.numpy())
         for _ in range(MAX_ROUNDS):
             bound = variable.constraint(tf.convert_to_tensor(variable))

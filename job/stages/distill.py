@@ -133,7 +133,7 @@ class TaughtBatches:
     """
 
     batches: Any
-    """Batches of inputs and labels; see ``datasets/data.py``."""
+    """Batches of inputs and labels; see ``rows/data.py``."""
     teacher: Callable[[Any], Sequence[tf.Tensor]]
     """The teacher's outputs, in order, for a batch of inputs."""
 

@@ -23,7 +23,7 @@ import tf_keras
 from job.errors import StageError
 from job.events import Stage
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
-from job.result.artifact import EpochResult
+from job.result.training import EpochResult
 from job.stages.training_state import (
     BestEpoch,
     Saved,

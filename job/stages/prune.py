@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
@@ -31,6 +32,11 @@ sparsity = tfmot.sparsity.keras
 
 # The default of tfmot's schedules.
 TFMOT_FREQUENCY = 100
+# Where layers share a sparsity, gradients reach pruned weights, too. Adam moves those as fast as
+# the others, though nothing answers: within 100 steps at 0.002 they outgrow the weights that are
+# left, and the next masks are of other weights. So masks are updated more often. (The quickstart's
+# model, 85 % zeros in six epochs: accuracy 0.549 with 100 steps, 0.943 with 10.)
+SHARED_FREQUENCY = 10
 # A target sparsity counts as reached within this, or within four weights, since each kernel of a
 # layer (a MultiHeadAttention has four) is rounded.
 TOLERANCE = 0.005
@@ -78,8 +84,9 @@ def plan_window(config: PruneConfig, total_steps: int, ends_at: float = 1.0) -> 
         end = begin + math.ceil((total_steps - begin) * ends_at)
     elif isinstance(end, float):
         end = math.ceil(total_steps * end)
+    most = TFMOT_FREQUENCY if config.allocation == "uniform" else SHARED_FREQUENCY
     frequency = schedule.frequency or max(
-        1, min(TFMOT_FREQUENCY, (min(end, total_steps) - schedule.begin_step) // MIN_UPDATES)
+        1, min(most, (min(end, total_steps) - schedule.begin_step) // MIN_UPDATES)
     )
     window = Window(schedule.begin_step, end, frequency)
     seen = Window(window.begin_step, min(end, total_steps), frequency)
@@ -163,7 +170,7 @@ def wrap(
         if path not in targets:
             return layer
         if id(layer) not in made:
-            schedule = _schedule(config, targets[path], window)
+            schedule = tfmot_schedule(config, targets[path], window)
             made[id(layer)] = PruneLowMagnitude(layer, pruning_schedule=schedule, **structure)
         return made[id(layer)]
 
@@ -209,7 +216,8 @@ def check_reached(layers: Sequence[LayerResult]) -> list[str]:
     ]
 
 
-def _schedule(config: PruneConfig, target: float, window: Window) -> object:
+def tfmot_schedule(config: PruneConfig, target: float, window: Window) -> Any:
+    """tfmot's schedule of a final sparsity: step -> whether masks are updated, and the sparsity."""
     asked = config.schedule
     if asked.type == "constant":
         return sparsity.ConstantSparsity(

@@ -26,8 +26,8 @@ from job.manifest.quantize import (
     Int16x8Config,
     QuantizeConfig,
 )
-from job.result.result import TensorSpec
 from job.stages import masks
+from job.stages.prepare import is_recurrent
 from job.stages.retype import Array, Function, cast_first, retype
 from job.stages.serving import Names, names_for, trace, with_names_of
 
@@ -71,55 +71,6 @@ LACKING = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
 MASKED = "skips padded steps, by a mask"
 
 
-def is_recurrent(model: tf_keras.Model) -> bool:
-    """Whether a layer of the model, at any depth, is recurrent."""
-    return bool(masks.recurrent_layers(model))
-
-
-def prepare(
-    model: tf_keras.Model,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    *,
-    one_row: bool = False,
-) -> tuple[tf_keras.Model, list[str]]:
-    """The model to convert: the same one, unless something has to be fixed for a ``.tflite``.
-
-    A model with recurrent layers gets a batch of one: with another, the converter needs operators
-    that the plain interpreter lacks. Open dimensions get their sizes. The file's signature calls
-    outputs by the names that a dict gives them.
-
-    Args:
-        model: The pruned model; the result shares its weights.
-        inputs: Its inputs, with the sizes that open dimensions get.
-        outputs: Its outputs.
-        one_row: Whether the file takes one row at a time, whatever the layers.
-
-    Returns:
-        The model, and what was fixed, as messages.
-    """
-    recurrent = is_recurrent(model)
-    decided = [
-        f"the .tflite files take {spec.name} as {spec.shape} only"
-        for spec, tensor in zip(inputs, model.inputs, strict=True)
-        if None in tensor.shape[1:]
-    ]
-    if recurrent:
-        decided.append("the .tflite files take one row at a time, for the recurrent layers")
-    elif one_row:
-        decided.append("the .tflite files take one row at a time")
-    names = [spec.name for spec in outputs]
-    if not decided and names == list(model.output_names):
-        return model, decided
-    batch = 1 if recurrent or one_row else None
-    given = [tf_keras.Input(it.shape, batch, dtype=it.dtype, name=it.name) for it in inputs]
-    answer = model(tf.nest.pack_sequence_as(model.input, given), training=False)
-    # Its own name would count the models of this process, and is a part of the file.
-    fixed = tf_keras.Model(given, tf.nest.flatten(answer), name=model.name)
-    fixed.output_names = names
-    return fixed, decided
-
-
 def quantize(
     model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration, path: Path
 ) -> None:
@@ -135,6 +86,26 @@ def quantize(
         StageError: Where the converter can't convert the model.
         OSError: Where the file can't be written.
     """
+    path.write_bytes(convert(model, config, calibration, path.stem))
+
+
+def convert(
+    model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration, name: str
+) -> bytes:
+    """Convert a model.
+
+    Args:
+        model: The pruned model, prepared.
+        config: The variant.
+        calibration: Rows of the training split, for variants that need ranges of activations.
+        name: The file's, for messages.
+
+    Returns:
+        The file.
+
+    Raises:
+        StageError: Where the converter can't convert the model.
+    """
     crashing = {
         layer.name
         for layer in model._flatten_layers()  # noqa: SLF001 - submodules fails for recurrent dropout
@@ -144,20 +115,19 @@ def quantize(
         raise StageError(
             f"The model can't be converted to {config.type}: TensorFlow's converter crashes on "
             f"{', '.join(VARIANTS[config.type].crashes_on)} ({', '.join(sorted(crashing))}).",
-            where=f"quantize, {path.stem}",
+            where=f"quantize, {name}",
             hint="Leave this variant out; int8 takes the layer.",
         )
     try:
-        content = _converted(model, config, calibration)
+        return _converted(model, config, calibration)
     except Exception as error:
         if is_disk_full(error):
             raise
         raise StageError(
             f"The model can't be converted to {config.type}: {_reason(error)}",
-            where=f"quantize, {path.stem}",
+            where=f"quantize, {name}",
             hint="Leave this variant out, or replace the layer that the message names.",
         ) from None
-    path.write_bytes(content)
 
 
 def _converted(model: tf_keras.Model, config: QuantizeConfig, calibration: Calibration) -> bytes:

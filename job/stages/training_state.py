@@ -27,7 +27,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras.src import backend
 
-from job.result.artifact import EpochResult
+from job.result.training import EpochResult
 
 Array = NDArray[np.generic]
 # Operators that draw random numbers and whose state is not a variable.
@@ -35,7 +35,7 @@ STATEFUL = frozenset(
     """
     RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal
     ParameterizedTruncatedNormal RandomShuffle RandomGamma RandomPoisson RandomPoissonV2
-    Multinomial PyFunc PyFuncStateless EagerPyFunc
+    Multinomial PyFunc EagerPyFunc
     """.split()  # noqa: SIM905 - a list of strings takes three times the lines
 )
 LOSS = "val_loss"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from job.errors import ManifestError
 from job.manifest.storage import StorageConfig
 from job.storage.place import Place
+from job.text import PathsAsText
 
 if TYPE_CHECKING:
     from job.storage.s3_client import Store
@@ -27,9 +28,9 @@ MAX_RESULT_BYTES = 1 << 28
 OCTETS = "application/octet-stream"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """A file or an object."""
+    """A file or an object; there may be a million."""
 
     name: str
     """Its name in the folder that was listed, ``/`` between the parts."""
@@ -80,7 +81,7 @@ class Downloaded:
 class Fetched:
     """An input on this machine."""
 
-    paths: dict[str, Path]
+    paths: Mapping[str, Path]
     """By name, in the order of the names; a model's folder is one path."""
     digest: tuple[int, str]
     """Bytes and SHA-256."""
@@ -88,6 +89,13 @@ class Fetched:
     """How it was verified; empty for what was on this machine already."""
     mark: str | None = None
     """``Found.mark``."""
+
+    @property
+    def local_files(self) -> dict[str, str]:
+        """The paths as text, by name."""
+        if isinstance(self.paths, PathsAsText):
+            return dict(self.paths.texts)
+        return {name: str(path) for name, path in self.paths.items()}
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,9 @@ class Backend(Reader, Protocol):
     def has(self, place: Place, size: int, sha256: str) -> bool:
         """Whether a file is there with this content."""
 
-    def write(self, place: Place, content: bytes, metadata: Mapping[str, str]) -> None:
+    def write(
+        self, place: Place, content: bytes, metadata: Mapping[str, str], media_type: str = OCTETS
+    ) -> None:
         """Write a small file, whatever is there."""
 
     def create(

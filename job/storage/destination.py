@@ -6,7 +6,7 @@ are in ``.resume/<run_id>/`` there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from job.errors import InputError, ManifestError, ParedownError, StorageError
 from job.manifest.storage import StorageConfig
+from job.result.artifact import media_type
 from job.resume.index import INDEX_FILE, read_content, restore
 from job.storage import local
 from job.storage.backend import MAX_RESULT_BYTES, RUN_ID_KEY, Advance, Backend, Item, Stores, Upload
@@ -39,6 +40,8 @@ class Publication:
     """What is written with each, where the storage can."""
     stands: Callable[[bytes], bool]
     """Whether a result that somebody else has published meanwhile is as good as this one."""
+    failed: Sequence[str] = ()
+    """Files that an earlier run which failed has left; they are removed in any case."""
 
     @property
     def last(self) -> str:
@@ -108,6 +111,7 @@ class Destination:
         if standing is not None and publication.stands(standing):
             return standing
         old = [] if standing is None else [last, *publication.replaced]
+        old += publication.failed
         uploads = self._uploads(publication)
         with self.backend.publishing(self.place, [*publication.files, *old]):
             for name in old:
@@ -121,10 +125,10 @@ class Destination:
 
     def _uploads(self, publication: Publication) -> dict[str, Upload]:
         made = {}
-        for name, media_type in publication.files.items():
+        for name, kind in publication.files.items():
             path, place = publication.folder / name, self.place.child(name)
             size, sha256 = local.measure(path, "Publishing")
-            made[name] = Upload(path, size, sha256, place, publication.metadata, media_type)
+            made[name] = Upload(path, size, sha256, place, publication.metadata, kind)
         return made
 
     def _publish_beside_others(
@@ -236,7 +240,7 @@ class Notes:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whatever is there."""
-        self._backend.write(self.place.child(name), content, {})
+        self._backend.write(self.place.child(name), content, {}, media_type(name))
 
     def create(self, name: str, content: bytes) -> None:
         """Write a file, unless one is there."""

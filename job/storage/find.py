@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,8 @@ from job.errors import InputError, ParedownError, StorageError, from_os_error
 from job.safety import archive as packing
 from job.storage import local
 from job.storage.backend import Advance, Fetched, Found, Item, Reader
-from job.storage.place import Place, fixed_part, is_pattern, matches
+from job.storage.place import Place, fixed_part, is_pattern
+from job.text import PathsAsText, matches
 
 # What stays free on the disk of the downloads.
 RESERVE_BYTES = 64 << 20
@@ -52,16 +53,26 @@ def find(place: Place, base: Place, pattern: str | None, backend: Reader, doing:
         return Found(place, (item,), digest=known)
     if pattern is None:
         return _find_model_folder(place, backend, doing)
-    folder, pattern = _folder_and_pattern(place, base, pattern)
+    folder, pattern = folder_and_pattern(place, base, pattern)
     there = {it.name: it for it in backend.listing(folder, doing, pattern=pattern)}
     items = [there[name] for name in matches(there, pattern)]
     if not items:
         raise _nothing(place, folder, pattern, doing)
     if place.scheme != "file":
         return Found(folder, tuple(items))
-    measured = {it.name: local.measure(it.place.local, doing) for it in items}
-    items = [replace(it, bytes=measured[it.name][0], sha256=measured[it.name][1]) for it in items]
-    return Found(place, tuple(items), digest=measure_together(measured))
+    sizes = []
+
+    def measured() -> Iterator[tuple[str, int, str]]:
+        for item in items:  # they are sorted, and there may be a million
+            size, sha256 = local.measure(item.place.local, doing)
+            sizes.append(size)
+            yield item.name, size, sha256
+
+    digest = _together(measured())
+    for index, size in enumerate(sizes):
+        if items[index].bytes != size:
+            items[index] = replace(items[index], bytes=size)
+    return Found(place, tuple(items), digest=digest)
 
 
 def _find_model_folder(place: Place, backend: Reader, doing: str) -> Found:
@@ -79,8 +90,8 @@ def _find_model_folder(place: Place, backend: Reader, doing: str) -> Found:
     return Found(folder, tuple(sorted(items, key=lambda item: item.name)), is_folder=True)
 
 
-def _folder_and_pattern(place: Place, base: Place, pattern: str) -> tuple[Place, str]:
-    """The folder to list, and the pattern of names in it."""
+def folder_and_pattern(place: Place, base: Place, pattern: str) -> tuple[Place, str]:
+    """The folder that ``find`` lists where there is no such file, and the pattern of names."""
     above, text = Path(), place.path
     is_local = place.scheme == "file"
     if is_local:
@@ -121,11 +132,16 @@ def measure_together(files: Mapping[str, tuple[int, str]]) -> tuple[int, str]:
     Args:
         files: Name to size and SHA-256, at least one.
     """
-    if len(files) == 1:
-        return next(iter(files.values()))
-    lines = "".join(_line(files[name][1], name) for name in sorted(files))
-    digest = hashlib.sha256(os.fsencode(lines)).hexdigest()
-    return sum(size for size, _ in files.values()), digest
+    return _together((name, *files[name]) for name in sorted(files))
+
+
+def _together(files: Iterable[tuple[str, int, str]]) -> tuple[int, str]:
+    """The same of names, sizes and digests, which are sorted by name."""
+    lines, total, count, own = hashlib.sha256(), 0, 0, ""
+    for name, size, sha256 in files:
+        lines.update(os.fsencode(_line(sha256, name)))
+        total, count, own = total + size, count + 1, sha256
+    return total, own if count == 1 else lines.hexdigest()
 
 
 def _line(digest: str, name: str) -> str:
@@ -184,7 +200,8 @@ def fetch(found: Found, folder: Path, backend: Reader, advance: Advance) -> Fetc
     if found.place.scheme == "file":
         assert found.digest is not None  # it was measured when it was found
         advance(found.bytes)
-        return Fetched({it.name: it.place.local for it in found.items}, found.digest, "")
+        here = PathsAsText({it.name: it.place.path for it in found.items})
+        return Fetched(here, found.digest, "")
     targets = {item: _target(item, folder) for item in found.items}
     _refuse_clashes(found, set(targets.values()))
     for target in targets.values():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from job.errors import InputError, from_os_error, is_disk_full
 from job.result.artifact import file_digest
@@ -73,16 +72,6 @@ def scratch(within: Path | None = None) -> Iterator[Path]:
         yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a document as indented JSON.
-
-    Raises:
-        StorageError: Where the disk is full.
-    """
-    with _translated("Writing to scratch", writing=True):
-        path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 class Local:
@@ -179,7 +168,9 @@ class Local:
         is_file = place.local.is_file()
         return is_file and measure(place.local, "Checking the results") == (size, sha256)
 
-    def write(self, place: Place, content: bytes, metadata: Mapping[str, str]) -> None:
+    def write(
+        self, place: Place, content: bytes, metadata: Mapping[str, str], media_type: str = OCTETS
+    ) -> None:
         """It appears whole."""
         doing = _translated(WRITING, writing=True, place=place.local.parent)
         with doing, _partial(place.local) as partial:
@@ -266,10 +257,13 @@ def _begun(folder: Path) -> set[str]:
 
 @contextlib.contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    """The name of a file that is not whole yet; afterwards nothing of that name is left."""
+    """A new file that is not whole yet; afterwards nothing of its name is left. Nobody can have
+    put a link of that name there.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{PARTIAL}{os.getpid()}-{target.name}")
+    partial = target.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
     try:
+        partial.touch(exist_ok=False)
         yield partial
     finally:  # after a signal, too
         with contextlib.suppress(OSError):

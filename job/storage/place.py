@@ -11,10 +11,8 @@ the end it is at least one. A ``[`` that is not closed in its part is itself.
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -26,11 +24,9 @@ _BUCKET = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$")
 _HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
 MAX_KEY_BYTES = 1024
 _WILDCARD = re.compile(r"[*?]|\[!?+[^/][^/\]]*\]")
-_NEVER = ("", ".", "..")
-_ANY_DEPTH = "**"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where something is: on this machine, in a bucket, or on a web server."""
 
@@ -170,23 +166,6 @@ def fixed_part(pattern: str) -> str:
     return before[: before.rfind("/") + 1]
 
 
-def matches(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that match, each once, sorted by their characters' code points.
-
-    A name with an empty part, ``.`` or ``..`` never does: it may be another one's place. No pattern
-    takes exponential time: in a part, and between parts, no way to match is tried twice.
-
-    Args:
-        names: ``/``-separated, relative to where the pattern is.
-        pattern: What they should look like; it may be without wildcards.
-    """
-    parts = pattern.split("/")
-    if parts[-1] == _ANY_DEPTH:
-        parts.append("*")
-    wanted = [None if it == _ANY_DEPTH else re.compile(fnmatch.translate(it)) for it in parts]
-    return sorted({name for name in names if _matches(name.split("/"), wanted)})
-
-
 def _parse_https(uri: str) -> Place:
     rest = uri[len("https:") :].removeprefix("//").partition("#")[0]
     host, slash, path = rest.partition("/")
@@ -222,38 +201,3 @@ def _parse_file(uri: str) -> Place:
 
 
 PARSERS = {"file": _parse_file, "s3": parse_s3, "https": _parse_https}
-
-
-def _matches(parts: Sequence[str], wanted: Sequence[re.Pattern[str] | None]) -> bool:
-    """Whether the parts match; None is any number of them.
-
-    All the ways to match are followed at once, as places in the pattern that were reached: to try
-    them one by one takes exponential time for ``**/a/**/a/**/a``.
-    """
-    if any(part in _NEVER for part in parts):
-        return False
-    reached = _with_depth_skipped({0}, wanted)
-    for part in parts:
-        after = set()
-        for place in reached:
-            if place == len(wanted):
-                continue
-            expression = wanted[place]
-            if expression is None:
-                after.add(place)
-            elif expression.match(part):
-                after.add(place + 1)
-        reached = _with_depth_skipped(after, wanted)
-    return len(wanted) in reached
-
-
-def _with_depth_skipped(places: set[int], wanted: Sequence[re.Pattern[str] | None]) -> set[int]:
-    """The places, and those behind them that are reached where ``**`` stands for no part."""
-    reached = set()
-    for start in places:
-        place = start
-        reached.add(place)
-        while place < len(wanted) and wanted[place] is None and place + 1 not in reached:
-            place += 1
-            reached.add(place)
-    return reached

@@ -126,10 +126,13 @@ class S3:
             return False
         return (sha256_of(head) or head.get("Metadata", {}).get(SHA256_KEY)) == sha256
 
-    def write(self, place: Place, content: bytes, metadata: Mapping[str, str]) -> None:
+    def write(
+        self, place: Place, content: bytes, metadata: Mapping[str, str], media_type: str = OCTETS
+    ) -> None:
         """One PUT request."""
+        options = {"ContentType": media_type, "Metadata": dict(metadata), **address(place)}
         with translated("Writing to the destination", place):
-            self._client.put_object(**address(place), Body=content, Metadata=dict(metadata))
+            self._client.put_object(Body=content, **options)
 
     def create(
         self,

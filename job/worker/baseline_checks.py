@@ -7,22 +7,21 @@ that can be tried in seconds: inputs of another scale, classes in another order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from job.datasets.data import Split
-from job.manifest.keras_names import lower_is_better
+from job.manifest.preprocess import PresetName
 from job.metrics.artifact import Measured
-from job.metrics.per_class import Labels
-from job.metrics.quality import Inputs, Outputs, Predict, Samples, evaluate
-from job.metrics.usefulness import against_constant, first_metric, is_within_chance
+from job.metrics.quality import Predict
+from job.metrics.usefulness import against_constant, is_within_chance
 from job.objective.evidence import Evidence, look
-from job.objective.losses import Objective, Objectives
-from job.result.result import metric_key
+from job.objective.losses import Objectives
+from job.rows.data import Split
+from job.worker.causes import likely_causes, setting, with_presets
 from job.worker.context import Loaded, Work
 
 # Rows that are tried, and bytes of inputs, at most; a row is tried in any case.
@@ -68,18 +67,33 @@ class Scale:
     rows: int
     figures: dict[float, dict[str, float]]
     """Scale -> metric -> value; empty where no other scale is likely."""
+    presets: dict[PresetName, dict[str, float]] = field(default_factory=dict)
+    """The same for what Keras's applications do to pixels; empty where there are no RGB images."""
 
     @property
     def better(self) -> float | None:
         """Another scale that is far better than the one given."""
         others = [it for it in self.figures if it != self.given]
-        return next((it for it in others if self._is_far_better(it, self.given)), None)
+        now = self.figures.get(self.given, {})
+        return next((it for it in others if _is_far_better(self.figures[it], now)), None)
+
+    @property
+    def better_preset(self) -> PresetName | None:
+        """A preset that is far better than the scale given, and better than any other."""
+        if not self.presets or not self.figures:
+            return None
+        best = min(self.presets, key=lambda name: self.presets[name]["loss"])
+        found = self.presets[best]
+        is_best = all(found["loss"] < of_scale["loss"] for of_scale in self.figures.values())
+        return best if is_best and _is_far_better(found, self.figures[self.given]) else None
 
     @property
     def is_right(self) -> bool:
         """Whether the one given is far better than the others."""
         others = [it for it in self.figures if it != self.given]
-        return bool(others) and all(self._is_far_better(self.given, it) for it in others)
+        now = self.figures.get(self.given, {})
+        is_best = all(_is_far_better(now, self.figures[it]) for it in others)
+        return bool(others) and is_best and self.better_preset is None
 
     @property
     def text(self) -> str:
@@ -92,7 +106,14 @@ class Scale:
 
     def warnings(self, doubts: Sequence[str]) -> Iterator[str]:
         """What is wrong with the scale; ``doubts`` come from the data without the model."""
-        if self.better is not None:
+        preset = self.better_preset
+        if preset is not None:
+            with_it = ", ".join(f"{key} {it:.4g}" for key, it in self.presets[preset].items())
+            yield (
+                f"dataset.scale is {self.given:.17g} and looks wrong: {self.text}; preprocessed as "
+                f"for {preset}: {with_it}. Set {setting(preset)} instead."
+            )
+        elif self.better is not None:
             yield (
                 f"dataset.scale is {self.given:.17g} and looks wrong: {self.text}. "
                 f"Set dataset.scale to {self.better:.17g}."
@@ -100,10 +121,10 @@ class Scale:
         elif not self.is_right:
             yield from doubts
 
-    def _is_far_better(self, one: float, other: float) -> bool:
-        good, bad = self.figures[one], self.figures[other]
-        less = good["loss"] < LESS_LOSS * bad["loss"]
-        return less and good.get("accuracy", 1.0) >= bad.get("accuracy", 0.0) + MORE_ACCURATE
+
+def _is_far_better(good: Mapping[str, float], bad: Mapping[str, float]) -> bool:
+    less = good["loss"] < LESS_LOSS * bad["loss"]
+    return less and good.get("accuracy", 1.0) >= bad.get("accuracy", 0.0) + MORE_ACCURATE
 
 
 def check_scale(predict: Predict, split: Split, objectives: Objectives) -> Scale:
@@ -117,14 +138,19 @@ def check_scale(predict: Predict, split: Split, objectives: Objectives) -> Scale
     rows = rows_of(split)
     scaled = [
         array[rows]
-        for array, dtype in zip(split.inputs, split.dtypes, strict=True)
-        if np.issubdtype(np.dtype(_numpy_name(dtype)), np.floating)
+        for array, dtype, normalization in zip(
+            split.inputs, split.dtypes, split.each_normalization, strict=True
+        )
+        if normalization is None and np.issubdtype(np.dtype(_numpy_name(dtype)), np.floating)
     ]
     if not any(_are_bytes(array) for array in scaled):
         return Scale(split.scale, len(rows), {})
     scales = dict.fromkeys([split.scale, *SCALES])
     figures = {it: _figures(predict, replace(split, scale=it), rows, objectives) for it in scales}
-    return Scale(split.scale, len(rows), {it: found for it, found in figures.items() if found})
+    presets = {
+        name: _figures(predict, preset, rows, objectives) for name, preset in with_presets(split)
+    }
+    return Scale(split.scale, len(rows), figures, presets)
 
 
 def _numpy_name(dtype: str) -> str:
@@ -172,10 +198,7 @@ def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
     what = "; ".join(
         f"{name}: {text}" if len(outputs) > 1 else text for name, text in found.items()
     )
-    causes = [
-        *_scale(loaded, baseline, next(iter(found))),
-        *(text for name in found for text in _order(loaded, baseline, name)),
-    ]
+    causes = likely_causes(loaded, baseline, list(found))
     likely = " ".join(causes) or (
         "Likely causes: the labels are of another order or another data set than the model was "
         "trained on; dataset.scale is not what it was trained with; training.loss (from_logits) "
@@ -189,66 +212,3 @@ def warn_of_useless(work: Work, loaded: Loaded, baseline: Measured) -> None:
         f"THE MODEL THAT CAME IN IS {against_constant(baseline.artifact).upper()} ({what}). "
         f"{likely} {end}"
     )
-
-
-def _scale(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
-    """Whether the model would work if the inputs were of another scale."""
-    floats = [it.dtype.startswith("float") for it in loaded.inputs]
-    if not any(floats):
-        return []
-    evaluator = loaded.evaluator
-    rows = min(evaluator.samples.count, TRIED_ROWS)
-    constants = baseline.artifact.constant_metrics[output]
-    metric = first_metric(list(constants))
-    key = metric_key(metric, output, list(evaluator.objectives))
-    now = baseline.artifact.metrics[key]
-    for factor in FACTORS:
-
-        def scaled(inputs: Inputs, factor: float = factor) -> Outputs:
-            given = [
-                np.asarray(np.multiply(array, factor), array.dtype) if is_float else array
-                for array, is_float in zip(inputs, floats, strict=True)
-            ]
-            return loaded.baseline.predict(tuple(given))
-
-        value = evaluate(
-            scaled, Samples(evaluator.samples.read, rows), evaluator.objectives
-        ).metrics[key]
-        lower = lower_is_better(metric)
-        best = min(now, constants[metric]) if lower else max(now, constants[metric])
-        if (value < best - CLEARLY * abs(best)) if lower else (value > best + CLEARLY):
-            scale = loaded.dataset.test.scale * factor
-            text = (
-                f"It is most likely the scale: with dataset.scale {scale:.6g} its {metric} is "
-                f"{value:.4g} on the first {rows:,} test rows."
-            )
-            return [text]
-    return []
-
-
-def _order(loaded: Loaded, baseline: Measured, output: str) -> list[str]:
-    """Whether the model would work if the classes were numbered otherwise."""
-    objective: Objective = loaded.evaluator.objectives[output]
-    given = baseline.outputs[output]
-    labels = Labels.of(objective.loss_name, given.shape[-1], objective.last_axis)
-    if labels.kind not in ("indices", "rows") or labels.classes > MOST_CLASSES:
-        return []
-    index = list(loaded.evaluator.objectives).index(output)
-    wanted = labels.indices(loaded.dataset.test.targets[index][: len(given)]).ravel()
-    taken = given.argmax(axis=-1).ravel()
-    table = np.zeros((labels.classes, labels.classes), np.int64)
-    np.add.at(table, (taken, wanted), 1)
-    meant = table.argmax(axis=1)
-    mapped = table.max(axis=1).sum() / max(1, table.sum())
-    most_common = table.sum(axis=0).max() / max(1, table.sum())
-    is_order = len(set(meant.tolist())) > labels.classes / 2
-    if not is_order or mapped < max(most_common, np.trace(table) / table.sum()) + CLEARLY:
-        return []
-    pairs = [(it, int(to)) for it, to in enumerate(meant) if table[it].sum() and it != to]
-    shown = ", ".join(f"{it} for {to}" for it, to in pairs[:SHOWN])
-    more = " and so on" if len(pairs) > SHOWN else ""
-    text = (
-        f"It is most likely the order of the classes: the model answers {shown}{more}; numbered "
-        f"so, its accuracy is {mapped:.4g}."
-    )
-    return [text]

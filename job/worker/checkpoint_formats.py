@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from job.metrics.artifact import Evaluator, Measured
 from job.metrics.row_values import Kind as RowKind
 from job.metrics.row_values import RowValues
-from job.result.artifact import EncodingResult, Record
+from job.result.artifact import EncodingResult
+from job.result.record import Record
 from job.result.result import ArtifactResult
 from job.resume.checkpoints import CheckpointFormat
 from job.resume.index import link_or_copy
 
+R = TypeVar("R", bound=Record)
 Array = NDArray[np.generic]
 
 
@@ -113,6 +116,9 @@ def arrays_in(folder: Path, name: str) -> CheckpointFormat[Sequence[Array], _Not
     return CheckpointFormat(_Nothing, write, read)
 
 
-ARTIFACT: CheckpointFormat[ArtifactResult, ArtifactResult] = CheckpointFormat(
-    ArtifactResult, lambda record: (record, []), lambda record, _: record
-)
+def record_of(kind: type[R]) -> CheckpointFormat[R, R]:
+    """A record without files."""
+    return CheckpointFormat(kind, lambda record: (record, []), lambda record, _: record)
+
+
+ARTIFACT = record_of(ArtifactResult)

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from job.datasets.data import Dataset
 from job.events import Journal
 from job.manifest.job import JobConfig
 from job.metrics.artifact import Evaluator, KerasFile
 from job.metrics.quality import Outputs, Predict
 from job.models.load import ModelFile
 from job.objective.losses import Objectives
-from job.result.artifact import SplitResult
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
+from job.result.training import SplitResult
 from job.resume.checkpoints import Checkpoints
+from job.rows.data import Dataset
 from job.safety.judge import Judged
 from job.stages.compress import Encoder
 from job.worker.training_plan import TrainingPlan
@@ -26,10 +26,12 @@ class Files:
     """Local files and folders."""
 
     model: Judged
-    dataset: tuple[Path, ...]
-    """In the order in which their rows are joined."""
+    dataset: Mapping[str, Path]
+    """By their names below the data set's folder, in the order in which their rows are joined."""
     output: Path
     """The folder of the results; the model is copied there."""
+    rows: Path
+    """A folder for rows that do not fit into memory; it is made."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Work:
     journal: Journal
     encoder: Encoder
     checkpoints: Checkpoints
+    is_trial: bool = False
+    """Whether it is one of a search: its files are judged, and not published."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,5 @@ class Loaded:
     class_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By output and class, where classes are weighted."""
     has_sample_weights: bool = False
+    class_names: Sequence[str] = ()
+    """In the order of their indices, where the data set names classes."""

@@ -16,12 +16,14 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.manifest.quantize import Float32Config, QuantizeConfig
+from job.manifest.quantize import DynamicRangeConfig, Float32Config, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of, scope_name
 from job.models.random_layers import is_random
-from job.result.result import TensorSpec
-from job.stages.quantize import Calibration, is_recurrent, prepare, quantize
+from job.result.specs import TensorSpec
+from job.stages.prepare import is_recurrent, prepare
+from job.stages.quantize import Calibration
+from job.stages.small_file import Making, small_file
 
 # Layers that every variant converts, with any number of rows: models of nothing else are not tried.
 CERTAIN = frozenset(
@@ -129,9 +131,10 @@ def attempt(
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{variant.name or variant.type}.tflite"
-        quantize(how.prepared(model), variant, rows, path)
-        notes = promises.check(variant, path, *litert.describe_file(path))
+        tried = untrained(variant)
+        small_file(how.prepared(model), tried, rows, path, Making(calibration=rows, proves=False))
         names = [it.name for it in how.inputs], [it.name for it in how.outputs]
+        notes = promises.check(tried, path, *litert.describe_file(path, *names))
         try:
             litert.predictor(path, *names, threads=1)(rows)
         except (RuntimeError, ValueError) as error:
@@ -141,6 +144,13 @@ def attempt(
                 hint="Leave this variant out, or replace the layer.",
             ) from None
         return notes
+
+
+def untrained(variant: QuantizeConfig) -> QuantizeConfig:
+    """The variant with 8 bits, which weights need no training for."""
+    if not isinstance(variant, DynamicRangeConfig):
+        return variant
+    return variant.model_copy(update={"weight_bits": 8, "layers": ()})
 
 
 def is_certain(model: tf_keras.Model) -> bool:

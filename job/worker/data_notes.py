@@ -8,14 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from job.datasets.data import Dataset, Split
+from job.datasets.open_dataset import TEST_SPLIT
 from job.manifest.job import JobConfig
 from job.objective.endings import ending
-from job.result.artifact import SplitResult
+from job.result.training import SplitResult
+from job.rows.data import Dataset, Split
+from job.rows.lazy import parts
 from job.worker.context import Loaded
-
-# What is held out to test on, where the manifest does not say.
-TEST_SPLIT = 0.2
 
 
 def describe_splits(job: JobConfig, dataset: Dataset) -> dict[str, SplitResult]:
@@ -23,7 +22,7 @@ def describe_splits(job: JobConfig, dataset: Dataset) -> dict[str, SplitResult]:
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     sources: dict[str, Literal["arrays", "held out", "synthetic"]] = {
         "train": "arrays",
-        "validation": "held out",
+        "validation": "arrays" if job.dataset and job.dataset.validation else "held out",
         "test": "held out" if job.dataset and job.dataset.test is None else "arrays",
     }
     if job.dataset is None:
@@ -45,7 +44,7 @@ def sources(job: JobConfig) -> Iterator[str]:
     if job.dataset is None:
         yield "dataset is null: inputs are drawn at random, and all figures of them are synthetic"
     elif job.dataset.test is None:
-        share = job.dataset.test_split or TEST_SPLIT
+        share = job.dataset.test_share or TEST_SPLIT
         yield f"no test rows are named: {share:g} of the rows are held out to test on"
     if not job.has_test_targets:
         yield "the test rows have no targets: files are compared with the baseline's outputs"
@@ -76,5 +75,6 @@ def _digest(split: Split) -> str:
     digest = hashlib.sha256()
     for array in (*split.inputs, *split.targets):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        for _, part in parts(array):
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from job.models.load import load
 from job.models.prunable import plan_layers
 from job.models.random_inputs import input_shapes, on_random_inputs
 from job.result.inspected import InspectedLayer, InspectedModel
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 from job.safety.judge import Judged
 from job.stages.quantize import VARIANTS
 from job.worker.convert import attempt, plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from job import machine
-from job.datasets.data import Dataset, calibration_rows, hold_out_test
-from job.datasets.synthetic import draw_rows
-from job.datasets.types import DATASETS
-from job.datasets.validation import check_inputs, check_target_numbers, fix_shapes
+from job.datasets.open_dataset import open_dataset
+from job.datasets.source import Source
+from job.datasets.text_vocabulary import read_vocabulary
 from job.events import Journal, Stage
+from job.manifest.datasets import DatasetConfig, TextConfig
 from job.manifest.gates import CONFIDENCE, MinClassRecallGate
 from job.manifest.job import JobConfig
 from job.metrics.artifact import Evaluator, KerasFile
@@ -29,17 +30,24 @@ from job.models import layers, random_layers
 from job.models.load import ModelFile, compare, optimizer_bytes, reference_bytes
 from job.models.load import load as load_model
 from job.models.random_inputs import found_shapes, indexed_inputs
-from job.objective.answers import answers_of
+from job.objective.answers import Answer, answers_of
 from job.objective.choose import Known, choose
 from job.objective.losses import Objectives
 from job.result.artifact import FORMATS
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
+from job.rows.data import Dataset, Split, calibration_rows
+from job.rows.lazy import Array, LazyRows
+from job.rows.shapes import fix_shapes
+from job.rows.store import Store
+from job.rows.synthetic import draw_rows
+from job.rows.validation import unscaled_bytes
 from job.safety import compiled
 from job.safety.archive import pack
 from job.safety.judge import Judged
 from job.worker import baseline_checks
+from job.worker.check_indices import check_indices
 from job.worker.context import Files, Loaded
-from job.worker.data_notes import TEST_SPLIT, describe_splits, doubts, sources
+from job.worker.data_notes import describe_splits, doubts, sources
 from job.worker.splits import split
 
 # On so many rows of each split a rebuilt model is compared, and of so many bytes in all.
@@ -63,7 +71,7 @@ def load(job: JobConfig, files: Files, journal: Journal) -> Loaded:
     """
     with journal.stage("load") as stage:
         loaded = _load(job, files, stage, journal)
-    journal.warn(*memory_warnings(loaded, is_trained=job.prune is not None))
+    journal.warn(*memory_warnings(loaded, is_trained=_changes_weights(job)))
     journal.warn(*doubts(job, loaded))
     return loaded
 
@@ -76,14 +84,13 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         journal.warn(f"{text}; sizes are compared without it.")
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
-    dataset = _read(job, files, found.model, inputs, outputs)
+    dataset, class_names = _read(job, files, found.model, (inputs, outputs), stage, journal)
     stage.decide(*sources(job))
-    doubts = check_inputs(dataset, inputs, scales=layers.scales_inputs(found.model))
+    doubts = unscaled_bytes(dataset.train, inputs, scales=layers.scales_inputs(found.model))
     fixed, decided = fix_shapes(dataset, inputs, job.model.input_shapes)
     stage.decide(*decided)
     if compare_on_rows(found, dataset, job.model.uri):
         stage.decide("rebuilt for Keras 2, it answers the same to rows of the data set")
-    check_target_numbers(dataset, outputs)
     predict = keras_predictor(found.model)
     measured = predict if found.original is found.model else keras_predictor(found.original)
     names = [spec.name for spec in outputs]
@@ -94,17 +101,13 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         compiled.losses(files.model, names),
         compiled.weights(files.model, names),
     )
-    objectives: Objectives = {}
-    if labelled.targets:
-        objectives = choose(
-            *(job.training, job.gates, found.model, outputs, labelled.targets), known
-        )
+    objectives = _objectives(job, found.model, outputs, labelled.targets, known)
     for name, it in objectives.items():
         of = f"{name}: " if len(outputs) > 1 else ""
         stage.decide(f"{of}loss {it.loss_name}: {it.reason}")
     answers = answers_of(job.training, found.model, outputs, objectives, known)
     check_fidelity(job.gates, answers)
-    weighs = bool(dataset.train.weights) and job.prune is not None
+    weighs = bool(dataset.train.weights) and _changes_weights(job)
     dataset, plan, used = split(job, dataset, outputs, objectives, journal)
     warnings = list(doubts)
     if objectives and dataset.train.targets:
@@ -113,9 +116,49 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
             stage.decide(scale.text)
         warnings = list(scale.warnings(doubts))
     journal.warn(*baseline_checks.masked(found.model, names), *warnings)
-    evaluator = Evaluator(
-        samples=Samples(dataset.test.read, len(dataset.test)),
-        objectives=objectives if dataset.test.targets else {},
+    copy = _copy(files.model, files.output)
+    reference = reference_bytes(files.model, found)
+    baseline = KerasFile(
+        "baseline", copy, found.format, found.original, measured, inputs, outputs, reference, state
+    )
+    return Loaded(
+        *(found, predict, baseline, fixed, dataset),
+        splits=describe_splits(job, dataset),
+        objectives=objectives,
+        first_outputs=measured(dataset.test.model_inputs(slice(0, 1))),
+        evaluator=_evaluator(job, dataset.test, inputs, objectives, answers, draws),
+        plan=plan,
+        class_weights=used,
+        has_sample_weights=weighs,
+        class_names=class_names,
+    )
+
+
+def _objectives(
+    job: JobConfig,
+    model: Any,
+    outputs: list[TensorSpec],
+    targets: Sequence[Array],
+    known: Known,
+) -> Objectives:
+    """The loss and metrics of each output; none where there are no labels."""
+    if not targets:
+        return {}
+    return choose(job.training, job.gates, model, outputs, targets, known)
+
+
+def _evaluator(
+    job: JobConfig,
+    test: Split,
+    inputs: Sequence[TensorSpec],
+    objectives: Objectives,
+    answers: Mapping[str, Answer],
+    draws: int,
+) -> Evaluator:
+    """What measures every file, on the test rows."""
+    return Evaluator(
+        samples=Samples(test.read, len(test)),
+        objectives=objectives if test.targets else {},
         answers=answers,
         confidences=_confidences(job),
         is_synthetic=job.dataset is None,
@@ -128,32 +171,21 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
         ),
         draws=draws,
     )
-    copy = _copy(files.model, files.output)
-    reference = reference_bytes(files.model, found)
-    baseline = KerasFile(
-        "baseline", copy, found.format, found.original, measured, inputs, outputs, reference, state
-    )
-    return Loaded(
-        *(found, predict, baseline, fixed, dataset),
-        splits=describe_splits(job, dataset),
-        objectives=objectives,
-        first_outputs=measured(dataset.test.model_inputs(slice(0, 1))),
-        evaluator=evaluator,
-        plan=plan,
-        class_weights=used,
-        has_sample_weights=weighs,
-    )
 
 
 def _read(
     job: JobConfig,
     files: Files,
     model: Any,
-    inputs: list[TensorSpec],
-    outputs: list[TensorSpec],
-) -> Dataset:
-    """All rows: of files, or drawn where there are none; nothing is held out for validation."""
+    ends: tuple[list[TensorSpec], list[TensorSpec]],
+    stage: Stage,
+    journal: Journal,
+) -> tuple[Dataset, Sequence[str]]:
+    """All rows: of files, or drawn where there are none; nothing is held out for validation. And
+    the names of classes, where the data set has them.
+    """
     config, seed = job.dataset, job.training.seed
+    inputs, outputs = ends
     if config is None:
         shapes = [
             tuple(job.model.input_shapes.get(spec.name, shape))
@@ -161,11 +193,30 @@ def _read(
         ]
         fixed = [replace(spec, shape=shape) for spec, shape in zip(inputs, shapes, strict=True)]
         train, test = draw_rows(fixed, job.model.input_ranges, indexed_inputs(model), seed)
-        return Dataset(train, None, test)
-    rows, there = DATASETS[config.type].open(files.dataset, config, inputs, outputs)
-    if there is not None:
-        return Dataset(rows, None, there)
-    return hold_out_test(rows, config.test_split or TEST_SPLIT, seed)
+        return Dataset(train, None, test), ()
+    shutil.rmtree(files.rows, ignore_errors=True)  # a child that crashed may have left it
+    files.rows.mkdir()
+    store = Store(files.rows, config.memory_bytes, config.cache_bytes)
+    source = Source(files.dataset, inputs, outputs, store, machine.cores())
+    found = open_dataset(source, config, seed)
+    stage.decide(*found.decisions)
+    journal.warn(*found.opened.warnings)
+    check_indices(model, found.dataset, inputs, lambda: _hint_of_indices(source, config))
+    return found.dataset, found.opened.class_names
+
+
+def _hint_of_indices(source: Source, config: DatasetConfig) -> str:
+    if not isinstance(config, TextConfig):
+        return "Give the model that was trained on these integers, or correct the data."
+    largest = read_vocabulary(source, config).largest
+    return (
+        f"dataset.vocabulary is {config.vocabulary}, whose largest integer is {largest:,}: name "
+        "the one that the model was trained with, and check dataset.index_offset."
+    )
+
+
+def _changes_weights(job: JobConfig) -> bool:
+    return job.prune is not None or job.is_trained
 
 
 def _confidences(job: JobConfig) -> list[float]:
@@ -233,7 +284,8 @@ def memory_warnings(loaded: Loaded, *, is_trained: bool) -> list[str]:
     more = 0
     if is_trained:
         train, weights = loaded.dataset.train, loaded.file.model.weights
-        more = sum(it.nbytes for it in [*train.inputs, *train.targets])
+        arrays = [it for it in (*train.inputs, *train.targets) if not isinstance(it, LazyRows)]
+        more = sum(it.nbytes for it in arrays)
         weight_bytes = sum(int(np.prod(it.shape)) * it.dtype.size for it in weights)
         more += (TRAINING_FACTOR - 1) * weight_bytes
     if now + more <= limit:

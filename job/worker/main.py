@@ -26,10 +26,12 @@ from job.events import Emit, Event, Journal
 from job.result.inspected import InspectedModel
 from job.result.result import WorkResult
 from job.resume.checkpoints import Checkpoints, StoppedError
+from job.text import PathsAsText
 from job.worker.protocol import STOP, Task, error_event
 
 if TYPE_CHECKING:
     from job.safety.judge import Judged
+    from job.worker.context import Files
 
 # How often a folder is removed that is still written to: for about a second.
 REMOVAL_TRIES = 100
@@ -167,11 +169,10 @@ def _transform(
 ) -> WorkResult:
     with journal.stage("import"):
         _import_tensorflow()
-    from job.worker.context import Files
     from job.worker.transform import transform
 
     assert task.manifest is not None  # of a task that transforms
-    files = Files(judged, tuple(map(Path, task.datasets)), Path(task.output))
+    files = _files(task, judged)
     return transform(task.manifest, files, checkpoints, journal)
 
 
@@ -189,7 +190,21 @@ def _inspect(task: Task, judged: Judged, journal: Journal, _: Checkpoints) -> In
         _import_tensorflow()
     from job.worker.inspect import examine
 
-    return examine(judged, journal, try_variants=task.variants)
+    found = examine(judged, journal, try_variants=task.variants)
+    if task.manifest is None:
+        return found
+    from job.worker import sensitivity
+
+    files = _files(task, judged)
+    measured = sensitivity.inspect(task.manifest, files, journal)
+    warnings = list(dict.fromkeys([*found.warnings, *journal.warnings]))
+    return found.model_copy(update={"sensitivity": measured, "warnings": warnings})
+
+
+def _files(task: Task, judged: Judged) -> Files:
+    from job.worker.context import Files
+
+    return Files(judged, PathsAsText(task.datasets), Path(task.output), Path(task.scratch) / "rows")
 
 
 WORK: dict[str, Callable[[Task, Judged, Journal, Checkpoints], WorkResult | InspectedModel]] = {

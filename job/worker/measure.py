@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from job.manifest.compress import ENCODINGS, CodecConfig
+from job.manifest.datasets import DatasetConfig
+from job.manifest.job import StageName
 from job.metrics import drift, gates, litert, promises
 from job.metrics.artifact import (
     Evaluator,
+    KerasFile,
     Measured,
     measure_latency,
     measure_model,
@@ -27,18 +30,33 @@ from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
 from job.models import load, reconfigure
-from job.result.artifact import EncodingResult, TensorResult, UsageResult, file_digest
-from job.result.result import ArtifactResult, TensorSpec
+from job.result.artifact import (
+    EncodingResult,
+    PreprocessResult,
+    TensorResult,
+    UsageResult,
+    file_digest,
+)
+from job.result.result import ArtifactResult, ratio
+from job.result.specs import TensorSpec
 from job.resume.checkpoints import RESTORED, Checkpoints
+from job.rows.normalization import preprocessed
+from job.rows.preprocess import matched
 from job.stages.compress import compress
 from job.worker.baseline_checks import warn_of_useless
 from job.worker.checkpoint_formats import ARTIFACT, encoding_of, measured
 from job.worker.context import Loaded, Work
+from job.worker.layer_bits import model_bits
+from job.worker.small import VariantFile
 from job.worker.train import Pruned
 from job.worker.variants import check_constraints
 
 # Names of checkpoints that are encodings begin so.
 ENCODE = "encode "
+# Of a ratio in the result, after the point.
+RATIO_DIGITS = 4
+# What helps where a model got much worse, by the stage that made it.
+LESS: dict[StageName, str] = {"prune": "prune less", "cluster": "ask for more clusters"}
 
 
 def measure_baseline(work: Work, loaded: Loaded) -> Measured:
@@ -58,7 +76,7 @@ def measure_baseline(work: Work, loaded: Loaded) -> Measured:
 
 def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
     """The baseline, and the metrics of a constant answer."""
-    baseline = measure_model(loaded.baseline, loaded.evaluator, None, advance)
+    baseline = _measure_model(loaded.baseline, loaded.evaluator, None, advance)
     if not loaded.evaluator.objectives:
         return baseline
     targets = loaded.dataset.train.targets or loaded.dataset.test.targets
@@ -70,26 +88,37 @@ def _measure_baseline(loaded: Loaded, advance: Advance) -> Measured:
 
 
 def measure_made(
-    work: Work, loaded: Loaded, pruned: Pruned, baseline: Measured, variants: Mapping[str, Path]
+    work: Work,
+    loaded: Loaded,
+    pruned: Pruned,
+    clustered: Pruned,
+    baseline: Measured,
+    variants: Mapping[str, VariantFile],
 ) -> list[ArtifactResult]:
     """Measure every file that was made, each against the stage before it."""
     made = []
     before = baseline
     work.encoder.add(loaded.baseline.path)  # not earlier: training needs the cores
     with work.journal.stage("evaluate") as stage:
-        if not pruned.is_baseline:
+        models: dict[StageName, Pruned] = {"prune": pruned}
+        if clustered is not pruned:
+            models["cluster"] = clustered
+        for made_by, model in models.items():
+            if model.is_baseline:
+                continue
             before = work.checkpoints.restore_or_make(
-                "evaluate prune",
-                f"{file_digest(pruned.path)[1]} {baseline.artifact.sha256}",
-                measured(work.checkpoints.folder, "prune", loaded.evaluator),
-                lambda: _measure_pruned(loaded, pruned, baseline, stage.advance),
+                f"evaluate {made_by}",
+                f"{file_digest(model.path)[1]} {baseline.artifact.sha256}",
+                measured(work.checkpoints.folder, made_by, loaded.evaluator),
+                partial(_measure_keras, loaded, made_by, model, baseline, stage.advance),
                 stage,
             )
             made.append(before.artifact)
             for warning in gates.losses_of_quality(baseline.artifact, before.artifact):
-                work.journal.warn(f"{warning} Train for more steps, or prune less.")
+                work.journal.warn(f"{warning} Train for more steps, or {LESS[made_by]}.")
             work.journal.warn(*drift.warnings(before.artifact, baseline.artifact))
-        for name, path in variants.items():
+        for name, file in variants.items():
+            path = file.path
             artifact = work.checkpoints.restore_or_make(
                 f"evaluate {name}",
                 f"{file_digest(path)[1]} {before.artifact.sha256} {baseline.artifact.sha256}",
@@ -100,12 +129,15 @@ def measure_made(
                 ),
                 stage,
             )
+            artifact = file.described(artifact)
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
-            found.extend(check_constraints(pruned.read.model, path))
+            if name not in work.job.aware_variants:  # of those the weights have changed since
+                found.extend(check_constraints(clustered.read.model, path))
             stage.decide(*(f"{name}: {text}" for text in found))
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
                 drift.refuse_drift(name, artifact)
-            work.journal.warn(*drift.warnings(artifact, before.artifact))
+            is_trained = name in work.job.aware_variants
+            work.journal.warn(*drift.warnings(artifact, before.artifact, is_trained=is_trained))
             made.append(artifact)
     return made
 
@@ -119,30 +151,45 @@ def _is_exact(loaded: Loaded) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*asked, strict=True))
 
 
-def _measure_pruned(
-    loaded: Loaded, pruned: Pruned, baseline: Measured, advance: Advance
+def _measure_keras(
+    loaded: Loaded, made_by: StageName, pruned: Pruned, baseline: Measured, advance: Advance
 ) -> Measured:
     file = replace(
         loaded.baseline,
-        stage="prune",
+        stage=made_by,
         path=pruned.path,
         model=pruned.read.original,
         predict=keras_predictor(pruned.read.original),
         reference_bytes=None,
         optimizer_bytes=0,
     )
-    return measure_model(file, loaded.evaluator, baseline, advance)
+    return _measure_model(file, loaded.evaluator, baseline, advance)
+
+
+def _measure_model(
+    file: KerasFile, evaluator: Evaluator, baseline: Measured | None, advance: Advance
+) -> Measured:
+    """The measurements of a Keras file, with the bits of its weights."""
+    found = measure_model(file, evaluator, baseline, advance)
+    bits = model_bits(file.model)
+    return replace(found, artifact=found.artifact.model_copy(update={"layer_bits": bits}))
 
 
 def wait_for_encodings(work: Work, artifacts: Sequence[ArtifactResult]) -> list[ArtifactResult]:
-    """Wait for the encodings, which run since the files were made."""
+    """The artifacts, the baseline first, with their encodings, which run since the files were made,
+    and with how many times smaller they are.
+    """
     with work.journal.stage("compress") as stage:
         encodings = work.encoder.finish(stage.advance)
         stage.decide(*work.encoder.left_out)
         for name in sorted(work.checkpoints.restored):
             if name.startswith(ENCODE):
                 stage.resumed(f"{name}: {RESTORED}")
-        return [it.model_copy(update={"encoded": encodings[it.path]}) for it in artifacts]
+        found = [it.model_copy(update={"encoded": encodings[it.path]}) for it in artifacts]
+        return [
+            it.model_copy(update={"times_smaller": round(ratio(found[0], it), RATIO_DIGITS)})
+            for it in found
+        ]
 
 
 def measure_latencies(
@@ -168,7 +215,7 @@ def with_usage(
     artifacts: Sequence[ArtifactResult],
     folder: Path,
     inputs: Sequence[TensorSpec],
-    scale: float,
+    dataset: DatasetConfig | None,
     *,
     is_keras3: bool,
 ) -> list[ArtifactResult]:
@@ -179,16 +226,20 @@ def with_usage(
         folder: Where their files are.
         inputs: The Keras model's inputs. Values for floating-point ones are scaled, integers are
             indices or raw pixels and are not; also where a ``.tflite`` takes another dtype.
-        scale: The manifest's ``dataset.scale``.
+        dataset: The manifest's, which says how values are scaled or preprocessed.
         is_keras3: Whether Keras 3 wrote the model.
     """
+    scale = dataset.scale if dataset else 1.0
     factors = {
         it.name: scale if np.issubdtype(np.dtype(it.dtype), np.floating) else 1.0 for it in inputs
     }
+    configs = matched(dataset.preprocess if dataset else (), inputs)
+    named = zip(inputs, configs, strict=True)
+    done = {spec.name: preprocessed(one, spec) for spec, one in named if one is not None}
     return [
         artifact.model_copy(
             update={
-                "inputs": [_scaled(it, factors) for it in artifact.inputs],
+                "inputs": [_prepared(it, factors, done) for it in artifact.inputs],
                 "encoded": {codec: _decoded(codec, it) for codec, it in artifact.encoded.items()},
                 "usage": _usage(artifact, folder / artifact.path, is_keras3=is_keras3),
             }
@@ -205,7 +256,14 @@ def encode(checkpoints: Checkpoints, path: Path, codec: CodecConfig) -> Encoding
     )
 
 
-def _scaled(tensor: TensorResult, factors: dict[str, float]) -> TensorResult:
+def _prepared(
+    tensor: TensorResult, factors: dict[str, float], done: Mapping[str, PreprocessResult]
+) -> TensorResult:
+    if done:  # a file without names has the inputs in the model's order, or a single one
+        alone = next(iter(done.values())) if len(factors) == 1 else None
+        found = done.get(tensor.name, alone)
+        if found is not None:
+            return tensor.model_copy(update={"preprocess": found, "multiply_by": None})
     of_all = set(factors.values())
     # The file may have other names, which does not matter where all inputs have the same factor.
     factor = factors.get(tensor.name, of_all.pop() if len(of_all) == 1 else None)

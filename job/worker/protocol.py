@@ -22,6 +22,7 @@ from job.errors import (
     StageError,
     from_os_error,
     is_disk_full,
+    quoted_in,
 )
 from job.events import Event
 from job.text import first_line
@@ -56,9 +57,10 @@ class Task:
     variants: bool = True
     """Whether an inspection tries every quantize variant."""
     manifest: dict[str, Any] | None = None
-    """The job; None where the model is only inspected."""
-    datasets: list[str] = field(default_factory=list)
-    """The data set's files, in their order; empty where the model is only inspected."""
+    """The job; None where the model is inspected without data."""
+    datasets: dict[str, str] = field(default_factory=dict)
+    """The data set's files by their names below its folder, in their order; empty where there are
+    no data."""
 
 
 def error_event(raised: BaseException, scratch: str) -> Event:
@@ -110,7 +112,7 @@ def _explained(error: BaseException, scratch: str) -> ParedownError:
     if isinstance(error, OSError):
         return from_os_error(error, SCRATCH, writing=True, place=scratch)
     if type(error).__module__.startswith("tensorflow."):
-        return StageError(
+        return quoted_in(str(error)) or StageError(
             f"TensorFlow refused to compute this: {_reason(error)}",
             hint="Most likely the data does not suit the model (an index out of range?). Where "
             "dataset is null, set model.input_ranges.",

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.datasets.data import Dataset, Split, hold_out
-from job.datasets.validation import check_targets
 from job.errors import InputError
 from job.events import Journal
 from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
 from job.objective.losses import Objectives
-from job.result.result import TensorSpec
-from job.worker.training_plan import TrainingPlan, plan_training
+from job.result.specs import TensorSpec
+from job.rows.data import Dataset, Split, hold_out
+from job.rows.validation import check_targets, refuse_unknown
+from job.text import first_names
+from job.worker.training_plan import Available, TrainingPlan, plan_training
 
 # So many classes are named in a warning.
 NAMED = 10
@@ -56,19 +57,32 @@ def split(
     """
     losses = [it.loss_name for it in objectives.values()]
     check_targets(dataset, outputs, losses)
-    check_sample_weights(dataset.train)
     labels = [
         Labels.of(it.loss_name, (spec.shape[-1] or 0) if spec.shape else 1, it.last_axis)
         for spec, it in zip(outputs, objectives.values(), strict=bool(objectives))
     ] or [Labels("none")] * len(outputs)
     plan = None
-    if job.prune is not None and job.objective.type != "none":
-        plan = plan_training(job.training, job.prune, len(dataset.train))
-        pairs = zip(labels, dataset.train.targets, strict=bool(dataset.train.targets))
-        keys = [key for label, targets in pairs for key in label.strata(targets)]
-        dataset = hold_out(dataset, plan.held_out, keys, job.training.seed)
+    if job.is_trained:
+        asked = job.dataset.split if job.dataset else None
+        plan = plan_training(
+            job.training,
+            job.prune,
+            Available(
+                len(dataset.train),
+                given=len(dataset.validation) if dataset.validation else 0,
+                share=asked.validation if asked else None,
+            ),
+            trains_again=job.trains_again,
+        )
+        keys = []
+        if asked is None or asked.stratify:
+            pairs = zip(labels, dataset.train.targets, strict=bool(dataset.train.targets))
+            keys = [key for label, targets in pairs for key in label.strata(targets)]
+        if dataset.validation is None:
+            seed = asked.seed if asked and asked.seed is not None else job.training.seed
+            dataset = hold_out(dataset, plan.held_out, keys, seed)
     names = [spec.name for spec in outputs]
-    check_class_weights(job.training.class_weighted_outputs, names)
+    refuse_unknown(job.training.class_weighted_outputs, outputs, "output", WHERE)
     if dataset.train.targets and dataset.test.targets:
         journal.warn(*missing_classes(dataset, labels, names))
     ranks = [
@@ -76,11 +90,11 @@ def split(
         for spec, loss in zip(outputs, losses, strict=bool(losses))
     ]
     dataset = dataset.with_target_ranks(ranks)
-    asked = [job.training.class_weights_of(name) for name in names]
+    weighed = [job.training.class_weights_of(name) for name in names]
     axes = [max(1, len(spec.shape)) for spec in outputs]
     if plan is None:
         return replace(dataset, train=replace(dataset.train, weights=())), plan, {}
-    weighted, used = with_weights(dataset, names, labels, asked, axes)
+    weighted, used = with_weights(dataset, names, labels, weighed, axes)
     return weighted, plan, used
 
 
@@ -119,49 +133,8 @@ def missing_classes(dataset: Dataset, labels: Sequence[Labels], names: Sequence[
 
 
 def _listed(classes: NDArray[np.int64]) -> str:
-    shown = ", ".join(str(it) for it in classes[:NAMED])
-    more = f" and {classes.size - NAMED} more" if classes.size > NAMED else ""
-    return f"the class {shown}" if classes.size == 1 else f"the classes {shown}{more}"
-
-
-def check_class_weights(asked: Sequence[str], outputs: Sequence[str]) -> None:
-    """Check the outputs that class weights are given for.
-
-    Raises:
-        InputError: Where the model has no such output.
-    """
-    unknown = [name for name in asked if name not in outputs]
-    if unknown:
-        raise InputError(
-            f"The model has no output {', '.join(unknown)}; its outputs: {', '.join(outputs)}.",
-            where=WHERE,
-            hint="Name one of these.",
-        )
-
-
-def check_sample_weights(split: Split) -> None:
-    """Check the rows' weights, before they are sorted or used.
-
-    Raises:
-        InputError: Where they are not one number for each row, negative, NaN or infinite, or all
-            zero.
-    """
-    given: list[Array] = [array for array in split.weights if array is not None]
-    for array in given:
-        why = ""
-        if array.shape not in ((len(split),), (len(split), 1)) or array.dtype.kind not in "biuf":
-            why = f"The array is {array.dtype} of shape {array.shape}, not a number for each row."
-        elif not np.isfinite(array).all() or (array < 0).any():
-            row = int(np.argmax(~np.isfinite(array) | (array < 0)))
-            why = f"The weight of row {row} is {array.ravel()[row]}."
-        elif not array.any():
-            why = "All weights are 0: no row would count."
-        if why:
-            raise InputError(
-                why,
-                where="dataset.train.weights",
-                hint="A weight is a finite number, 0 or larger, for each training row.",
-            )
+    shown = first_names(map(str, classes), NAMED)
+    return f"the class {shown}" if classes.size == 1 else f"the classes {shown}"
 
 
 def with_weights(

@@ -1,4 +1,4 @@
-"""What the pruned model is trained for: the targets, or the outputs of the model that came in."""
+"""What the model is trained for: the targets, or the outputs of a teacher."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from job.datasets.data import Batches, Split, shuffled_batches
 from job.events import Stage
 from job.manifest.job import JobConfig
 from job.manifest.objective import DistillConfig
+from job.manifest.training import TrainingConfig
 from job.metrics.quality import Inputs, Predict, Samples, answer, batch_rows, keras_predictor
-from job.result.artifact import AnswerResult, TeacherResult, TrainedForResult, file_digest
+from job.result.training import AnswerResult, TeacherResult, TrainedForResult
+from job.rows.augment import check
+from job.rows.batches import Augmentation, Batches, shuffled_batches
+from job.rows.data import Split
 from job.stages.distill import Array, Distilled, TaughtBatches, variance, with_labels
 from job.worker.checkpoint_formats import arrays_in
 from job.worker.context import Loaded, Work
@@ -48,36 +51,78 @@ def why(job: JobConfig) -> str:
         return "the manifest asks for it"
     if job.dataset is None:
         return "there are no data"
-    if job.dataset.train.targets is not None:
+    if job.training.teacher is not None:
+        return "a teacher is trained, and the training rows have targets"
+    if job.has_train_targets:
         return "the training rows have targets"
     return "the training rows have inputs and no targets"
 
 
-def lesson(work: Work, loaded: Loaded, stage: Stage) -> Lesson:
-    """What to train for, as the manifest's objective has it; called before any weight changes.
+@dataclass(frozen=True)
+class Teacher:
+    """The model whose outputs are learned: the baseline, or a copy of it that was trained."""
+
+    model: Any
+    predict: Predict
+    of: str
+    """What its outputs are determined by, beside the rows."""
+    start: Sequence[Array] | None = None
+    """The weights of the one that was trained, which other trainings start from."""
+
+
+class Lessons:
+    """What the trainings of a job are for: the same for each.
 
     Args:
         work: The job.
         loaded: Its inputs.
-        stage: Reports what the teacher does.
+        teacher: The model whose outputs are learned, if any are.
     """
+
+    def __init__(self, work: Work, loaded: Loaded, teacher: Teacher) -> None:
+        self.teacher = teacher
+        self.loaded = loaded
+        self._work = work
+        self._found: Lesson | None = None
+
+    def get(self, stage: Stage) -> Lesson:
+        """As the manifest's objective has it; called first before any weight changes."""
+        if self._found is None:
+            self._found = _lesson(self._work, self.loaded, stage, self.teacher)
+        return self._found
+
+
+def supervised(work: Work, loaded: Loaded, seed: int) -> Lesson:
+    """To learn the targets of the training rows, which the seed puts into an order."""
+    training, held_out = work.job.training, loaded.dataset.validation
+    batches = shuffled_batches(
+        loaded.dataset.train, training.batch_size, seed, _augmentation(training, loaded)
+    )
+    record = trained_for(work.job, loaded)
+    return Lesson(loaded.objectives, batches, _samples(held_out) if held_out else None, record)
+
+
+def _lesson(work: Work, loaded: Loaded, stage: Stage, teacher: Teacher) -> Lesson:
     objective, training = work.job.objective, work.job.training
     train, held_out = loaded.dataset.train, loaded.dataset.validation
     if not isinstance(objective, DistillConfig):
-        batches = shuffled_batches(train, training.batch_size, training.seed)
-        record = trained_for(work.job, loaded)
-        return Lesson(loaded.objectives, batches, _samples(held_out) if held_out else None, record)
+        return supervised(work, loaded, training.order_seed)
     taught, judged = (it and _labels(it, objective, loaded) for it in (train, held_out))
     assert taught is not None  # there are training rows
     splits = [taught, *([judged] if judged else [])]
     rows = sum(map(len, splits))
     size = rows * 4 * sum(it.size for it in loaded.first_outputs)
-    if size <= objective.cache_bytes:
-        outputs, computed = _computed_once(work, loaded, splits)
+    augmentation = _augmentation(training, loaded)
+    if size <= objective.cache_bytes and augmentation is None:
+        outputs, computed = _computed_once(work, loaded, splits, teacher)
         border = len(taught)
         spreads = [variance(it[:border]) for it in outputs]
         batches = shuffled_batches(
-            *(_with(taught, [it[:border] for it in outputs]), training.batch_size, training.seed)
+            *(
+                _with(taught, [it[:border] for it in outputs]),
+                training.batch_size,
+                training.order_seed,
+            )
         )
         samples = None
         if judged:
@@ -85,17 +130,19 @@ def lesson(work: Work, loaded: Loaded, stage: Stage) -> Lesson:
         how = TeacherResult(rows=computed, bytes=size, computed="once")
         stage.decide(f"the teacher's outputs for {rows:,} rows, {size:,} bytes, are computed once")
         return _distilled(work.job, loaded, spreads, batches, samples, how)
-    teacher = _copy(loaded.baseline.model)
-    predict = keras_predictor(teacher)
+    model = _copy(teacher.model)
+    predict = keras_predictor(model)
     spreads = [variance(it) for it in outputs_of(predict, taught.rows(0, SAMPLED_ROWS))]
-    plain = shuffled_batches(taught, training.batch_size, training.seed)
+    plain = shuffled_batches(taught, training.batch_size, training.order_seed, augmentation)
     how = TeacherResult(rows=0, bytes=size, computed="each batch")
     stage.decide(
-        f"the teacher's outputs for {rows:,} rows would take {size:,} bytes, more than cache_bytes "
-        f"({objective.cache_bytes:,}): they are computed batch by batch"
+        "the teacher's outputs are computed batch by batch, for images as they are augmented"
+        if augmentation
+        else f"the teacher's outputs for {rows:,} rows would take {size:,} bytes, more than "
+        f"cache_bytes ({objective.cache_bytes:,}): they are computed batch by batch"
     )
     return _distilled(
-        *(work.job, loaded, spreads, TaughtBatches(plain, _in_graph(teacher))),
+        *(work.job, loaded, spreads, TaughtBatches(plain, _in_graph(model))),
         _taught_samples(judged, predict) if judged else None,
         how,
     )
@@ -152,6 +199,13 @@ def _distilled(
     return Lesson(objectives, batches, samples, trained_for(job, loaded, how))
 
 
+def _augmentation(training: TrainingConfig, loaded: Loaded) -> Augmentation | None:
+    """Which images are changed, where any are."""
+    if training.augment is None:
+        return None
+    return Augmentation(check(training.augment, loaded.inputs), training.augment)
+
+
 def _labels(split: Split, objective: DistillConfig, loaded: Loaded) -> Split:
     """The rows with the labels that count, each of its output's rank: none where none do."""
     if not objective.label_weight:
@@ -180,7 +234,7 @@ def _taught_samples(split: Split, predict: Predict) -> Samples:
 
 
 def _computed_once(
-    work: Work, loaded: Loaded, splits: Sequence[Split]
+    work: Work, loaded: Loaded, splits: Sequence[Split], teacher: Teacher
 ) -> tuple[Sequence[Array], int]:
     """The teacher's outputs for the rows of all splits; and for how many rows they were computed
     now, and not by an earlier run.
@@ -190,13 +244,13 @@ def _computed_once(
     def compute() -> Sequence[Array]:
         nonlocal computed
         computed = sum(map(len, splits))
-        parts = [outputs_of(loaded.baseline.predict, it) for it in splits]
+        parts = [outputs_of(teacher.predict, it) for it in splits]
         return [np.concatenate(it) for it in zip(*parts, strict=True)]
 
     rows = " ".join(it.sha256 for it in loaded.splits.values())
     found = work.checkpoints.restore_or_make(
         TEACHER,
-        f"{file_digest(loaded.baseline.path)[1]} {rows}",
+        f"{teacher.of} {rows}",
         arrays_in(work.checkpoints.folder, TEACHER),
         compute,
         None,

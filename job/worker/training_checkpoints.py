@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from job.events import Stage
-from job.result.artifact import EpochResult, Record
+from job.result.record import Record
+from job.result.training import EpochResult
 from job.resume.checkpoints import CheckpointFormat, StoppedError
 from job.stages.training_state import Saved, Saves
 from job.worker.checkpoint_formats import read_arrays, write_arrays
 from job.worker.context import Work
 
-# The checkpoint of the training's last state, until the pruned model is there.
+# The checkpoint of the training's last state, until the pruned model is there. Those of other
+# trainings begin so.
 TRAINING = "training"
 
 
@@ -28,10 +30,18 @@ class _TrainingRecord(Record):
 
 
 class TrainingCheckpoints(Saves):
-    """The states of a training: each checkpoint replaces the one before."""
+    """The states of a training: each checkpoint replaces the one before.
 
-    def __init__(self, work: Work, stage: Stage, of: str) -> None:
+    Args:
+        work: The job.
+        stage: Reports progress.
+        of: What is trained.
+        name: Which training it is.
+    """
+
+    def __init__(self, work: Work, stage: Stage, of: str, name: str = TRAINING) -> None:
         self.stage = stage
+        self._name = name
         self._checkpoints = work.checkpoints
         self._journal = work.journal
         self._of = of
@@ -41,18 +51,18 @@ class TrainingCheckpoints(Saves):
 
     def latest(self) -> Saved | None:
         """What an earlier run has saved."""
-        found = self._checkpoints.find(TRAINING, self._of, self._format)
+        found = self._checkpoints.find(self._name, self._of, self._format)
         if found is not None:
-            self._checkpoints.restored.append(TRAINING)
+            self._checkpoints.restored.append(self._name)
             self._last = _position(found)
         return found
 
     def refuse(self, why: str) -> None:
         """Discard it: the training starts again."""
-        self._checkpoints.restored.remove(TRAINING)
+        self._checkpoints.restored.remove(self._name)
         self.stage.earlier_s = 0.0
         self._last = (0, 0)
-        self._checkpoints.discard(TRAINING, why)
+        self._checkpoints.discard(self._name, why)
 
     def warn(self, text: str) -> None:
         """Warn the user."""
@@ -76,7 +86,7 @@ class TrainingCheckpoints(Saves):
             OSError: Where it can't be saved.
         """
         if _position(state) != self._last:  # it is the same all the while an epoch is validated
-            self._checkpoints.save(TRAINING, self._of, self._format, state)
+            self._checkpoints.save(self._name, self._of, self._format, state)
             self._last = _position(state)
         self._saved_at = time.monotonic()
         if self._checkpoints.stopping.is_set():
@@ -84,7 +94,7 @@ class TrainingCheckpoints(Saves):
 
     def _write(self, state: Saved) -> tuple[_TrainingRecord, Sequence[Path]]:
         step, epochs = _position(state)
-        path = self._checkpoints.folder / f"training-{step}-{epochs}.npz"
+        path = self._checkpoints.folder / f"{self._name.replace(' ', '-')}-{step}-{epochs}.npz"
         write_arrays(path, [*state.arrays, *state.best])
         record = _TrainingRecord(
             seconds=self.stage.elapsed(),

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from job.datasets.data import steps_per_epoch
 from job.manifest.prune import PruneConfig
 from job.manifest.training import TrainingConfig
+from job.rows.data import steps_per_epoch
 from job.stages.prune import Window, plan_window
 
 TUTORIAL_EPOCHS = 2
@@ -45,25 +45,53 @@ class TrainingPlan:
         return self.steps_per_epoch * self.epochs
 
 
-def plan_training(training: TrainingConfig, prune: PruneConfig, rows: int) -> TrainingPlan:
+@dataclass(frozen=True)
+class Available:
+    """The rows that there are to train on."""
+
+    rows: int
+    """With those that may be held out."""
+    given: int = 0
+    """Rows of a validation split that the data set has; 0 where it has none."""
+    share: float | None = None
+    """``dataset.split.validation``."""
+
+
+def plan_training(
+    training: TrainingConfig,
+    prune: PruneConfig | None,
+    available: Available,
+    *,
+    trains_again: bool = False,
+) -> TrainingPlan:
     """Plan a training.
 
     Args:
         training: The manifest's settings; those left out are planned.
-        prune: The schedule.
-        rows: The training rows, with those that may be held out.
+        prune: The schedule; None where other trainings are all there is.
+        available: The rows.
+        trains_again: Whether there are other trainings (of a teacher, of clusters, for a grid),
+            of which each has an epoch to choose.
 
     Raises:
         StageError: Where the schedule never updates a mask.
     """
-    share = training.validation_split
-    if share is not None:
-        return _plan(training, prune, rows, int(rows * share), f"validation_split is {share:g}")
+    rows = available.rows
+    if available.given:
+        text = f"the data set has {available.given:,} rows for validation"
+        return _plan(training, prune, rows, 0, text)
+    for share, name in (
+        (available.share, "dataset.split.validation"),
+        (training.validation_split, "validation_split"),
+    ):
+        if share is not None:
+            return _plan(training, prune, rows, int(rows * share), f"{name} is {share:g}")
     held_out = int(rows * VALIDATION_SPLIT)
     found = _plan(
         training, prune, rows, held_out, "the best epoch after the schedule's end is published"
     )
-    if held_out and (found.first_epoch < found.epochs or training.early_stopping):
+    has_choice = found.first_epoch < found.epochs or training.early_stopping or trains_again
+    if held_out and has_choice:
         return found
     return _plan(
         *(training, prune, rows, 0),
@@ -74,12 +102,19 @@ def plan_training(training: TrainingConfig, prune: PruneConfig, rows: int) -> Tr
 
 
 def _plan(
-    training: TrainingConfig, prune: PruneConfig, rows: int, held_out: int, why: str
+    training: TrainingConfig, prune: PruneConfig | None, rows: int, held_out: int, why: str
 ) -> TrainingPlan:
     trained = max(1, rows - held_out)
     steps = steps_per_epoch(trained, training.batch_size)
     epochs, reason = _epochs(training, prune, steps)
     total = epochs * steps
+    held_text = f"{held_out:,} rows are held out: {why}"
+    if prune is None:
+        text = (
+            f"{total} steps: {epochs} epochs ({reason}) of {trained:,} rows in batches of "
+            f"{training.batch_size}"
+        )
+        return TrainingPlan(trained, held_out, epochs, steps, Window(0, 0, 1), 1, (text, held_text))
     window = plan_window(prune, total, PRUNED_AFTER if epochs > TUTORIAL_EPOCHS else 1.0)
     reached = min(window.reached_step, total)
     if prune.structure.type == "m_by_n":
@@ -98,15 +133,15 @@ def _plan(
         steps_per_epoch=steps,
         window=window,
         first_epoch=min(epochs, -(-reached // steps)),
-        decisions=(steps_text, f"{held_out:,} rows are held out: {why}"),
+        decisions=(steps_text, held_text),
     )
 
 
-def _epochs(training: TrainingConfig, prune: PruneConfig, steps: int) -> tuple[int, str]:
+def _epochs(training: TrainingConfig, prune: PruneConfig | None, steps: int) -> tuple[int, str]:
     """Epochs of ``steps`` steps each, and why so many."""
     if training.epochs is not None:
         return training.epochs, "as the manifest says"
-    begin, end = prune.schedule.begin_step, prune.schedule.end_step
+    begin, end = (prune.schedule.begin_step, prune.schedule.end_step) if prune else (0, None)
     needed = ENOUGH_STEPS + begin
     why = f"at least {ENOUGH_STEPS} steps to prune and to heal"
     if isinstance(end, int) and math.ceil(end / PRUNED_AFTER) > needed:

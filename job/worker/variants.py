@@ -11,17 +11,20 @@ import numpy as np
 import tf_keras
 from numpy.typing import NDArray
 
-from job.datasets.data import Dataset, Split, calibration_rows
 from job.errors import InputError, StageError
-from job.manifest.quantize import QuantizeConfig
+from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
 from job.metrics.litert import rounded
+from job.models.layers import layers_of, users_name
+from job.models.prunable import unmatched
 from job.result.artifact import file_digest
+from job.rows.data import Dataset, Split, calibration_rows
 from job.stages.constraints import constrained, describe
 from job.stages.masks import padded_rows
-from job.stages.quantize import quantize
-from job.worker.checkpoint_formats import file_in
+from job.stages.small_file import COMPARED
+from job.worker.aware import Trained, on_its_grid
 from job.worker.context import Loaded, Work
 from job.worker.convert import Conversion, attempt, is_certain, plan
+from job.worker.small import VariantFile, make_file, making_of, variant_in
 from job.worker.train import Pruned
 
 # Rows that are looked at together.
@@ -46,10 +49,20 @@ def try_variants(work: Work, loaded: Loaded) -> Conversion:
         return how
 
 
-def make_variants(work: Work, loaded: Loaded, pruned: Pruned, how: Conversion) -> dict[str, Path]:
-    """Every variant of the pruned model: name -> file."""
+def make_variants(
+    work: Work, loaded: Loaded, pruned: Pruned, how: Conversion, trained: Mapping[str, Trained]
+) -> dict[str, VariantFile]:
+    """Every variant of the pruned model: name -> file, and how it was made.
+
+    Args:
+        work: The job.
+        loaded: Its inputs.
+        pruned: The pruned model.
+        how: How it is converted.
+        trained: The weights of the variants that were trained for their grids.
+    """
     variants = work.job.variants
-    files: dict[str, Path] = {}
+    files: dict[str, VariantFile] = {}
     if not variants:
         work.journal.skip("quantize", "quantize asks for no variant")
         return files
@@ -57,19 +70,39 @@ def make_variants(work: Work, loaded: Loaded, pruned: Pruned, how: Conversion) -
     with work.journal.stage("quantize") as stage:
         model = how.prepared(pruned.read.model)
         stage.decide(*how.decided)
+        work.journal.warn(*_unmatched_rules(work, pruned.read.model))
         for done, (name, config) in enumerate(variants.items(), 1):
-            make = partial(_convert, work, loaded, model, name, config)
+            own = on_its_grid(work, pruned, trained.get(name))
+            given = model if own is pruned else how.prepared(own.read.model)
+            make = partial(_convert, work, loaded, own, given, name, config)
             files[name] = work.checkpoints.restore_or_make(
-                f"quantize {name}", of, file_in(work.output), make, stage
+                f"quantize {name}", of, variant_in(work.output), make, stage
             )
-            work.encoder.add(files[name])
+            stage.decide(*(f"{name}: {text}" for text in files[name].says()))
+            work.encoder.add(files[name].path)
             stage.advance(done, len(variants))
     return files
 
 
+def _unmatched_rules(work: Work, model: tf_keras.Model) -> list[str]:
+    """Warnings of rules on widths that fit no layer."""
+    kinds = {users_name(path): type(layer).__name__ for path, layer in layers_of(model)}
+    return [
+        warning
+        for index, config in enumerate(work.job.variants.values())
+        if isinstance(config, DynamicRangeConfig)
+        for warning in unmatched(config.rules, kinds, f"quantize.{index}.layers")
+    ]
+
+
 def _convert(
-    work: Work, loaded: Loaded, model: tf_keras.Model, name: str, config: QuantizeConfig
-) -> Path:
+    work: Work,
+    loaded: Loaded,
+    pruned: Pruned,
+    model: tf_keras.Model,
+    name: str,
+    config: QuantizeConfig,
+) -> VariantFile:
     samples = getattr(config, "calibration_samples", 0)
     rows = calibration_rows(len(loaded.dataset.train), samples, work.job.training.seed)
     if len(rows) < samples:
@@ -80,8 +113,10 @@ def _convert(
             "other ranges, it may be far off. Its figures do not show that."
         )
     path = work.output / f"{name}.tflite"
-    quantize(model, config, loaded.dataset.train.model_inputs(rows), path)
-    return path
+    calibration = loaded.dataset.train.model_inputs(rows)
+    compared = loaded.dataset.test.model_inputs(slice(0, COMPARED))
+    making = making_of(pruned.read.model, config, calibration, proves=not work.is_trial)
+    return make_file(model, config, compared, path, making)
 
 
 def refuse_padding(

@@ -10,9 +10,12 @@ import pytest
 
 from job.batch import collect, records
 from job.batch.collect import summarize_if_last
-from job.batch.summary import Summary, failure_of
+from job.batch.rows import pending
+from job.batch.totals import summarize
 from job.errors import InputError
 from job.manifest.storage import StorageConfig
+from job.result.failure import failure_of
+from job.result.summary import Summary
 from job.storage.backend import Stores
 from job.storage.destination import Notes
 from job.storage.place import Place
@@ -89,3 +92,15 @@ def test_a_file_that_paredown_did_not_create_stays(tmp_path: Path) -> None:
     assert not summarize_if_last(notes, SHARDS, [], said.append)
     assert (tmp_path / "summary.json").read_text() == "mine"
     assert "No summary of the batch is written" in said[0]
+
+
+def test_a_summary_is_legible_and_exact_whatever_a_models_name_is(tmp_path: Path) -> None:
+    """What would move the cursor or turn the text around is written as its escape."""
+    notes = Watched(tmp_path)
+    name = "\u202e\x9b2J <b>\u6a21\u578b \U0001f600\U000e0001\n'\"%2e.h5"
+    rows = [pending("a", name)]
+    collect.write_summary(notes, summarize("all", rows), pytest.fail)
+    text = (tmp_path / "summary.json").read_text()
+    assert [it for it in text.split("\n") if not it.isprintable()] == []
+    assert "\u6a21\u578b \U0001f600" in text
+    assert Summary.model_validate_json(text).jobs == rows

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from job.batch.plan import Planned, plan
-from job.errors import InputError, ManifestError
+from job.errors import InputError
 from job.storage.backend import Stores
-from job.storage.place import Place
+from job.storage.place import Place, find_place
 from tests.support.manifests import read_batch
 
 DATA = {"dataset": {"uri": "data.npz"}}
@@ -63,11 +64,48 @@ def test_names_that_two_models_would_have(tmp_path: Path) -> None:
     assert len(warnings) == 3
 
 
-def test_names_that_are_the_same_are_refused(tmp_path: Path) -> None:
-    """``a/b`` and ``a-b`` with the same suffix."""
-    touch(tmp_path, "m/a/b.h5", "m/a-b.h5")
-    with pytest.raises(ManifestError, match=r"Two jobs of the batch have the name a-b\.h5"):
-        planned(tmp_path, discover={"uri": "m", "pattern": "**"})
+def test_names_that_would_be_the_same_get_a_digest(tmp_path: Path) -> None:
+    """``a/b`` and ``a-b`` with the same suffix, or two that differ only in what no name has."""
+    warnings: list[str] = []
+    touch(tmp_path, "m/a/b.h5", "m/a-b.h5", "m/\u732b-x.h5", "m/\u72ac-x.h5", "m/c.h5")
+    everything = {"uri": "m", "pattern": "**"}
+    names = [it.job.name for it in planned(tmp_path, warnings, discover=everything)]
+    assert [re.sub(r"(?<=-)[0-9a-f]{8}$", "#", name) for name in names] == [
+        *("a-b.h5-#", "a-b.h5-#", "c", "x.h5-#", "x.h5-#")
+    ]
+    assert len(set(names)) == 5
+    assert len(warnings) == 4
+    assert names == [it.job.name for it in planned(tmp_path, discover=everything)]
+
+
+HOSTILE = [
+    *("<script>alert(1)<.h5", "'\"`$(id)`.h5", "=cmd|' C calc'!A0.h5", "-rf.h5", "%2e%2e.h5"),
+    *(
+        "\u202egpj.exe\u05e9\u05dc\u05d5\u05dd.h5",
+        "\u6a21\u578b.h5",
+        "\u6a21\u578b.keras",
+        "a\nwarning: b.h5",
+    ),
+    *("a\twarning: b.h5", "\x1b[2J.h5", "summary.json.h5", ".h5", "...h5", "~.h5", "\\.h5"),
+    *("\u6a21" * 80 + ".h5", "x" * 252 + ".h5", "s3:.h5", "CON.h5", "a b;c&d|e?#.h5"),
+]
+
+
+def test_whatever_a_model_is_called_its_jobs_name_is_harmless(tmp_path: Path) -> None:
+    """It is a folder, a key and a label; the model itself is the one that was found."""
+    warnings: list[str] = []
+    touch(tmp_path, *(f"m/{name}" for name in HOSTILE))
+    found = planned(tmp_path, warnings, discover={"uri": "m"})
+    names = [it.job.name for it in found]
+    assert {it.job.model.uri for it in found} == {f"{tmp_path}/m/{name}" for name in HOSTILE}
+    assert [
+        name for name in names if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name, re.ASCII)
+    ] == []
+    assert len({name.casefold() for name in names}) == len(HOSTILE)
+    assert "h5" not in names
+    assert {"script-alert-1", "cmd-C-calc-A0", "rf", "2e-2e", "id", "summary.json.h5"} <= {*names}
+    assert all(it.isprintable() for it in warnings)
+    assert all(find_place(it.job.model.uri, Place("file", "/")).local.exists() for it in found)
 
 
 def test_odd_names_make_names(tmp_path: Path) -> None:

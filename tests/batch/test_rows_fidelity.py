@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from job.batch.rows import row_of, settings
-from job.batch.summary import Row
 from job.manifest.job import JobConfig
 from job.result.figures import FidelityResult
 from job.result.result import Result
+from job.result.summary import Row
 from tests.batch.test_rows import made, verdict
 from tests.support.published import closeness
 

@@ -106,7 +106,7 @@ def test_results_are_in_the_bucket(ended: dict[str, Ended], seaweed: Seaweed) ->
     named = {it["path"] for it in result["artifacts"]}
     named |= {it["path"] for a in result["artifacts"] for it in a["encoded"].values()}
     stored = {it.key.removeprefix(prefix) for it in seaweed.listing(RESULTS, prefix)}
-    assert stored == named | {"result.json", "manifest.json"}
+    assert stored == named | {"result.json", "manifest.json", "report.html", "report.md"}
     assert result["environment"]["cores"] == 1
     assert result["environment"]["memory_bytes"] == 2 << 30
 

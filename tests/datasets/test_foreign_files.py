@@ -37,14 +37,25 @@ IN_ZIP = {
     "model": (["config.json", "model.weights.h5"], "a Keras model"),
     "torch": (["archive/data.pkl"], "a file of PyTorch's"),
 }
+# What is said of files that another type of data set reads, and that type.
+TYPES = {
+    "it is a text table (CSV).": "csv",
+    "it is a Parquet table.": "parquet",
+    "it is an image.": "image_folder",
+    "it is TFRecords:": "tfrecord",
+    "it is one NumPy array": "npy",
+    "it is text.": "text",
+}
 
 
 def refused(path: Path) -> str:
-    """The message for a file."""
+    """The message for a file; its hint is the type that reads it, or how to make an archive."""
     with pytest.raises(InputError) as caught:
         refuse_other_kinds([path])
     assert caught.value.where == str(path)
-    assert "numpy.savez_compressed" in caught.value.hint
+    types = [kind for said, kind in TYPES.items() if said in caught.value.what]
+    says = [f'Set "type": "{kind}" in dataset' for kind in types] or ["numpy.savez_compressed"]
+    assert [it for it in says if it in caught.value.hint] == says
     return caught.value.what
 
 
@@ -86,7 +97,7 @@ def test_a_folder_of_images_is_recognized(tmp_path: Path) -> None:
         (tmp_path / f"class{number}" / "1.PNG").write_bytes(b"")
     with pytest.raises(InputError, match=r"it has 3 \.png files") as caught:
         refuse_other_folders(tmp_path)
-    assert "Image.open" in caught.value.hint
+    assert 'Set "type": "image_folder"' in caught.value.hint
     (tmp_path / "d.npz").write_bytes(b"")
     refuse_other_folders(tmp_path)
 

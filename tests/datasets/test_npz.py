@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
+from job.datasets.open_dataset import open_dataset
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
+from job.rows.lazy import LazyRows
+from tests.support.sources import Both, array, both, source_of
 
 X, Y = TensorSpec("x", (4,), "float32"), TensorSpec("y", (3,), "float32")
 RANDOM = np.random.default_rng(0)
@@ -31,10 +33,8 @@ def config(**fields: Any) -> NpzConfig:
     return NpzConfig.model_validate({"type": "npz", "uri": "data.npz", **fields})
 
 
-def opened(path: Path, *specs: TensorSpec, **fields: Any) -> Dataset:
-    train, test = open_npz([path], config(**fields), list(specs) or [X], [Y])
-    assert test is not None
-    return Dataset(train, None, test)
+def opened(path: Path, *specs: TensorSpec, **fields: Any) -> Both:
+    return both(open_npz(source_of([path], specs or [X], [Y]), config(**fields)))
 
 
 def refused(path: Path, *specs: TensorSpec, **fields: Any) -> InputError:
@@ -71,10 +71,11 @@ def test_arrays_are_read_as_they_were_saved(path: Path) -> None:
     """Compressed or not; nothing is held out yet."""
     for save in (np.savez, np.savez_compressed):
         save(path, allow_pickle=False, **ARRAYS)
-        found = opened(path)
-        np.testing.assert_array_equal(found.train.inputs[0], ARRAYS["x_train"])
+        found = open_npz(source_of([path], [X], [Y]), config())
+        assert found.test is not None
+        np.testing.assert_array_equal(array(found.train.inputs[0]), ARRAYS["x_train"])
         np.testing.assert_array_equal(found.train.targets[0], ARRAYS["y_train"])
-        np.testing.assert_array_equal(found.test.inputs[0], ARRAYS["x_test"])
+        np.testing.assert_array_equal(array(found.test.inputs[0]), ARRAYS["x_test"])
         assert found.validation is None
 
 
@@ -84,7 +85,7 @@ def test_big_endian_numbers_and_flags_are_converted_for_tensorflow(path: Path) -
     np.savez(path, **ARRAYS | {"x_train": x.astype(">f4"), "y_train": ARRAYS["y_train"] > 0})
     found = opened(path)
     assert found.train.inputs[0].dtype == np.dtype("=f4")
-    np.testing.assert_array_equal(found.train.inputs[0], x)
+    np.testing.assert_array_equal(array(found.train.inputs[0]), x)
     assert found.train.targets[0].dtype == np.uint8
     np.testing.assert_array_equal(found.train.targets[0], ARRAYS["y_train"] > 0)
 
@@ -196,7 +197,7 @@ def test_the_header_of_numpys_third_version_is_read(path: Path) -> None:
     """NumPy writes it where a field's name is not Latin-1; it is like the second one."""
     content = header((20, 4), version=3) + ARRAYS["x_train"].tobytes()
     found = opened(with_member(path, content))
-    np.testing.assert_array_equal(found.train.inputs[0], ARRAYS["x_train"])
+    np.testing.assert_array_equal(array(found.train.inputs[0]), ARRAYS["x_train"])
 
 
 def test_a_shape_bomb_is_refused_without_allocating_it(path: Path) -> None:
@@ -256,4 +257,44 @@ def test_an_empty_split_is_refused(which: str, path: Path) -> None:
     """It trains or proves nothing."""
     empty: dict[str, Any] = {f"{kind}_{which}": ARRAYS[f"{kind}_{which}"][:0] for kind in "xy"}
     np.savez(path, **ARRAYS | empty)
-    assert "no rows" in refused(path).what
+    with pytest.raises(InputError, match=f"{which} split has no rows") as caught:
+        open_dataset(source_of([path], [X], [Y]), config(), 7)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "|b1"])
+def test_large_arrays_go_to_the_scratch_disk(save: Any, dtype: str, path: Path) -> None:
+    """Also those in Fortran order, which are unpacked first; targets stay in memory."""
+    x = (RANDOM.normal(size=(20, 3, 2)) * 3).astype(dtype)
+    for laid_out in (x, np.asfortranarray(x)):
+        save(path, **ARRAYS | {"x_train": laid_out})
+        source = source_of([path], [X], [Y], memory_bytes=0)
+        found = open_npz(source, config()).train
+        assert isinstance(found.inputs[0], LazyRows)
+        assert found.inputs[0].dtype.isnative
+        np.testing.assert_array_equal(array(found.inputs[0]), x)
+        np.testing.assert_array_equal(found.targets[0], ARRAYS["y_train"])
+        assert len(list(source.store.folder.iterdir())) == 2
+
+
+def test_an_array_in_fortran_order_is_never_in_memory_as_a_whole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 MB, in parts of 1 MB; there must be room for what is unpacked."""
+    monkeypatch.setattr("job.rows.lazy.PART_BYTES", 1 << 20)
+    x = np.asfortranarray(np.arange(8 << 20, dtype="float32").reshape(-1, 64))
+    np.savez(path, x=x)
+    asked = config(train={"inputs": "x"})
+    tracemalloc.start()
+    try:
+        found = open_npz(source_of([path], [X], [Y], memory_bytes=0), asked).train.inputs[0]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6e6
+    np.testing.assert_array_equal(array(found), x)
+    small = source_of([path], [X], [Y], memory_bytes=0, cache_bytes=x.nbytes - 1)
+    with pytest.raises(InputError, match="scratch disk") as caught:
+        open_npz(small, asked)
+    assert caught.value.where == "dataset.cache_bytes"

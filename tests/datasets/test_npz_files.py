@@ -12,23 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.datasets.data import Dataset
 from job.datasets.npz import open_npz
 from job.datasets.npz_file import opened
+from job.datasets.open_dataset import open_dataset
 from job.errors import InputError
 from job.manifest.datasets import NpzConfig
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 from tests.datasets.test_npz import ARRAYS, Canary, X, Y, header, with_member
+from tests.support.sources import Both, array, both, source_of
 
 Files = list[Path]
 CUTS = (0, 8, 9, 20)
 
 
-def read(paths: Files, *specs: TensorSpec, **fields: Any) -> Dataset:
+def read(paths: Files, *specs: TensorSpec, **fields: Any) -> Both:
     config = NpzConfig.model_validate({"uri": "data/", **fields})
-    train, test = open_npz(paths, config, list(specs) or [X], [Y])
-    assert test is not None
-    return Dataset(train, None, test)
+    return both(open_npz(source_of(paths, specs or [X], [Y]), config))
 
 
 def refused(paths: Files, **fields: Any) -> InputError:
@@ -168,11 +167,12 @@ def test_files_without_any_rows_are_refused(which: str, files: Files) -> None:
         change(files[3], **{name: ARRAYS[name][:0] for name in ("x_test", "y_test")})
     for index, path in enumerate(files[:3]):
         if which == "train":
-            assert len(read(files).train) == 20 - CUTS[index]
+            assert len(read(files).train.inputs[0]) == 20 - CUTS[index]
             change(path, **{name: it[:0] for name, it in part(index).items()})
-    error = refused(files)
-    assert "no rows" in error.what
-    assert error.where == f"{files[0]} and 3 more"
+    config = NpzConfig.model_validate({"uri": "data/"})
+    with pytest.raises(InputError, match=f"{which} split has no rows") as caught:
+        open_dataset(source_of(files, [X], [Y]), config, 7)
+    assert caught.value.where == f"{files[0]} and 3 more"
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -251,7 +251,7 @@ def test_at_most_one_files_array_is_in_memory_besides_the_data(tmp_path: Path) -
         finally:
             tracemalloc.stop()
         assert peak < most
-        assert [int(it) for it in found.train.inputs[0][::1000, 0]] == list(range(len(some)))
+        assert [int(it) for it in array(found.train.inputs[0])[::1000, 0]] == list(range(len(some)))
 
 
 def test_a_file_that_changes_during_the_reading_is_refused(files: Files) -> None:

@@ -152,7 +152,7 @@ def test_no_batch_is_told(seaweed: Seaweed, tmp_path: Path) -> None:
 
 
 @rare
-@pytest.mark.parametrize("name", ["summary.json", "summary.csv"])
+@pytest.mark.parametrize("name", ["summary.json", "summary.csv", "summary.html"])
 def test_a_file_of_somebodys_own_is_kept(tiny: Path, tmp_path: Path, name: str) -> None:
     """Before any work; also where the summary alone would go there."""
     from tests.support.published import write_manifest

@@ -112,6 +112,63 @@ def test_the_examples_of_each_way_run(ways: dict[str, dict[str, Any]]) -> None:
     assert sources == {"train": "arrays", "validation": "held out", "test": "held out"}
 
 
+# The search has five trials here, and eight where it is shipped, which take two minutes.
+SMALL: dict[str, tuple[str, ...]] = {
+    "smallest": ("--set", "search.budget.trials=5"),
+    "low_bits": (),
+    "clustered": (),
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The examples of small files, run; their results."""
+    results = {}
+    for name, options in SMALL.items():
+        out = tmp_path_factory.mktemp(name)
+        path = ROOT / "manifests" / "examples" / f"{name}.json"
+        run = paredown("run", path, "--output", out, *options)
+        assert run.code == 0, run.err
+        results[name] = read_result(out)
+    return results
+
+
+def test_a_search_finds_a_smaller_file_than_the_quickstarts(
+    small: dict[str, dict[str, Any]], quickstart: tuple[Run, Path]
+) -> None:
+    """At half its bytes, and within the loss on held-out rows and on test rows."""
+    result = small["smallest"]
+    found = result["search"]
+    chosen = found["trials"][found["chosen"] - 1]
+    assert chosen["passed"]
+    assert result["chosen"]["artifact"] == "dynamic_range"
+    assert result["chosen"]["bytes"] == chosen["bytes"]
+    assert 2 * chosen["bytes"] < read_result(quickstart[1])["chosen"]["bytes"]
+    made = next(it for it in result["artifacts"] if it["variant"] == "dynamic_range")
+    assert made["sha256"] == chosen["sha256"]
+
+
+def test_low_bits_and_clusters_are_in_the_files(small: dict[str, dict[str, Any]]) -> None:
+    """As many values as were asked for, and nearly the baseline's accuracy."""
+    by_name = {it["variant"]: it for it in small["low_bits"]["artifacts"]}
+    widths = {
+        name: [it["bits"] for it in by_name[name]["packed"]["kernels"]]
+        for name in ("int4", "ternary")
+    }
+    assert widths == {"int4": [4, 4], "ternary": [4, 2]}
+    for name in widths:
+        assert by_name[name]["metrics"]["accuracy"] > 0.92
+    clustered = small["clustered"]
+    assert [it["number_of_clusters"] for it in clustered["clusters"]] == [32, 16]
+    assert all(it["distinct_values"] <= it["number_of_clusters"] for it in clustered["clusters"])
+    made = clustered["artifacts"][-1]
+    assert made["runtime"] == "tflite-2.14"
+    convolution, dense = (it["distinct"] for it in made["packed"]["kernels"])
+    assert convolution <= 32
+    assert dense <= 16
+    assert made["metrics"]["accuracy"] > 0.91
+
+
 def _blocks(page: str, what: str) -> list[str]:
     return [it for it in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if what in it]
 

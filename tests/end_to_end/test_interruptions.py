@@ -16,7 +16,7 @@ import pytest
 from job.storage.destination import RESUME
 from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
-from tests.support.published import digestible, read_result, write_manifest
+from tests.support.published import FAILED, digestible, read_result, write_manifest
 from tests.support.rare import EVERY, few, marked, rare
 from tests.support.runs import Watched, is_gone
 
@@ -256,7 +256,7 @@ def test_a_child_that_crashes_twice_is_given_up(tiny: Path, tmp_path: Path) -> N
     assert "SIGSEGV" in error["what"]
     assert "SIGBUS" in error["what"]
     assert error["to_do"]
-    assert {path.name for path in ended.out.iterdir()} <= {RESUME}
+    assert {path.name for path in ended.out.iterdir()} - {RESUME} == FAILED
     assert ended.scratch == []
 
 
@@ -273,5 +273,5 @@ def test_a_child_that_is_killed_is_not_tried_again(
     assert says in error["what"]
     assert error["to_do"]
     assert "child_died" not in [event["event"] for event in ended.run.events]
-    assert {path.name for path in ended.out.iterdir()} <= {RESUME}
+    assert {path.name for path in ended.out.iterdir()} - {RESUME} == FAILED
     assert ended.scratch == []

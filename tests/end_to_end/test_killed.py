@@ -20,7 +20,7 @@ from tests.conftest import Run, paredown
 from tests.support.buckets import Buckets, environment
 from tests.support.faults import Faults, hook
 from tests.support.identities import RESULTS
-from tests.support.published import digestible, write_manifest
+from tests.support.published import PAGES, digestible, write_manifest
 from tests.support.rare import rare, some
 from tests.support.runs import Watched
 from tests.support.seaweed import Seaweed, Stored
@@ -148,7 +148,7 @@ class Room:
 
     def files(self) -> dict[str, bytes]:
         """The objects that have to be the same in each run."""
-        names = self.mine.there().keys() - {"manifest.json", "result.json"}
+        names = self.mine.there().keys() - {"manifest.json", "result.json", *PAGES}
         return {name: self.mine.get(f"out/{name}") for name in names}
 
 

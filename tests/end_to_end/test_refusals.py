@@ -17,7 +17,15 @@ import tf_keras
 from job.storage.destination import RESUME
 from job.storage.local import PARTIAL
 from tests.conftest import Run, paredown
-from tests.support.published import read_result, run_all, run_together, strict_json, write_manifest
+from tests.support.published import (
+    FAILED,
+    PAGES,
+    read_result,
+    run_all,
+    run_together,
+    strict_json,
+    write_manifest,
+)
 from tests.support.rare import few, some
 from tests.support.runs import tmpfs
 
@@ -189,7 +197,8 @@ def test_a_refusal_is_one_error_and_publishes_nothing(
     _, code, what, where = CASES[case]
     assert_one_error(refused[case], code, what, where)
     out = inputs / case / "out" if code == 2 else inputs / "done" / case.replace(" ", "-")
-    assert {path.name for path in (out.iterdir() if out.exists() else [])} <= {RESUME, ".batch"}
+    left = {path.name for path in (out.iterdir() if out.exists() else [])} - {RESUME, ".batch"}
+    assert left == (FAILED if code in (3, 4) else set())
 
 
 def test_no_scratch_is_left_by_any_refusal(refused: dict[str, Run], scratch: Path) -> None:
@@ -283,7 +292,7 @@ def test_with_overwrite_they_are_replaced_as_a_whole(tiny: Path, occupied: Path)
     assert paredown("run", manifest).code == 0
     files = {path.name for path in (occupied / "out").iterdir()}
     result = read_result(occupied / "out")
-    named = {"result.json", "manifest.json", "notes.txt"}
+    named = {"result.json", "manifest.json", "notes.txt", *PAGES}
     for artifact in result["artifacts"]:
         named |= {artifact["path"], *(it["path"] for it in artifact["encoded"].values())}
     assert files == named

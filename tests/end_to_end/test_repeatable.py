@@ -14,7 +14,7 @@ from tests.support.published import digestible, read_result, run_all, write_mani
 from tests.support.rare import rare
 
 QUANTIZE = [{"type": "dynamic_range"}, {"type": "int8"}]
-CODECS = {"codecs": ["zip", "gzip", "zopfli", "zstd", "brotli", "xz", "lz4"]}
+CODECS = {"codecs": ["zip", "gzip", "zopfli", "zstd", "brotli", "xz", "lzma", "lz4"]}
 # What may differ from run to run.
 VARYING = {"started_at", "seconds", "latency_ms"}
 

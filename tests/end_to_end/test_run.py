@@ -15,7 +15,7 @@ def test_a_run_publishes_every_file_with_its_digest(manifest: MakeManifest, tmp_
     assert done.code == 0, done.err
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["status"] == "succeeded"
-    named = {"result.json", "manifest.json"}
+    named = {"result.json", "manifest.json", "report.html", "report.md"}
     for artifact in result["artifacts"]:
         for file in [artifact, *artifact["encoded"].values()]:
             content = (tmp_path / "out" / file["path"]).read_bytes()

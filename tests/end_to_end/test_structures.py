@@ -10,7 +10,7 @@ import pytest
 import tf_keras
 
 from tests.conftest import paredown
-from tests.support.published import Published, publish_all
+from tests.support.published import PAGES, Published, publish_all
 
 JOBS: dict[str, dict[str, Any]] = {
     "block": {"prune": {"structure": {"type": "block", "block_size": [4, 2]}}},
@@ -86,7 +86,7 @@ def test_without_pruning_and_compressing_the_model_is_only_converted(
 ) -> None:
     """The stages are said to be skipped, and nothing else is there."""
     it = published["plain"]
-    names = {"baseline.h5", "float32.tflite", "manifest.json", "result.json"}
+    names = {"baseline.h5", "float32.tflite", "manifest.json", "result.json", *PAGES}
     assert {path.name for path in it.folder.iterdir()} == names
     baseline, converted = it.result["artifacts"]
     assert (baseline["encoded"], converted["encoded"]) == ({}, {})

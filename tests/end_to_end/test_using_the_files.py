@@ -13,12 +13,17 @@ import pytest
 from tests.conftest import ROOT, paredown
 from tests.support.published import read_result
 from tests.support.rare import rare
+from tests.support.two_ends import INPUTS, SPLITS, TARGETS, write_two_ends
 
 DOCUMENT = ROOT / "docs" / "using-the-files.md"
-FUNCTIONS, TFLITE, ROW_BY_ROW, KERAS = re.findall(
+FUNCTIONS, TFLITE, ROW_BY_ROW, NAMELESS, KERAS = re.findall(
     r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
 )
-VARIANTS = [{"type": "int8"}, {"type": "dynamic_range"}, {"type": "float32"}]
+VARIANTS = [
+    *({"type": "int8"}, {"type": "dynamic_range"}, {"type": "float32"}),
+    {"type": "dynamic_range", "name": "slim", "slim": True},
+    {"type": "int8", "name": "one_row", "slim": True, "batch_size": 1, "c_array": True},
+]
 
 
 def run_lines(*blocks: str, variant: str = "int8", **names: Any) -> dict[str, Any]:
@@ -40,43 +45,16 @@ def publish(folder: Path, **sections: Any) -> tuple[Path, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A Keras 3 model of a picture (bytes, scaled) and an index (not scaled), with two outputs."""
-    import keras
-
     folder = tmp_path_factory.mktemp("two")
-    random = np.random.default_rng(3)
-    data: dict[str, Any] = {}
-    for split, rows in (("train", 96), ("test", 40)):
-        picture = random.integers(0, 256, (rows, 6, 6), dtype=np.uint8)
-        kind = random.integers(0, 9, (rows,), dtype=np.int64)
-        data |= {f"picture_{split}": picture, f"kind_{split}": kind}
-        data |= {f"side_{split}": picture.mean((1, 2)) > 128, f"size_{split}": kind / 9.0}
-        data[f"side_{split}"] = data[f"side_{split}"].astype(np.int64)
-    np.savez(folder / "data.npz", **data)
-    keras.utils.set_random_seed(3)
-    picture = keras.Input((6, 6), name="picture")
-    kind = keras.Input((), dtype="int32", name="kind")
-    flat = keras.layers.Flatten()(picture)
-    x = keras.layers.Dense(16, activation="relu", name="my head")(flat)  # predict fails for it
-    x = keras.layers.Concatenate()([x, keras.layers.Embedding(9, 8)(kind)])
-    side = keras.layers.Dense(2, activation="softmax", name="side")(x)
-    size = keras.layers.Dense(1, name="size")(x)
-    keras.Model([picture, kind], [side, size]).save(folder / "model.keras")
-    names = {"inputs": ["picture", "kind"], "targets": ["side", "size"]}
-    splits = {
-        split: {
-            "inputs": {it: f"{it}_{split}" for it in names["inputs"]},
-            "targets": {it: f"{it}_{split}" for it in names["targets"]},
-        }
-        for split in ("train", "test")
-    }
+    data = write_two_ends(folder)
     out, result = publish(
         folder,
-        model={"uri": "model.keras"},
-        dataset={"uri": "data.npz", "scale": 1 / 255, **splits},
+        model={"uri": "two.keras"},
+        dataset={"uri": "two.npz", "scale": 1 / 255, **SPLITS},
         training={"epochs": 4, "batch_size": 16},
         quantize=VARIANTS,
     )
-    return out, result, {it: data[f"{it}_test"] for it in [*names["inputs"], *names["targets"]]}
+    return out, result, {it: data[f"{it}_test"] for it in (*INPUTS, *TARGETS)}
 
 
 @pytest.mark.parametrize("variant", ["int8", "dynamic_range", "float32"])
@@ -94,6 +72,26 @@ def test_a_tflite_of_several_inputs_answers_as_it_was_measured(
     error = np.abs(found["outputs"]["size"][:, 0] - rows["size"]).mean()
     measured = artifact["metrics"]["size_mean_absolute_error"]
     assert error == pytest.approx(measured, rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["slim", "one_row"])
+def test_a_file_without_names_answers_as_it_was_measured(
+    variant: str, two: tuple[Path, dict[str, Any], dict[str, Any]]
+) -> None:
+    """By position, of any number of rows and of one; its C array has its bytes."""
+    out, result, rows = two
+    found = run_lines(
+        FUNCTIONS, TFLITE.split("run = ")[0], NAMELESS, variant=variant, out=out, rows=rows
+    )
+    (artifact,) = [it for it in result["artifacts"] if it["variant"] == variant]
+    right = found["outputs"]["side"].argmax(-1) == rows["side"]
+    assert right.mean() == pytest.approx(artifact["metrics"]["side_accuracy"], abs=1e-6)
+    error = np.abs(found["outputs"]["size"][:, 0] - rows["size"]).mean()
+    assert error == pytest.approx(artifact["metrics"]["size_mean_absolute_error"], rel=1e-3)
+    if artifact["c_array"] is not None:
+        text = (out / artifact["c_array"]["path"]).read_text()
+        written = bytes(int(it, 16) for it in re.findall(r"0x([0-9a-f]{2})", text))
+        assert written == (out / artifact["path"]).read_bytes()
 
 
 def test_a_keras_3_file_answers_as_it_was_measured(

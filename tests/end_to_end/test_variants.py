@@ -52,6 +52,7 @@ CODECS = {
     "zstd": lambda data: zstandard.ZstdDecompressor().decompress(data),
     "brotli": brotli.decompress,
     "xz": lzma.decompress,
+    "lzma": lzma.decompress,
     "lz4": lz4.frame.decompress,
 }
 

@@ -27,6 +27,10 @@ def gate(**fields: Any) -> dict[str, Any]:
     return {"type": "max_drop", "metric": "accuracy", "value": 0.1} | fields
 
 
+def dynamic_range(**fields: Any) -> dict[str, Any]:
+    return {"type": "dynamic_range"} | fields
+
+
 @pytest.mark.parametrize(
     "sections",
     [
@@ -43,6 +47,12 @@ def gate(**fields: Any) -> dict[str, Any]:
         {"gates": [gate(metric="auc", output="b")], "training": {"metrics": {"a": ["recall"]}}},
         {"gates": [gate(metric="auc")], "training": {"metrics": {"a": ["recall"]}}},
         {"gates": [gate(metric="loss", output="a")], "training": {"metrics": {"a": ["auc"]}}},
+        {"cluster": {}, "prune": None, "quantize": None},
+        {"cluster": {}, "training": {"objective": "none"}},
+        {"prune": {"allocation": "lamp"}, "training": {"teacher": {"epochs": 2}}},
+        {"quantize": [dynamic_range(weight_bits=4, aware=False)]},
+        {"quantize": [dynamic_range(weight_bits=2, epochs=3)]},
+        {"quantize": [{"type": "int8", "aware": True, "epochs": 3}]},
     ],
 )
 def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
@@ -53,6 +63,74 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("sections", "problem"),
     [
+        (
+            {"prune": {"allocation": "global", "structure": {"type": "block"}}},
+            (
+                "prune.allocation: global compares single weights, and the structure block prunes "
+                "groups of them; use uniform, or the structure unstructured"
+            ),
+        ),
+        (
+            {"prune": {"allocation": "lamp", "structure": {"type": "m_by_n"}}},
+            (
+                "prune.allocation: lamp compares single weights, and the structure m_by_n prunes "
+                "groups of them; use uniform, or the structure unstructured"
+            ),
+        ),
+        (
+            {"cluster": {"number_of_clusters": 1}},
+            "cluster.number_of_clusters: this must be greater than or equal to 2, not 1",
+        ),
+        (
+            {"quantize": [{"type": "int8", "aware": True}], "training": {"objective": "none"}},
+            (
+                "quantize.0.aware: quantization-aware training needs an objective, and it is none, "
+                "so nothing is trained; leave aware out, or give a data set and another objective"
+            ),
+        ),
+        (
+            {"quantize": [{"type": "int8", "epochs": 3}]},
+            (
+                "quantize.0.epochs: these are the epochs of quantization-aware training, which "
+                'this variant does not have; set "aware": true, or leave epochs out'
+            ),
+        ),
+        (
+            {"quantize": [dynamic_range(weight_bits=2, aware=False)]},
+            (
+                "quantize.0.weight_bits: 2 bits are three values for each kernel, which need "
+                "training, and aware is false; use 4 or 8, or train"
+            ),
+        ),
+        (
+            {
+                "quantize": [dynamic_range(layers=[{"name": "dense", "weight_bits": 2}])],
+                "training": {"objective": "none"},
+            },
+            (
+                "quantize.0.layers.0.weight_bits: 2 bits are three values for each kernel, which "
+                "need training, and the objective is none; use 4 or 8, or train"
+            ),
+        ),
+        (
+            {"training": {"teacher": {"epochs": 2}, "objective": "supervised"}},
+            (
+                "training.teacher: with the objective supervised nothing learns from the teacher; "
+                "leave objective out, ask for distill, or leave the teacher out"
+            ),
+        ),
+        (
+            {"training": {"teacher": {"epochs": 2}, "objective": "none"}},
+            "training.teacher: with the objective none nothing is trained; leave the teacher out",
+        ),
+        (
+            {"training": {"teacher": {"epochs": 2}}, "dataset": None},
+            "training.teacher: a teacher is trained on rows, and dataset is null; leave it out",
+        ),
+        (
+            {"training": {"teacher": {"epochs": 2}}, "prune": None},
+            "training.teacher: nothing is trained that could learn from it; leave it out",
+        ),
         (
             {"prune": None, "quantize": None},
             "prune: prune is null and quantize asks for nothing: no work is left",
@@ -140,3 +218,18 @@ def test_all_contradictions_between_sections_are_found_at_once() -> None:
         gates=[gate(artifact="nothing")],
     )
     assert [it.split(": ")[0] for it in found] == ["prune", "model.uri", "gates.0.artifact"]
+
+
+@pytest.mark.parametrize(
+    ("section", "named"),
+    [
+        ({"split": {"validation": 0.2}}, "dataset.split.validation"),
+        ({"validation": {"inputs": "x_held"}}, "dataset.validation"),
+    ],
+)
+def test_rows_for_validation_are_asked_for_once(section: dict[str, Any], named: str) -> None:
+    """One of two shares would have no effect."""
+    dataset = {"uri": "d.npz"} | section
+    assert problems(dataset=dataset) == []
+    (problem,) = problems(dataset=dataset, training={"validation_split": 0.1})
+    assert problem.startswith(f"training.validation_split: {named} says which rows these are")

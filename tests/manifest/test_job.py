@@ -10,6 +10,7 @@ import pydantic
 import pytest
 
 from job.errors import ManifestError
+from job.manifest.datasets import NpzConfig
 from job.manifest.job import SKIPPABLE, STAGES, JobConfig, StageName
 from job.manifest.prune import PolynomialDecayConfig
 from job.manifest.quantize import DynamicRangeConfig, Int8Config
@@ -50,10 +51,10 @@ def test_null_skips_a_stage_and_an_empty_list_of_variants_does_too() -> None:
 
 
 def test_the_stages_are_the_sections_that_null_skips() -> None:
-    """With the baseline, which has no section; resume and dataset are no stages."""
+    """With the baseline, which has no section; resume, dataset, search and report are no stages."""
     assert (
         {*STAGES}
-        == {"baseline", *SKIPPABLE} - {"resume", "dataset"}
+        == {"baseline", *SKIPPABLE} - {"resume", "dataset", "search", "report"}
         == {*typing.get_args(StageName)}
     )
     assert set(SKIPPABLE) <= JobConfig.model_fields.keys()
@@ -155,7 +156,6 @@ def test_a_section_that_contradicts_itself_is_refused(
         ("name", "a" * 101),
         ("model.uri", ""),
         ("model.sha256", "G" * 64),
-        ("dataset.type", "csv"),
         ("dataset.scale", "big"),
         ("dataset.scale", 0),
         ("training.epochs", 1.5),
@@ -180,11 +180,17 @@ def test_a_value_out_of_its_range_is_refused_at_its_path(path: str, wrong: objec
     assert caught.value.what.startswith(f"The manifest has a problem:\n  {path}: ")
 
 
+def test_an_unknown_type_of_data_set_is_refused_with_those_that_there_are() -> None:
+    """At the data set's path, as for other sections of several types."""
+    with pytest.raises(ManifestError, match="dataset: 'hdf5' is none of npz, npy, image_folder"):
+        read(dataset={"type": "hdf5", "uri": "data.h5"})
+
+
 def test_inputs_may_be_one_array_several_or_a_map() -> None:
     """All three ways of naming arrays are kept as they were written."""
     for names in ("x", ["x", "z"], {"left": "x", "right": "z"}):
         job = read(dataset={"uri": "d", "train": {"inputs": names, "targets": "y"}})
-        assert job.dataset is not None
+        assert isinstance(job.dataset, NpzConfig)
         assert job.dataset.train.inputs == names
 
 

@@ -12,7 +12,7 @@ from job.metrics.constant import constant_metrics
 from job.metrics.quality import Samples
 from job.objective.answers import Answer
 from job.objective.losses import Objective
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
 ANSWER = Answer("numbers", False, "")
 

@@ -24,7 +24,7 @@ from job.models.layers import (
 )
 from job.models.load import read, save
 from job.models.prunable import plan_layers, results
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
 layers = tf_keras.layers
 
@@ -142,3 +142,17 @@ def test_a_keras3_model_keeps_its_names(tmp_path: Path) -> None:
     again = keras.models.load_model(tmp_path / "again.keras")
     assert [it.name for it in again.layers] == [it.name for it in built.layers]
     assert [it.name for it in again.get_layer("my inner").layers] == ["in ner", "b c"]
+
+
+@pytest.mark.parametrize("name", ["\"q' & 'x'", "<script>", "卷积卷积", "a>>b", "b>_c", "_\u202e-"])
+def test_the_name_of_a_scope_is_one_for_nodes_of_a_graph(name: str) -> None:
+    """With characters that stand beside each other, at either end, and what TensorFlow appends."""
+    with tf.Graph().as_default() as graph, tf.name_scope(scope_name(name)):
+        tf.constant(1.0)
+        tf.constant(2.0)
+    definition = graph.as_graph_def()
+    for node in definition.node:
+        node.name += "_1"
+    with tf.Graph().as_default():
+        tf.graph_util.import_graph_def(definition, name="again")
+    assert users_name(scope_name(name)) == name

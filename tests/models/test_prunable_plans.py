@@ -17,7 +17,7 @@ from job.models.prunable import (
     plan_layers,
     results,
     targets,
-    unmatched_rules,
+    unmatched,
 )
 
 layers = tf_keras.layers
@@ -116,7 +116,10 @@ def test_the_first_matching_rule_is_used() -> None:
     assert found["block_2_dense"].reason == "a rule fits it (name block_2_*, type Dense)"
     assert found["head"].reason == "the schedule"
     asked = config(layers=rules)
-    assert unmatched_rules(list(found.values()), asked) == [asked.layers[4]]
+    kinds = {name: plan.type for name, plan in found.items()}
+    assert unmatched(asked.rules, kinds, "prune.layers") == [
+        "prune.layers.4 fits no layer (name BLOCK*)."
+    ]
 
 
 def test_a_rule_can_not_prune_a_layer_that_tfmot_can_not() -> None:

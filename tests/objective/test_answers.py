@@ -14,7 +14,7 @@ from job.objective.choose import Known
 from job.objective.endings import ending
 from job.objective.evidence import look
 from job.objective.losses import Objective
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
 layers = tf_keras.layers
 SPARSE, BINARY = "sparse_categorical_crossentropy", "binary_crossentropy"

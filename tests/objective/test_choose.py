@@ -14,7 +14,7 @@ from job.manifest.gates import MaxDropGate
 from job.manifest.training import TrainingConfig
 from job.objective.choose import choose
 from job.objective.losses import LOSSES, METRICS, Objective
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 
 layers = tf_keras.layers
 Targets = NDArray[np.generic]

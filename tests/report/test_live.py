@@ -71,3 +71,26 @@ def test_a_batch_shows_the_same_warning_once_and_counts_it(
     assert "warning, in 3 jobs: Mind [this]." in out
     assert "warning, in 3 jobs (the figures differ): 0,336 bytes are an optimizer's." in out
     assert out.count("Alone.") == 1
+
+
+def test_a_search_shows_its_trials_the_best_file_and_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is that of the budget; on a narrow terminal the running trial is left out."""
+    first = {"done": 0, "total": 9, "left_s": 100.0}
+    better = first | {"done": 2, "best_bytes": 1527.0, "margin": 0.001}
+    worse = better | {"margin": -0.001}
+    assert bars.search_note(first, 160) == "trial 1 runs, no file yet"
+    assert bars.search_note(better, 160) == "trial 3 runs, best 1,527 B"
+    assert bars.search_note(better, 80) == "best 1,527 B"
+    assert bars.search_note(worse, 160) == "trial 3 runs, none passes"
+    assert bars.search_note(better | {"total": 2}, 160) == "best 1,527 B"
+    monkeypatch.setenv("COLUMNS", "120")
+    screen = Terminal()
+    screen.show({"event": "stage_started", "stage": "search"})
+    screen.show({"event": "progress", "stage": "search", **better})
+    with screen._bars:
+        pass
+    assert "2/9" in (line := capsys.readouterr().out)
+    assert "0:01:40 left" in line or "0:01:39 left" in line
+    assert "trial 3 runs, best 1,527 B" in line

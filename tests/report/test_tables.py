@@ -6,6 +6,7 @@ import json
 
 from job.report.tables import OPTIONAL, closing_table, finished_event
 from job.result.figures import LatencyResult
+from job.result.packed import KernelResult, PackedResult
 from job.result.result import ChosenResult, GateResult, Result, ratio
 from tests.support.published import make_result
 
@@ -84,6 +85,41 @@ def test_gates_stand_under_the_table() -> None:
     ]
 
 
+def test_what_small_files_need_and_lack_stands_under_the_table() -> None:
+    """The oldest runtime, the memory of a microcontroller, and kernels of more bits than asked."""
+    result = make_result()
+    kernel = KernelResult(
+        layer="conv",
+        operator="CONV_2D",
+        asked_bits=2,
+        bits=4,
+        scales=1,
+        is_lossless=True,
+        elements=9,
+        zeros=0,
+        distinct=3,
+    )
+    kernels = [kernel.model_copy(update={"layer": f"conv{it}"}) for it in range(6)]
+    kernels.append(kernel.model_copy(update={"bits": 2}))
+    small = result.artifacts[1].model_copy(
+        update={
+            "runtime": "litert-2.1",
+            "arena_bytes": 12_345,
+            "packed": PackedResult(kernels=kernels),
+        }
+    )
+    asked = {"quantize": [{"type": "int8", "target": "tflm"}]}
+    update = {"artifacts": [result.baseline, small], "manifest": asked, "gates": []}
+    assert notes(result.model_copy(update=update)) == [
+        "runs in litert-2.1 and newer: int8.tflite",
+        "int8.tflite needs 12,345 bytes of memory for its tensors, and the interpreter's",
+        (
+            "int8.tflite: kernels of more bits than asked for: conv0 (4, not 2), conv1 (4, not 2), "
+            "conv2 (4, not 2), conv3 (4, not 2) and 2 more"
+        ),
+    ]
+
+
 def test_times_smaller_is_the_plain_input_against_the_smallest_form() -> None:
     """A file that no encoding makes smaller counts as it is."""
     result = make_result()
@@ -112,6 +148,7 @@ def test_the_last_event_is_what_a_machine_wants_to_know() -> None:
         "smallest_bytes": 750,
         "ratio": 14.67,
         "metrics": {"loss": 0.25, "accuracy": 0.98},
+        "runtime": None,
     }
     assert [gate["passed"] for gate in event["gates"]] == [True, False]
 

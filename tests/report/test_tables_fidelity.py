@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from job.report.tables import SYNTHETIC, closing_table
-from job.result.artifact import SplitResult
 from job.result.figures import FidelityResult
 from job.result.result import Result
+from job.result.training import SplitResult
 from tests.support.published import closeness, make_result
 
 

@@ -64,6 +64,7 @@ def test_a_result_names_no_other_files(name: str) -> None:
         ("int8.tflite", "application/octet-stream"),
         ("int8.tflite.zopfli.gz", "application/gzip"),
         ("int8.tflite.zst", "application/zstd"),
+        ("int8.tflite.lzma", "application/x-lzma"),
         ("int8.tflite.lz4", "application/x-lz4"),
         ("int8.tflite.br", "application/octet-stream"),
         ("result.json", "application/json"),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from job.events import Event, Journal
-from job.result.artifact import Record, file_digest
+from job.result.artifact import file_digest
+from job.result.record import Record
 from job.resume.checkpoints import RESTORED, CheckpointFormat, Checkpoints, StoppedError
 from job.resume.index import read_index
 from job.worker.checkpoint_formats import read_arrays, write_arrays

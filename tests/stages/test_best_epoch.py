@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.events import Stage
-from job.result.artifact import EpochResult
+from job.result.training import EpochResult
 from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.training_state import BestEpoch, Saved, Saves, best, choose_epoch
 from tests.support.batches import InOrder

@@ -30,6 +30,7 @@ TOOLS = {
     "zstd": ["zstd", "-dc"],
     "brotli": ["brotli", "-dc"],
     "xz": ["xz", "-dc"],
+    "lzma": ["unlzma", "-c"],
     "lz4": ["lz4", "-dc"],
 }
 
@@ -131,7 +132,7 @@ def test_archives_carry_no_time(model_file: Path) -> None:
 def test_levels_are_respected(name: str, model_file: Path) -> None:
     """The highest level is the default (zopfli: 15 rounds) and smaller than the lowest."""
     low, _ = ENCODINGS[name].levels
-    if name == "xz":  # its level 0 has a window of 256 KiB
+    if name in ("xz", "lzma"):  # their level 0 has a window of 256 KiB
         model_file.write_bytes(np.random.default_rng(0).bytes(300_000) * 2)
     default = compress(model_file, codec(name))
     stated = ENCODINGS[name].default_level

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.datasets.data import Split, shuffled_batches
 from job.objective.answers import Answer, AnswerKind
 from job.objective.losses import Objective
+from job.rows.batches import shuffled_batches
+from job.rows.data import Split
 from job.stages.distill import Distilled, TaughtBatches, variance, with_labels
 
 ROWS, CLASSES = 40, 6

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from job.datasets.data import Dataset, Split
 from job.errors import InputError, StageError
 from job.manifest.quantize import Int8Config
+from job.rows.data import Dataset, Split
 from job.stages.masks import padded_rows
 from job.worker.variants import refuse_padding
 from tests.support.conversion import answers, convert

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
 from job.models.prunable import plan_layers, results, targets
-from job.stages.prune import MIN_UPDATES, TFMOT_FREQUENCY, Window, check_reached, plan_window
+from job.stages.prune import (
+    MIN_UPDATES,
+    SHARED_FREQUENCY,
+    TFMOT_FREQUENCY,
+    Window,
+    check_reached,
+    plan_window,
+)
 from job.stages.strip import strip
 from tests.stages.test_prune import dense_model, prune_config, train
 
@@ -48,6 +55,18 @@ def test_a_window_fires_or_is_refused(
     assert Window(begin, last, every).updates == len(due)
     if frequency is None and last - begin >= MIN_UPDATES:
         assert len(due) >= MIN_UPDATES
+
+
+@pytest.mark.parametrize("allocation", ["global", "lamp"])
+def test_masks_of_a_shared_sparsity_are_updated_more_often(allocation: str) -> None:
+    """Since pruned weights are trained, too, and would outgrow the others."""
+    assert plan_window(PruneConfig(), 1000).frequency == TFMOT_FREQUENCY
+    shared = PruneConfig.model_validate({"allocation": allocation})
+    assert plan_window(shared, 1000).frequency == SHARED_FREQUENCY
+    assert plan_window(shared, 20).frequency == 20 // MIN_UPDATES
+    given = {"type": "polynomial_decay", "frequency": 50}
+    asked = PruneConfig.model_validate({"allocation": allocation, "schedule": given})
+    assert plan_window(asked, 1000).frequency == 50
 
 
 def test_a_fraction_that_ends_before_the_schedule_begins_is_refused() -> None:

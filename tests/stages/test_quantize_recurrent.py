@@ -10,7 +10,8 @@ import tf_keras
 
 from job.errors import StageError
 from job.metrics.litert import tensors
-from job.stages.quantize import is_recurrent, quantize
+from job.stages.prepare import is_recurrent
+from job.stages.quantize import quantize
 from tests.stages.test_quantize import variant
 from tests.support.conversion import answers, convert
 

@@ -14,7 +14,7 @@ import tf_keras
 
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.result.artifact import EpochResult
+from job.result.training import EpochResult
 from job.stages import fine_tune as module
 from job.stages.fine_tune import TrainingSettings, fine_tune
 from job.stages.prune import Window, mask_weights, wrap

@@ -24,6 +24,7 @@ from job.storage import local
 from job.storage.destination import Destination, Publication
 from job.storage.local import Local
 from job.storage.place import Place
+from job.storage.scratch_files import write_json
 from tests.conftest import ROOT
 from tests.support.runs import tmpfs
 
@@ -118,7 +119,7 @@ def test_scratch_where_none_may_be_made_is_refused(
 
 def test_json_is_written_indented_and_ends_in_a_line_feed(tmp_path: Path) -> None:
     """For people and for ``diff``."""
-    local.write_json(tmp_path / "a.json", {"a": [1]})
+    write_json(tmp_path / "a.json", {"a": [1]})
     text = (tmp_path / "a.json").read_text()
     assert json.loads(text) == {"a": [1]}
     assert text.startswith('{\n  "a"')
@@ -310,3 +311,17 @@ def test_the_result_is_the_last_file_to_appear(tmp_path: Path) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else -1
+
+
+def test_a_link_of_a_name_that_can_be_guessed_is_not_followed(tmp_path: Path) -> None:
+    """A foreign folder may hold any link; half-written files have names that nobody knows."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "out").mkdir()
+    for number in (1, os.getpid()):
+        (tmp_path / "out" / f"{local.PARTIAL}{number}-a.html").symlink_to(victim)
+    place = Place("file", str(tmp_path / "out" / "a.html"))
+    Local().write(place, b"new", {})
+    assert victim.read_text() == "mine"
+    assert not place.local.is_symlink()
+    assert place.local.read_bytes() == b"new"

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.errors import ManifestError
-from job.storage.place import Place, find_place, fixed_part, is_pattern, matches
+from job.storage.place import Place, find_place, fixed_part, is_pattern
+from job.text import matches
 
 BASE = Place("file", "/base/folder")
 NAMES = [

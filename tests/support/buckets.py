@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.conftest import Run, paredown
 from tests.support.identities import MODELS, RESULTS
+from tests.support.published import PAGES
 from tests.support.seaweed import Seaweed, Stored
 
 # A job that trains nothing and takes little time.
@@ -73,7 +74,7 @@ class Buckets:
             for it in (artifact, *artifact["encoded"].values()):
                 named[it["path"]] = (it["bytes"], it["sha256"])
         there = self.there(out)
-        assert there.keys() == named.keys() | {"manifest.json", "result.json"}
+        assert there.keys() == named.keys() | {"manifest.json", "result.json", *PAGES}
         for name, (size, sha256) in named.items():
             assert there[name].size == size
             assert base64.b64decode(there[name].sha256 or "").hex() == sha256

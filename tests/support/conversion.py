@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from job.manifest.quantize import QuantizeConfig
 from job.metrics.litert import predictor
 from job.models.layers import signature
-from job.stages.quantize import prepare, quantize
+from job.stages.prepare import prepare
+from job.stages.quantize import quantize
 
 Array = NDArray[np.generic]
 

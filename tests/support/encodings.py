@@ -61,6 +61,7 @@ DECODED_AT_ONCE: dict[str, Callable[[bytes], bytes]] = {
     "zstd": lambda data: zstandard.ZstdDecompressor().decompress(data),
     "brotli": lambda data: bytes(brotli.decompress(data)),
     "xz": lzma.decompress,
+    "lzma": lambda data: lzma.decompress(data, lzma.FORMAT_ALONE),
     "lz4": lambda data: bytes(lz4.frame.decompress(data)),
 }
 

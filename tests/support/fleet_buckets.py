@@ -76,5 +76,5 @@ def files(buckets: Buckets) -> dict[str, str]:
     return {
         name: str(it.sha256)
         for name, it in buckets.there().items()
-        if "/" in name and not name.endswith(".json") and "/." not in name
+        if "/" in name and not name.endswith((".json", ".html", ".md")) and "/." not in name
     }

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from job.result.artifact import EncodingResult, ObjectiveResult
+from job.result.fetched import InputResult
 from job.result.figures import FidelityResult
-from job.result.result import ArtifactResult, GateResult, InputResult, Result
+from job.result.result import ArtifactResult, GateResult, Result
 from tests.conftest import Run, paredown
+
+PAGES = {"report.html", "report.md"}
+# What a run that fails leaves.
+FAILED = {"failure.json", *PAGES}
 
 
 @dataclass(frozen=True)
@@ -116,11 +121,13 @@ def run_all(commands: Mapping[str, Sequence[str | Path]], **options: Any) -> dic
 
 
 def digestible(destination: Path) -> dict[str, bytes]:
-    """Every file of a destination that has to be the same in each run: name -> bytes."""
+    """Every file of a destination that has to be the same in each run: name -> bytes. The result
+    and its pages have times.
+    """
     return {
         path.name: path.read_bytes()
         for path in sorted(destination.iterdir())
-        if path.name != "result.json"
+        if path.name not in ("result.json", *PAGES)
     }
 
 

@@ -86,7 +86,7 @@ def run(
         checkpoints=str(folder / "checkpoints"),
         save_every_s=save_every_s,
         manifest=manifest,
-        datasets=[manifest["dataset"]["uri"]],
+        datasets={Path(manifest["dataset"]["uri"]).name: manifest["dataset"]["uri"]},
     )
     ran = Ran(task)
     disturbed = 0.0

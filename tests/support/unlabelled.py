@@ -13,10 +13,11 @@ import numpy as np
 import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
-from job.datasets.data import Split, hold_out_test
-from job.datasets.synthetic import draw_rows
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
+from job.rows.data import Split, hold_out_test
+from job.rows.synthetic import draw_rows
 from tests.support.conversion import fed_row, real
+from tests.support.sources import array
 
 ROWS, TESTS, SHARE, SEED = 400, 90, 0.25, 7
 WORDS = 50
@@ -165,7 +166,7 @@ def rows_tested(model: str, *, is_drawn: bool) -> dict[str, Any]:
         return {"tokens": data["tokens_test"]}
     given = (data["pictures"],) if model == "image" else (data["a"], data["b"])
     whole = Split(given, (), 1.0, tuple(str(it.dtype) for it in given))
-    held = hold_out_test(whole, SHARE, SEED).test.inputs
+    held = [array(rows) for rows in hold_out_test(whole, SHARE, SEED).test.inputs]
     if model == "image":
         return {"picture": held[0].astype(np.float32) * np.float32(1 / 255)}
     return dict(zip(names, held, strict=True))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tf_keras
 
-from job.datasets.data import Split
 from job.metrics.quality import keras_predictor
 from job.objective.losses import Objective
+from job.rows.data import Split
 from job.worker.baseline_checks import check_scale, evidence, masked, rows_of
 
 RANDOM = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import tf_keras
 
 from job.errors import InputError
 from job.models.layers import signature
-from job.result.result import TensorSpec
+from job.result.specs import TensorSpec
 from job.worker.convert import CERTAIN, Conversion, attempt, is_certain, plan
 from tests.conftest import paredown
 from tests.stages.test_quantize import variant

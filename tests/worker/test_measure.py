@@ -6,18 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from job.manifest.datasets import NpzConfig
 from job.result.artifact import TensorResult
-from job.result.result import Result, TensorSpec
+from job.result.result import Result
+from job.result.specs import TensorSpec
 from job.worker.measure import with_usage
 from tests.support.published import make_result
 
+HALVED = NpzConfig(uri="data.npz", scale=0.5)
 SPECS = [TensorSpec("picture", (8, 8), "float32"), TensorSpec("kind", (), "int32")]
 
 
 def used(*inputs: TensorResult, specs: list[TensorSpec], is_keras3: bool = False) -> Result:
     result = make_result()
     base = result.baseline.model_copy(update={"inputs": list(inputs)})
-    (made,) = with_usage([base], Path(), specs, 0.5, is_keras3=is_keras3)
+    (made,) = with_usage([base], Path(), specs, HALVED, is_keras3=is_keras3)
     return result.model_copy(update={"artifacts": [made]})
 
 

@@ -36,3 +36,23 @@ def test_an_error_crosses_as_an_event(
     assert what in found.what
     if isinstance(raised, InputError):
         assert (found.where, found.hint) == (raised.where, raised.hint)
+
+
+def test_an_error_from_inside_a_graph_crosses_as_itself(tmp_path: Path) -> None:
+    """TensorFlow raises one of its own, which quotes it; another one is explained."""
+    import tensorflow as tf
+
+    def read() -> None:
+        raise InputError("The file is shorter.", where="x.npy", hint="Run again.")
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def train() -> object:
+        return tf.numpy_function(read, [], tf.float32)
+
+    with pytest.raises(tf.errors.OpError) as caught:
+        train()
+    found = error_of(error_event(caught.value, str(tmp_path)))
+    assert isinstance(found, InputError)
+    assert (found.what, found.where, found.hint) == ("The file is shorter.", "x.npy", "Run again.")
+    other = error_of(error_event(tf.errors.UnknownError(None, None, "why"), str(tmp_path)))
+    assert isinstance(other, StageError)

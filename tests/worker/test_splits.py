@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.datasets.data import Dataset, Split
 from job.errors import InputError
 from job.manifest.job import JobConfig
 from job.metrics.per_class import Labels
+from job.rows.data import Dataset, Split
 from job.worker.data_notes import describe_splits
-from job.worker.splits import check_sample_weights, with_weights
+from job.worker.splits import with_weights
 
 INDICES = Labels.of("sparse_categorical_crossentropy", 3)
 
@@ -81,22 +81,6 @@ def test_the_pixels_of_a_mask_are_weighed_only_with_an_axis_of_their_own() -> No
         weigh("balanced", np.eye(4)[None], label, 2)
     assert caught.value.where == "training.class_weights"
     assert weigh("balanced", np.eye(4)[None, :, :, None], label, 3)[0].shape == (1, 4, 4)
-
-
-@pytest.mark.parametrize(
-    ("weights", "what"),
-    [
-        (np.array([1.0, -1.0]), "row 1 is -1.0"),
-        (np.array([np.nan, 1.0]), "row 0 is nan"),
-        (np.array([1.0, np.inf]), "row 1 is inf"),
-        (np.zeros(2), "All weights are 0"),
-        (np.ones((2, 3)), r"float64 of shape \(2, 3\)"),
-    ],
-)
-def test_sample_weights_that_can_not_be_are_refused(weights: Any, what: str) -> None:
-    """Negative, NaN, infinite, all zero, of another shape."""
-    with pytest.raises(InputError, match=what):
-        check_sample_weights(dataset([0, 1], weights).train)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from job.errors import StageError
 from job.manifest.prune import PruneConfig
 from job.manifest.training import TrainingConfig
-from job.worker.training_plan import ENOUGH_STEPS, TrainingPlan, plan_training
+from job.worker.training_plan import ENOUGH_STEPS, Available, TrainingPlan, plan_training
 
 
 def plan(
@@ -17,7 +17,9 @@ def plan(
 ) -> TrainingPlan:
     asked = {"schedule": {"type": "polynomial_decay"} | (schedule or {})}
     return plan_training(
-        TrainingConfig.model_validate(training or {}), PruneConfig.model_validate(asked), rows
+        TrainingConfig.model_validate(training or {}),
+        PruneConfig.model_validate(asked),
+        Available(rows),
     )
 
 

@@ -1,0 +1,92 @@
+"""search: the smallest file within a stated loss."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from job.manifest.cluster import Clusters
+from job.manifest.fields import Config, Count, Fraction, Positive
+from job.manifest.gates import Metric, SizeOf
+from job.manifest.quantize import WeightBits
+
+# The loss that is allowed where the manifest states none.
+MAX_DROP = 0.005
+MIN_AGREEMENT = 0.99
+MIN_SNR_DB = 30.0
+
+
+class BudgetConfig(Config):
+    """When the search ends, whichever comes first; it then has the best file so far."""
+
+    minutes: Positive = 30.0
+    """Wall time of all trials. It also decides how long each of them is trained."""
+    trials: Count = 40
+    """How many are made."""
+
+
+class RangesConfig(Config):
+    """What is searched."""
+
+    # Lists, not tuples: behind the validator of ``Search`` pydantic takes no list for a tuple.
+    sparsity: list[Fraction] = Field(default=[0.0, 0.998], min_length=2, max_length=2)
+    """The lowest and the highest fraction of zeros of all kernels together."""
+    weight_bits: list[WeightBits] = Field(default=[2, 4, 8], min_length=1)
+    """The widths of the kernels."""
+    clusters: list[Clusters | None] = Field(default=[None, 16, 8], min_length=1)
+    """How many distinct values kernels of 8 bits may have; null: any number."""
+
+    @model_validator(mode="after")
+    def _sparsity_rises(self) -> Self:
+        low, high = self.sparsity
+        if low >= high:
+            raise ValueError(f"the lowest sparsity, {low:g}, is not below the highest, {high:g}")
+        return self
+
+
+class SearchConfig(Config):
+    """Find the settings of prune, cluster and quantize that give the smallest file, on held-out
+    rows, within a loss. At most one of ``max_drop``, ``min_agreement`` and ``min_snr_db`` is given;
+    left out: a ``max_drop`` of 0.005 of the first metric where there are labels, else an agreement
+    of 0.99, or a signal-to-noise ratio of 30 dB where the outputs are no distribution.
+    """
+
+    objective: SizeOf = "smallest_encoding"
+    """Which bytes are to be small: those of the smallest encoding, or of the plain file."""
+    max_drop: float | None = Field(default=None, ge=0)
+    """At most this much worse than the baseline, in the metric's own unit."""
+    metric: Metric | None = None
+    """Of ``max_drop``; left out, the first metric that is measured."""
+    min_agreement: float | None = Field(default=None, ge=0, le=1)
+    """At least this share of the baseline's answers is unchanged."""
+    min_snr_db: float | None = None
+    """At least this signal-to-noise ratio, in decibels."""
+    confidence: float | None = Field(default=None, ge=0.5, le=0.999)
+    """Left out: the value on held-out rows must be within the loss. Else the worse end of its
+    two-sided interval of this level: fewer files pass, and those that do pass on test rows, too."""
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
+    over: RangesConfig = Field(default_factory=RangesConfig)
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> Self:
+        names = ("max_drop", "min_agreement", "min_snr_db")
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; give one of them")
+        if self.metric is not None and given not in ([], ["max_drop"]):
+            raise ValueError(f"metric belongs to max_drop, and {given[0]} is given")
+        return self
+
+    @property
+    def tries_clusters(self) -> bool:
+        """Whether there may be a clustered model."""
+        return 8 in self.over.weight_bits and any(self.over.clusters)
+
+
+def _all_defaults(value: object) -> object:
+    return {} if value is True else value
+
+
+Search = Annotated[
+    SearchConfig,
+    BeforeValidator(_all_defaults, json_schema_input_type=SearchConfig | Literal[True]),
+]

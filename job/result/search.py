@@ -1,0 +1,100 @@
+"""What a search tried, and what it chose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from job.manifest.quantize import WeightBits
+from job.result.record import Record
+
+
+class TrialSettings(Record):
+    """The settings of a trial."""
+
+    sparsity: float
+    """The fraction of zeros of all kernels together."""
+    weight_bits: WeightBits
+    clusters: int | None
+    """Distinct values of a kernel; null: any number."""
+    epochs: int
+    """Of each of its trainings; 0 where nothing is trained."""
+    seed: int
+
+    @property
+    def described(self) -> str:
+        """What a trial makes, in words."""
+        parts = [f"{100 * self.sparsity:.4g} % zeros", f"{self.weight_bits} bits"]
+        parts += [f"{self.clusters} clusters"] if self.clusters else []
+        return ", ".join(parts)
+
+    @property
+    def density(self) -> float:
+        """The fraction of weights that are not zero."""
+        return 1 - self.sparsity
+
+
+class TrialResult(Record):
+    """A trial: a file that was made with some settings, judged on held-out rows."""
+
+    number: int
+    """From 1 on, in the order in which they were made."""
+    settings: TrialSettings
+    failure: str = ""
+    """Why no file was made, for instance since the training diverged; empty where one was. Such a
+    trial has neither bytes nor figures."""
+    bytes: int
+    """Of the smallest encoding, or of the plain file, as the search's objective says."""
+    sha256: str
+    """Of the plain file, in hexadecimal."""
+    value: float | None
+    """The figure that is judged: how much worse the metric got, the agreement, or the
+    signal-to-noise ratio. Null for one without noise."""
+    bound: float | None = None
+    """The end of its confidence interval that was judged, where the search has a confidence."""
+    margin: float
+    """How far it is within the limit; negative beyond it."""
+    passed: bool
+    metrics: dict[str, float] = {}
+    seconds: float
+    trained_s: float = 0.0
+    """Seconds of these that it was trained."""
+    is_on_front: bool = False
+    """Whether no other trial is both smaller and better."""
+
+
+class SearchResult(Record):
+    """A search: what was asked, every trial, and the choice."""
+
+    gate: dict[str, Any]
+    """What files are judged by."""
+    rows: int
+    """Held-out rows that trials are judged on."""
+    reference: str
+    """What the figures are compared with, and why."""
+    trials: list[TrialResult]
+    chosen: int
+    """The number of the trial whose settings the files are made with."""
+    reason: str
+    ended: str
+    """Why no further trial was made."""
+    sections: dict[str, Any]
+    """The sections of a manifest that makes the same files without a search."""
+
+
+def with_front(trials: list[TrialResult]) -> list[TrialResult]:
+    """The trials, each with whether it is on the Pareto front of bytes and margin."""
+    made = [it for it in trials if not it.failure]
+    return [
+        it.model_copy(
+            update={
+                "is_on_front": not it.failure
+                and not any(
+                    other.bytes <= it.bytes
+                    and other.margin >= it.margin
+                    and (other.bytes, -other.margin) != (it.bytes, -it.margin)
+                    for other in made
+                )
+            }
+        )
+        for it in trials
+    ]

@@ -1,0 +1,1 @@
+"""The rows of a data set, once its files are read: splits, batches, memory, arithmetic."""

@@ -1,0 +1,1 @@
+"""A ``.tflite`` as data: read, changed and written, and run, without TensorFlow."""

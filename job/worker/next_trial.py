@@ -1,0 +1,235 @@
+"""Which trial a search makes next: a function of those that it has made.
+
+Bytes fall with the sparsity, and so does the quality, though not evenly: seeds differ. So for each
+family (a width of the weights, or a number of clusters) the border is looked for at which files
+begin to fail:
+
+1. with short trainings, a few trials for each family;
+2. with long ones, for the two families whose passing files were smallest (successive halving:
+   Jamieson and Talwalkar, https://arxiv.org/abs/1502.07943);
+3. at the border of the better one, with other seeds, and from there towards fewer bytes.
+
+The border is between the sparsest file that passes and the densest one beyond it that fails; the
+next trial is between them, by the logarithm of the density, nearer to the one whose quality is
+nearer to the limit. No clock is asked here, so a search that was stopped goes on to the same
+choice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from job.manifest.quantize import WeightBits
+from job.result.search import TrialResult, TrialSettings
+
+# Where the first family starts: a twentieth of the weights; where the model's own outputs are to
+# stay, which few weights can't give, much more.
+FIRST_DENSITY, CAREFUL_DENSITY = 0.05, 0.6
+# With nothing on the other side of the border, the density is changed by this factor.
+STRIDE = 2.5
+# A border is known when the densities on its sides differ by less than this factor.
+COARSE, FINE = 1.4, 1.06
+SHORT_TRIALS, LONG_TRIALS = 3, 5
+# The families that get long trainings.
+FINALISTS = 2
+SEEDS = 3
+# Long trainings have better files: they start so much beyond the short ones' border.
+FURTHER = 1.25
+# The next trial is at least this share of the way from either side of the border.
+LEAST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Family:
+    """Settings between which sizes do not compare by sparsity alone."""
+
+    weight_bits: WeightBits
+    clusters: int | None = None
+
+    def has(self, trial: TrialResult) -> bool:
+        """Whether a trial is of this family."""
+        found = trial.settings
+        return (found.weight_bits, found.clusters) == (self.weight_bits, self.clusters)
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What is searched, and how long trials are trained."""
+
+    families: Sequence[Family]
+    sparsity: tuple[float, float]
+    """The lowest and the highest."""
+    short_epochs: int
+    long_epochs: int
+    short_trials: int = SHORT_TRIALS
+    """Of each family; 0: only the first family is tried, with long trainings."""
+    seed: int = 0
+    seeds: int = SEEDS
+    """How many are tried at the border; 1 where nothing is trained."""
+    first_density: float = FIRST_DENSITY
+    """Where the first family starts."""
+
+    @property
+    def densities(self) -> tuple[float, float]:
+        """The lowest and the highest."""
+        low, high = self.sparsity
+        return 1 - high, 1 - low
+
+
+def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings | None:
+    """The settings of the next trial; None where the border is known as well as it can be.
+
+    Args:
+        done: The trials so far.
+        plan: What is searched.
+    """
+    first_seed = [it for it in done if it.settings.seed == plan.seed]
+    short = [it for it in first_seed if it.settings.epochs == plan.short_epochs]
+    for family in plan.families if plan.short_trials else ():
+        own = [it for it in short if family.has(it)]
+        start = _sparsest_passing(short) or plan.first_density
+        density = next_density(own, plan.densities, start, COARSE, plan.short_trials)
+        if density is not None:
+            return _settings(family, density, plan.short_epochs, plan.seed)
+    finalists = ranked(short, plan.families)[:FINALISTS]
+    if not plan.short_trials:
+        finalists = list(plan.families[:1])
+    long = [it for it in first_seed if it.settings.epochs == plan.long_epochs]
+    for family in finalists:
+        own = [it for it in long if family.has(it)]
+        start = _start(short, family, plan)
+        density = next_density(own, plan.densities, start, FINE, LONG_TRIALS)
+        if density is not None:
+            return _settings(family, density, plan.long_epochs, plan.seed)
+    winner = ranked(long, finalists)[0]
+    trained_long = [it for it in done if it.settings.epochs == plan.long_epochs and winner.has(it)]
+    return _other_seed(trained_long, winner, plan)
+
+
+def next_density(
+    trials: Sequence[TrialResult],
+    densities: tuple[float, float],
+    start: float,
+    factor: float,
+    most: int,
+) -> float | None:
+    """The next density at which the border of a family is looked for.
+
+    Args:
+        trials: Those of the family, with one seed and as many epochs.
+        densities: The lowest and the highest.
+        start: Where to begin.
+        factor: Where the densities on both sides differ by less, the border is known.
+        most: How many trials there may be.
+    """
+    low, high = densities
+    if not trials:
+        return min(high, max(low, start))
+    passing = _sparsest_passing(trials)
+    if passing is None:
+        densest = max(it.settings.density for it in trials)
+        return None if _same(densest, high) else min(high, densest * STRIDE)
+    if len(trials) >= most:
+        return None
+    beyond = [it for it in trials if it.settings.density < passing and not it.passed]
+    if not beyond:
+        return None if _same(passing, low) else max(low, passing / STRIDE)
+    failing = max(beyond, key=lambda trial: trial.settings.density)
+    return _between(trials, passing, failing, factor)
+
+
+def ranked(trials: Sequence[TrialResult], families: Sequence[Family]) -> list[Family]:
+    """Families by their smallest passing file; those without one behind them, by their margin."""
+
+    def rank(family: Family) -> tuple[bool, float]:
+        own = [it for it in trials if family.has(it)]
+        passing = [it.bytes for it in own if it.passed]
+        if passing:
+            return False, min(passing)
+        return True, -max((it.margin for it in own), default=-math.inf)
+
+    return sorted(families, key=rank)
+
+
+def choose(trials: Sequence[TrialResult]) -> TrialResult:
+    """The smallest trial that passes, of equal ones the better; where none does, the nearest of
+    those that made a file.
+    """
+    passing = [it for it in trials if it.passed]
+    if passing:
+        return min(passing, key=lambda trial: (trial.bytes, -trial.margin, trial.number))
+    made = [it for it in trials if not it.failure] or trials
+    return max(made, key=lambda trial: (trial.margin, -trial.bytes, -trial.number))
+
+
+def _other_seed(
+    trials: Sequence[TrialResult], family: Family, plan: SearchPlan
+) -> TrialSettings | None:
+    """Another seed at the densest setting beyond the border; where all seeds fail there, one
+    nearer to the border.
+    """
+    passing = _sparsest_passing(trials)
+    if passing is None:
+        return None
+    low, _ = plan.densities
+    beyond = sorted({it.settings.density for it in trials if it.settings.density < passing})
+    if not beyond:
+        sparser = max(low, passing / FURTHER)
+        return None if _same(passing, low) else _seed_at(trials, family, sparser, plan)
+    nearest = beyond[-1]
+    again = _seed_at(trials, family, nearest, plan)
+    if again is not None:
+        return again
+    failing = max(
+        (it for it in trials if _same(it.settings.density, nearest)), key=lambda trial: trial.margin
+    )
+    density = _between(trials, passing, failing, FINE)
+    return None if density is None else _seed_at(trials, family, density, plan)
+
+
+def _seed_at(
+    trials: Sequence[TrialResult], family: Family, density: float, plan: SearchPlan
+) -> TrialSettings | None:
+    used = {it.settings.seed for it in trials if _same(it.settings.density, density)}
+    free = [seed for seed in range(plan.seed, plan.seed + plan.seeds) if seed not in used]
+    return _settings(family, density, plan.long_epochs, free[0]) if free else None
+
+
+def _between(
+    trials: Sequence[TrialResult], passing: float, failing: TrialResult, factor: float
+) -> float | None:
+    """A density between both sides of the border; None where they are near each other."""
+    beyond = failing.settings.density
+    if passing / beyond <= factor:
+        return None
+    inside = max(it.margin for it in trials if it.passed and _same(it.settings.density, passing))
+    total = inside - failing.margin
+    share = inside / total if total > 0 else 0.5
+    share = min(1 - LEAST_SHARE, max(LEAST_SHARE, share))
+    return passing * math.pow(beyond / passing, share)
+
+
+def _start(short: Sequence[TrialResult], family: Family, plan: SearchPlan) -> float:
+    passing = _sparsest_passing([it for it in short if family.has(it)])
+    return plan.first_density if passing is None else passing / FURTHER
+
+
+def _sparsest_passing(trials: Sequence[TrialResult]) -> float | None:
+    return min((it.settings.density for it in trials if it.passed), default=None)
+
+
+def _settings(family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
+    return TrialSettings(
+        sparsity=round(1 - density, 5),
+        weight_bits=family.weight_bits,
+        clusters=family.clusters,
+        epochs=epochs,
+        seed=seed,
+    )
+
+
+def _same(a: float, b: float) -> bool:
+    """Settings are rounded."""
+    return math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-5)

@@ -1,0 +1,189 @@
+"""What a search tries, and how long its trials are trained, so that they fit into the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from job.errors import InputError, StageError
+from job.manifest.gates import MinAgreementGate, MinSnrGate
+from job.manifest.search import BudgetConfig, SearchConfig
+from job.result.record import Record
+from job.result.search import TrialResult, TrialSettings
+from job.worker.checkpoint_formats import record_of
+from job.worker.judgement import Gate
+from job.worker.next_trial import (
+    CAREFUL_DENSITY,
+    FINALISTS,
+    FIRST_DENSITY,
+    LONG_TRIALS,
+    SHORT_TRIALS,
+    Family,
+)
+from job.worker.trial import Bench, run_trial
+
+# More epochs than this gain little; with fewer than these, fewer families are tried instead.
+MOST_EPOCHS, ENOUGH_EPOCHS = 60, 12
+# Building a training takes longer than an epoch of small data. So where it takes no more than this
+# share of the budget, a second trial of so many epochs tells what one more epoch takes.
+PROBED, PROBE_EPOCHS = 0.1, 4
+# After the short ones.
+LEAST_LONG_TRIALS = 3
+# Short trainings have this share of the epochs of long ones.
+SHORT = 0.25
+# This share of the budget is planned; the rest is for what takes longer than it should.
+PLANNED = 0.85
+# What to do where no trial makes a file.
+NONE_MADE = (
+    "Where the training diverges: lower training.optimizer.learning_rate, set clipnorm, or check "
+    "the loss and the scale."
+)
+# Long trials after the finalists' borders are known: other seeds.
+MORE_SEEDS = 6
+
+
+class BudgetRecord(Record):
+    """How long trials are trained, so that they fit into the budget."""
+
+    short_epochs: int
+    long_epochs: int
+    short_trials: int
+    families: int
+    """How many of the families are tried, in their order."""
+    epoch_s: float
+    """Seconds of an epoch, as it was measured."""
+    overhead_s: float
+    """Seconds of a trial beside its training."""
+
+
+def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
+    """How long trials are trained, from the time that one or two take.
+
+    Raises:
+        InputError: Where not even that fits.
+        StageError: Where no such trial makes a file.
+    """
+    is_trained = bench.loaded.plan is not None
+    families = families_of(config, bench.judgement.gate, is_trained=is_trained)
+    probe = _probe(bench, config, families)
+    if probe.seconds > 60 * config.budget.minutes:
+        what = "A trial of one epoch" if is_trained else "A trial"
+        raise InputError(
+            f"{what} takes {probe.seconds / 60:.2g} minutes, longer than all trials may take "
+            f"({config.budget.minutes:g}).",
+            where="search.budget.minutes",
+            hint=f"Allow {math.ceil(40 * probe.seconds / 60):,} minutes or so.",
+        )
+    if is_trained and PROBE_EPOCHS * probe.trained_s <= PROBED * 60 * config.budget.minutes:
+        longer = run_trial(
+            bench, probe.settings.model_copy(update={"epochs": PROBE_EPOCHS}), probe.number
+        )
+        an_epoch = (longer.trained_s - probe.trained_s) / (PROBE_EPOCHS - 1)
+        if not longer.failure:
+            trained_s = min(probe.trained_s, max(an_epoch, probe.trained_s / 100))
+            probe = probe.model_copy(update={"trained_s": round(trained_s, 3)})
+    return fitted(config.budget, len(families), probe, bench.work.job.training.epochs)
+
+
+def fitted(
+    budget: BudgetConfig, families: int, probe: TrialResult, epochs: int | None
+) -> BudgetRecord:
+    """As many families and short trials as leave enough epochs for the long ones.
+
+    Args:
+        budget: Of the manifest.
+        families: How many there are.
+        probe: A trial, and the seconds that it is trained for an epoch of each of its trainings.
+        epochs: Those of the manifest; None: as many as fit.
+    """
+    is_trained = probe.settings.epochs > 0
+    # It is trained twice: while it is pruned, and on the grid of its file.
+    epoch_s = probe.trained_s / 2 if is_trained else 0.0
+    overhead_s = probe.seconds - 2 * epoch_s
+    plans = [(families, SHORT_TRIALS), *((count, 1) for count in range(families, 1, -1)), (1, 0)]
+    for count, short in plans:
+        finalists = min(FINALISTS, count)
+        most = finalists * LONG_TRIALS + MORE_SEEDS
+        long = min(budget.trials - short * count, most)
+        if long < LEAST_LONG_TRIALS and short:
+            continue  # too few trials
+        left = PLANNED * 60 * budget.minutes - (short * count + long) * overhead_s
+        # Half an epoch more for each is the teacher's.
+        weighted = 2 * epoch_s * (long + SHORT * short * count) + epoch_s / 2
+        fits = max(1, min(MOST_EPOCHS, int(left / weighted))) if weighted else MOST_EPOCHS
+        if fits >= (epochs or ENOUGH_EPOCHS):
+            break
+    used = (epochs or fits) if is_trained else 0
+    return BudgetRecord(
+        short_epochs=min(used, max(1, round(SHORT * used))),
+        long_epochs=used,
+        short_trials=short,
+        families=count,
+        epoch_s=round(epoch_s, 3),
+        overhead_s=round(overhead_s, 3),
+    )
+
+
+def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> TrialResult:
+    """The first trial of one epoch that makes a file, of the families in their order."""
+    is_trained = bench.loaded.plan is not None
+    density = first_density(bench.judgement.gate)
+    for family in families:
+        asked = TrialSettings(
+            sparsity=round(min(config.over.sparsity[1], 1 - density), 5),
+            weight_bits=family.weight_bits,
+            clusters=family.clusters,
+            epochs=1 if is_trained else 0,
+            seed=bench.work.job.training.seed,
+        )
+        probe = run_trial(bench, asked, 0)
+        if not probe.failure:
+            return probe
+    raise StageError(
+        f"No trial makes a file. The last one, with {asked.described}: {probe.failure}",
+        where="search",
+        hint=NONE_MADE,
+    )
+
+
+def is_careful(gate: Gate) -> bool:
+    """Whether the model's own outputs are to stay, which takes more weights than right answers."""
+    return isinstance(gate, MinAgreementGate | MinSnrGate)
+
+
+def first_density(gate: Gate) -> float:
+    """Where a search begins."""
+    return CAREFUL_DENSITY if is_careful(gate) else FIRST_DENSITY
+
+
+def families_of(config: SearchConfig, gate: Gate, *, is_trained: bool) -> list[Family]:
+    """What is searched beside the sparsity, the most promising first; 2 bits need training."""
+    found = []
+    widths = config.over.weight_bits
+    for bits in sorted(widths, reverse=True) if is_careful(gate) else widths:
+        if bits == 8:
+            found += [Family(bits, clusters) for clusters in config.over.clusters]
+        elif bits == 4 or is_trained:
+            found.append(Family(bits))
+    return list(dict.fromkeys(found))
+
+
+def described(budget: BudgetRecord, config: SearchConfig, gate: Gate) -> str:
+    """How long trials are trained, for the result."""
+    if not budget.long_epochs:
+        return "nothing is trained"
+    all_of = len(families_of(config, gate, is_trained=True))
+    fewer = (
+        f"; of {all_of} combinations of weight_bits and clusters the first {budget.families} are "
+        "tried, for which there is time"
+        if budget.families < all_of
+        else ""
+    )
+    return (
+        f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
+        f"{budget.long_epochs} epochs, each twice (pruned, and on the grid of the file), to fit "
+        f"into {config.budget.minutes:g} minutes{fewer}"
+    )
+
+
+BUDGET = record_of(BudgetRecord)

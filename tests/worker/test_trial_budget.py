@@ -1,0 +1,168 @@
+"""What a search tries, and for how long, so that it fits into its budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job.errors import InputError, StageError
+from job.manifest.gates import MaxDropGate, MinAgreementGate, MinSnrGate
+from job.manifest.search import BudgetConfig, SearchConfig
+from job.result.search import TrialResult
+from job.worker.next_trial import Family
+from job.worker.trial_budget import (
+    ENOUGH_EPOCHS,
+    MOST_EPOCHS,
+    BudgetRecord,
+    budget_of,
+    described,
+    families_of,
+    first_density,
+    fitted,
+)
+from tests.support.searching import asked, bench_of, job_of, save_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("budgets")
+    save_model(place)
+    return place
+
+
+LABELLED = MaxDropGate(type="max_drop", metric="accuracy", value=0.005)
+
+
+def over(**ranges: Any) -> SearchConfig:
+    return SearchConfig.model_validate({"over": ranges})
+
+
+def test_clusters_are_those_of_eight_bits() -> None:
+    """Narrower kernels have few values anyway."""
+    found = families_of(SearchConfig(), LABELLED, is_trained=True)
+    assert found == [Family(2), Family(4), Family(8), Family(8, 16), Family(8, 8)]
+    assert families_of(over(clusters=[4]), LABELLED, is_trained=True)[2:] == [Family(8, 4)]
+
+
+def test_outputs_that_are_to_stay_are_searched_from_many_weights_on() -> None:
+    """With eight bits first, and more than half of the weights; right answers from few on."""
+    for gate in (
+        MinAgreementGate(type="min_agreement", value=0.99),
+        MinSnrGate(type="min_snr_db", value=40),
+    ):
+        found = families_of(SearchConfig(), gate, is_trained=True)
+        assert found == [Family(8), Family(8, 16), Family(8, 8), Family(4), Family(2)]
+        assert first_density(gate) > 0.5
+    assert first_density(LABELLED) == 0.05
+
+
+def test_two_bits_need_training() -> None:
+    """Without it they are left out."""
+    found = families_of(over(weight_bits=[2, 4, 8], clusters=[None]), LABELLED, is_trained=False)
+    assert found == [Family(4), Family(8)]
+
+
+def test_what_is_named_twice_is_tried_once() -> None:
+    """In the order of the manifest."""
+    twice = over(weight_bits=[8, 2, 8], clusters=[16, 16])
+    assert families_of(twice, LABELLED, is_trained=True) == [Family(8, 16), Family(2)]
+
+
+def budget(
+    folder: Path, place: Path, training: dict[str, Any] | None = None, **search: Any
+) -> BudgetRecord:
+    sections: dict[str, Any] = {} if training is None else {"training": training}
+    job = job_of(folder, search=search, **sections)
+    assert job.search is not None
+    return budget_of(bench_of(job, place), job.search)
+
+
+FREE = {"batch_size": 32, "validation_split": 0.3}
+
+
+def probe(seconds: float, trained_s: float, epochs: int = 1) -> TrialResult:
+    """A trial that was timed."""
+    return TrialResult(
+        number=0,
+        settings=asked(epochs=epochs),
+        bytes=1,
+        sha256="",
+        value=0,
+        margin=0,
+        passed=True,
+        seconds=seconds,
+        trained_s=trained_s,
+    )
+
+
+def test_trials_are_as_long_as_fits() -> None:
+    """Up to where more gain little; a manifest's own number stays, whatever it takes."""
+    hours = BudgetConfig(minutes=600)
+    long = fitted(hours, 5, probe(3, 2), None)
+    assert (long.long_epochs, long.short_epochs) == (MOST_EPOCHS, 15)
+    assert (long.families, long.short_trials) == (5, 3)
+    assert (long.epoch_s, long.overhead_s) == (1, 1)
+    short = fitted(BudgetConfig(minutes=30), 5, probe(11, 10), None)
+    assert ENOUGH_EPOCHS <= short.long_epochs < MOST_EPOCHS
+    assert short.families < 5
+    own = fitted(hours, 5, probe(3, 2), 100)
+    assert (own.long_epochs, own.short_epochs) == (100, 25)
+    assert "25 and 100 epochs" in described(own, SearchConfig(), LABELLED)
+    slow = fitted(BudgetConfig(minutes=1), 5, probe(50, 40), 100)
+    assert (slow.long_epochs, slow.families, slow.short_trials) == (100, 1, 0)
+    assert "the first 1 are tried" in described(slow, SearchConfig(), LABELLED)
+
+
+@pytest.mark.parametrize("families", [1, 2, 5])
+@pytest.mark.parametrize("trials", [1, 2, 3, 5, 12, 40])
+@pytest.mark.parametrize("minutes", [0.1, 5, 600])
+def test_a_plan_has_long_trials_and_fits(families: int, trials: int, minutes: float) -> None:
+    """In time, but for one epoch that is always made, and in number."""
+    given = BudgetConfig(minutes=minutes, trials=trials)
+    found = fitted(given, families, probe(1.5, 1), None)
+    short = found.short_trials * found.families
+    assert short < trials
+    assert 1 <= found.families <= families
+    assert 1 <= found.short_epochs <= found.long_epochs <= MOST_EPOCHS
+    if found.long_epochs > 1:
+        least = (short * found.short_epochs + (trials - short)) * 2 * found.epoch_s
+        assert least < 60 * minutes
+
+
+def test_the_time_of_an_epoch_is_measured(folder: Path, tmp_path: Path) -> None:
+    """Without that of building its training, which a longer one has once, too."""
+    found = budget(folder, tmp_path, FREE, budget={"minutes": 600})
+    assert 0 < found.epoch_s < found.overhead_s
+    assert found.long_epochs == MOST_EPOCHS
+
+
+@pytest.mark.parametrize("objective", [None, "none"])
+def test_a_budget_that_is_too_small_for_a_trial_is_refused(
+    folder: Path, tmp_path: Path, objective: str | None
+) -> None:
+    """With what it takes, and about how much would do."""
+    training = FREE | ({"objective": objective} if objective else {})
+    with pytest.raises(InputError) as caught:
+        budget(folder, tmp_path, training, budget={"minutes": 0.0001})
+    assert caught.value.exit_code == 3
+    assert caught.value.where == "search.budget.minutes"
+    assert "longer than all trials may take (0.0001)" in caught.value.what
+    assert "minutes" in caught.value.hint
+
+
+def test_without_training_there_are_no_epochs(folder: Path, tmp_path: Path) -> None:
+    """The time of a trial counts."""
+    found = budget(folder, tmp_path, {"objective": "none"})
+    assert (found.short_epochs, found.long_epochs, found.epoch_s) == (0, 0, 0)
+    assert found.overhead_s > 0
+    assert described(found, SearchConfig(), LABELLED) == "nothing is trained"
+
+
+def test_where_no_trial_makes_a_file_the_job_fails(folder: Path, tmp_path: Path) -> None:
+    """With the reason, and what to do."""
+    optimizer = {"type": "sgd", "learning_rate": 1e30}
+    with pytest.raises(StageError, match=r"No trial makes a file.*diverged") as caught:
+        budget(folder, tmp_path, FREE | {"optimizer": optimizer}, over={"weight_bits": [4]})
+    assert "learning_rate" in caught.value.hint
