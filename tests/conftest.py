@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from job.run.process import ONEDNN
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.identities import secrets_in
 from tests.support.required import lacking
@@ -24,6 +25,8 @@ from tests.support.seaweed import Seaweed, unavailable
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+for name, value in ONEDNN.items():  # models are made and tried here as in a child
+    os.environ.setdefault(name, value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

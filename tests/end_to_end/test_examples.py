@@ -151,12 +151,14 @@ def test_a_search_finds_a_smaller_file_than_the_quickstarts(
 def test_low_bits_and_clusters_are_in_the_files(small: dict[str, dict[str, Any]]) -> None:
     """As many values as were asked for, and nearly the baseline's accuracy."""
     by_name = {it["variant"]: it for it in small["low_bits"]["artifacts"]}
-    widths = {
-        name: [it["bits"] for it in by_name[name]["packed"]["kernels"]]
-        for name in ("int4", "ternary")
-    }
-    assert widths == {"int4": [4, 4], "ternary": [4, 2]}
-    for name in widths:
+    for name, most in (("int4", [15, 15]), ("ternary", [15, 3])):
+        found = by_name[name]["packed"]["kernels"]
+        assert [it["distinct"] <= limit for it, limit in zip(found, most, strict=True)] == [
+            True
+        ] * 2
+        # Of the widths that the values fit in, the one whose file is smallest, once encoded.
+        assert all(2 ** it["bits"] > it["distinct"] for it in found)
+        assert min(it["bits"] for it in found) < 8
         assert by_name[name]["metrics"]["accuracy"] > 0.92
     clustered = small["clustered"]
     assert [it["number_of_clusters"] for it in clustered["clusters"]] == [32, 16]
