@@ -15,6 +15,7 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 from tests.conftest import MakeManifest, Run, paredown
+from tests.support.rare import marked
 
 layers = tf_keras.layers
 
@@ -174,7 +175,7 @@ def keras_3(folder: Path) -> str:
     return "model.keras"
 
 
-@pytest.mark.parametrize("make", [nested, lstm, separable, keras_3])
+@pytest.mark.parametrize("make", [nested, lstm, keras_3, marked(separable)])
 def test_models_of_other_layers(
     make: Callable[[Path], str], manifest: MakeManifest, tmp_path: Path
 ) -> None:

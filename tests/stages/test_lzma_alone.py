@@ -12,6 +12,7 @@ import pytest
 from job.stages.compress import compress
 from job.stages.lzma_alone import CONTEXTS, IN_MEMORY_BYTES, SAMPLE_BYTES
 from tests.support.encodings import codec
+from tests.support.rare import rare
 
 UNKNOWN_SIZE = bytes([255] * 8)
 
@@ -81,6 +82,7 @@ def test_what_is_searched_on_a_sample_is_smaller_than_with_xz(tmp_path: Path) ->
         assert len(found) < 0.97 * len(xz(data.astype("float32").tobytes()))
 
 
+@rare
 def test_a_sample_that_misleads_costs_nothing_in_memory(tmp_path: Path) -> None:
     """The settings of xz are tried on the whole file, too."""
     for size in (SAMPLE_BYTES, 8 * SAMPLE_BYTES, IN_MEMORY_BYTES):

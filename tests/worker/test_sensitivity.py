@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from job.worker.context import Files, Loaded
 from job.worker.load_inputs import load
 from job.worker.sensitivity import channel_axes, measure
 from tests.support.manifests import read_job
+from tests.support.rare import marked
 from tests.support.resuming import begins, interrupt, keeps, kill, run
 from tests.support.sources import array, fresh
 
@@ -227,7 +229,10 @@ def test_a_depthwise_and_a_frozen_layer_are_rounded_and_not_pruned(tmp_path: Pat
     assert [len(it.weight_bits) for it in found.layers] == [3, 3, 3]
 
 
-def test_it_is_restored_from_its_checkpoint(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [kill, marked(interrupt)])
+def test_it_is_restored_from_its_checkpoint(
+    how: Callable[[], None], tiny: Path, tmp_path: Path
+) -> None:
     """A run that was killed after it, or stopped in it, ends with the same record and files."""
     asked = {
         "name": "tiny",
@@ -238,12 +243,12 @@ def test_it_is_restored_from_its_checkpoint(tiny: Path, tmp_path: Path) -> None:
     }
     manifest = read_job(json.dumps(asked), "here.json").model_dump(mode="json")
     whole = run(manifest, tmp_path / "whole")
-    for where, how in ((begins("sensitivity"), interrupt), (keeps("sensitivity"), kill)):
-        stopped = run(manifest, tmp_path / "stopped", disturb=where, by=how)
-        ended = run(manifest, tmp_path / "ended", kept=stopped.kept)
-        assert ("sensitivity" in ended.result["resumed"]) == (how is kill)
-        assert ended.result["sensitivity"] == whole.result["sensitivity"]
-        assert ended.files == whole.files
+    where = keeps("sensitivity") if how is kill else begins("sensitivity")
+    stopped = run(manifest, tmp_path / "stopped", disturb=where, by=how)
+    ended = run(manifest, tmp_path / "ended", kept=stopped.kept)
+    assert ("sensitivity" in ended.result["resumed"]) == (how is kill)
+    assert ended.result["sensitivity"] == whole.result["sensitivity"]
+    assert ended.files == whole.files
     without = run(manifest | {"sensitivity": None}, tmp_path / "without")
     assert without.result["sensitivity"] is None
     assert without.files == whole.files
