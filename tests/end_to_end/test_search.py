@@ -22,7 +22,12 @@ def jobs(tiny: Path) -> dict[str, dict[str, Any]]:
     """What is searched: the first ones always, the others by ``make test-all``."""
     labelled = {
         "model": {"uri": str(tiny / "model.h5")},
-        "dataset": {"type": "npz", "uri": str(tiny / "data.npz"), "scale": 1 / 255},
+        "dataset": {
+            "type": "npz",
+            "uri": str(tiny / "data.npz"),
+            "scale": 1 / 255,
+            "split": {"validation": 0.2, "seed": 3},
+        },
         "training": {"epochs": 3, "batch_size": 16},
         "compress": {"codecs": ["zip"]},
         "search": {
@@ -112,11 +117,13 @@ def test_each_has_the_file_of_its_chosen_trial(batch: dict[str, Path], tiny: Pat
 
 
 def test_how_trials_are_judged_follows_from_the_data(batch: dict[str, Path], tiny: Path) -> None:
-    """Labels, none, numbers, random inputs: on rows that are held out, where any are."""
+    """Labels, none, numbers, random inputs: on rows that are held out, where any are; as many as
+    ``dataset.split`` says, or a tenth.
+    """
     found = {name: result_of(batch[name])["search"] for name in jobs(tiny)}
     kinds = {name: it["gate"]["type"] for name, it in found.items()}
     assert kinds["labelled"] == "max_drop"
-    assert found["labelled"]["rows"] == 40
+    assert found["labelled"]["rows"] == 80
     assert kinds["ratio"] == "min_snr_db"
     assert found["ratio"]["rows"] == 30
     assert kinds["nothing"] == "min_agreement"
