@@ -14,9 +14,7 @@ from job.worker.checkpoint_formats import record_of
 from job.worker.judgement import Gate
 from job.worker.next_trial import (
     CAREFUL_DENSITY,
-    FINALISTS,
     FIRST_DENSITY,
-    LONG_TRIALS,
     SHORT_TRIALS,
     Family,
 )
@@ -38,8 +36,9 @@ NONE_MADE = (
     "Where the training diverges: lower training.optimizer.learning_rate, set clipnorm, or check "
     "the loss and the scale."
 )
-# Long trials after the finalists' borders are known: other seeds.
-MORE_SEEDS = 6
+# Time is planned for so many long trials: about four for the border of one family, then other
+# seeds. Where time is left, more are made.
+LONG = 7
 
 
 class BudgetRecord(Record):
@@ -100,11 +99,9 @@ def fitted(
     # It is trained twice: while it is pruned, and on the grid of its file.
     epoch_s = probe.trained_s / 2 if is_trained else 0.0
     overhead_s = probe.seconds - 2 * epoch_s
-    plans = [(families, SHORT_TRIALS), *((count, 1) for count in range(families, 1, -1)), (1, 0)]
-    for count, short in plans:
-        finalists = min(FINALISTS, count)
-        most = finalists * LONG_TRIALS + MORE_SEEDS
-        long = min(budget.trials - short * count, most)
+    several = [(count, 1) for count in range(families, 1, -1)]
+    for count, short in [(families, SHORT_TRIALS), *several, (1, SHORT_TRIALS), (1, 0)]:
+        long = min(budget.trials - short * count, LONG)
         if long < LEAST_LONG_TRIALS and short:
             continue  # too few trials
         left = PLANNED * 60 * budget.minutes - (short * count + long) * overhead_s

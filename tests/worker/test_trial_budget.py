@@ -104,7 +104,7 @@ def test_trials_are_as_long_as_fits() -> None:
     assert (long.long_epochs, long.short_epochs) == (MOST_EPOCHS, 15)
     assert (long.families, long.short_trials) == (5, 3)
     assert (long.epoch_s, long.overhead_s) == (1, 1)
-    short = fitted(BudgetConfig(minutes=30), 5, probe(11, 10), None)
+    short = fitted(BudgetConfig(minutes=20), 5, probe(11, 10), None)
     assert ENOUGH_EPOCHS <= short.long_epochs < MOST_EPOCHS
     assert short.families < 5
     own = fitted(hours, 5, probe(3, 2), 100)
