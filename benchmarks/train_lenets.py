@@ -8,8 +8,8 @@ to OUTPUT, the current directory by default, as `lenet_300_100.h5` and `lenet_5.
 images of shape (28, 28) scaled to 0 to 1 and give 10 logits; the files hold no optimizer's state,
 so their size is that of the weights. The last 10,000 training images are left out, so that files
 can be compared with the networks on images that neither has seen. Nothing is chosen by the test
-set: the epochs are fixed and the last weights are saved. The same seed on the same kind of machine gives the same weights. Five
-minutes on two busy cores.
+set: the epochs are fixed and the last weights are saved. The same seed on the same kind of machine
+gives the same weights. Five minutes on two busy cores.
 """
 
 import os
