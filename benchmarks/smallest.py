@@ -8,9 +8,9 @@ are set by hand. Trials are judged on the last 10,000 training images, which the
 seen, with 80 % confidence. Each file that it chooses is decoded and run over the 10,000 test images
 by a plain ``ai_edge_litert`` interpreter in a process that does not import paredown. Prints the
 bytes, how many times smaller than the ``.h5`` that is, and the test error beside the baseline's;
-the median over the seeds counts. Published figures are of weights alone, which no runtime opens; ours is the
-whole file. Where ``nncodec`` (ISO/IEC 15938-17) is installed, its bytes for the same integers are
-printed, too.
+the median over the seeds counts. Published figures are of weights alone, which no runtime opens;
+ours is the whole file. Where ``nncodec`` (ISO/IEC 15938-17) is installed, its bytes for the same
+integers are printed, too.
 """
 
 from __future__ import annotations
