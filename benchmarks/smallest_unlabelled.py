@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from job.result.search import TrialSettings
+
 ROOT = Path(__file__).parents[1]
 SUFFIXES = (".h5", ".hdf5", ".keras")
 CODECS = ["zopfli", "xz", "brotli"]
@@ -69,7 +71,8 @@ def compare(path: Path, asked: argparse.Namespace, folder: Path) -> tuple[float,
         result, wall = run(manifest | {"search": {**loss, "budget": budget}}, folder)
         if result:
             break
-    trained = 2 * sum(it["settings"]["epochs"] for it in result["search"]["trials"])
+    tried = [TrialSettings.model_validate(it["settings"]) for it in result["search"]["trials"]]
+    trained = sum(it.all_epochs for it in tried)
     plain = manifest | {
         "training": {"epochs": trained, "objective": "distill"},
         "destination": {"uri": str(folder / f"{path.stem}-plain"), "overwrite": True},

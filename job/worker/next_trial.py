@@ -5,8 +5,9 @@ family (a width of the weights, or a number of clusters) the border is looked fo
 begin to fail:
 
 1. with short trainings, a few trials for each family;
-2. with long ones, for the two families whose passing files were smallest (successive halving:
-   Jamieson and Talwalkar, https://arxiv.org/abs/1502.07943);
+2. with long ones, for the family whose passing file was smallest, and for the second one if its
+   file is nearly as small (successive halving: Jamieson and Talwalkar,
+   https://arxiv.org/abs/1502.07943);
 3. at the border of the better one, with other seeds, and from there towards fewer bytes.
 
 The border is between the sparsest file that passes and the densest one beyond it that fails; the
@@ -32,8 +33,10 @@ STRIDE = 2.5
 # A border is known when the densities on its sides differ by less than this factor.
 COARSE, FINE = 1.4, 1.06
 SHORT_TRIALS, LONG_TRIALS = 3, 5
-# The families that get long trainings.
+# So many families get long trainings at most; one whose smallest file is larger than the best one's
+# by more than this factor gets none.
 FINALISTS = 2
+NEARLY = 1.15
 SEEDS = 3
 # Long trainings have better files: they start so much beyond the short ones' border.
 FURTHER = 1.25
@@ -93,9 +96,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
         density = next_density(own, plan.densities, start, COARSE, plan.short_trials)
         if density is not None:
             return _settings(family, density, plan.short_epochs, plan.seed)
-    finalists = ranked(short, plan.families)[:FINALISTS]
-    if not plan.short_trials:
-        finalists = list(plan.families[:1])
+    finalists = _finalists(short, plan.families) if plan.short_trials else plan.families[:1]
     long = [it for it in first_seed if it.settings.epochs == plan.long_epochs]
     for family in finalists:
         own = [it for it in long if family.has(it)]
@@ -144,13 +145,26 @@ def ranked(trials: Sequence[TrialResult], families: Sequence[Family]) -> list[Fa
     """Families by their smallest passing file; those without one behind them, by their margin."""
 
     def rank(family: Family) -> tuple[bool, float]:
-        own = [it for it in trials if family.has(it)]
-        passing = [it.bytes for it in own if it.passed]
-        if passing:
-            return False, min(passing)
-        return True, -max((it.margin for it in own), default=-math.inf)
+        smallest = _smallest_passing(trials, family)
+        if smallest is not None:
+            return False, smallest
+        return True, -max((it.margin for it in trials if family.has(it)), default=-math.inf)
 
     return sorted(families, key=rank)
+
+
+def _finalists(trials: Sequence[TrialResult], families: Sequence[Family]) -> list[Family]:
+    """The families that are worth long trainings, the best first."""
+    best, *others = ranked(trials, families)[:FINALISTS]
+    smallest = _smallest_passing(trials, best)
+    if smallest is None:
+        return [best, *others]
+    found = {it: _smallest_passing(trials, it) for it in others}
+    return [best, *(it for it, size in found.items() if size and size <= NEARLY * smallest)]
+
+
+def _smallest_passing(trials: Sequence[TrialResult], family: Family) -> int | None:
+    return min((it.bytes for it in trials if family.has(it) and it.passed), default=None)
 
 
 def choose(trials: Sequence[TrialResult]) -> TrialResult:

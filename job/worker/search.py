@@ -174,7 +174,7 @@ def _trials(
     seconds = 60 * config.budget.minutes
     while (asked := next_trial(done, plan)) is not None:
         spent = sum(it.seconds for it in done)
-        needed = budget.overhead_s + 2 * asked.epochs * budget.epoch_s
+        needed = budget.overhead_s + asked.all_epochs * budget.epoch_s
         if len(done) == config.budget.trials:
             return done, f"{len(done)} trials were made, which is the budget"
         if done and spent + needed > seconds:

@@ -131,7 +131,12 @@ def _variant(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> Dyna
         rules = tuple(BitsRule(name=glob.escape(it), weight_bits=BITS_OF_SMALL) for it in small)
     # One scale for a kernel: the scales of its channels would take more bytes than they save.
     cheap = {"slim": True, "per_channel": False}
-    return given.model_copy(update={"weight_bits": asked.weight_bits, "layers": rules, **cheap})
+    trained = {
+        "weight_bits": asked.weight_bits,
+        "layers": rules,
+        "epochs": asked.grid_epochs or None,
+    }
+    return given.model_copy(update=trained | cheap)
 
 
 def sections_of(job: JobConfig) -> dict[str, Any]:

@@ -9,14 +9,12 @@ from job.errors import InputError, StageError
 from job.manifest.gates import MinAgreementGate, MinSnrGate
 from job.manifest.search import BudgetConfig, SearchConfig
 from job.result.record import Record
-from job.result.search import TrialResult, TrialSettings
+from job.result.search import GRID_SHARE, TrialResult, TrialSettings
 from job.worker.checkpoint_formats import record_of
 from job.worker.judgement import Gate
 from job.worker.next_trial import (
     CAREFUL_DENSITY,
-    FINALISTS,
     FIRST_DENSITY,
-    LONG_TRIALS,
     SHORT_TRIALS,
     Family,
 )
@@ -38,8 +36,9 @@ NONE_MADE = (
     "Where the training diverges: lower training.optimizer.learning_rate, set clipnorm, or check "
     "the loss and the scale."
 )
-# Long trials after the finalists' borders are known: other seeds.
-MORE_SEEDS = 6
+# Time is planned for so many long trials: about four for the border of one family, then other
+# seeds. Where time is left, more are made.
+LONG = 7
 
 
 class BudgetRecord(Record):
@@ -78,9 +77,11 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
         longer = run_trial(
             bench, probe.settings.model_copy(update={"epochs": PROBE_EPOCHS}), probe.number
         )
-        an_epoch = (longer.trained_s - probe.trained_s) / (PROBE_EPOCHS - 1)
+        more = longer.settings.all_epochs - probe.settings.all_epochs
+        an_epoch = (longer.trained_s - probe.trained_s) / more
         if not longer.failure:
-            trained_s = min(probe.trained_s, max(an_epoch, probe.trained_s / 100))
+            trained_s = max(an_epoch * probe.settings.all_epochs, probe.trained_s / 100)
+            trained_s = min(probe.trained_s, trained_s)
             probe = probe.model_copy(update={"trained_s": round(trained_s, 3)})
     return fitted(config.budget, len(families), probe, bench.work.job.training.epochs)
 
@@ -93,23 +94,22 @@ def fitted(
     Args:
         budget: Of the manifest.
         families: How many there are.
-        probe: A trial, and the seconds that it is trained for an epoch of each of its trainings.
+        probe: A trial, and the seconds that the epochs of all its trainings take.
         epochs: Those of the manifest; None: as many as fit.
     """
     is_trained = probe.settings.epochs > 0
-    # It is trained twice: while it is pruned, and on the grid of its file.
-    epoch_s = probe.trained_s / 2 if is_trained else 0.0
-    overhead_s = probe.seconds - 2 * epoch_s
-    plans = [(families, SHORT_TRIALS), *((count, 1) for count in range(families, 1, -1)), (1, 0)]
-    for count, short in plans:
-        finalists = min(FINALISTS, count)
-        most = finalists * LONG_TRIALS + MORE_SEEDS
-        long = min(budget.trials - short * count, most)
+    epoch_s = probe.trained_s / probe.settings.all_epochs if is_trained else 0.0
+    overhead_s = probe.seconds - probe.trained_s if is_trained else probe.seconds
+    # Of trials that are pruned, and trained on a grid; those with clusters are few, and short.
+    a_trial_s = (1 + GRID_SHARE) * epoch_s
+    several = [(count, 1) for count in range(families, 1, -1)]
+    for count, short in [(families, SHORT_TRIALS), *several, (1, SHORT_TRIALS), (1, 0)]:
+        long = min(budget.trials - short * count, LONG)
         if long < LEAST_LONG_TRIALS and short:
             continue  # too few trials
         left = PLANNED * 60 * budget.minutes - (short * count + long) * overhead_s
         # Half an epoch more for each is the teacher's.
-        weighted = 2 * epoch_s * (long + SHORT * short * count) + epoch_s / 2
+        weighted = a_trial_s * (long + SHORT * short * count) + epoch_s / 2
         fits = max(1, min(MOST_EPOCHS, int(left / weighted))) if weighted else MOST_EPOCHS
         if fits >= (epochs or ENOUGH_EPOCHS):
             break
@@ -181,8 +181,8 @@ def described(budget: BudgetRecord, config: SearchConfig, gate: Gate) -> str:
     )
     return (
         f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
-        f"{budget.long_epochs} epochs, each twice (pruned, and on the grid of the file), to fit "
-        f"into {config.budget.minutes:g} minutes{fewer}"
+        f"{budget.long_epochs} epochs, and a quarter of that on the grid of the file where it has "
+        f"fewer than 8 bits, to fit into {config.budget.minutes:g} minutes{fewer}"
     )
 
 

@@ -239,5 +239,5 @@ def test_a_reference_is_taken_where_the_baseline_has_seen_the_rows(
     # Without a confidence that is asked for, such rows are judged with one all the same.
     careful = judgement_of(harder, SearchConfig(), drop(), base)
     assert careful.gate.confidence == SEEN_CONFIDENCE
-    assert "80 % interval" in careful.why
+    assert "95 % interval" in careful.why
     assert judgement_of(given, SearchConfig(), drop(), baseline_of(given)).gate.confidence is None

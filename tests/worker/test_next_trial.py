@@ -127,6 +127,16 @@ def test_the_front_has_what_no_other_trial_beats_in_both() -> None:
     assert choose(done).number in {it.number for it in front}
 
 
+def test_only_a_family_that_is_nearly_as_small_is_trained_long_beside_the_best() -> None:
+    """Its short trainings tell."""
+    for border, wanted in (
+        ({2: 0.06, 4: 0.06, 8: 0.05}, {2}),
+        ({2: 0.06, 4: 0.041, 8: 0.05}, {2, 4}),
+    ):
+        long = [it for it in searched(border) if it.settings.epochs == PLAN.long_epochs]
+        assert {it.settings.weight_bits for it in long} == wanted
+
+
 def test_families_without_a_passing_file_come_last() -> None:
     """Among them the one whose quality is nearest to the limit is first."""
     asked = TrialSettings(sparsity=0.5, weight_bits=2, clusters=None, epochs=2, seed=0)

@@ -104,7 +104,7 @@ def test_trials_are_as_long_as_fits() -> None:
     assert (long.long_epochs, long.short_epochs) == (MOST_EPOCHS, 15)
     assert (long.families, long.short_trials) == (5, 3)
     assert (long.epoch_s, long.overhead_s) == (1, 1)
-    short = fitted(BudgetConfig(minutes=30), 5, probe(11, 10), None)
+    short = fitted(BudgetConfig(minutes=12.5), 5, probe(11, 10), None)
     assert ENOUGH_EPOCHS <= short.long_epochs < MOST_EPOCHS
     assert short.families < 5
     own = fitted(hours, 5, probe(3, 2), 100)
@@ -129,6 +129,24 @@ def test_a_plan_has_long_trials_and_fits(families: int, trials: int, minutes: fl
     if found.long_epochs > 1:
         least = (short * found.short_epochs + (trials - short)) * 2 * found.epoch_s
         assert least < 60 * minutes
+
+
+@pytest.mark.parametrize(
+    ("settings", "grid", "every"),
+    [
+        ({"weight_bits": 2, "epochs": 20}, 5, 25),
+        ({"weight_bits": 4, "epochs": 1}, 1, 2),
+        ({"weight_bits": 8, "epochs": 20}, 0, 20),
+        ({"weight_bits": 8, "epochs": 20, "clusters": 16}, 0, 40),
+        ({"weight_bits": 4, "epochs": 0}, 0, 0),
+    ],
+)
+def test_the_epochs_of_all_trainings_are_counted(
+    settings: dict[str, Any], grid: int, every: int
+) -> None:
+    """To prune, to cluster, and on a grid of few bits."""
+    found = asked(**settings)
+    assert (found.grid_epochs, found.all_epochs) == (grid, every)
 
 
 def test_the_time_of_an_epoch_is_measured(folder: Path, tmp_path: Path) -> None:
