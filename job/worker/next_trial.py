@@ -4,7 +4,8 @@ Bytes fall with the sparsity, and so does the quality, though not evenly: seeds 
 family (a width of the weights, or a number of clusters) the border is looked for at which files
 begin to fail:
 
-1. with short trainings, a few trials for each family;
+1. with short trainings, a few trials for each family. Longer ones are better, so a short one passes
+   where its figure itself is within the loss, whatever its confidence interval;
 2. with long ones, for the family whose passing file was smallest, and for the second one if its
    file is nearly as small (successive halving: Jamieson and Talwalkar,
    https://arxiv.org/abs/1502.07943);
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from job.manifest.quantize import WeightBits
+from job.metrics.gates import TOLERANCE
 from job.result.search import TrialResult, TrialSettings
 
 # Where the first family starts: a twentieth of the weights; where the model's own outputs are to
@@ -89,7 +91,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
         plan: What is searched.
     """
     first_seed = [it for it in done if it.settings.seed == plan.seed]
-    short = [it for it in first_seed if it.settings.epochs == plan.short_epochs]
+    short = [_by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
     for family in plan.families if plan.short_trials else ():
         own = [it for it in short if family.has(it)]
         start = _sparsest_passing(short) or plan.first_density
@@ -107,6 +109,14 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     winner = ranked(long, finalists)[0]
     trained_long = [it for it in done if it.settings.epochs == plan.long_epochs and winner.has(it)]
     return _other_seed(trained_long, winner, plan)
+
+
+def _by_its_figure(trial: TrialResult) -> TrialResult:
+    """A trial as it is judged without a confidence."""
+    if trial.bound is None or trial.value is None:
+        return trial
+    margin = trial.margin + abs(trial.bound - trial.value)
+    return trial.model_copy(update={"margin": margin, "passed": margin >= -TOLERANCE})
 
 
 def next_density(
@@ -226,8 +236,13 @@ def _between(
 
 
 def _start(short: Sequence[TrialResult], family: Family, plan: SearchPlan) -> float:
-    passing = _sparsest_passing([it for it in short if family.has(it)])
-    return plan.first_density if passing is None else passing / FURTHER
+    own = [it for it in short if family.has(it)]
+    passing = _sparsest_passing(own)
+    if passing is None:
+        return plan.first_density
+    # What longer trainings gain, the interval takes away again.
+    is_by_interval = any(it.bound is not None for it in own)
+    return passing if is_by_interval else passing / FURTHER
 
 
 def _sparsest_passing(trials: Sequence[TrialResult]) -> float | None:

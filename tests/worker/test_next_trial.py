@@ -137,6 +137,24 @@ def test_only_a_family_that_is_nearly_as_small_is_trained_long_beside_the_best()
         assert {it.settings.weight_bits for it in long} == wanted
 
 
+def test_short_trials_are_judged_by_their_figure_long_ones_by_its_interval() -> None:
+    """So that the family that fails by its interval alone is trained long."""
+
+    def trial(asked: TrialSettings, number: int) -> TrialResult:
+        found = measured(asked, number, {2: 0.05, 4: 0.5, 8: 0.5})
+        margin = found.margin - 0.01
+        update = {"bound": 0.01 - found.margin, "margin": margin, "passed": margin >= 0}
+        return found.model_copy(update=update)
+
+    done: list[TrialResult] = []
+    while (asked := next_trial(done, PLAN)) is not None:
+        done.append(trial(asked, len(done) + 1))
+    long = [it for it in done if it.settings.epochs == PLAN.long_epochs]
+    assert {it.settings.weight_bits for it in long} == {2}
+    assert choose(done).passed
+    assert choose(done).settings.density > 2 * 0.05  # the interval is e ** 1 of the density
+
+
 def test_families_without_a_passing_file_come_last() -> None:
     """Among them the one whose quality is nearest to the limit is first."""
     asked = TrialSettings(sparsity=0.5, weight_bits=2, clusters=None, epochs=2, seed=0)
