@@ -7,9 +7,6 @@ from typing import Any
 from job.manifest.quantize import WeightBits
 from job.result.record import Record
 
-# The epochs on the grid of the file, as a share of those before.
-GRID_SHARE = 0.25
-
 
 class TrialSettings(Record):
     """The settings of a trial."""
@@ -21,16 +18,9 @@ class TrialSettings(Record):
     """Distinct values of a kernel; null: any number."""
     epochs: int
     """Of the training that prunes, and of the one that clusters; 0 where nothing is trained."""
+    grid_epochs: int
+    """Of the training on the grid of a file with fewer than 8 bits; 0 where there is none."""
     seed: int
-
-    @property
-    def grid_epochs(self) -> int:
-        """Of the training on the grid of a file with fewer than 8 bits: the loss on held-out rows
-        is lowest after a few, and rises then.
-        """
-        return (
-            max(1, round(GRID_SHARE * self.epochs)) if self.epochs and self.weight_bits < 8 else 0
-        )
 
     @property
     def all_epochs(self) -> int:

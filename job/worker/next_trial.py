@@ -35,6 +35,9 @@ STRIDE = 2.5
 # A border is known when the densities on its sides differ by less than this factor.
 COARSE, FINE = 1.4, 1.06
 SHORT_TRIALS, LONG_TRIALS = 3, 5
+# The epochs on the grid of a file, as a share of those before: the loss on held-out rows is lowest
+# after a few of them, and rises then.
+GRID_SHARE = 0.25
 # So many families get long trainings at most; one whose smallest file is larger than the best one's
 # by more than this factor gets none.
 FINALISTS = 2
@@ -97,7 +100,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
         start = _sparsest_passing(short) or plan.first_density
         density = next_density(own, plan.densities, start, COARSE, plan.short_trials)
         if density is not None:
-            return _settings(family, density, plan.short_epochs, plan.seed)
+            return trial_settings(family, density, plan.short_epochs, plan.seed)
     finalists = _finalists(short, plan.families) if plan.short_trials else plan.families[:1]
     long = [it for it in first_seed if it.settings.epochs == plan.long_epochs]
     for family in finalists:
@@ -105,7 +108,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
         start = _start(short, family, plan)
         density = next_density(own, plan.densities, start, FINE, LONG_TRIALS)
         if density is not None:
-            return _settings(family, density, plan.long_epochs, plan.seed)
+            return trial_settings(family, density, plan.long_epochs, plan.seed)
     winner = ranked(long, finalists)[0]
     trained_long = [it for it in done if it.settings.epochs == plan.long_epochs and winner.has(it)]
     return _other_seed(trained_long, winner, plan)
@@ -218,7 +221,7 @@ def _seed_at(
 ) -> TrialSettings | None:
     used = {it.settings.seed for it in trials if _same(it.settings.density, density)}
     free = [seed for seed in range(plan.seed, plan.seed + plan.seeds) if seed not in used]
-    return _settings(family, density, plan.long_epochs, free[0]) if free else None
+    return trial_settings(family, density, plan.long_epochs, free[0]) if free else None
 
 
 def _between(
@@ -249,12 +252,15 @@ def _sparsest_passing(trials: Sequence[TrialResult]) -> float | None:
     return min((it.settings.density for it in trials if it.passed), default=None)
 
 
-def _settings(family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
+def trial_settings(family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
+    """The settings of a trial; 0 epochs: nothing is trained."""
+    has_grid = epochs > 0 and family.weight_bits < 8
     return TrialSettings(
         sparsity=round(1 - density, 5),
         weight_bits=family.weight_bits,
         clusters=family.clusters,
         epochs=epochs,
+        grid_epochs=max(1, round(GRID_SHARE * epochs)) if has_grid else 0,
         seed=seed,
     )
 

@@ -9,14 +9,16 @@ from job.errors import InputError, StageError
 from job.manifest.gates import MinAgreementGate, MinSnrGate
 from job.manifest.search import BudgetConfig, SearchConfig
 from job.result.record import Record
-from job.result.search import GRID_SHARE, TrialResult, TrialSettings
+from job.result.search import TrialResult
 from job.worker.checkpoint_formats import record_of
 from job.worker.judgement import Gate
 from job.worker.next_trial import (
     CAREFUL_DENSITY,
     FIRST_DENSITY,
+    GRID_SHARE,
     SHORT_TRIALS,
     Family,
+    trial_settings,
 )
 from job.worker.trial import Bench, run_trial
 
@@ -99,7 +101,7 @@ def fitted(
     """
     is_trained = probe.settings.epochs > 0
     epoch_s = probe.trained_s / probe.settings.all_epochs if is_trained else 0.0
-    overhead_s = probe.seconds - probe.trained_s if is_trained else probe.seconds
+    overhead_s = probe.seconds - probe.settings.all_epochs * epoch_s
     # Of trials that are pruned, and trained on a grid; those with clusters are few, and short.
     a_trial_s = (1 + GRID_SHARE) * epoch_s
     several = [(count, 1) for count in range(families, 1, -1)]
@@ -127,15 +129,9 @@ def fitted(
 def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> TrialResult:
     """The first trial of one epoch that makes a file, of the families in their order."""
     is_trained = bench.loaded.plan is not None
-    density = first_density(bench.judgement.gate)
+    density = max(first_density(bench.judgement.gate), 1 - config.over.sparsity[1])
     for family in families:
-        asked = TrialSettings(
-            sparsity=round(min(config.over.sparsity[1], 1 - density), 5),
-            weight_bits=family.weight_bits,
-            clusters=family.clusters,
-            epochs=1 if is_trained else 0,
-            seed=bench.work.job.training.seed,
-        )
+        asked = trial_settings(family, density, int(is_trained), bench.work.job.training.seed)
         probe = run_trial(bench, asked, 0)
         if not probe.failure:
             return probe
@@ -181,8 +177,8 @@ def described(budget: BudgetRecord, config: SearchConfig, gate: Gate) -> str:
     )
     return (
         f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
-        f"{budget.long_epochs} epochs, and a quarter of that on the grid of the file where it has "
-        f"fewer than 8 bits, to fit into {config.budget.minutes:g} minutes{fewer}"
+        f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that on the grid of the file "
+        f"where it has fewer than 8 bits, to fit into {config.budget.minutes:g} minutes{fewer}"
     )
 
 

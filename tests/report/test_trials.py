@@ -18,7 +18,14 @@ DROP = {"type": "max_drop", "metric": "accuracy", "value": 0.01}
 def trial(number: int, size: int, drop: float | None, **changes: Any) -> TrialResult:
     """A trial of some bytes, and how much worse it is."""
     margin = 0.01 - (drop or 0.0)
-    asked = {"sparsity": 0.9, "weight_bits": 2, "clusters": None, "epochs": 4, "seed": 7}
+    asked = {
+        "sparsity": 0.9,
+        "weight_bits": 2,
+        "clusters": None,
+        "epochs": 4,
+        "grid_epochs": 1,
+        "seed": 7,
+    }
     return TrialResult(
         number=number,
         settings=TrialSettings.model_validate(asked | changes),

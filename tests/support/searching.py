@@ -19,6 +19,7 @@ from job.stages.compress import Encoder
 from job.worker.context import Files, Loaded, Work
 from job.worker.judgement import gate_of, judgement_of
 from job.worker.load_inputs import load
+from job.worker.next_trial import Family, trial_settings
 from job.worker.search import with_held_out_rows
 from job.worker.teacher import find_teacher
 from job.worker.trial import Bench
@@ -93,4 +94,6 @@ def baseline_of(loaded: Loaded) -> Measured:
 def asked(**fields: Any) -> TrialSettings:
     """The settings of a trial."""
     plain = {"sparsity": 0.5, "weight_bits": 4, "clusters": None, "epochs": 2, "seed": 7}
-    return TrialSettings.model_validate(plain | fields)
+    given = plain | fields
+    family = Family(given["weight_bits"], given["clusters"])
+    return trial_settings(family, 1 - given["sparsity"], given["epochs"], given["seed"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.result.search import TrialResult, TrialSettings, with_front
-from job.worker.next_trial import Family, SearchPlan, choose, next_trial, ranked
+from job.worker.next_trial import Family, SearchPlan, choose, next_trial, ranked, trial_settings
 
 TERNARY, FOUR, EIGHT = Family(2), Family(4), Family(8)
 # Bits that each family takes for a weight that is not zero, and the density at which it fails.
@@ -157,9 +157,9 @@ def test_short_trials_are_judged_by_their_figure_long_ones_by_its_interval() -> 
 
 def test_families_without_a_passing_file_come_last() -> None:
     """Among them the one whose quality is nearest to the limit is first."""
-    asked = TrialSettings(sparsity=0.5, weight_bits=2, clusters=None, epochs=2, seed=0)
+    border = {2: 0.9, 4: 0.6, 8: 0.1}
     trials = [
-        measured(asked.model_copy(update={"weight_bits": bits}), number, {2: 0.9, 4: 0.6, 8: 0.1})
-        for number, bits in enumerate((2, 4, 8), 1)
+        measured(trial_settings(family, 0.5, 2, 0), number, border)
+        for number, family in enumerate((TERNARY, FOUR, EIGHT), 1)
     ]
     assert ranked(trials, (TERNARY, FOUR, EIGHT)) == [EIGHT, FOUR, TERNARY]
