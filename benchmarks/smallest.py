@@ -30,11 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from train_lenets import TRAINED
 
 ROOT = Path(__file__).parents[1]
 DIGITS = "digits.npz"
-# The images that train_lenets.py trains on; the others are for validation.
-TRAINED = 50_000
 TUTORIAL = ROOT / "manifests/quickstart/mnist_baseline.h5"
 # How many times smaller, and the test error in percent where it is given.
 PUBLISHED = {
