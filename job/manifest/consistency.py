@@ -12,7 +12,12 @@ from job.manifest.gates import (
 from job.manifest.job import JobConfig, is_aware
 from job.manifest.objective import DistillConfig
 from job.manifest.problems import Problem, checked
-from job.manifest.quantize import CalibratedConfig, DynamicRangeConfig, TrainedConfig
+from job.manifest.quantize import (
+    CalibratedConfig,
+    DynamicRangeConfig,
+    PackedConfig,
+    TrainedConfig,
+)
 from job.manifest.searchable import search_problems
 from job.manifest.targets import target_problems
 
@@ -96,23 +101,32 @@ def _small_weights(job: JobConfig) -> Iterator[Problem]:
                 "these are the epochs of quantization-aware training, which this variant does not "
                 'have; set "aware": true, or leave epochs out',
             )
-        if isinstance(variant, DynamicRangeConfig):
-            yield from _ternary(job, variant, path)
+        if isinstance(variant, PackedConfig):
+            yield from _widths(job, variant, path)
 
 
-def _ternary(job: JobConfig, variant: DynamicRangeConfig, path: str) -> Iterator[Problem]:
-    """Weights of three values, which no model survives that is not trained for them."""
+def _widths(job: JobConfig, variant: PackedConfig, path: str) -> Iterator[Problem]:
+    """Weights of three values, which no model survives that is not trained for them; and float16,
+    which has no grid to train for, and is not everywhere.
+    """
+    if variant.aware and set(variant.widths.values()) == {16}:
+        yield Problem(
+            f"{path}.aware",
+            "weights of 16 bits are float16, which there is no grid to train for; leave aware out",
+        )
+    for where, bits in variant.widths.items():
+        if bits == 16 and isinstance(variant, DynamicRangeConfig):
+            yield Problem(
+                f"{path}.{where}",
+                "16 bits are float16, which dynamic_range has not; use 8, 4 or 2, or weight_only",
+            )
     if is_aware(variant) and job.objective.type != "none":
         return
     why = "aware is false" if variant.aware is False else "the objective is none"
-    rules = variant.rules
-    widths = {f"{path}.weight_bits": variant.weight_bits} | {
-        f"{path}.layers.{index}.weight_bits": rule.weight_bits for index, rule in enumerate(rules)
-    }
-    for where, bits in widths.items():
+    for where, bits in variant.widths.items():
         if bits == 2:
             yield Problem(
-                where,
+                f"{path}.{where}",
                 f"2 bits are three values for each kernel, which need training, and {why}; use 4 "
                 "or 8, or train",
             )

@@ -12,7 +12,7 @@ from job.manifest.fields import Config, Count, Name, Sha256, Uri
 from job.manifest.gates import GateConfig
 from job.manifest.objective import AnyObjective, DistillConfig, long_form
 from job.manifest.prune import PruneConfig
-from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig, TrainedConfig
+from job.manifest.quantize import DynamicRangeConfig, PackedConfig, QuantizeConfig, TrainedConfig
 from job.manifest.report import ReportConfig
 from job.manifest.search import Search
 from job.manifest.sensitivity import SensitivityConfig
@@ -225,10 +225,9 @@ def is_aware(variant: TrainedConfig) -> bool:
     """Whether a variant asks to be trained for its grid: as it says, or else for its few bits."""
     if variant.aware is not None:
         return variant.aware
-    if not isinstance(variant, DynamicRangeConfig):
+    if not isinstance(variant, PackedConfig):
         return False
-    rules = variant.rules
-    return variant.weight_bits < 8 or any(rule.weight_bits < 8 for rule in rules)
+    return min(variant.widths.values()) < 8
 
 
 # The sections that null skips.

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from job.manifest.fields import Auto, Config, Count, Name, auto_or_rules
 
 WeightBits = Literal[8, 4, 2]
+WeightOnlyBits = Literal[16, 8, 4, 2]
 # The oldest runtime that has to run a file.
 TargetName = Literal["tflite-2.14", "litert-2.1", "litert-2.3", "tflm"]
 
@@ -69,8 +70,8 @@ class BitsRule(Config):
     """A layer name, or a pattern as in a shell: ``block_*``."""
     type: str | None = None
     """A layer class: ``Conv2D``."""
-    weight_bits: WeightBits
-    """The width of these layers' kernels."""
+    weight_bits: WeightOnlyBits
+    """The width of these layers' kernels; 16 is for ``weight_only`` alone."""
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
@@ -89,16 +90,14 @@ class TrainedConfig(VariantConfig):
     """Of that training; left out, as many as the training has."""
 
 
-class DynamicRangeConfig(TrainedConfig):
-    """Weights as int8, activations quantized while computing: the tutorial's variant."""
+class PackedConfig(TrainedConfig):
+    """A variant of weights of few bits, beside activations that are floats in the file."""
 
     kernels = "int8"
     some_kernels_stay_float = True
 
-    type: Literal["dynamic_range"]
-    weight_bits: WeightBits = 8
-    """The width of the kernels: 8, 4, or 2, which is ternary. An operator without such kernels
-    stays at 8 bits, and the result says so."""
+    weight_bits: WeightOnlyBits = 8
+    """The width of the kernels."""
     layers: Annotated[
         Auto | Annotated[tuple[BitsRule, ...], Tag("rules")], Discriminator(auto_or_rules)
     ] = ()
@@ -106,15 +105,43 @@ class DynamicRangeConfig(TrainedConfig):
     others more."""
     per_channel: bool = True
     """One scale for each output channel of a kernel, not one for the whole of it."""
-    blockwise: Literal[32, 64, 128, 256] | None = None
-    """A scale for each so many weights of a row, for the 4-bit kernels of ``FULLY_CONNECTED``
-    operators (Dense layers) whose rows are a multiple of it. Others have the scales that
-    ``per_channel`` says, and the result has the reason."""
 
     @property
     def rules(self) -> tuple[BitsRule, ...]:
         """The rules for single layers; none yet where they are found by sensitivity."""
         return self.layers if isinstance(self.layers, tuple) else ()
+
+    @property
+    def widths(self) -> dict[str, WeightOnlyBits]:
+        """The widths that kernels may have, by their places in the variant."""
+        rules = {
+            f"layers.{index}.weight_bits": it.weight_bits for index, it in enumerate(self.rules)
+        }
+        return {"weight_bits": self.weight_bits, **rules}
+
+
+class DynamicRangeConfig(PackedConfig):
+    """Weights as int8, activations quantized while computing: the tutorial's variant."""
+
+    type: Literal["dynamic_range"]
+    weight_bits: WeightBits = 8
+    """The width of the kernels: 8, 4, or 2, which is ternary. An operator without such kernels
+    stays at 8 bits, and the result says so."""
+    blockwise: Literal[32, 64, 128, 256] | None = None
+    """A scale for each so many weights of a row, for the 4-bit kernels of ``FULLY_CONNECTED``
+    operators (Dense layers) whose rows are a multiple of it. Others have the scales that
+    ``per_channel`` says, and the result has the reason."""
+
+
+class WeightOnlyConfig(PackedConfig):
+    """Weights as int8, everything computed in float32: nearly as small as ``dynamic_range``, and
+    nearer to the model's own outputs, which have no rounded activations in them.
+    """
+
+    type: Literal["weight_only"]
+    weight_bits: WeightOnlyBits = 8
+    """The width of the kernels. 4 and 2 bits are stored in 8, which codecs make up for; 16 are
+    float16."""
 
 
 class CalibratedConfig(TrainedConfig):
@@ -162,5 +189,6 @@ class Int16x8Config(CalibratedConfig):
 
 IntegerConfig = Int8Config | Int16x8Config
 QuantizeConfig = Annotated[
-    Float32Config | Float16Config | DynamicRangeConfig | IntegerConfig, Field(discriminator="type")
+    Float32Config | Float16Config | DynamicRangeConfig | WeightOnlyConfig | IntegerConfig,
+    Field(discriminator="type"),
 ]

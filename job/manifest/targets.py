@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from job.manifest.gates import MaxArenaGate
 from job.manifest.job import JobConfig
 from job.manifest.problems import Problem
-from job.manifest.quantize import DynamicRangeConfig, Float16Config, QuantizeConfig
+from job.manifest.quantize import (
+    DynamicRangeConfig,
+    Float16Config,
+    QuantizeConfig,
+    WeightOnlyConfig,
+)
 
 
 def target_problems(job: JobConfig) -> Iterator[Problem]:
@@ -35,6 +40,11 @@ def _micro(variant: QuantizeConfig, path: str) -> Iterator[Problem]:
             "tflm has no kernels for integer weights beside float activations, which dynamic_range "
             "has; use int8, or float32",
         )
+    if isinstance(variant, WeightOnlyConfig):
+        yield Problem(
+            f"{path}.target",
+            "tflm would make floats of the weights each time it runs; use int8, or float32",
+        )
     if isinstance(variant, Float16Config):
         yield Problem(f"{path}.target", "tflm has no float16; use int8, or float32")
 
@@ -43,7 +53,7 @@ def _blocks(variant: DynamicRangeConfig, path: str) -> Iterator[Problem]:
     """Blockwise scales of weights that have other widths, or for a runtime that has none."""
     if variant.blockwise is None:
         return
-    widths = {variant.weight_bits, *(it.weight_bits for it in variant.rules)}
+    widths = set(variant.widths.values())
     is_found_later = variant.layers == "auto" and variant.weight_bits < 8
     if 4 not in widths and not is_found_later:
         asked = " and ".join(map(str, sorted(widths)))
@@ -62,8 +72,7 @@ def _blocks(variant: DynamicRangeConfig, path: str) -> Iterator[Problem]:
 
 def _one_scale(variant: DynamicRangeConfig, path: str) -> Iterator[Problem]:
     """Weights that are trained for a scale for each channel would be rounded to another one."""
-    rules = variant.rules
-    fewest = min([variant.weight_bits, *(it.weight_bits for it in rules)])
+    fewest = min(variant.widths.values())
     is_trained = fewest < 8 if variant.aware is None else variant.aware
     if is_trained and variant.per_channel and variant.blockwise is None:
         yield Problem(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from job.errors import StageError
-from job.manifest.quantize import CalibratedConfig, IntegerConfig, QuantizeConfig
+from job.manifest.quantize import CalibratedConfig, IntegerConfig, QuantizeConfig, WeightOnlyConfig
 from job.metrics import litert
 from job.result.artifact import TensorResult
 from job.tflite.runtimes import is_newer, not_on_micro, oldest_runtime
@@ -23,6 +23,8 @@ STATEFUL = (
 SMALL = 1024
 # What kernels can be; constants of other types are shapes and axes.
 NUMBERS = ("float32", "float16", "int8", "uint8", "int16", "int4", "int2")
+# Bits of a float16 weight.
+HALF = 16
 # What kernels may be where int8 is promised: the same integers in fewer bits.
 NARROWER = {"int8": ("int8", "int4", "int2")}
 
@@ -132,6 +134,8 @@ def _check_kernels(
     constants = [it for it in tensors if it.values is not None and it.dtype in NUMBERS]
     kernels = [it for it in constants if it.rank >= 2 and it.elements >= SMALL]
     kept = NARROWER.get(promised, (promised,))
+    if isinstance(config, WeightOnlyConfig) and HALF in config.widths.values():
+        kept = (*kept, "float16")
     other = [it for it in kernels if it.dtype not in kept]
     found = ", ".join(f"{it.name} ({it.dtype})" for it in other[:5])
     # An operator is left in float as a whole: a Conv3D always, an LSTM for one small kernel.

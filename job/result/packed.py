@@ -14,7 +14,7 @@ class KernelResult(Record):
     """The Keras layer; where it is not known, the file's name of what the operator computes."""
     operator: str
     """Of TFLite: ``FULLY_CONNECTED``."""
-    asked_bits: Literal[8, 4, 2]
+    asked_bits: Literal[16, 8, 4, 2]
     bits: int
     """Of a weight in the file; 32 and 16 are floats."""
     scales: int

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from job.manifest.quantize import DynamicRangeConfig
+from job.manifest.quantize import PackedConfig
 from job.result.packed import KernelResult
 from job.stages.kernels import OtherKernel, in_file
 from job.stages.pack import Plan
@@ -66,11 +66,10 @@ def block_notes(kernels: Sequence[KernelResult], plans: Sequence[Plan], block: i
 
 
 def other_record(
-    kernel: OtherKernel, config: DynamicRangeConfig, bits: Mapping[str, int]
+    kernel: OtherKernel, config: PackedConfig, bits: Mapping[str, int]
 ) -> KernelResult:
     """What the result says of a kernel whose operator takes no packed weights."""
     asked = bits.get(kernel.layer, config.weight_bits)
-    is_float = kernel.values.dtype.kind == "f"
     reason = ""
     if kernel.bits != asked:
         reason = f"{kernel.kind} has no kernels of {asked}-bit weights here; it is as converted"
@@ -80,7 +79,7 @@ def other_record(
         asked_bits=asked,
         bits=kernel.bits,
         scales=kernel.scales,
-        is_lossless=is_float,
+        is_lossless=kernel.values.dtype == np.float32,
         reason=reason,
         elements=kernel.values.size,
         zeros=int((kernel.values == 0).sum()),

@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from job.tflite import flat
+from job.tflite.dequantized import stored
 from job.tflite.runtimes import CHANNELS, WEIGHTS, packed_kind
 from job.tflite.weights import WEIGHTS as OPERATOR_WEIGHTS
 
@@ -109,7 +110,7 @@ def in_file(file: Any, kernel: FlatKernel) -> tuple[Any, flat.Array]:
     """
     graph = file.subgraphs[kernel.graph]
     operator = _packable(file, graph)[kernel.ordinal]
-    tensor = graph.tensors[operator.inputs[WEIGHTS]]
+    tensor = graph.tensors[stored(file, graph, int(operator.inputs[WEIGHTS]))]
     values = flat.constant(file, tensor)
     assert values is not None  # it was a constant
     return tensor, values
@@ -127,19 +128,21 @@ class OtherKernel:
 
 
 def others(content: bytes, layers: Mapping[str, tf_keras.layers.Layer]) -> list[OtherKernel]:
-    """The constant kernels of a named file that can't be packed, each once."""
+    """The constant kernels of a named file that are no packed ones, each once: those of operators
+    that have no kernels for them, and those in float16.
+    """
     file = flat.read(content)
     found: dict[int, OtherKernel] = {}
     for graph, operator in flat.operators(file):
         kind = flat.kind(file, operator)
-        if kind in CHANNELS:
-            continue
         for position in OPERATOR_WEIGHTS.get(flat.code(file, operator), ()):
             if position >= len(operator.inputs) or operator.inputs[position] < 0:
                 continue
-            tensor = graph.tensors[operator.inputs[position]]
+            tensor = graph.tensors[stored(file, graph, int(operator.inputs[position]))]
             values = flat.constant(file, tensor)
             if values is None or values.ndim < 2 or values.dtype.kind not in "fi":
+                continue
+            if kind in CHANNELS and tensor.type != schema.TensorType.FLOAT16:
                 continue
             named = (tensor.name, graph.tensors[operator.outputs[0]].name)
             parts = _parts(b" ".join(it or b"" for it in named).decode())

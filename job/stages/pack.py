@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from job.errors import StageError
-from job.manifest.quantize import DynamicRangeConfig
+from job.manifest.quantize import DynamicRangeConfig, PackedConfig
 from job.stages.kernels import FlatKernel
 from job.tflite import blocks, flat, tidy
 from job.tflite.bits import LEVELS
@@ -69,7 +69,7 @@ def runtime_of(config: Any) -> RuntimeName:
     return config.target if config.target in RUNTIMES else NEWEST
 
 
-def rounds_scales(config: DynamicRangeConfig, bits: Mapping[str, int]) -> bool:
+def rounds_scales(config: PackedConfig, bits: Mapping[str, int]) -> bool:
     """Whether scales and biases become bfloat16 values: where bytes count most."""
     return config.slim or min([config.weight_bits, *bits.values()]) < 8
 
@@ -204,7 +204,7 @@ def write(content: bytes, plans: Sequence[Plan], bits: Sequence[int], *, halves:
             if it.kernel.kind == "FULLY_CONNECTED":
                 operator.builtinOptions.asymmetricQuantizeInputs = True
             if halves:
-                _round_bias(model, graph, operator)
+                round_bias(model, graph, operator)
     for graph in model.subgraphs:
         blocks.with_activations_apart(model, graph)
     tidy.without_unused_tensors(model)
@@ -212,7 +212,8 @@ def write(content: bytes, plans: Sequence[Plan], bits: Sequence[int], *, halves:
     return flat.write(model)
 
 
-def _round_bias(model: Any, graph: Any, operator: Any) -> None:
+def round_bias(model: Any, graph: Any, operator: Any) -> None:
+    """Make an operator's bias bfloat16 values, where it is a constant."""
     if len(operator.inputs) <= BIAS or operator.inputs[BIAS] < 0:
         return
     tensor = graph.tensors[operator.inputs[BIAS]]

@@ -25,6 +25,7 @@ from job.manifest.quantize import (
     Int8Config,
     Int16x8Config,
     QuantizeConfig,
+    WeightOnlyConfig,
 )
 from job.stages import masks
 from job.stages.prepare import is_recurrent
@@ -56,6 +57,7 @@ VARIANTS: dict[str, Variant] = {
     "float32": Variant(Float32Config, is_optimized=False),
     "float16": Variant(Float16Config, types=(tf.float16,)),
     "dynamic_range": Variant(DynamicRangeConfig),
+    "weight_only": Variant(WeightOnlyConfig, is_optimized=False),
     "int8": Variant(Int8Config, operators=tf.lite.OpsSet.TFLITE_BUILTINS_INT8),
     "int16x8": Variant(
         Int16x8Config,

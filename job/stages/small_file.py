@@ -12,7 +12,13 @@ from typing import Any
 
 import tf_keras
 
-from job.manifest.quantize import DynamicRangeConfig, Float32Config, QuantizeConfig
+from job.manifest.quantize import (
+    DynamicRangeConfig,
+    Float32Config,
+    PackedConfig,
+    QuantizeConfig,
+    WeightOnlyConfig,
+)
 from job.result.packed import PackedResult
 from job.stages import pack, packings
 from job.stages.kernel_records import block_notes, other_record, record
@@ -21,6 +27,7 @@ from job.stages.prepare import with_batch
 from job.stages.prove import prove, refuse_disagreement
 from job.stages.quantize import Calibration, convert
 from job.stages.slim import slim, without
+from job.stages.weight_only import weight_only
 from job.tflite import flat
 from job.tflite.interpret import one_call
 from job.tflite.runtimes import CHANNELS, WEIGHTS
@@ -32,6 +39,7 @@ CONVERTED = DynamicRangeConfig(type="dynamic_range")
 SMALL = 1024
 # Rows that outputs are compared for, before and after a file was made slim.
 COMPARED = 256
+COMPUTED = "weights are stored small, and computed with in float32: no activation is rounded"
 HALVES = (
     "scales and biases are rounded to bfloat16 values: at most 2**-8 of the value off, and 2**-7 "
     "for scales that weights are rounded with"
@@ -45,8 +53,9 @@ def is_rewritten(config: QuantizeConfig) -> bool:
 
 def is_packed(config: QuantizeConfig) -> bool:
     """Whether kernels are packed here, not quantized by the converter."""
-    return isinstance(config, DynamicRangeConfig) and (
-        config.weight_bits < 8
+    return isinstance(config, PackedConfig) and (
+        isinstance(config, WeightOnlyConfig)
+        or config.weight_bits < 8
         or bool(config.layers)
         or not config.per_channel
         or config.slim
@@ -102,7 +111,9 @@ def small_file(
         return None
     found = PackedResult()
     plans: Sequence[pack.Plan] = ()
-    if is_packed(config):
+    if isinstance(config, WeightOnlyConfig):
+        content, found, plans = _weight_only(model, config, making, path.stem)
+    elif is_packed(config):
         assert isinstance(config, DynamicRangeConfig)
         content, found, plans = _packed(model, config, making, path.stem)
     else:
@@ -151,6 +162,21 @@ def _packed(
         tried=dict(best.tried),
         encoder="zopfli" if len(best.content) <= packings.ZOPFLI_BYTES else "xz",
         notes=[HALVES] if halves else [],
+    )
+    return file, found, plans
+
+
+def _weight_only(
+    model: tf_keras.Model, config: WeightOnlyConfig, making: Making, name: str
+) -> tuple[bytes, PackedResult, Sequence[pack.Plan]]:
+    """As above, of a file that is computed with in float."""
+    bits = making.bits
+    layers = layers_in(model) if making.layers is None else making.layers
+    halves = pack.rounds_scales(config, bits)
+    file, plans = weight_only(convert(model, FLOATS, (), name), config, layers, bits, halves=halves)
+    found = PackedResult(
+        kernels=[other_record(it, config, bits) for it in others(file, layers)],
+        notes=[COMPUTED, *([HALVES] if halves else [])],
     )
     return file, found, plans
 

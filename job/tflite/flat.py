@@ -160,9 +160,11 @@ def set_version(model: Any, operator: Any, version: int) -> None:
     )
 
 
-def set_code(model: Any, operator: Any, builtin: int) -> None:
-    """Make an operator a builtin one, of version 1, whose code is below 127."""
-    wanted = schema.OperatorCodeT(deprecatedBuiltinCode=builtin, version=1, builtinCode=builtin)
+def set_code(model: Any, operator: Any, builtin: int, version: int = 1) -> None:
+    """Make an operator a builtin one, whose code is below 127."""
+    wanted = schema.OperatorCodeT(
+        deprecatedBuiltinCode=builtin, version=version, builtinCode=builtin
+    )
     _set_code(model, operator, wanted)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from job.manifest.job import JobConfig
 from job.manifest.prune import LayerRule
-from job.manifest.quantize import BitsRule, DynamicRangeConfig, QuantizeConfig
+from job.manifest.quantize import BitsRule, PackedConfig, QuantizeConfig
 from job.manifest.sensitivity import SensitivityConfig
 from job.result.layer_trials import Choice, SensitivityResult, automatic
 from job.worker.context import Loaded, Work
@@ -54,7 +54,7 @@ def _ruled(job: JobConfig, choices: Mapping[str, Choice]) -> JobConfig:
 
 
 def _with_widths(variant: QuantizeConfig, choices: Mapping[str, Choice]) -> QuantizeConfig:
-    if not isinstance(variant, DynamicRangeConfig) or variant.layers != AUTO:
+    if not isinstance(variant, PackedConfig) or variant.layers != AUTO:
         return variant
     widths = {
         name: max(variant.weight_bits, it.weight_bits or WIDEST) for name, it in choices.items()

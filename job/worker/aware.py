@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tf_keras
 
 from job.events import Stage
-from job.manifest.quantize import CalibratedConfig, DynamicRangeConfig, TrainedConfig
+from job.manifest.quantize import CalibratedConfig, PackedConfig, TrainedConfig, WeightOnlyBits
 from job.models import load, prunable
 from job.models.kernel_axes import quantized_kernels
 from job.models.layers import layers_of, users_name
@@ -26,7 +27,7 @@ from job.result.record import Record
 from job.result.training import RunOfTrainingResult
 from job.resume.checkpoints import CheckpointFormat
 from job.rows.data import calibration_rows
-from job.stages.projected_step import Bits, ProjectionSchedule
+from job.stages.projected_step import ProjectionSchedule
 from job.stages.qat import measured_ranges, simulated
 from job.worker.allocate import settings_for
 from job.worker.checkpoint_formats import Array, read_arrays, write_arrays
@@ -41,6 +42,8 @@ from job.worker.training_checkpoints import TRAINING, TrainingCheckpoints
 SPARSE = 0.1
 # The bits of a calibrated variant's activations.
 ACTIVATION_BITS = {"int8": 8, "int16": 16}
+# float16, which weights need no training for.
+HALF: Literal[16] = 16
 
 
 class AwareRecord(Record):
@@ -93,9 +96,9 @@ def on_its_grid(work: Work, pruned: Pruned, trained: Trained | None) -> Pruned:
     return replace(pruned, read=copy)
 
 
-def weight_bits(config: TrainedConfig, name: str, kind: str) -> Bits:
+def weight_bits(config: TrainedConfig, name: str, kind: str) -> WeightOnlyBits:
     """The width of the kernels of a layer, by the name that the user knows and its class."""
-    if not isinstance(config, DynamicRangeConfig):
+    if not isinstance(config, PackedConfig):
         return 8
     rule = next((it for it in config.rules if prunable.fits(it, name, kind)), None)
     return config.weight_bits if rule is None else rule.weight_bits
@@ -131,8 +134,9 @@ def _targets(
         name = users_name(path)
         zeros = sum(int(np.sum(it.numpy() == 0)) for it in kernels)
         size = sum(int(np.prod(it.shape)) for it in kernels)
+        width = weight_bits(config, name, type(layer).__name__)
         targets[path] = LayerTarget(
-            bits=weight_bits(config, name, type(layer).__name__),
+            bits=None if width == HALF else width,
             clusters=clusters.get(name),
             per_channel=getattr(config, "per_channel", True),
             block=getattr(config, "blockwise", None),

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from job.errors import InputError, StageError
-from job.manifest.quantize import DynamicRangeConfig, Float32Config, QuantizeConfig
+from job.manifest.quantize import Float32Config, PackedConfig, QuantizeConfig
 from job.metrics import litert, promises
 from job.models.layers import layers_of, scope_name
 from job.models.random_layers import is_random
@@ -148,7 +148,7 @@ def attempt(
 
 def untrained(variant: QuantizeConfig) -> QuantizeConfig:
     """The variant with 8 bits, which weights need no training for."""
-    if not isinstance(variant, DynamicRangeConfig):
+    if not isinstance(variant, PackedConfig):
         return variant
     return variant.model_copy(update={"weight_bits": 8, "layers": ()})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import tf_keras
 from pydantic import Field
 
-from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
+from job.manifest.quantize import PackedConfig, QuantizeConfig
 from job.models.layers import layers_of, users_name
 from job.result.artifact import CArrayResult
 from job.result.packed import PackedResult
@@ -96,7 +96,7 @@ def make_file(
 
 def bits_of(config: QuantizeConfig, layers: Mapping[str, tf_keras.layers.Layer]) -> dict[str, int]:
     """By layer, the bits that the variant's rules ask for."""
-    if not isinstance(config, DynamicRangeConfig):
+    if not isinstance(config, PackedConfig):
         return {}
     return {name: weight_bits(config, name, type(layer).__name__) for name, layer in layers.items()}
 

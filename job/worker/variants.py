@@ -12,7 +12,7 @@ import tf_keras
 from numpy.typing import NDArray
 
 from job.errors import InputError, StageError
-from job.manifest.quantize import DynamicRangeConfig, QuantizeConfig
+from job.manifest.quantize import PackedConfig, QuantizeConfig
 from job.metrics.litert import rounded
 from job.models.layers import layers_of, users_name
 from job.models.prunable import unmatched
@@ -90,7 +90,7 @@ def _unmatched_rules(work: Work, model: tf_keras.Model) -> list[str]:
     return [
         warning
         for index, config in enumerate(work.job.variants.values())
-        if isinstance(config, DynamicRangeConfig)
+        if isinstance(config, PackedConfig)
         for warning in unmatched(config.rules, kinds, f"quantize.{index}.layers")
     ]
 
