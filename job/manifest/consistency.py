@@ -13,10 +13,12 @@ from job.manifest.job import JobConfig, is_aware
 from job.manifest.objective import DistillConfig
 from job.manifest.problems import Problem, checked
 from job.manifest.quantize import (
+    HALF,
     CalibratedConfig,
     DynamicRangeConfig,
     PackedConfig,
     TrainedConfig,
+    WeightOnlyConfig,
 )
 from job.manifest.searchable import search_problems
 from job.manifest.targets import target_problems
@@ -28,7 +30,19 @@ LABELLED_GATES = (MaxDropGate, MinValueGate, BeatsConstantGate, MinClassRecallGa
 def checked_job(document: dict[str, Any]) -> JobConfig | list[Problem]:
     """The document as a job; else every problem that it has, within and between sections."""
     job = checked(document, JobConfig)
-    return job if isinstance(job, list) else _inconsistencies(job) or job
+    if isinstance(job, list):
+        return job
+    job = _with_variant(job)
+    return _inconsistencies(job) or job
+
+
+def _with_variant(job: JobConfig) -> JobConfig:
+    """A search that is judged by the model's own outputs makes a file that computes in float, where
+    none is asked for: rounded activations would take most of the loss that is allowed.
+    """
+    if not job.keeps_outputs or "quantize" in job.model_fields_set:
+        return job
+    return job.model_copy(update={"quantize": (WeightOnlyConfig(type="weight_only"),)})
 
 
 def _inconsistencies(job: JobConfig) -> list[Problem]:
@@ -109,13 +123,13 @@ def _widths(job: JobConfig, variant: PackedConfig, path: str) -> Iterator[Proble
     """Weights of three values, which no model survives that is not trained for them; and float16,
     which has no grid to train for, and is not everywhere.
     """
-    if variant.aware and set(variant.widths.values()) == {16}:
+    if variant.aware and set(variant.widths.values()) == {HALF}:
         yield Problem(
             f"{path}.aware",
             "weights of 16 bits are float16, which there is no grid to train for; leave aware out",
         )
     for where, bits in variant.widths.items():
-        if bits == 16 and isinstance(variant, DynamicRangeConfig):
+        if bits == HALF and isinstance(variant, DynamicRangeConfig):
             yield Problem(
                 f"{path}.{where}",
                 "16 bits are float16, which dynamic_range has not; use 8, 4 or 2, or weight_only",

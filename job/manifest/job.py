@@ -112,7 +112,8 @@ class JobConfig(Config):
     quantize: tuple[QuantizeConfig, ...] | None = Field(
         default_factory=lambda: (DynamicRangeConfig(type="dynamic_range"),)
     )
-    """The TFLite variants that are made of the pruned model."""
+    """The TFLite variants that are made of the pruned model. Left out: ``dynamic_range``; of a
+    search that is judged by the model's own outputs, ``weight_only``."""
     search: Search | None = None
     """Find the settings of prune, cluster and quantize that give the smallest file; ``true`` takes
     all defaults. Null: they are as this manifest has them."""
@@ -197,6 +198,16 @@ class JobConfig(Config):
     def is_trained(self) -> bool:
         """Whether anything is trained at all."""
         return self.objective.type != "none" and (self.prune is not None or self.trains_again)
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether there is a search that is judged by the model's own outputs."""
+        search = self.search
+        return search is not None and (
+            search.min_agreement is not None
+            or search.min_snr_db is not None
+            or not (self.has_train_targets and self.has_test_targets)
+        )
 
     @property
     def has_test_targets(self) -> bool:

@@ -12,6 +12,8 @@ from job.manifest.fields import Auto, Config, Count, Name, auto_or_rules
 
 WeightBits = Literal[8, 4, 2]
 WeightOnlyBits = Literal[16, 8, 4, 2]
+# A weight of so many bits is float16.
+HALF: Literal[16] = 16
 # The oldest runtime that has to run a file.
 TargetName = Literal["tflite-2.14", "litert-2.1", "litert-2.3", "tflm"]
 

@@ -218,6 +218,11 @@ class TrainingConfig(Config):
     """Decides the order of the rows and dropout alone, where the other things are to stay as
     ``seed`` has them; a search varies it. Left out: ``seed``."""
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    freeze_batch_normalization: bool | None = None
+    """Run ``BatchNormalization`` as in inference while training, with the statistics, scales and
+    offsets that it has. Where a model's own outputs are to stay, it then starts from these outputs;
+    with statistics of batches it starts from others. Left out: in a search that is judged by the
+    model's own outputs; in no other training."""
     augment: AugmentConfig | None = None
     """Random changes of the training images; test, validation and calibration rows stay as they
     are. Null: none."""

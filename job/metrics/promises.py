@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from job.errors import StageError
-from job.manifest.quantize import CalibratedConfig, IntegerConfig, QuantizeConfig, WeightOnlyConfig
+from job.manifest.quantize import (
+    HALF,
+    CalibratedConfig,
+    IntegerConfig,
+    QuantizeConfig,
+    WeightOnlyConfig,
+)
 from job.metrics import litert
 from job.result.artifact import TensorResult
 from job.tflite.runtimes import is_newer, not_on_micro, oldest_runtime
@@ -23,8 +29,6 @@ STATEFUL = (
 SMALL = 1024
 # What kernels can be; constants of other types are shapes and axes.
 NUMBERS = ("float32", "float16", "int8", "uint8", "int16", "int4", "int2")
-# Bits of a float16 weight.
-HALF = 16
 # What kernels may be where int8 is promised: the same integers in fewer bits.
 NARROWER = {"int8": ("int8", "int4", "int2")}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from job.manifest.quantize import WeightBits
+from job.manifest.quantize import WeightOnlyBits
 from job.result.record import Record
 
 
@@ -13,19 +13,25 @@ class TrialSettings(Record):
 
     sparsity: float
     """The fraction of zeros of all kernels together."""
-    weight_bits: WeightBits
+    weight_bits: WeightOnlyBits
     clusters: int | None
     """Distinct values of a kernel; null: any number."""
     epochs: int
-    """Of the training that prunes, and of the one that clusters; 0 where nothing is trained."""
+    """Of the training that prunes, where there is sparsity, and of the one that clusters; 0 where
+    nothing is trained."""
     grid_epochs: int
-    """Of the training on the grid of a file with fewer than 8 bits; 0 where there is none."""
+    """Of the training on the grid of the file; 0 where there is none."""
     seed: int
 
     @property
     def all_epochs(self) -> int:
         """Of all trainings."""
-        return self.epochs * (2 if self.clusters else 1) + self.grid_epochs
+        return self.epochs * (self.is_pruned + bool(self.clusters)) + self.grid_epochs
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether weights are made zero."""
+        return self.sparsity > 0
 
     @property
     def described(self) -> str:

@@ -10,9 +10,10 @@ with the same numbers to the last bit.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -86,6 +87,8 @@ class TrainingSettings:
     seed: int = 0
     best: BestEpoch | None = None
     """Which epoch's weights the model has at the end; None: the last one's."""
+    freezes: bool = False
+    """Whether ``BatchNormalization`` runs as in inference, and stays as it is."""
 
     @property
     def steps(self) -> int:
@@ -116,7 +119,8 @@ def fine_tune(
         StageError: Where the loss is not finite.
     """
     best = settings.best or BestEpoch([], settings.epochs + 1)
-    with drawn_from_variables(model, settings.seed):
+    frozen = _normalizations(model) if settings.freezes else []
+    with drawn_from_variables(model, settings.seed), _not_trainable(frozen):
         train = _train_function(model, batches)
         # The variables are known once the graph is traced: tracing creates the metrics.
         variables = Variables(train.graph)
@@ -148,6 +152,26 @@ def fine_tune(
         saves.save(variables.saved(step, history, best.arrays))
     best.publish()
     return history
+
+
+def _normalizations(model: tf_keras.Model) -> list[Any]:
+    kind = tf_keras.layers.BatchNormalization
+    return [it for it in model._flatten_layers() if isinstance(it, kind)]  # noqa: SLF001 - submodules fails for recurrent dropout
+
+
+@contextlib.contextmanager
+def _not_trainable(layers: Sequence[Any]) -> Iterator[None]:
+    """What is traced in this context has these layers as in inference: so Keras runs a
+    ``BatchNormalization`` that is not trainable.
+    """
+    before = [it.trainable for it in layers]
+    try:
+        for it in layers:
+            it.trainable = False
+        yield
+    finally:
+        for it, was in zip(layers, before, strict=True):
+            it.trainable = was
 
 
 def _restored(

@@ -14,7 +14,7 @@ import numpy as np
 import tf_keras
 
 from job.errors import StageError
-from job.manifest.quantize import WeightOnlyConfig
+from job.manifest.quantize import HALF, WeightOnlyConfig
 from job.stages import pack
 from job.stages.kernels import FlatKernel, kernels
 from job.tflite import dequantized, flat, tidy
@@ -25,7 +25,6 @@ from job.tflite.weights import WEIGHTS
 # Constants of fewer elements stay in float, where they belong to operators that are not planned.
 SMALL = 1024
 STORED = "weights that are computed with in float are stored in 8 bits"
-HALF = 16
 
 
 def weight_only(

@@ -66,6 +66,7 @@ def settings_for(
         allocation=prune.allocation if prune and prune.allocation != "uniform" else "global",
         optimizer=training.optimizer,
         patience=None if stopping is None else stopping.patience,
+        freezes=bool(training.freeze_batch_normalization),
     )
 
 

@@ -12,13 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tf_keras
 
 from job.events import Stage
-from job.manifest.quantize import CalibratedConfig, PackedConfig, TrainedConfig, WeightOnlyBits
+from job.manifest.quantize import (
+    HALF,
+    CalibratedConfig,
+    PackedConfig,
+    TrainedConfig,
+    WeightOnlyBits,
+)
 from job.models import load, prunable
 from job.models.kernel_axes import quantized_kernels
 from job.models.layers import layers_of, users_name
@@ -42,8 +47,6 @@ from job.worker.training_checkpoints import TRAINING, TrainingCheckpoints
 SPARSE = 0.1
 # The bits of a calibrated variant's activations.
 ACTIVATION_BITS = {"int8": 8, "int16": 16}
-# float16, which weights need no training for.
-HALF: Literal[16] = 16
 
 
 class AwareRecord(Record):

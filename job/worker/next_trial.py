@@ -23,7 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from job.manifest.quantize import WeightBits
+from job.manifest.quantize import HALF, WeightOnlyBits
 from job.metrics.gates import TOLERANCE
 from job.result.search import TrialResult, TrialSettings
 
@@ -53,8 +53,13 @@ LEAST_SHARE = 0.25
 class Family:
     """Settings between which sizes do not compare by sparsity alone."""
 
-    weight_bits: WeightBits
+    weight_bits: WeightOnlyBits
     clusters: int | None = None
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether kernels have few distinct values."""
+        return self.clusters is not None
 
     def has(self, trial: TrialResult) -> bool:
         """Whether a trial is of this family."""
@@ -76,14 +81,23 @@ class SearchPlan:
     seed: int = 0
     seeds: int = SEEDS
     """How many are tried at the border; 1 where nothing is trained."""
-    first_density: float = FIRST_DENSITY
-    """Where the first family starts."""
+    is_careful: bool = False
+    """Whether the model's own outputs are to stay."""
+
+    @property
+    def first_density(self) -> float:
+        """Where the first family starts."""
+        return CAREFUL_DENSITY if self.is_careful else FIRST_DENSITY
 
     @property
     def densities(self) -> tuple[float, float]:
         """The lowest and the highest."""
         low, high = self.sparsity
         return 1 - high, 1 - low
+
+    def settings(self, family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
+        """Those of a trial."""
+        return trial_settings(family, density, epochs, seed, is_careful=self.is_careful)
 
 
 def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings | None:
@@ -97,10 +111,12 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     short = [_by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
     for family in plan.families if plan.short_trials else ():
         own = [it for it in short if family.has(it)]
+        if family.weight_bits == HALF and not own and any(it.passed for it in short):
+            continue  # fewer bits are enough
         start = _sparsest_passing(short) or plan.first_density
         density = next_density(own, plan.densities, start, COARSE, plan.short_trials)
         if density is not None:
-            return trial_settings(family, density, plan.short_epochs, plan.seed)
+            return plan.settings(family, density, plan.short_epochs, plan.seed)
     finalists = _finalists(short, plan.families) if plan.short_trials else plan.families[:1]
     long = [it for it in first_seed if it.settings.epochs == plan.long_epochs]
     for family in finalists:
@@ -108,7 +124,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
         start = _start(short, family, plan)
         density = next_density(own, plan.densities, start, FINE, LONG_TRIALS)
         if density is not None:
-            return trial_settings(family, density, plan.long_epochs, plan.seed)
+            return plan.settings(family, density, plan.long_epochs, plan.seed)
     winner = ranked(long, finalists)[0]
     trained_long = [it for it in done if it.settings.epochs == plan.long_epochs and winner.has(it)]
     return _other_seed(trained_long, winner, plan)
@@ -221,7 +237,7 @@ def _seed_at(
 ) -> TrialSettings | None:
     used = {it.settings.seed for it in trials if _same(it.settings.density, density)}
     free = [seed for seed in range(plan.seed, plan.seed + plan.seeds) if seed not in used]
-    return trial_settings(family, density, plan.long_epochs, free[0]) if free else None
+    return plan.settings(family, density, plan.long_epochs, free[0]) if free else None
 
 
 def _between(
@@ -252,15 +268,24 @@ def _sparsest_passing(trials: Sequence[TrialResult]) -> float | None:
     return min((it.settings.density for it in trials if it.passed), default=None)
 
 
-def trial_settings(family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
+def trial_settings(
+    family: Family, density: float, epochs: int, seed: int, *, is_careful: bool
+) -> TrialSettings:
     """The settings of a trial; 0 epochs: nothing is trained."""
-    has_grid = epochs > 0 and family.weight_bits < 8
+    sparsity = round(1 - density, 5)
+    if family.clusters or family.weight_bits == HALF:
+        grid_epochs = 0
+    elif sparsity == 0:  # there is no other training
+        grid_epochs = epochs
+    else:
+        is_coarse = family.weight_bits < 8 or is_careful
+        grid_epochs = max(1, round(GRID_SHARE * epochs)) if epochs and is_coarse else 0
     return TrialSettings(
-        sparsity=round(1 - density, 5),
+        sparsity=sparsity,
         weight_bits=family.weight_bits,
         clusters=family.clusters,
         epochs=epochs,
-        grid_epochs=max(1, round(GRID_SHARE * epochs)) if has_grid else 0,
+        grid_epochs=grid_epochs,
         seed=seed,
     )
 

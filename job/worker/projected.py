@@ -61,6 +61,8 @@ class ProjectedSettings:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     patience: int | None = None
     """Epochs without a better loss after which the training ends; None: never."""
+    freezes: bool = False
+    """Whether ``BatchNormalization`` runs as in inference."""
 
     @property
     def steps(self) -> int:
@@ -119,7 +121,9 @@ def projected_training(
         ).metrics
 
     chosen = BestEpoch(model.weights, settings.first_epoch, settings.patience)
-    length = TrainingSettings(settings.steps_per_epoch, settings.epochs, settings.seed, chosen)
+    length = TrainingSettings(
+        *(settings.steps_per_epoch, settings.epochs, settings.seed, chosen, settings.freezes)
+    )
     history = fine_tune(trained, lesson.batches, length, end_epoch, stage, saves)
     trained._clear_losses()  # noqa: SLF001 - tensors of the training's graph, which they would hold
     return history

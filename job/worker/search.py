@@ -23,7 +23,7 @@ from job.worker.checkpoint_formats import record_of
 from job.worker.context import Loaded, Work
 from job.worker.convert import Conversion
 from job.worker.judgement import gate_of, judgement_of, unjudged_outputs
-from job.worker.next_trial import SEEDS, SearchPlan, choose, next_trial
+from job.worker.next_trial import choose, next_trial
 from job.worker.teach import Teacher
 from job.worker.teacher import find_teacher
 from job.worker.trial import (
@@ -42,7 +42,7 @@ from job.worker.trial_budget import (
     budget_of,
     described,
     families_of,
-    first_density,
+    plan_of,
 )
 
 # Trials hold out this share of the training rows, where the manifest does not say.
@@ -111,7 +111,7 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         budget = work.checkpoints.restore_or_make(
             f"{TRIAL} budget", of, BUDGET, lambda: budget_of(bench, config), stage
         )
-        stage.decide(described(budget, config, gate))
+        stage.decide(described(bench, budget, config))
     if (with_teacher := _with_teacher(work, budget)) is not work:
         work = with_teacher
         teacher, taught = find_teacher(work, loaded)
@@ -157,19 +157,7 @@ def _trials(
     bench: Bench, config: SearchConfig, budget: BudgetRecord, of: str, stage: Stage
 ) -> tuple[list[TrialResult], str]:
     """All trials, and why there are no more."""
-    training = bench.work.job.training
-    lowest, highest = config.over.sparsity
-    is_trained, gate = bench.loaded.plan is not None, bench.judgement.gate
-    plan = SearchPlan(
-        families=families_of(config, gate, is_trained=is_trained)[: budget.families],
-        sparsity=(lowest, highest),
-        short_epochs=budget.short_epochs,
-        long_epochs=budget.long_epochs,
-        short_trials=budget.short_trials,
-        seed=training.seed,
-        seeds=SEEDS if is_trained else 1,
-        first_density=first_density(gate),
-    )
+    plan = plan_of(bench, config, families_of(bench, config), budget)
     done: list[TrialResult] = []
     seconds = 60 * config.budget.minutes
     while (asked := next_trial(done, plan)) is not None:

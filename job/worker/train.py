@@ -283,5 +283,8 @@ def _fine_tune(
     stopping = training.early_stopping
     patience = None if stopping is None else stopping.patience
     best = BestEpoch(loaded.file.model.weights, plan.first_epoch, patience)
-    settings = TrainingSettings(plan.steps_per_epoch, plan.epochs, training.order_seed, best)
+    freezes = bool(training.freeze_batch_normalization)
+    settings = TrainingSettings(
+        *(plan.steps_per_epoch, plan.epochs, training.order_seed, best, freezes)
+    )
     return fine_tune(wrapped, asked.batches, settings, end_epoch, saves.stage, saves)

@@ -23,7 +23,7 @@ from job.events import Journal
 from job.manifest.cluster import ClusterConfig
 from job.manifest.job import JobConfig
 from job.manifest.prune import PolynomialDecayConfig, PruneConfig
-from job.manifest.quantize import BitsRule, DynamicRangeConfig
+from job.manifest.quantize import BitsRule, PackedConfig, WeightOnlyConfig
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.metrics.artifact import measure_tflite
 from job.metrics.gates import TOLERANCE
@@ -79,6 +79,7 @@ def settings_of(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> J
             "epochs": asked.epochs or None,
             "shuffle_seed": None if asked.seed == job.training.seed else asked.seed,
             "optimizer": optimizer_of(job),
+            "freeze_batch_normalization": _freezes(job),
         }
     )
     given = job.prune or PruneConfig()
@@ -97,7 +98,7 @@ def settings_of(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> J
         update={
             "search": None,
             "training": training,
-            "prune": pruned,
+            "prune": pruned if asked.is_pruned else None,
             "cluster": ClusterConfig(number_of_clusters=asked.clusters) if asked.clusters else None,
             "quantize": (_variant(job, asked, small),),
         }
@@ -109,29 +110,32 @@ def optimizer_of(job: JobConfig) -> OptimizerConfig:
     manifest that make the same file are complete.
     """
     given = job.training.optimizer
-    search = job.search
-    if given != OptimizerConfig() or search is None:
+    if given != OptimizerConfig() or job.search is None:
         return given
-    is_careful = (
-        search.min_agreement is not None
-        or search.min_snr_db is not None
-        or not (job.has_train_targets and job.has_test_targets)
-    )
     return OptimizerConfig(
-        learning_rate=CAREFUL_LEARNING_RATE if is_careful else LEARNING_RATE,
+        learning_rate=CAREFUL_LEARNING_RATE if job.keeps_outputs else LEARNING_RATE,
         learning_rate_schedule=CosineDecayConfig(type="cosine_decay"),
     )
 
 
-def _variant(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> DynamicRangeConfig:
-    (given,) = job.quantize or (DynamicRangeConfig(type="dynamic_range"),)
-    assert isinstance(given, DynamicRangeConfig)  # see manifest/consistency.py
+def _freezes(job: JobConfig) -> bool | None:
+    """Whether a trial starts from the model's own outputs, as the manifest says or by default."""
+    given = job.training.freeze_batch_normalization
+    return True if given is None and job.keeps_outputs else given
+
+
+def _variant(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> PackedConfig:
+    (given,) = job.quantize or ()
+    assert isinstance(given, PackedConfig)  # see manifest/consistency.py
     rules: tuple[BitsRule, ...] = ()
     if asked.weight_bits < BITS_OF_SMALL:
         rules = tuple(BitsRule(name=glob.escape(it), weight_bits=BITS_OF_SMALL) for it in small)
-    # One scale for a kernel: the scales of its channels would take more bytes than they save.
-    cheap = {"slim": True, "per_channel": False}
+    # One scale for a kernel: the scales of its channels would take more bytes than they save; but
+    # where outputs are to stay, they keep more of them than as many bytes of anything else.
+    takes_scales = isinstance(given, WeightOnlyConfig) or given.target != "tflite-2.14"
+    cheap = {"slim": True, "per_channel": job.keeps_outputs and takes_scales}
     trained = {
+        "aware": True if asked.grid_epochs else None,
         "weight_bits": asked.weight_bits,
         "layers": rules,
         "epochs": asked.grid_epochs or None,
@@ -247,9 +251,11 @@ def _make(bench: Bench, asked: TrialSettings, folder: Path) -> tuple[Path, float
 
 def planned_for(job: JobConfig, loaded: Loaded) -> Any:
     """How long a job of other settings trains; None where nothing is trained."""
-    if loaded.plan is None or job.prune is None:
+    if loaded.plan is None:
         return None
     rows, validation = loaded.plan.rows + loaded.plan.held_out, loaded.dataset.validation
     given = len(validation) if validation is not None and not loaded.plan.held_out else 0
     share = job.dataset.split.validation if job.dataset and job.dataset.split else None
-    return plan_training(job.training, job.prune, Available(rows, given, share))
+    return plan_training(
+        job.training, job.prune, Available(rows, given, share), trains_again=job.trains_again
+    )

@@ -6,19 +6,17 @@ import math
 from collections.abc import Sequence
 
 from job.errors import InputError, StageError
-from job.manifest.gates import MinAgreementGate, MinSnrGate
+from job.manifest.quantize import HALF
 from job.manifest.search import BudgetConfig, SearchConfig
 from job.result.record import Record
 from job.result.search import TrialResult
 from job.worker.checkpoint_formats import record_of
-from job.worker.judgement import Gate
 from job.worker.next_trial import (
-    CAREFUL_DENSITY,
-    FIRST_DENSITY,
     GRID_SHARE,
+    SEEDS,
     SHORT_TRIALS,
     Family,
-    trial_settings,
+    SearchPlan,
 )
 from job.worker.trial import Bench, run_trial
 
@@ -33,6 +31,8 @@ LEAST_LONG_TRIALS = 3
 SHORT = 0.25
 # This share of the budget is planned; the rest is for what takes longer than it should.
 PLANNED = 0.85
+# Where the model's own outputs are to stay: (weight_bits, whether clustered).
+CAREFUL_ORDER = [(8, False), (HALF, False), (4, False), (8, True), (2, False)]
 # What to do where no trial makes a file.
 NONE_MADE = (
     "Where the training diverges: lower training.optimizer.learning_rate, set clipnorm, or check "
@@ -65,7 +65,7 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
         StageError: Where no such trial makes a file.
     """
     is_trained = bench.loaded.plan is not None
-    families = families_of(config, bench.judgement.gate, is_trained=is_trained)
+    families = families_of(bench, config)
     probe = _probe(bench, config, families)
     if probe.seconds > 60 * config.budget.minutes:
         what = "A trial of one epoch" if is_trained else "A trial"
@@ -128,10 +128,19 @@ def fitted(
 
 def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> TrialResult:
     """The first trial of one epoch that makes a file, of the families in their order."""
-    is_trained = bench.loaded.plan is not None
-    density = max(first_density(bench.judgement.gate), 1 - config.over.sparsity[1])
+    epochs = int(bench.loaded.plan is not None)
+    first = BudgetRecord(
+        short_epochs=epochs,
+        long_epochs=epochs,
+        short_trials=1,
+        families=len(families),
+        epoch_s=0,
+        overhead_s=0,
+    )
+    plan = plan_of(bench, config, families, first)
+    density = max(plan.first_density, plan.densities[0])
     for family in families:
-        asked = trial_settings(family, density, int(is_trained), bench.work.job.training.seed)
+        asked = plan.settings(family, density, epochs, plan.seed)
         probe = run_trial(bench, asked, 0)
         if not probe.failure:
             return probe
@@ -142,43 +151,55 @@ def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> Tr
     )
 
 
-def is_careful(gate: Gate) -> bool:
-    """Whether the model's own outputs are to stay, which takes more weights than right answers."""
-    return isinstance(gate, MinAgreementGate | MinSnrGate)
-
-
-def first_density(gate: Gate) -> float:
-    """Where a search begins."""
-    return CAREFUL_DENSITY if is_careful(gate) else FIRST_DENSITY
-
-
-def families_of(config: SearchConfig, gate: Gate, *, is_trained: bool) -> list[Family]:
+def families_of(bench: Bench, config: SearchConfig) -> list[Family]:
     """What is searched beside the sparsity, the most promising first; 2 bits need training."""
+    job = bench.work.job
     found = []
-    widths = config.over.weight_bits
-    for bits in sorted(widths, reverse=True) if is_careful(gate) else widths:
+    for bits in config.over.widths(job.quantize):
         if bits == 8:
             found += [Family(bits, clusters) for clusters in config.over.clusters]
-        elif bits == 4 or is_trained:
+        elif bits > 2 or bench.loaded.plan is not None:
             found.append(Family(bits))
+    if job.keeps_outputs:
+        found.sort(
+            key=lambda family: CAREFUL_ORDER.index((family.weight_bits, family.is_clustered))
+        )
     return list(dict.fromkeys(found))
 
 
-def described(budget: BudgetRecord, config: SearchConfig, gate: Gate) -> str:
+def plan_of(
+    bench: Bench, config: SearchConfig, families: Sequence[Family], budget: BudgetRecord
+) -> SearchPlan:
+    """What is searched, and how long trials are trained."""
+    lowest, highest = config.over.sparsity
+    return SearchPlan(
+        families=families[: budget.families],
+        sparsity=(lowest, highest),
+        short_epochs=budget.short_epochs,
+        long_epochs=budget.long_epochs,
+        short_trials=budget.short_trials,
+        seed=bench.work.job.training.seed,
+        seeds=SEEDS if budget.long_epochs else 1,
+        is_careful=bench.work.job.keeps_outputs,
+    )
+
+
+def described(bench: Bench, budget: BudgetRecord, config: SearchConfig) -> str:
     """How long trials are trained, for the result."""
     if not budget.long_epochs:
         return "nothing is trained"
-    all_of = len(families_of(config, gate, is_trained=True))
+    all_of = len(families_of(bench, config))
     fewer = (
         f"; of {all_of} combinations of weight_bits and clusters the first {budget.families} are "
         "tried, for which there is time"
         if budget.families < all_of
         else ""
     )
+    coarse = "" if bench.work.job.keeps_outputs else " where it has fewer than 8 bits"
     return (
         f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
-        f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that on the grid of the file "
-        f"where it has fewer than 8 bits, to fit into {config.budget.minutes:g} minutes{fewer}"
+        f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that on the grid of the file"
+        f"{coarse}, to fit into {config.budget.minutes:g} minutes{fewer}"
     )
 
 
