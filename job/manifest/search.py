@@ -1,6 +1,5 @@
 """search: the smallest file within a stated loss."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -8,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from job.manifest.cluster import Clusters
 from job.manifest.fields import Config, Count, Fraction, Positive
 from job.manifest.gates import Metric, SizeOf
-from job.manifest.quantize import HALF, QuantizeConfig, WeightOnlyBits, WeightOnlyConfig
+from job.manifest.quantize import WeightBits
 
 # The loss that is allowed where the manifest states none.
 MAX_DROP = 0.005
@@ -31,18 +30,11 @@ class RangesConfig(Config):
     # Lists, not tuples: behind the validator of ``Search`` pydantic takes no list for a tuple.
     sparsity: list[Fraction] = Field(default=[0.0, 0.998], min_length=2, max_length=2)
     """The lowest and the highest fraction of zeros of all kernels together."""
-    weight_bits: list[WeightOnlyBits] | None = Field(default=None, min_length=1)
-    """The widths of the kernels. Left out: 2, 4 and 8; of ``weight_only`` also 16, which is tried
-    where no smaller width is within the loss."""
+    weight_bits: list[WeightBits] = Field(default=[2, 4, 8], min_length=1)
+    """The widths of the kernels. Of ``weight_only``, where nothing is pruned and that is still
+    beyond the loss, the layers that lose most are left in float16."""
     clusters: list[Clusters | None] = Field(default=[None, 16, 8], min_length=1)
     """How many distinct values kernels of 8 bits may have; null: any number."""
-
-    def widths(self, variants: Sequence[QuantizeConfig] | None) -> list[WeightOnlyBits]:
-        """The widths of the kernels of the one variant that a search makes."""
-        if self.weight_bits is not None:
-            return self.weight_bits
-        has_halves = any(isinstance(it, WeightOnlyConfig) for it in variants or ())
-        return [2, 4, 8, HALF] if has_halves else [2, 4, 8]
 
     @model_validator(mode="after")
     def _sparsity_rises(self) -> Self:
@@ -88,7 +80,7 @@ class SearchConfig(Config):
     @property
     def tries_clusters(self) -> bool:
         """Whether there may be a clustered model."""
-        return 8 in self.over.widths(()) and any(self.over.clusters)
+        return 8 in self.over.weight_bits and any(self.over.clusters)
 
 
 def _all_defaults(value: object) -> object:

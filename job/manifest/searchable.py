@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from job.manifest.job import JobConfig
 from job.manifest.problems import Problem
 from job.manifest.prune import PruneConfig
-from job.manifest.quantize import HALF, DynamicRangeConfig, PackedConfig
+from job.manifest.quantize import PackedConfig
 from job.manifest.search import RangesConfig, SearchConfig
 
 # What of prune and of the variant a search leaves as the manifest has it.
@@ -17,7 +17,7 @@ def search_problems(job: JobConfig) -> Iterator[Problem]:
     """Every contradiction between the search and other sections, each with its JSON path."""
     if job.search is None:
         return
-    yield from _fixed(job, job.search)
+    yield from _fixed(job)
     yield from _loss(job, job.search)
     if job.training.validation_split == 0:
         yield Problem(
@@ -25,21 +25,20 @@ def search_problems(job: JobConfig) -> Iterator[Problem]:
             "a search chooses on held-out rows, and it is 0; leave it out, or set it to 0.1",
         )
     over = job.search.over
-    widths = over.widths(job.quantize)
-    if 8 not in widths and over.clusters != RangesConfig().clusters:
+    if 8 not in over.weight_bits and over.clusters != RangesConfig().clusters:
         yield Problem(
             "search.over.clusters",
             "kernels of 8 bits alone have clusters, and search.over.weight_bits has no 8; add it, "
             "or leave clusters out",
         )
-    if job.objective.type == "none" and set(widths) == {2}:
+    if job.objective.type == "none" and set(over.weight_bits) == {2}:
         yield Problem(
             "search.over.weight_bits",
             "weights of 2 bits have to be trained, and the objective is none; add 4 or 8",
         )
 
 
-def _fixed(job: JobConfig, search: SearchConfig) -> Iterator[Problem]:
+def _fixed(job: JobConfig) -> Iterator[Problem]:
     """What is set though it is searched."""
     advice = "the search looks for it; leave it out, or leave search out"
     if job.prune is None:
@@ -62,12 +61,6 @@ def _fixed(job: JobConfig, search: SearchConfig) -> Iterator[Problem]:
     for field, plain in type(variant).model_validate({"type": variant.type}):
         if field not in OF_VARIANT and getattr(variant, field) != plain:
             yield Problem(f"quantize.0.{field}", advice)
-    if isinstance(variant, DynamicRangeConfig) and HALF in search.over.widths(variants):
-        yield Problem(
-            "search.over.weight_bits",
-            "16 bits are float16, which dynamic_range has not; leave 16 out, or ask for "
-            "weight_only in quantize",
-        )
 
 
 def _loss(job: JobConfig, search: SearchConfig) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from job.manifest.quantize import WeightOnlyBits
+from job.manifest.quantize import WeightBits
 from job.result.record import Record
 
 
@@ -13,7 +13,10 @@ class TrialSettings(Record):
 
     sparsity: float
     """The fraction of zeros of all kernels together."""
-    weight_bits: WeightOnlyBits
+    wide: float = 0.0
+    """The fraction of these weights in layers that are left in float16, since they lose most; only
+    where there is no sparsity."""
+    weight_bits: WeightBits
     clusters: int | None
     """Distinct values of a kernel; null: any number."""
     epochs: int
@@ -37,13 +40,14 @@ class TrialSettings(Record):
     def described(self) -> str:
         """What a trial makes, in words."""
         parts = [f"{100 * self.sparsity:.4g} % zeros", f"{self.weight_bits} bits"]
+        parts += [f"{100 * self.wide:.3g} % of the weights in float16"] if self.wide else []
         parts += [f"{self.clusters} clusters"] if self.clusters else []
         return ", ".join(parts)
 
     @property
     def density(self) -> float:
-        """The fraction of weights that are not zero."""
-        return 1 - self.sparsity
+        """The fraction of weights that are not zero, and beyond 1 of those in float16."""
+        return 1 - self.sparsity + self.wide
 
 
 class TrialResult(Record):

@@ -7,7 +7,7 @@ folded into it. So a kernel is found by its values; where two layers have the sa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,9 +144,7 @@ def others(content: bytes, layers: Mapping[str, tf_keras.layers.Layer]) -> list[
                 continue
             if kind in CHANNELS and tensor.type != schema.TensorType.FLOAT16:
                 continue
-            named = (tensor.name, graph.tensors[operator.outputs[0]].name)
-            parts = _parts(b" ".join(it or b"" for it in named).decode())
-            layer = next((name for name in layers if name.rpartition("/")[2] in parts), "")
+            layer = named_layer((tensor.name, graph.tensors[operator.outputs[0]].name), layers)
             quantization = tensor.quantization
             scales = quantization.scale if quantization else None
             found[tensor.buffer] = OtherKernel(
@@ -154,6 +152,12 @@ def others(content: bytes, layers: Mapping[str, tf_keras.layers.Layer]) -> list[
                 values,
             )
     return list(found.values())
+
+
+def named_layer(names: Sequence[bytes | None], layers: Iterable[str]) -> str:
+    """The first layer that is named in tensors' names; empty where none is."""
+    parts = _parts(b" ".join(it or b"" for it in names).decode())
+    return next((name for name in layers if name.rpartition("/")[2] in parts), "")
 
 
 def _parts(names: str) -> set[str]:

@@ -16,7 +16,7 @@ import tf_keras
 from job.errors import StageError
 from job.manifest.quantize import HALF, WeightOnlyConfig
 from job.stages import pack
-from job.stages.kernels import FlatKernel, kernels
+from job.stages.kernels import FlatKernel, kernels, named_layer
 from job.tflite import dequantized, flat, tidy
 from job.tflite.bits import LEVELS
 from job.tflite.grid import Grid, bfloat16, exact, rounded
@@ -25,6 +25,9 @@ from job.tflite.weights import WEIGHTS
 # Constants of fewer elements stay in float, where they belong to operators that are not planned.
 SMALL = 1024
 STORED = "weights that are computed with in float are stored in 8 bits"
+
+
+Names = tuple[bytes | None, ...]
 
 
 def weight_only(
@@ -70,9 +73,9 @@ def weight_only(
         dequantized.of_integers(model, graph, it.kernel.tensor, it.grid, it.kernel.axis)
     for kernel in wide:
         dequantized.of_halves(model, model.subgraphs[kernel.graph], kernel.tensor)
-    for place, tensor in rest:
+    for place, tensor, names in rest:
         graph = model.subgraphs[place]
-        if config.weight_bits == HALF:
+        if bits.get(named_layer(names, layers), config.weight_bits) == HALF:
             dequantized.of_halves(model, graph, tensor)
         else:
             grid, axis = _grid_of_other(model, graph.tensors[tensor], config)
@@ -107,9 +110,9 @@ def _planned(
     return pack.Plan(kernel, asked, grid, (dequantized.BITS,), reason)
 
 
-def _other_weights(model: Any, planned: set[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _other_weights(model: Any, planned: set[tuple[int, int]]) -> Iterator[tuple[int, int, Names]]:
     """The large float constants that other operators multiply with, or look rows up in, or that
-    loops take: (graph, tensor), each once.
+    loops take: (graph, tensor, its name and that of what is computed with it), each once.
     """
     seen = set(planned)
     for place, graph in enumerate(model.subgraphs):
@@ -123,7 +126,8 @@ def _other_weights(model: Any, planned: set[tuple[int, int]]) -> Iterator[tuple[
                     continue
                 if values.ndim >= 2 and values.size >= SMALL:
                     seen.add((place, index))
-                    yield place, index
+                    named = graph.tensors[index], graph.tensors[operator.outputs[0]]
+                    yield place, index, tuple(it.name for it in named)
 
 
 def _at(inputs: Sequence[int], positions: Sequence[int] | None) -> list[int]:

@@ -23,13 +23,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from job.manifest.quantize import HALF, WeightOnlyBits
+from job.manifest.quantize import WeightBits
 from job.metrics.gates import TOLERANCE
 from job.result.search import TrialResult, TrialSettings
 
 # Where the first family starts: a twentieth of the weights; where the model's own outputs are to
-# stay, which few weights can't give, much more.
-FIRST_DENSITY, CAREFUL_DENSITY = 0.05, 0.6
+# stay, which few weights can't give, all of them.
+FIRST_DENSITY, CAREFUL_DENSITY = 0.05, 1.0
+# Beyond 1 a density is 1 and the share of the weights that are left in float16.
+WIDEST = 2.0
 # With nothing on the other side of the border, the density is changed by this factor.
 STRIDE = 2.5
 # A border is known when the densities on its sides differ by less than this factor.
@@ -53,7 +55,7 @@ LEAST_SHARE = 0.25
 class Family:
     """Settings between which sizes do not compare by sparsity alone."""
 
-    weight_bits: WeightOnlyBits
+    weight_bits: WeightBits
     clusters: int | None = None
 
     @property
@@ -83,17 +85,19 @@ class SearchPlan:
     """How many are tried at the border; 1 where nothing is trained."""
     is_careful: bool = False
     """Whether the model's own outputs are to stay."""
+    can_widen: bool = False
+    """Whether a file may have float16 kernels beside those of a family."""
 
     @property
     def first_density(self) -> float:
         """Where the first family starts."""
         return CAREFUL_DENSITY if self.is_careful else FIRST_DENSITY
 
-    @property
-    def densities(self) -> tuple[float, float]:
-        """The lowest and the highest."""
+    def densities(self, family: Family) -> tuple[float, float]:
+        """The lowest and the highest of a family."""
         low, high = self.sparsity
-        return 1 - high, 1 - low
+        widens = self.can_widen and low == 0 and not family.clusters
+        return 1 - high, WIDEST if widens else 1 - low
 
     def settings(self, family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
         """Those of a trial."""
@@ -111,10 +115,8 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     short = [_by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
     for family in plan.families if plan.short_trials else ():
         own = [it for it in short if family.has(it)]
-        if family.weight_bits == HALF and not own and any(it.passed for it in short):
-            continue  # fewer bits are enough
         start = _sparsest_passing(short) or plan.first_density
-        density = next_density(own, plan.densities, start, COARSE, plan.short_trials)
+        density = next_density(own, plan.densities(family), start, COARSE, plan.short_trials)
         if density is not None:
             return plan.settings(family, density, plan.short_epochs, plan.seed)
     finalists = _finalists(short, plan.families) if plan.short_trials else plan.families[:1]
@@ -122,7 +124,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     for family in finalists:
         own = [it for it in long if family.has(it)]
         start = _start(short, family, plan)
-        density = next_density(own, plan.densities, start, FINE, LONG_TRIALS)
+        density = next_density(own, plan.densities(family), start, FINE, LONG_TRIALS)
         if density is not None:
             return plan.settings(family, density, plan.long_epochs, plan.seed)
     winner = ranked(long, finalists)[0]
@@ -216,7 +218,7 @@ def _other_seed(
     passing = _sparsest_passing(trials)
     if passing is None:
         return None
-    low, _ = plan.densities
+    low, _ = plan.densities(family)
     beyond = sorted({it.settings.density for it in trials if it.settings.density < passing})
     if not beyond:
         sparser = max(low, passing / FURTHER)
@@ -272,8 +274,8 @@ def trial_settings(
     family: Family, density: float, epochs: int, seed: int, *, is_careful: bool
 ) -> TrialSettings:
     """The settings of a trial; 0 epochs: nothing is trained."""
-    sparsity = round(1 - density, 5)
-    if family.clusters or family.weight_bits == HALF:
+    sparsity, wide = round(max(0.0, 1 - density), 5), round(max(0.0, density - 1), 5)
+    if family.clusters or wide == 1:
         grid_epochs = 0
     elif sparsity == 0:  # there is no other training
         grid_epochs = epochs
@@ -282,6 +284,7 @@ def trial_settings(
         grid_epochs = max(1, round(GRID_SHARE * epochs)) if epochs and is_coarse else 0
     return TrialSettings(
         sparsity=sparsity,
+        wide=wide,
         weight_bits=family.weight_bits,
         clusters=family.clusters,
         epochs=epochs,

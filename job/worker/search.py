@@ -44,6 +44,7 @@ from job.worker.trial_budget import (
     families_of,
     plan_of,
 )
+from job.worker.weight_noise import noisiest
 
 # Trials hold out this share of the training rows, where the manifest does not say.
 VALIDATION_SPLIT = 0.1
@@ -111,12 +112,12 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         budget = work.checkpoints.restore_or_make(
             f"{TRIAL} budget", of, BUDGET, lambda: budget_of(bench, config), stage
         )
-        stage.decide(described(bench, budget, config))
+        stage.decide(described(work.job, budget))
     if (with_teacher := _with_teacher(work, budget)) is not work:
         work = with_teacher
         teacher, taught = find_teacher(work, loaded)
     with work.journal.stage("search") as stage:
-        bench = replace(bench, work=work, teacher=teacher)
+        bench = replace(bench, work=work, teacher=teacher, noisiest=budget.noisiest)
         trials, ended = _trials(bench, config, budget, of, stage)
         if all(it.failure for it in trials):
             raise StageError(
@@ -134,7 +135,9 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
             f"{chosen.number}, {-chosen.margin:.4g} beyond the limit). Allow a larger loss, a "
             "larger budget, or a lower sparsity."
         )
-    job = settings_of(work.job, chosen.settings, small_layers(loaded.file.model))
+    model, settings = loaded.file.model, chosen.settings
+    wide = noisiest(model, budget.noisiest, settings.wide)
+    job = settings_of(work.job, settings, small_layers(model), wide)
     (variant,) = job.variants
     # The variant must pass; and no other file that does not is chosen in its place.
     binding = gate.model_copy(update={"artifact": variant})
@@ -157,7 +160,8 @@ def _trials(
     bench: Bench, config: SearchConfig, budget: BudgetRecord, of: str, stage: Stage
 ) -> tuple[list[TrialResult], str]:
     """All trials, and why there are no more."""
-    plan = plan_of(bench, config, families_of(bench, config), budget)
+    families = families_of(bench.work.job, is_trained=bench.loaded.plan is not None)
+    plan = plan_of(bench, config, families, budget)
     done: list[TrialResult] = []
     seconds = 60 * config.budget.minutes
     while (asked := next_trial(done, plan)) is not None:

@@ -23,7 +23,7 @@ from job.events import Journal
 from job.manifest.cluster import ClusterConfig
 from job.manifest.job import JobConfig
 from job.manifest.prune import PolynomialDecayConfig, PruneConfig
-from job.manifest.quantize import BitsRule, PackedConfig, WeightOnlyConfig
+from job.manifest.quantize import HALF, BitsRule, PackedConfig, WeightOnlyBits, WeightOnlyConfig
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.metrics.artifact import measure_tflite
 from job.metrics.gates import TOLERANCE
@@ -42,13 +42,14 @@ from job.worker.teach import Lessons, Teacher
 from job.worker.train import prune
 from job.worker.training_plan import Available, plan_training
 from job.worker.variants import make_variants
+from job.worker.weight_noise import noisiest
 
 # Where the pruning schedule of a trial ends, as a share of its steps: what was cut has to heal.
 PRUNED_AFTER = 0.75
 # A layer with less than this share of the weights has 4 bits where the others have 2: it loses more
 # by a coarse grid than it saves.
 SMALL_SHARE = 0.02
-BITS_OF_SMALL = 4
+BITS_OF_SMALL: WeightOnlyBits = 4
 # Adam's learning rate, which falls to zero by a cosine, where the manifest has no optimizer.
 LEARNING_RATE = 0.002
 # The same where the model's own outputs are to stay: larger steps move them further than few
@@ -66,13 +67,16 @@ def small_layers(model: tf_keras.Model) -> list[str]:
     return [name for name, size in sizes.items() if 0 < size < SMALL_SHARE * total]
 
 
-def settings_of(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> JobConfig:
+def settings_of(
+    job: JobConfig, asked: TrialSettings, small: Sequence[str], wide: Sequence[str] = ()
+) -> JobConfig:
     """The job that a trial is: the manifest's, with settings instead of its search.
 
     Args:
         job: The manifest.
         asked: The settings.
         small: The names of layers with a small share of the weights.
+        wide: The names of layers that are left in float16.
     """
     training = job.training.model_copy(
         update={
@@ -100,7 +104,7 @@ def settings_of(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> J
             "training": training,
             "prune": pruned if asked.is_pruned else None,
             "cluster": ClusterConfig(number_of_clusters=asked.clusters) if asked.clusters else None,
-            "quantize": (_variant(job, asked, small),),
+            "quantize": (_variant(job, asked, small, wide),),
         }
     )
 
@@ -124,20 +128,26 @@ def _freezes(job: JobConfig) -> bool | None:
     return True if given is None and job.keeps_outputs else given
 
 
-def _variant(job: JobConfig, asked: TrialSettings, small: Sequence[str]) -> PackedConfig:
+def _variant(
+    job: JobConfig, asked: TrialSettings, small: Sequence[str], wide: Sequence[str]
+) -> PackedConfig:
     (given,) = job.quantize or ()
     assert isinstance(given, PackedConfig)  # see manifest/consistency.py
-    rules: tuple[BitsRule, ...] = ()
+    others: dict[str, WeightOnlyBits] = {}
     if asked.weight_bits < BITS_OF_SMALL:
-        rules = tuple(BitsRule(name=glob.escape(it), weight_bits=BITS_OF_SMALL) for it in small)
+        others = dict.fromkeys(small, BITS_OF_SMALL)
+    others |= dict.fromkeys(wide, HALF)
+    rules = tuple(
+        BitsRule(name=glob.escape(name), weight_bits=bits) for name, bits in others.items()
+    )
     # One scale for a kernel: the scales of its channels would take more bytes than they save; but
     # where outputs are to stay, they keep more of them than as many bytes of anything else.
     takes_scales = isinstance(given, WeightOnlyConfig) or given.target != "tflite-2.14"
     cheap = {"slim": True, "per_channel": job.keeps_outputs and takes_scales}
     trained = {
         "aware": True if asked.grid_epochs else None,
-        "weight_bits": asked.weight_bits,
-        "layers": rules,
+        "weight_bits": HALF if asked.wide == 1 else asked.weight_bits,
+        "layers": () if asked.wide == 1 else rules,
         "epochs": asked.grid_epochs or None,
     }
     return given.model_copy(update=trained | cheap)
@@ -160,6 +170,8 @@ class Bench:
     how: Conversion
     teacher: Teacher
     judgement: Judgement
+    noisiest: Sequence[str] = ()
+    """The layers in the order in which they are left in float16."""
 
 
 def run_trial(bench: Bench, asked: TrialSettings, number: int) -> TrialResult:
@@ -222,7 +234,9 @@ def _make(bench: Bench, asked: TrialSettings, folder: Path) -> tuple[Path, float
     """The file of a trial, by the stages of an ordinary job, which report and save nothing; and the
     seconds of its trainings.
     """
-    job = settings_of(bench.work.job, asked, small_layers(bench.loaded.file.model))
+    model = bench.loaded.file.model
+    wide = noisiest(model, bench.noisiest, asked.wide)
+    job = settings_of(bench.work.job, asked, small_layers(model), wide)
     output, saved = folder / "output", folder / "checkpoints"
     for it in (output, saved):
         it.mkdir()

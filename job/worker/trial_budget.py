@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from job.errors import InputError, StageError
-from job.manifest.quantize import HALF
+from job.manifest.job import JobConfig
+from job.manifest.quantize import WeightOnlyConfig
 from job.manifest.search import BudgetConfig, SearchConfig
 from job.result.record import Record
 from job.result.search import TrialResult
@@ -19,6 +22,7 @@ from job.worker.next_trial import (
     SearchPlan,
 )
 from job.worker.trial import Bench, run_trial
+from job.worker.weight_noise import by_noise
 
 # More epochs than this gain little; with fewer than these, fewer families are tried instead.
 MOST_EPOCHS, ENOUGH_EPOCHS = 60, 12
@@ -32,7 +36,9 @@ SHORT = 0.25
 # This share of the budget is planned; the rest is for what takes longer than it should.
 PLANNED = 0.85
 # Where the model's own outputs are to stay: (weight_bits, whether clustered).
-CAREFUL_ORDER = [(8, False), (HALF, False), (4, False), (8, True), (2, False)]
+CAREFUL_ORDER = [(8, False), (4, False), (8, True), (2, False)]
+# Rows that noise is measured on.
+NOISE_ROWS = 256
 # What to do where no trial makes a file.
 NONE_MADE = (
     "Where the training diverges: lower training.optimizer.learning_rate, set clipnorm, or check "
@@ -55,6 +61,8 @@ class BudgetRecord(Record):
     """Seconds of an epoch, as it was measured."""
     overhead_s: float
     """Seconds of a trial beside its training."""
+    noisiest: list[str] = Field(default=[])
+    """The layers in the order in which they are left in float16, where they may be."""
 
 
 def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
@@ -65,7 +73,7 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
         StageError: Where no such trial makes a file.
     """
     is_trained = bench.loaded.plan is not None
-    families = families_of(bench, config)
+    families = families_of(bench.work.job, is_trained=is_trained)
     probe = _probe(bench, config, families)
     if probe.seconds > 60 * config.budget.minutes:
         what = "A trial of one epoch" if is_trained else "A trial"
@@ -85,7 +93,12 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
             trained_s = max(an_epoch * probe.settings.all_epochs, probe.trained_s / 100)
             trained_s = min(probe.trained_s, trained_s)
             probe = probe.model_copy(update={"trained_s": round(trained_s, 3)})
-    return fitted(config.budget, len(families), probe, bench.work.job.training.epochs)
+    found = fitted(config.budget, len(families), probe, bench.work.job.training.epochs)
+    if not _can_widen(bench.work.job):
+        return found
+    rows = bench.loaded.dataset.train.model_inputs(slice(0, NOISE_ROWS))
+    order = by_noise(bench.loaded.file.model, bench.loaded.predict, rows)
+    return found.model_copy(update={"noisiest": order})
 
 
 def fitted(
@@ -138,8 +151,9 @@ def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> Tr
         overhead_s=0,
     )
     plan = plan_of(bench, config, families, first)
-    density = max(plan.first_density, plan.densities[0])
     for family in families:
+        low, high = plan.densities(family)
+        density = min(high, max(low, plan.first_density))
         asked = plan.settings(family, density, epochs, plan.seed)
         probe = run_trial(bench, asked, 0)
         if not probe.failure:
@@ -151,14 +165,21 @@ def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> Tr
     )
 
 
-def families_of(bench: Bench, config: SearchConfig) -> list[Family]:
+def _can_widen(job: JobConfig) -> bool:
+    """Whether layers may be left in float16: where that is what most bytes are worth."""
+    is_float = any(isinstance(it, WeightOnlyConfig) for it in job.quantize or ())
+    return is_float and job.keeps_outputs
+
+
+def families_of(job: JobConfig, *, is_trained: bool) -> list[Family]:
     """What is searched beside the sparsity, the most promising first; 2 bits need training."""
-    job = bench.work.job
+    assert job.search is not None
+    over = job.search.over
     found = []
-    for bits in config.over.widths(job.quantize):
+    for bits in over.weight_bits:
         if bits == 8:
-            found += [Family(bits, clusters) for clusters in config.over.clusters]
-        elif bits > 2 or bench.loaded.plan is not None:
+            found += [Family(bits, clusters) for clusters in over.clusters]
+        elif bits > 2 or is_trained:
             found.append(Family(bits))
     if job.keeps_outputs:
         found.sort(
@@ -181,25 +202,27 @@ def plan_of(
         seed=bench.work.job.training.seed,
         seeds=SEEDS if budget.long_epochs else 1,
         is_careful=bench.work.job.keeps_outputs,
+        can_widen=_can_widen(bench.work.job),
     )
 
 
-def described(bench: Bench, budget: BudgetRecord, config: SearchConfig) -> str:
+def described(job: JobConfig, budget: BudgetRecord) -> str:
     """How long trials are trained, for the result."""
+    assert job.search is not None
     if not budget.long_epochs:
         return "nothing is trained"
-    all_of = len(families_of(bench, config))
+    all_of = len(families_of(job, is_trained=True))
     fewer = (
         f"; of {all_of} combinations of weight_bits and clusters the first {budget.families} are "
         "tried, for which there is time"
         if budget.families < all_of
         else ""
     )
-    coarse = "" if bench.work.job.keeps_outputs else " where it has fewer than 8 bits"
+    coarse = "" if job.keeps_outputs else " where it has fewer than 8 bits"
     return (
         f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
         f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that on the grid of the file"
-        f"{coarse}, to fit into {config.budget.minutes:g} minutes{fewer}"
+        f"{coarse}, to fit into {job.search.budget.minutes:g} minutes{fewer}"
     )
 
 

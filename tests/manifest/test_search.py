@@ -112,12 +112,12 @@ def test_everything_that_is_searched_and_fixed_is_reported_at_once() -> None:
     ("sections", "path", "says"),
     [
         ({"prune": None}, "prune", "prune is null"),
-        ({"quantize": None}, "quantize", "one dynamic_range file"),
-        ({"quantize": [{"type": "int8"}]}, "quantize", "one dynamic_range file"),
+        ({"quantize": None}, "quantize", "one file, dynamic_range or weight_only"),
+        ({"quantize": [{"type": "int8"}]}, "quantize", "one file, dynamic_range or weight_only"),
         (
             {"quantize": [{"type": "dynamic_range"}, {"type": "float16"}]},
             "quantize",
-            "one dynamic_range file",
+            "one file, dynamic_range or weight_only",
         ),
         (
             {"quantize": [{"type": "dynamic_range", "aware": False}]},

@@ -93,7 +93,9 @@ def baseline_of(loaded: Loaded) -> Measured:
 
 def asked(**fields: Any) -> TrialSettings:
     """The settings of a trial."""
-    plain = {"sparsity": 0.5, "weight_bits": 4, "clusters": None, "epochs": 2, "seed": 7}
+    plain = {"sparsity": 0.5, "weight_bits": 4, "clusters": None, "epochs": 2, "seed": 7,
+             "is_careful": False}  # fmt: skip
     given = plain | fields
     family = Family(given["weight_bits"], given["clusters"])
-    return trial_settings(family, 1 - given["sparsity"], given["epochs"], given["seed"])
+    settings = family, 1 - given["sparsity"], given["epochs"], given["seed"]
+    return trial_settings(*settings, is_careful=given["is_careful"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.result.search import TrialResult, TrialSettings, with_front
-from job.worker.next_trial import Family, SearchPlan, choose, next_trial, ranked, trial_settings
+from job.worker.next_trial import Family, SearchPlan, choose, next_trial, ranked
 
 TERNARY, FOUR, EIGHT = Family(2), Family(4), Family(8)
 # Bits that each family takes for a weight that is not zero, and the density at which it fails.
@@ -69,7 +69,7 @@ def test_any_search_ends_and_chooses_what_passes(
     assert 0 < len(done) < 60
     asked = [it.settings for it in done]
     assert len({it.model_dump_json() for it in asked}) == len(asked)  # nothing is tried twice
-    low, high = PLAN.densities
+    low, high = PLAN.densities(TERNARY)
     assert all(low - 1e-4 <= it.density <= high + 1e-4 for it in asked)
     passing = [it for it in done if it.passed]
     assert choose(done).passed == bool(passing)
@@ -159,7 +159,7 @@ def test_families_without_a_passing_file_come_last() -> None:
     """Among them the one whose quality is nearest to the limit is first."""
     border = {2: 0.9, 4: 0.6, 8: 0.1}
     trials = [
-        measured(trial_settings(family, 0.5, 2, 0), number, border)
+        measured(PLAN.settings(family, 0.5, 2, 0), number, border)
         for number, family in enumerate((TERNARY, FOUR, EIGHT), 1)
     ]
     assert ranked(trials, (TERNARY, FOUR, EIGHT)) == [EIGHT, FOUR, TERNARY]

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from job.errors import InputError, StageError
-from job.manifest.gates import MaxDropGate, MinAgreementGate, MinSnrGate
-from job.manifest.search import BudgetConfig, SearchConfig
+from job.manifest.search import BudgetConfig
 from job.result.search import TrialResult
 from job.worker.next_trial import Family
 from job.worker.trial_budget import (
@@ -19,7 +18,6 @@ from job.worker.trial_budget import (
     budget_of,
     described,
     families_of,
-    first_density,
     fitted,
 )
 from tests.support.searching import asked, bench_of, job_of, save_model
@@ -32,42 +30,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-LABELLED = MaxDropGate(type="max_drop", metric="accuracy", value=0.005)
+def families(folder: Path, *, is_trained: bool = True, **search: Any) -> list[Family]:
+    job = job_of(folder, search=search)
+    return families_of(job, is_trained=is_trained)
 
 
-def over(**ranges: Any) -> SearchConfig:
-    return SearchConfig.model_validate({"over": ranges})
-
-
-def test_clusters_are_those_of_eight_bits() -> None:
+def test_clusters_are_those_of_eight_bits(folder: Path) -> None:
     """Narrower kernels have few values anyway."""
-    found = families_of(SearchConfig(), LABELLED, is_trained=True)
+    found = families(folder)
     assert found == [Family(2), Family(4), Family(8), Family(8, 16), Family(8, 8)]
-    assert families_of(over(clusters=[4]), LABELLED, is_trained=True)[2:] == [Family(8, 4)]
+    assert families(folder, over={"clusters": [4]})[2:] == [Family(8, 4)]
 
 
-def test_outputs_that_are_to_stay_are_searched_from_many_weights_on() -> None:
-    """With eight bits first, and more than half of the weights; right answers from few on."""
-    for gate in (
-        MinAgreementGate(type="min_agreement", value=0.99),
-        MinSnrGate(type="min_snr_db", value=40),
-    ):
-        found = families_of(SearchConfig(), gate, is_trained=True)
-        assert found == [Family(8), Family(8, 16), Family(8, 8), Family(4), Family(2)]
-        assert first_density(gate) > 0.5
-    assert first_density(LABELLED) == 0.05
+@pytest.mark.parametrize("loss", [{"min_agreement": 0.99}, {"min_snr_db": 40}])
+def test_outputs_that_are_to_stay_are_searched_from_eight_bits_on(
+    folder: Path, loss: dict[str, Any]
+) -> None:
+    """Few values come last."""
+    found = families(folder, **loss)
+    assert found == [Family(8), Family(4), Family(8, 16), Family(8, 8), Family(2)]
 
 
-def test_two_bits_need_training() -> None:
+def test_two_bits_need_training(folder: Path) -> None:
     """Without it they are left out."""
-    found = families_of(over(weight_bits=[2, 4, 8], clusters=[None]), LABELLED, is_trained=False)
-    assert found == [Family(4), Family(8)]
+    over = {"weight_bits": [2, 4, 8], "clusters": [None]}
+    assert families(folder, is_trained=False, over=over) == [Family(4), Family(8)]
 
 
-def test_what_is_named_twice_is_tried_once() -> None:
+def test_what_is_named_twice_is_tried_once(folder: Path) -> None:
     """In the order of the manifest."""
-    twice = over(weight_bits=[8, 2, 8], clusters=[16, 16])
-    assert families_of(twice, LABELLED, is_trained=True) == [Family(8, 16), Family(2)]
+    twice = {"weight_bits": [8, 2, 8], "clusters": [16, 16]}
+    assert families(folder, over=twice) == [Family(8, 16), Family(2)]
 
 
 def budget(
@@ -97,7 +90,7 @@ def probe(seconds: float, trained_s: float, epochs: int = 1) -> TrialResult:
     )
 
 
-def test_trials_are_as_long_as_fits() -> None:
+def test_trials_are_as_long_as_fits(folder: Path) -> None:
     """Up to where more gain little; a manifest's own number stays, whatever it takes."""
     hours = BudgetConfig(minutes=600)
     long = fitted(hours, 5, probe(3, 2), None)
@@ -109,10 +102,10 @@ def test_trials_are_as_long_as_fits() -> None:
     assert short.families < 5
     own = fitted(hours, 5, probe(3, 2), 100)
     assert (own.long_epochs, own.short_epochs) == (100, 25)
-    assert "25 and 100 epochs" in described(own, SearchConfig(), LABELLED)
+    assert "25 and 100 epochs" in described(job_of(folder, search=True), own)
     slow = fitted(BudgetConfig(minutes=1), 5, probe(50, 40), 100)
     assert (slow.long_epochs, slow.families, slow.short_trials) == (100, 1, 0)
-    assert "the first 1 are tried" in described(slow, SearchConfig(), LABELLED)
+    assert "the first 1 are tried" in described(job_of(folder, search=True), slow)
 
 
 @pytest.mark.parametrize("families", [1, 2, 5])
@@ -175,7 +168,7 @@ def test_without_training_there_are_no_epochs(folder: Path, tmp_path: Path) -> N
     found = budget(folder, tmp_path, {"objective": "none"})
     assert (found.short_epochs, found.long_epochs, found.epoch_s) == (0, 0, 0)
     assert found.overhead_s > 0
-    assert described(found, SearchConfig(), LABELLED) == "nothing is trained"
+    assert described(job_of(folder, search=True), found) == "nothing is trained"
 
 
 def test_where_no_trial_makes_a_file_the_job_fails(folder: Path, tmp_path: Path) -> None:
