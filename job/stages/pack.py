@@ -26,6 +26,7 @@ from job.tflite.runtimes import BIAS, BLOCKWISE, KERNELS, RUNTIMES, RuntimeName,
 
 # What runs a file whose target was left out.
 NEWEST = RUNTIMES[-1]
+TOO_LARGE = "the weights have values up to {}, which do not fit into {} bits"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _planned(
         reason = (
             f"{target} has no {asked}-bit kernel of {kernel.kind}"
             if fits
-            else f"the weights have values up to {grid.most}, which do not fit into {asked} bits"
+            else TOO_LARGE.format(grid.most, asked)
         )
     return Plan(kernel, asked, grid, packings, reason, unblocked)
 

@@ -103,8 +103,11 @@ def _planned(
             halves=halves,
         )
         reason = "" if asked == 8 else f"rounded to {asked} bits, since the weights lie on no grid"
-    elif halves:
-        grid = Grid(grid.values, bfloat16(grid.scales), is_exact=True)
+    else:
+        if halves:
+            grid = Grid(grid.values, bfloat16(grid.scales), is_exact=True)
+        if grid.most > LEVELS[asked]:
+            reason = pack.TOO_LARGE.format(grid.most, asked)
     if asked < 8:
         reason = "; ".join(filter(None, (reason, STORED)))
     return pack.Plan(kernel, asked, grid, (dequantized.BITS,), reason)

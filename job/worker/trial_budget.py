@@ -12,7 +12,7 @@ from job.manifest.job import JobConfig
 from job.manifest.quantize import WeightOnlyConfig
 from job.manifest.search import BudgetConfig, SearchConfig
 from job.result.record import Record
-from job.result.search import TrialResult
+from job.result.search import TrialResult, TrialSettings
 from job.worker.checkpoint_formats import record_of
 from job.worker.next_trial import (
     GRID_SHARE,
@@ -20,6 +20,7 @@ from job.worker.next_trial import (
     SHORT_TRIALS,
     Family,
     SearchPlan,
+    trial_settings,
 )
 from job.worker.trial import Bench, run_trial
 from job.worker.weight_noise import by_noise
@@ -84,9 +85,7 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
             hint=f"Allow {math.ceil(40 * probe.seconds / 60):,} minutes or so.",
         )
     if is_trained and PROBE_EPOCHS * probe.trained_s <= PROBED * 60 * config.budget.minutes:
-        longer = run_trial(
-            bench, probe.settings.model_copy(update={"epochs": PROBE_EPOCHS}), probe.number
-        )
+        longer = run_trial(bench, _longer(bench, probe.settings), probe.number)
         more = longer.settings.all_epochs - probe.settings.all_epochs
         an_epoch = (longer.trained_s - probe.trained_s) / more
         if not longer.failure:
@@ -163,6 +162,13 @@ def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> Tr
         where="search",
         hint=NONE_MADE,
     )
+
+
+def _longer(bench: Bench, asked: TrialSettings) -> TrialSettings:
+    """The same trial with more epochs."""
+    family = Family(asked.weight_bits, asked.clusters)
+    is_careful = bench.work.job.keeps_outputs
+    return trial_settings(family, asked.density, PROBE_EPOCHS, asked.seed, is_careful=is_careful)
 
 
 def _can_widen(job: JobConfig) -> bool:

@@ -45,7 +45,7 @@ def by_noise(model: Any, predict: Predict, rows: Inputs) -> list[str]:
             for variable, value in zip(kernels, before, strict=True):
                 variable.assign(value)
         noise = sum(
-            float(np.mean(np.square(one - other, dtype=np.float64))) / spread
+            float(np.mean(np.subtract(one, other, dtype=np.float64) ** 2)) / spread
             for one, other, spread in zip(outputs, wanted, spreads, strict=True)
         )
         found[users_name(path)] = noise / sum(it.size for it in before)

@@ -15,6 +15,11 @@ from tests.manifest.test_consistency import problems
         ({"type": "dynamic_range", "target": "tflm"}, "quantize.0.target", "use int8, or float32"),
         ({"type": "float16", "target": "tflm"}, "quantize.0.target", "tflm has no float16"),
         (
+            {"type": "weight_only", "target": "tflm"},
+            "quantize.0.target",
+            "each time it runs; use int8, or float32",
+        ),
+        (
             {"type": "dynamic_range", "target": "tflite-2.14", "weight_bits": 4},
             "quantize.0.per_channel",
             'set "per_channel": false',

@@ -101,6 +101,31 @@ def test_the_loop_gives_the_weights_of_fit_with_update_pruning_step() -> None:
     assert all(it.metrics["val_seen"] == 1.0 for it in history)
 
 
+def test_frozen_batch_normalization_runs_as_in_inference_and_stays() -> None:
+    """The gradients are those of Keras with a layer that is not trainable; other weights learn."""
+    trained = {}
+    for name in ("ours", "keras"):
+        model = small_model()
+        norm = model.get_layer("norm")
+        norm.set_weights([np.full(16, 2.0), np.full(16, 0.1), np.full(16, 0.5), np.full(16, 3.0)])
+        norm.trainable = name == "ours"
+        compile_model(model)
+        before = norm.get_weights()
+        if name == "ours":
+            settings = TrainingSettings(STEPS, EPOCHS, freezes=True)
+            fine_tune(model, InOrder(*rows(), BATCH), settings, no_metrics, silent())
+            assert norm.trainable
+        else:
+            model.fit(an_epoch(), epochs=EPOCHS, shuffle=False, verbose=0)
+        assert all(map(np.array_equal, before, norm.get_weights()))
+        trained[name] = [model.get_layer(it).get_weights() for it in ("hidden", "out")]
+    for ours, keras in zip(trained["ours"], trained["keras"], strict=True):
+        for a, b in zip(ours, keras, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    start = small_model().get_layer("hidden").get_weights()
+    assert not np.allclose(trained["ours"][0][0], start[0])
+
+
 def test_progress_is_reported_from_the_first_step_to_the_last() -> None:
     """It never decreases, and ends with all steps."""
     events: list[Event] = []
