@@ -1,6 +1,6 @@
 """The smallest files of models without labels: a search by fidelity, and what it takes.
 
-    python benchmarks/smallest_unlabelled.py FOLDER [--epochs 12] [--trials 12] [--rows 6000]
+    python benchmarks/smallest_unlabelled.py FOLDER [--epochs 12] [--trials 16] [--rows 6000]
 
 Each model file of FOLDER gets inputs that are drawn with a seed, and no targets. A search looks
 for the smallest file with an agreement of 0.99, or a signal-to-noise ratio of 40 dB where no output
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--only", help="the name of one model, without its ending")
     parser.add_argument("--keep", type=Path, help="where results are kept")

@@ -19,7 +19,7 @@ from job.manifest.quantize import (
 )
 from job.metrics import litert
 from job.result.artifact import TensorResult
-from job.tflite.runtimes import is_newer, not_on_micro, oldest_runtime
+from job.tflite.runtimes import hybrid_operators, is_newer, not_on_micro, oldest_runtime
 
 STATEFUL = (
     "its recurrent layers keep their state from call to call: call reset_all_variables() "
@@ -69,6 +69,12 @@ def check(
     quantized = sorted({it.dtype for it in [*inputs, *outputs] if it.scale is not None})
     if quantized:
         raise StageError(f"Inputs or outputs are {', '.join(quantized)}, not float.", where=where)
+    if isinstance(config, WeightOnlyConfig) and (found := hybrid_operators(path.read_bytes())):
+        raise StageError(
+            f"Activations are rounded while computing, by {', '.join(found)}.",
+            where=where,
+            hint="Ask for dynamic_range, which may do so, and report the model.",
+        )
     return [*notes, *_check_kernels(config, tensors, where)]
 
 

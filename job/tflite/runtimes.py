@@ -177,6 +177,19 @@ def _float_fed(model: Any, graph: Any, operator: Any) -> Iterator[tuple[int, boo
     yield bits, scales is not None and len(scales) > 1, row
 
 
+def hybrid_operators(content: bytes) -> list[str]:
+    """The operators of a file that read integer weights beside float activations, which they
+    quantize while computing; each kind once.
+    """
+    model = flat.read(content)
+    found = {
+        flat.kind(model, operator): None
+        for graph, operator in flat.operators(model)
+        for _ in _float_fed(model, graph, operator)
+    }
+    return list(found)
+
+
 def not_on_micro(content: bytes) -> list[str]:
     """What of a file LiteRT for Microcontrollers does not run, as phrases; none where it runs."""
     model = flat.read(content)

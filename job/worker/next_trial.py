@@ -96,7 +96,7 @@ class SearchPlan:
     def densities(self, family: Family) -> tuple[float, float]:
         """The lowest and the highest of a family."""
         low, high = self.sparsity
-        widens = self.can_widen and low == 0 and not family.clusters
+        widens = self.can_widen and low == 0 and family == Family(8)
         return 1 - high, WIDEST if widens else 1 - low
 
     def settings(self, family: Family, density: float, epochs: int, seed: int) -> TrialSettings:

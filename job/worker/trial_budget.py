@@ -92,7 +92,10 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
             trained_s = max(an_epoch * probe.settings.all_epochs, probe.trained_s / 100)
             trained_s = min(probe.trained_s, trained_s)
             probe = probe.model_copy(update={"trained_s": round(trained_s, 3)})
-    found = fitted(config.budget, len(families), probe, bench.work.job.training.epochs)
+    job = bench.work.job
+    found = fitted(
+        *(config.budget, len(families), probe, job.training.epochs), is_careful=job.keeps_outputs
+    )
     if not _can_widen(bench.work.job):
         return found
     rows = bench.loaded.dataset.train.model_inputs(slice(0, NOISE_ROWS))
@@ -101,7 +104,12 @@ def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
 
 
 def fitted(
-    budget: BudgetConfig, families: int, probe: TrialResult, epochs: int | None
+    budget: BudgetConfig,
+    families: int,
+    probe: TrialResult,
+    epochs: int | None,
+    *,
+    is_careful: bool = False,
 ) -> BudgetRecord:
     """As many families and short trials as leave enough epochs for the long ones.
 
@@ -110,13 +118,16 @@ def fitted(
         families: How many there are.
         probe: A trial, and the seconds that the epochs of all its trainings take.
         epochs: Those of the manifest; None: as many as fit.
+        is_careful: Whether the model's own outputs are to stay.
     """
     is_trained = probe.settings.epochs > 0
     epoch_s = probe.trained_s / probe.settings.all_epochs if is_trained else 0.0
     overhead_s = probe.seconds - probe.settings.all_epochs * epoch_s
     # Of trials that are pruned, and trained on a grid; those with clusters are few, and short.
     a_trial_s = (1 + GRID_SHARE) * epoch_s
-    several = [(count, 1) for count in range(families, 1, -1)]
+    # Where the model's own outputs are to stay, the first family is most likely the best.
+    each = SHORT_TRIALS if is_careful else 1
+    several = [(count, each) for count in range(families, 1, -1)]
     for count, short in [(families, SHORT_TRIALS), *several, (1, SHORT_TRIALS), (1, 0)]:
         long = min(budget.trials - short * count, LONG)
         if long < LEAST_LONG_TRIALS and short:

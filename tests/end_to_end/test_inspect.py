@@ -66,7 +66,8 @@ def test_a_program_reads_what_the_model_is(model: Path, found: Run) -> None:
     assert "frozen" in layers["frozen"]["reason"]
     assert "BatchNormalization" in layers["branch/norm"]["reason"]
     assert "min_weights" in layers["answer"]["reason"]
-    assert list(seen["variants"]) == ["float32", "float16", "dynamic_range", "int8", "int16x8"]
+    kinds = ["float32", "float16", "dynamic_range", "weight_only", "int8", "int16x8"]
+    assert list(seen["variants"]) == kinds
     assert all(it.startswith("converts") for it in seen["variants"].values())
 
 

@@ -23,6 +23,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"type": "float32"},
     {"type": "float16"},
     {"type": "dynamic_range"},
+    {"type": "weight_only"},
+    {"type": "weight_only", "name": "halves", "weight_bits": 16},
     {"type": "int8"},
     {"type": "int8", "name": "uint8_io", "input_dtype": "uint8", "output_dtype": "uint8"},
     {"type": "int8", "name": "float_io", "input_dtype": "float32", "output_dtype": "float32"},
@@ -35,6 +37,8 @@ IO = {
     "float32": ("float32", "float32"),
     "float16": ("float32", "float32"),
     "dynamic_range": ("float32", "float32"),
+    "weight_only": ("float32", "float32"),
+    "halves": ("float32", "float32"),
     "int8": ("int8", "int8"),
     "uint8_io": ("uint8", "uint8"),
     "float_io": ("float32", "float32"),
@@ -43,8 +47,8 @@ IO = {
     "int16x8": ("int16", "int16"),
     "int16_float": ("float32", "float32"),
 }
-KERNELS = {"float32": "float32", "float16": "float16"}  # int8 for all others
-INTEGER = sorted(IO.keys() - {"float32", "float16", "dynamic_range"})
+KERNELS = {"float32": "float32", "float16": "float16", "halves": "float16"}  # int8 for all others
+INTEGER = sorted(IO.keys() - {"float32", "float16", "dynamic_range", "weight_only", "halves"})
 CODECS = {
     "zip": lambda data: zipfile.ZipFile(io.BytesIO(data)).read(zip_name(data)),
     "gzip": gzip.decompress,

@@ -156,6 +156,24 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
             "quantize: 'baseline' is the name of a stage, not of a variant",
         ),
         (
+            {"quantize": [{"type": "dynamic_range", "weight_bits": 16}]},
+            "quantize.0.weight_bits: 16 is none of 8, 4 or 2",
+        ),
+        (
+            {"quantize": [{"type": "dynamic_range", "layers": [{"name": "a", "weight_bits": 16}]}]},
+            (
+                "quantize.0.layers.0.weight_bits: 16 bits are float16, which dynamic_range has not; "
+                "use 8, 4 or 2, or weight_only"
+            ),
+        ),
+        (
+            {"quantize": [{"type": "weight_only", "weight_bits": 16, "aware": True}]},
+            (
+                "quantize.0.aware: weights of 16 bits are float16, which there is no grid to train "
+                "for; leave aware out"
+            ),
+        ),
+        (
             {"compress": {"codecs": ["zip", {"type": "zip", "level": 1}]}},
             "compress.codecs: zip is there twice",
         ),

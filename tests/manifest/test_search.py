@@ -177,6 +177,27 @@ def test_each_contradiction_has_its_path_and_its_message(
     assert says in found[path]
 
 
+@pytest.mark.parametrize(
+    ("sections", "kind"),
+    [
+        ({}, "dynamic_range"),
+        ({"search": {"max_drop": 0.1}}, "dynamic_range"),
+        ({"search": {"min_agreement": 0.9}}, "weight_only"),
+        ({"search": {"min_snr_db": 30}}, "weight_only"),
+        ({"dataset": UNLABELLED}, "weight_only"),
+        ({"dataset": None}, "weight_only"),
+        ({"dataset": UNLABELLED, "search": None}, "dynamic_range"),
+        ({"dataset": UNLABELLED, "quantize": [{"type": "dynamic_range"}]}, "dynamic_range"),
+    ],
+)
+def test_outputs_that_are_to_stay_are_computed_in_float(
+    sections: dict[str, Any], kind: str
+) -> None:
+    """Where the manifest does not say which file a search makes."""
+    (variant,) = read_job(text(**sections)).variants.values()
+    assert variant.type == kind
+
+
 def test_what_a_search_may_write_is_planned() -> None:
     """A clustered model, where clusters are searched: it must overwrite no file of somebody."""
     assert "cluster.h5" in planned(read_job(text()))

@@ -18,6 +18,8 @@ from job.manifest.quantize import QuantizeConfig
 from job.metrics import litert
 from job.metrics.promises import check
 from job.stages.quantize import quantize
+from job.stages.small_file import small_file
+from tests.support.flat import pictures, small_model
 
 layers = tf_keras.layers
 KINDS = ("float32", "float16", "dynamic_range", "int8", "int16x8")
@@ -78,6 +80,24 @@ def test_float_inputs_do_not_hide_another_variant(files: Files, made: str, asked
     path = files.get(f"{made}/float32", files[made])
     with pytest.raises(StageError):
         judge(variant(asked, "float32"), path)
+
+
+def test_weights_that_are_computed_with_in_float_round_no_activation(
+    files: Files, tmp_path: Path
+) -> None:
+    """The file of another variant has float kernels, or operators that round."""
+    config = variant("weight_only")
+    with pytest.raises(StageError, match="rounded while computing, by FULLY_CONNECTED"):
+        judge(config, files["dynamic_range"])
+    for kind in ("float32", "float16"):
+        with pytest.raises(StageError, match="Kernels are not int8"):
+            judge(config, files[kind])
+    path = tmp_path / "small.tflite"
+    model, rows = small_model(8), (pictures(9),)
+    for bits in (8, 16):
+        own = config.model_copy(update={"weight_bits": bits})
+        small_file(model, own, rows, path)
+        judge(own, path)
 
 
 def test_integers_of_the_model_stay_integers(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_weights_on_their_grid_lose_nothing(tmp_path: Path, bits: int, per_chann
     for resolver in RESOLVERS:
         wanted = outputs(floats(model), model, rows, resolver)
         # Biases are bfloat16 values where weights have fewer than 8 bits.
-        atol = 1e-5 if bits == 8 else 4e-3
+        atol = 1e-5 if bits == 8 else 6e-3
         np.testing.assert_allclose(outputs(path, model, rows, resolver), wanted, atol=atol)
 
 

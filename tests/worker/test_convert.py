@@ -98,7 +98,9 @@ def test_sizes_that_the_model_does_not_take_are_refused() -> None:
     assert caught.value.where == "bases (600, 4)"
 
 
-@pytest.mark.parametrize("kind", ["float32", "float16", "dynamic_range", "int8", "int16x8"])
+@pytest.mark.parametrize(
+    "kind", ["float32", "float16", "dynamic_range", "weight_only", "int8", "int16x8"]
+)
 def test_certain_layers_convert(kind: str) -> None:
     """All of these layers in one model, to every variant, which runs with two rows."""
     given = tf_keras.Input((16, 16, 2))

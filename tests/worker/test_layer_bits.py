@@ -28,6 +28,8 @@ def bits_in(path: Path) -> dict[tuple[int, ...], str]:
         ("float32", {}, 32),
         ("float16", {}, 16),
         ("int8", {}, 8),
+        ("weight_only", {}, 8),
+        ("weight_only", {"weight_bits": 16}, 16),
         ("dynamic_range", {"weight_bits": 4}, None),
         ("dynamic_range", {"slim": True}, None),
     ],
