@@ -162,8 +162,8 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
         (
             {"quantize": [{"type": "dynamic_range", "layers": [{"name": "a", "weight_bits": 16}]}]},
             (
-                "quantize.0.layers.0.weight_bits: 16 bits are float16, which dynamic_range has not; "
-                "use 8, 4 or 2, or weight_only"
+                "quantize.0.layers.0.weight_bits: 16 bits are float16, which dynamic_range has "
+                "not; use 8, 4 or 2, or weight_only"
             ),
         ),
         (

@@ -163,3 +163,42 @@ def test_families_without_a_passing_file_come_last() -> None:
         for number, family in enumerate((TERNARY, FOUR, EIGHT), 1)
     ]
     assert ranked(trials, (TERNARY, FOUR, EIGHT)) == [EIGHT, FOUR, TERNARY]
+
+
+CAREFUL = SearchPlan((EIGHT, FOUR), (0.0, 0.998), 2, 8, is_careful=True, can_widen=True)
+
+
+def test_outputs_that_are_to_stay_are_searched_from_all_weights_on() -> None:
+    """Where 8 bits are within the loss, weights are pruned, on the grid of the file too."""
+    done = searched({2: 9, 4: 9, 8: 0.3}, CAREFUL)
+    first = done[0].settings
+    assert (first.sparsity, first.wide, first.epochs, first.grid_epochs) == (0, 0, 2, 2)
+    assert first.all_epochs == 2  # nothing is pruned, so it is trained on the grid alone
+    assert choose(done).settings.density == pytest.approx(0.25, rel=0.1)
+    pruned = [it.settings for it in done if it.settings.is_pruned]
+    assert {it.grid_epochs for it in pruned if it.epochs == 8} == {2}
+    assert not any(it.settings.wide for it in done)
+
+
+def test_where_eight_bits_are_not_enough_some_layers_are_wide() -> None:
+    """No more than have to be; of no other family."""
+    done = searched({2: 9, 4: 9, 8: 1.5}, CAREFUL)
+    chosen = choose(done).settings
+    assert (chosen.weight_bits, chosen.sparsity) == (8, 0)
+    assert 0.25 <= chosen.wide <= 0.3
+    assert chosen.density == 1 + chosen.wide
+    assert "% of the weights in float16" in chosen.described
+    all_wide = next(it.settings for it in done if it.settings.wide == 1)
+    assert (all_wide.grid_epochs, all_wide.all_epochs) == (0, 0)  # there is nothing to train
+    assert not any(it.settings.wide for it in done if it.settings.weight_bits == 4)
+
+
+def test_no_layer_is_wide_where_a_file_has_no_float16_or_few_weights_are_asked_for() -> None:
+    """The highest density is then that of the lowest sparsity."""
+    for plan in (
+        SearchPlan((EIGHT,), (0.0, 0.998), 2, 8, is_careful=True),
+        SearchPlan((EIGHT,), (0.5, 0.998), 2, 8, is_careful=True, can_widen=True),
+    ):
+        done = searched({8: 9}, plan)
+        assert not any(it.settings.wide for it in done)
+        assert max(it.settings.density for it in done) == 1 - plan.sparsity[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from job.manifest.quantize import DynamicRangeConfig
+from job.manifest.quantize import DynamicRangeConfig, WeightOnlyConfig
 from job.manifest.training import CosineDecayConfig
 from job.models.prunable import fits
 from job.result.search import with_front
@@ -49,6 +49,37 @@ def test_a_trial_is_a_job_without_a_search(folder: Path) -> None:
     assert (training.epochs, training.seed, training.shuffle_seed) == (2, 7, 9)
     assert training.optimizer.learning_rate == 0.002
     assert isinstance(training.optimizer.learning_rate_schedule, CosineDecayConfig)
+
+
+def test_a_trial_of_outputs_that_are_to_stay_keeps_what_it_can(folder: Path) -> None:
+    """Batch statistics, a scale for each channel, and training on the grid at 8 bits, too."""
+    given = job_of(folder, search={"min_agreement": 0.9}, quantize=[{"type": "weight_only"}])
+    settings = asked(sparsity=0.2, weight_bits=8, is_careful=True)
+    job = settings_of(given, settings, [])
+    assert job.training.freeze_batch_normalization is True
+    (variant,) = job.aware_variants.values()
+    assert isinstance(variant, WeightOnlyConfig)
+    assert (variant.per_channel, variant.epochs, variant.weight_bits) == (True, 1, 8)
+    own = job_of(folder, search={"min_agreement": 0.9},
+                 training={"epochs": 2, "freeze_batch_normalization": False})  # fmt: skip
+    assert settings_of(own, settings, []).training.freeze_batch_normalization is False
+    assert settings_of(job_of(folder), asked(), []).training.freeze_batch_normalization is None
+
+
+def test_where_no_weight_is_pruned_there_is_no_pruning(folder: Path) -> None:
+    """Wide layers are in float16, beside the others; where all are, nothing is trained."""
+    given = job_of(folder, search={"min_agreement": 0.9}, quantize=[{"type": "weight_only"}])
+    some = settings_of(given, asked(sparsity=-0.3, weight_bits=8, is_careful=True), [], ["first"])
+    assert some.prune is None
+    (variant,) = some.variants.values()
+    assert isinstance(variant, WeightOnlyConfig)
+    assert (variant.aware, variant.epochs) == (True, 2)
+    assert [(it.name, it.weight_bits) for it in variant.rules] == [("first", 16)]
+    every = settings_of(given, asked(sparsity=-1, weight_bits=8, is_careful=True), [], ["first"])
+    assert not every.is_trained
+    (variant,) = every.variants.values()
+    assert isinstance(variant, WeightOnlyConfig)
+    assert (variant.weight_bits, variant.rules) == (16, ())
 
 
 def test_two_bits_leave_small_layers_at_four(folder: Path) -> None:
