@@ -111,7 +111,7 @@ def test_each_has_the_file_of_its_chosen_trial(batch: dict[str, Path], tiny: Pat
         assert 1 <= len(search["trials"]) <= 3
         assert found["resumed"] == []
         assert not [it for it in found["warnings"] if "not deterministic" in it]
-        gate = next(it for it in found["gates"] if it["gate"].get("artifact") == "dynamic_range")
+        gate = next(it for it in found["gates"] if it["gate"].get("artifact") == made["variant"])
         assert gate["gate"]["type"] == search["gate"]["type"]
         assert (found["status"] == "gate_missed") == any(not it["passed"] for it in found["gates"])
 
