@@ -47,10 +47,13 @@ def _rows(
     head, _ = FIGURES[found.gate["type"]]
     is_bounded = found.gate.get("confidence") is not None
     seeds = len({it.settings.seed for it in found.trials}) > 1
+    is_wide = any(it.settings.wide for it in trials)
     yield [
         *("  trial", "bytes", "times smaller"),
         *([metric] if metric else []),
-        *(head, *["bound"] * is_bounded, "zeros", "bits", "clusters", "epochs"),
+        *(head, *["bound"] * is_bounded, "zeros", "bits"),
+        *["float16"] * is_wide,
+        *("clusters", "epochs"),
         *["seed"] * seeds,
         "",
     ]
@@ -65,8 +68,9 @@ def _rows(
             *[_value(found.gate, it.bound)] * is_bounded,
             f"{100 * asked.sparsity:.1f} %",
             str(asked.weight_bits),
+            *[f"{100 * asked.wide:.1f} %"] * is_wide,
             str(asked.clusters or "-"),
-            str(asked.epochs or "-"),
+            str(asked.epochs if asked.all_epochs else "-"),
             *[str(asked.seed)] * seeds,
             _state(it, found.chosen),
         ]
