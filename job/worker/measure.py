@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from job.manifest.compress import ENCODINGS, CodecConfig
 from job.manifest.datasets import DatasetConfig
-from job.manifest.job import StageName
+from job.manifest.job import JobConfig, StageName
 from job.metrics import drift, gates, litert, promises
 from job.metrics.artifact import (
     Evaluator,
@@ -30,6 +31,7 @@ from job.metrics.per_class import check_gates
 from job.metrics.quality import Advance, keras_predictor
 from job.metrics.usefulness import useless_outputs
 from job.models import load, reconfigure
+from job.models.layers import layers_of
 from job.result.artifact import (
     EncodingResult,
     PreprocessResult,
@@ -115,7 +117,8 @@ def measure_made(
             )
             made.append(before.artifact)
             for warning in gates.losses_of_quality(baseline.artifact, before.artifact):
-                work.journal.warn(f"{warning} Train for more steps, or {LESS[made_by]}.")
+                advice = advice_on_statistics(work.job, loaded.file.model)
+                work.journal.warn(f"{warning} Train for more steps, or {LESS[made_by]}.{advice}")
             work.journal.warn(*drift.warnings(before.artifact, baseline.artifact))
         for name, file in variants.items():
             path = file.path
@@ -140,6 +143,21 @@ def measure_made(
             work.journal.warn(*drift.warnings(artifact, before.artifact, is_trained=is_trained))
             made.append(artifact)
     return made
+
+
+def advice_on_statistics(job: JobConfig, model: Any) -> str:
+    """What else may help where a model learns its own outputs with other statistics than it has;
+    empty where nothing does.
+    """
+    learns_itself = job.objective.type == "distill" and not job.has_train_targets
+    if not learns_itself or job.training.freeze_batch_normalization:
+        return ""
+    if not any("BatchNormalization" in type(it).__name__ for _, it in layers_of(model)):
+        return ""
+    return (
+        " Or set training.freeze_batch_normalization: with statistics of batches the training "
+        "starts from other outputs than the model's."
+    )
 
 
 def _is_exact(loaded: Loaded) -> bool:

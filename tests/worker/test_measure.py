@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tf_keras
 
 from job.manifest.datasets import NpzConfig
 from job.result.artifact import TensorResult
 from job.result.result import Result
 from job.result.specs import TensorSpec
-from job.worker.measure import with_usage
+from job.worker.measure import advice_on_statistics, with_usage
+from tests.support.manifests import read_job
 from tests.support.published import make_result
 
 HALVED = NpzConfig(uri="data.npz", scale=0.5)
@@ -47,3 +51,33 @@ def test_the_package_that_loads_it_and_what_opens_its_encodings_are_named() -> N
         assert base.usage is not None
         assert (base.usage.loader, base.usage.has_state) == (loader, False)
         assert base.encoded["zip"].decoder == "zip"
+
+
+@pytest.mark.parametrize(
+    ("training", "targets", "has_statistics", "is_said"),
+    [
+        ({}, False, True, True),
+        ({}, False, False, False),
+        ({}, True, True, False),
+        ({"freeze_batch_normalization": True}, False, True, False),
+        ({"objective": "none"}, False, True, False),
+    ],
+)
+def test_statistics_are_named_where_the_models_own_outputs_are_learned(
+    training: dict[str, Any], targets: bool, has_statistics: bool, is_said: bool
+) -> None:
+    """As what may help where few of them stay."""
+    split = {"inputs": "x"} | ({"targets": "y"} if targets else {})
+    job = read_job(
+        json.dumps(
+            {
+                "name": "a",
+                "model": {"uri": "a.h5"},
+                "dataset": {"type": "npz", "uri": "a.npz", "train": split},
+                "training": training,
+            }
+        )
+    )
+    inner = [tf_keras.layers.BatchNormalization()] if has_statistics else []
+    model = tf_keras.Sequential([tf_keras.layers.InputLayer((3,)), *inner])
+    assert bool(advice_on_statistics(job, model)) == is_said
