@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,19 @@ from pydantic import TypeAdapter
 
 from job.events import Stage
 from job.manifest.prune import PruneConfig
-from job.manifest.quantize import QuantizeConfig
+from job.manifest.quantize import QuantizeConfig, WeightOnlyConfig
 from job.metrics.litert import custom_operators
+from job.models.layers import signature
 from job.models.load import ModelFile, save
 from job.models.prunable import plan_layers, results, targets
 from job.result.artifact import KerasFormat
 from job.stages.fine_tune import TrainingSettings, fine_tune
+from job.stages.prepare import prepare
 from job.stages.prune import mask_weights, plan_window, wrap
+from job.stages.small_file import small_file
 from job.stages.strip import strip
+from job.tflite.interpret import predictor
+from job.tflite.runtimes import hybrid_operators
 from tests.support.batches import InOrder, no_metrics
 from tests.support.conversion import answers, convert
 from tests.support.rare import few
@@ -223,3 +229,30 @@ def test_every_layer_is_pruned_or_has_a_reason(
     assert custom_operators(path) == []
     spread = math.fabs(expected.max() - expected.min())
     np.testing.assert_allclose(answers(saved, path, [x]), expected, atol=0.05 * spread)
+
+
+@pytest.mark.parametrize("make", few(MODELS, 2))
+def test_every_layer_computes_with_small_weights_in_float(
+    make: Callable[[], tf_keras.Model], tmp_path: Path
+) -> None:
+    """Each kernel that is there is stored small, and the file answers as the model does."""
+    tf_keras.utils.set_random_seed(3)
+    model = make()
+    rows = inputs_of(model, 4)
+    inputs, outputs = signature(model, "here")
+    sizes = [replace(it, shape=rows.shape[1:]) for it in inputs]
+    prepared, _ = prepare(model, sizes, outputs, one_row=True)
+    expected = model(rows, training=False).numpy()
+    spread = math.fabs(expected.max() - expected.min())
+    for bits, error in ((8, 0.05), (16, 0.005)):
+        path = tmp_path / f"{bits}.tflite"
+        config = WeightOnlyConfig(type="weight_only", weight_bits=bits)
+        found = small_file(prepared, config, (rows[:1],), path)
+        assert found is not None
+        assert custom_operators(path) == []
+        assert hybrid_operators(path.read_bytes()) == []
+        for resolver in ("xnnpack", "builtin"):
+            names = [it.name for it in inputs], [it.name for it in outputs]
+            answer = predictor(path, *names, 1, resolver)
+            near = np.concatenate([answer((row[None],))[0] for row in rows])
+            np.testing.assert_allclose(near, expected, atol=error * spread, err_msg=str(bits))
