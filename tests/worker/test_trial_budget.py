@@ -177,3 +177,28 @@ def test_where_no_trial_makes_a_file_the_job_fails(folder: Path, tmp_path: Path)
     with pytest.raises(StageError, match=r"No trial makes a file.*diverged") as caught:
         budget(folder, tmp_path, FREE | {"optimizer": optimizer}, over={"weight_bits": [4]})
     assert "learning_rate" in caught.value.hint
+
+
+def test_outputs_that_are_to_stay_have_few_families_with_three_short_trials_each() -> None:
+    """The first is most likely the best, and its border is what is looked for."""
+    few_trials = BudgetConfig(minutes=600, trials=16)
+    plain = fitted(few_trials, 5, probe(3, 2), 12)
+    assert (plain.families, plain.short_trials) == (5, 1)
+    careful = fitted(few_trials, 5, probe(3, 2), 12, is_careful=True)
+    assert (careful.families, careful.short_trials) == (4, 3)
+    fewest = fitted(BudgetConfig(minutes=600, trials=7), 5, probe(3, 2), 12, is_careful=True)
+    assert (fewest.families, fewest.short_trials) == (1, 3)
+
+
+def test_the_layers_that_make_most_noise_are_known_where_they_may_be_wide(
+    folder: Path, tmp_path: Path
+) -> None:
+    """They are in the checkpoint, so that a search that goes on leaves the same ones in float16."""
+    sections = {"training": {"epochs": 1, **FREE}, "search": {"min_agreement": 0.5}}
+    for place, kind in enumerate(("weight_only", "dynamic_range")):
+        job = job_of(folder, quantize=[{"type": kind}], **sections)
+        assert job.search is not None
+        bench = bench_of(job, tmp_path / str(place))
+        found = budget_of(bench, job.search).noisiest
+        named = sorted(it.name for it in bench.loaded.file.model.layers if it.weights)
+        assert sorted(found) == (named if kind == "weight_only" else [])
