@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from job.manifest.quantize import PackedConfig
+from job.manifest.quantize import PackedConfig, WeightOnlyConfig
 from job.result.packed import KernelResult
 from job.stages.kernels import OtherKernel, in_file
 from job.stages.pack import Plan
+from job.stages.weight_only import SMALL, STORED
 from job.tflite import flat
 from job.tflite.blocks import details_of, scale_count
 
+FLOAT32 = 32
 BLOCKS = (
     "a scale for each {} weights of a row, which XNNPACK and LiteRT's built-in kernels compute; "
     "the reference kernels answer with zeros, without an error, and LiteRT for Microcontrollers "
@@ -73,6 +75,9 @@ def other_record(
     reason = ""
     if kernel.bits != asked:
         reason = f"{kernel.kind} has no kernels of {asked}-bit weights here; it is as converted"
+        if isinstance(config, WeightOnlyConfig):
+            is_small = kernel.bits == FLOAT32
+            reason = f"{kernel.kind} has fewer than {SMALL:,} weights here" if is_small else STORED
     return KernelResult(
         layer=kernel.layer or kernel.kind.lower(),
         operator=kernel.kind,

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import tf_keras
 
+from job.errors import InputError
 from job.events import Stage
 from job.manifest.quantize import (
     HALF,
@@ -163,6 +164,12 @@ def _train(
         targets = _targets(model, clustered, config)
         settings = settings_for(work, plan, ProjectionSchedule(), config.epochs)
         widths = sorted({it.bits for it in targets.values() if it.bits}, reverse=True)
+        if not widths:
+            raise InputError(
+                f"Every kernel of {name} is float16 by its rules: there is no grid to train for.",
+                where=f"quantize, {name}",
+                hint="Leave aware out, or give a layer fewer bits.",
+            )
         listed = " and ".join(str(bits) for bits in widths)
         stage.decide(
             f"{settings.steps} steps: {settings.epochs} epochs with kernels on grids of {listed} "

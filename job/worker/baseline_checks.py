@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from job.errors import InputError
 from job.manifest.preprocess import PresetName
 from job.metrics.artifact import Measured
 from job.metrics.quality import Predict
@@ -27,6 +28,8 @@ from job.worker.context import Loaded, Work
 # Rows that are tried, and bytes of inputs, at most; a row is tried in any case.
 MAX_ROWS = 256
 MAX_BYTES = 1 << 23
+# So many weights are named.
+NAMED = 3
 # What pictures are scaled with.
 SCALES = (1.0, 1 / 255)
 # A scale is wrong where another one has at most this part of the loss, and is this much more
@@ -41,6 +44,26 @@ TRIED_ROWS = 1000
 CLEARLY = 0.1
 MOST_CLASSES = 1000
 SHOWN = 5
+
+
+def refuse_nan(model: Any, where: str) -> None:
+    """Refuse a model that has weights which are no numbers, whatever its outputs are.
+
+    Raises:
+        InputError: Where there are any.
+    """
+    found = [
+        it.name
+        for it in model.weights
+        if np.issubdtype(np.asarray(it).dtype, np.inexact) and np.isnan(np.asarray(it)).any()
+    ]
+    if found:
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        raise InputError(
+            f"Weights of the model are NaN: {', '.join(found[:NAMED])}{more}.",
+            where=where,
+            hint="The training diverged, or the file is damaged: give the model from before.",
+        )
 
 
 def rows_of(split: Split) -> NDArray[np.int64]:

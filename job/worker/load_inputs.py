@@ -82,6 +82,7 @@ def _load(job: JobConfig, files: Files, stage: Stage, journal: Journal) -> Loade
     if state:
         text = f"{state:,} bytes of the model file are an optimizer's state"
         journal.warn(f"{text}; sizes are compared without it.")
+    baseline_checks.refuse_nan(found.original, job.model.uri)
     draws = _draws(job, found, stage, journal)
     inputs, outputs = layers.signature(found.model, job.model.uri)
     dataset, class_names = _read(job, files, found.model, (inputs, outputs), stage, journal)

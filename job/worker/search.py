@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from job.errors import StageError
+from job.errors import InputError, StageError
 from job.events import Stage
 from job.manifest.job import JobConfig
+from job.manifest.prune import PruneConfig
 from job.manifest.search import SearchConfig
 from job.manifest.training import TeacherConfig
 from job.metrics.artifact import Measured
+from job.models import prunable
 from job.result.artifact import file_digest
 from job.result.result import ArtifactResult
 from job.result.search import SearchResult, TrialResult, TrialSettings, with_front
@@ -96,6 +98,7 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
     """
     config = work.job.search
     assert config is not None
+    _refuse_nothing_to_prune(work, loaded)
     gate = gate_of(config, baseline.artifact, loaded)
     teacher, taught = find_teacher(work, loaded)
     of = file_digest(loaded.baseline.path)[1]
@@ -154,6 +157,19 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
     )
     settled = replace(loaded, plan=planned_for(job, loaded))
     return Found(replace(work, job=job), settled, result, chosen, teacher, taught)
+
+
+def _refuse_nothing_to_prune(work: Work, loaded: Loaded) -> None:
+    """Refuse a model without a layer that a search could prune, before any trial."""
+    plans = prunable.plan_layers(loaded.file.model, work.job.prune or PruneConfig())
+    if any(it.target_sparsity is not None for it in plans):
+        return
+    raise InputError(
+        "No layer of the model can be pruned, so there is nothing to search for.",
+        where="search",
+        hint='Change the rules or min_weights of prune, or leave search out and set "prune": null '
+        "to quantize only.",
+    )
 
 
 def _trials(

@@ -78,12 +78,12 @@ def settings_of(
         small: The names of layers with a small share of the weights.
         wide: The names of layers that are left in float16.
     """
+    trained = {"optimizer": optimizer_of(job), "freeze_batch_normalization": _freezes(job)}
     training = job.training.model_copy(
         update={
             "epochs": asked.epochs or None,
             "shuffle_seed": None if asked.seed == job.training.seed else asked.seed,
-            "optimizer": optimizer_of(job),
-            "freeze_batch_normalization": _freezes(job),
+            **(trained if asked.epochs else {}),
         }
     )
     given = job.prune or PruneConfig()

@@ -235,11 +235,14 @@ def described(job: JobConfig, budget: BudgetRecord) -> str:
         if budget.families < all_of
         else ""
     )
+    why = f"to fit into {job.search.budget.minutes:g} minutes"
+    if job.training.epochs is not None:
+        why = "since training.epochs says so"
     coarse = "" if job.keeps_outputs else " where it has fewer than 8 bits"
     return (
         f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
         f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that on the grid of the file"
-        f"{coarse}, to fit into {job.search.budget.minutes:g} minutes{fewer}"
+        f"{coarse}, {why}{fewer}"
     )
 
 

@@ -109,6 +109,24 @@ def test_recurrent_layers_and_tables_are_stored_small_too(
         np.testing.assert_allclose(near, wanted, atol=0.02 if bits == 8 else 1e-3)
 
 
+def test_the_result_says_why_a_table_has_other_bits(tmp_path: Path) -> None:
+    """Small ones are floats; 4 bits are stored in 8."""
+    for words, stored, why in ((20, 32, "fewer than 1,024 weights"), (200, 8, "stored in 8 bits")):
+        model = tf_keras.Sequential(
+            [
+                layers.InputLayer((6,), dtype="int32", batch_size=1, name="words"),
+                layers.Embedding(words, 16, name="table"),
+                layers.Flatten(),
+                layers.Dense(3, name="dense"),
+            ]
+        )
+        rows = np.zeros((1, 6), np.int32)
+        _, found = made(tmp_path, model, rows, weight_bits=4)
+        (table,) = [it for it in found.kernels if it.layer == "table"]
+        assert (table.asked_bits, table.bits) == (4, stored)
+        assert why in table.reason
+
+
 def test_two_bits_are_refused_where_weights_are_not_ternary(tmp_path: Path) -> None:
     """As in dynamic_range."""
     model = small_model(8)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tf_keras
 
+from job.errors import InputError
 from job.metrics.quality import keras_predictor
 from job.objective.losses import Objective
 from job.rows.data import Split
-from job.worker.baseline_checks import check_scale, evidence, masked, rows_of
+from job.worker.baseline_checks import check_scale, evidence, masked, refuse_nan, rows_of
 
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 300)
@@ -75,3 +76,21 @@ def test_an_output_with_a_mask_is_reported() -> None:
     model = tf_keras.Model(given, [steps, whole])
     (warning,) = masked(model, ["steps", "whole"])
     assert warning.startswith("The output steps has a mask.")
+
+
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    """By name, also where no output shows them; infinite ones may be meant."""
+    model = tf_keras.Sequential(
+        [tf_keras.layers.InputLayer((2,)), tf_keras.layers.Dense(3, name="broken"),
+         tf_keras.layers.ReLU(), tf_keras.layers.Dense(1, name="last")]
+    )  # fmt: skip
+    refuse_nan(model, "m.h5")
+    for name, value in (("broken", np.nan), ("last", np.inf)):
+        kernel, bias = model.get_layer(name).get_weights()
+        kernel[0, 0] = value
+        model.get_layer(name).set_weights([kernel, bias])
+    with pytest.raises(
+        InputError, match=r"Weights of the model are NaN: broken/kernel:0\."
+    ) as caught:
+        refuse_nan(model, "m.h5")
+    assert (caught.value.where, caught.value.exit_code) == ("m.h5", 3)

@@ -219,11 +219,26 @@ def test_without_training(name: str) -> None:
     found = kernels(model)
     assert all(np.unique(it).size <= 6 for it in found.values())
     pruned = [it for it in found.values() if (it == 0).any()]
+    assert pruned
     zeros = sum(int((it == 0).sum()) for it in pruned)
     assert zeros == pytest.approx(0.5 * sum(it.size for it in pruned), abs=len(found))
     for path, it in found.items():
         kept = it != 0
         assert np.abs(it - before[path])[kept].max() < np.ptp(before[path]) / 3
+
+
+@pytest.mark.parametrize("allocation", ["global", "lamp"])
+def test_kernels_share_a_sparsity_without_training(allocation: str) -> None:
+    """As many zeros as asked for, and the weights that are left are what they were."""
+    model = made("dense")
+    every = [path for path, layer in layers_of(model) if quantized_kernels(layer)]
+    before = kernels(model)
+    project_at_once(model, {it: LayerTarget(0.6, is_allocated=True) for it in every}, allocation)
+    found = kernels(model)
+    zeros = sum(int((it == 0).sum()) for it in found.values())
+    assert zeros == pytest.approx(0.6 * sum(it.size for it in found.values()), abs=len(found))
+    for path, it in found.items():
+        assert np.array_equal(it[it != 0], before[path][it != 0])
 
 
 def test_blocks_are_trained_for_what_the_file_has(tmp_path: Path) -> None:

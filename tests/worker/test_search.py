@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from job.errors import StageError
+from job.errors import InputError, StageError
 from job.events import Event, Journal
 from job.resume.checkpoints import Checkpoints
 from job.worker.search import Found, differs, search, with_held_out_rows
@@ -120,6 +120,18 @@ def test_where_no_trial_makes_a_file_the_job_fails(folder: Path, tmp_path: Path)
     with pytest.raises(StageError, match=r"(?s)No trial.*diverged") as caught:
         searched(folder, tmp_path / "failing", events, training=training)
     assert caught.value.exit_code == 4
+
+
+def test_a_model_without_anything_to_prune_is_refused_before_any_trial(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A trial that prunes nothing would pass, and the next one fail."""
+    events: list[Event] = []
+    with pytest.raises(InputError, match="there is nothing to search for") as caught:
+        searched(folder, tmp_path / "nothing", events, prune={"min_weights": 10**9})
+    assert caught.value.where == "search"
+    assert "leave search out" in caught.value.hint
+    assert not [it for it in events if it["event"] == "trial_started"]
 
 
 def test_a_file_that_differs_from_the_trials_is_a_warning(

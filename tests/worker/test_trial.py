@@ -229,7 +229,11 @@ def test_trials_that_made_no_file_are_neither_chosen_nor_on_the_front(
 def test_without_training_nothing_is_trained(folder: Path, tmp_path: Path) -> None:
     """Four bits are then rounded to, once."""
     job = job_of(folder, training={"objective": "none"})
-    assert not settings_of(job, asked(epochs=0), []).aware_variants
+    settled = settings_of(job, asked(epochs=0), [])
+    assert not settled.aware_variants
+    assert settled.training.optimizer == job.training.optimizer
     found = run_trial(bench_of(job, tmp_path), asked(epochs=0, sparsity=0.3), 1)
     assert found.failure == ""
     assert found.bytes > 0
+    dense = run_trial(bench_of(job, tmp_path / "dense"), asked(epochs=0, sparsity=0.9), 1)
+    assert dense.bytes < 0.6 * found.bytes  # weights are zero without training, too
