@@ -230,7 +230,7 @@ def test_without_training(name: str) -> None:
 @pytest.mark.parametrize("allocation", ["global", "lamp"])
 def test_kernels_share_a_sparsity_without_training(allocation: str) -> None:
     """As many zeros as asked for, and the weights that are left are what they were."""
-    model = made("dense")
+    model = made("nested")
     every = [path for path, layer in layers_of(model) if quantized_kernels(layer)]
     before = kernels(model)
     project_at_once(model, {it: LayerTarget(0.6, is_allocated=True) for it in every}, allocation)
