@@ -176,8 +176,7 @@ class Projection:
 
     def prune_at_once(self) -> None:
         """Give the kernels their final masks, without training."""
-        # A schedule without steps has its first sparsity at its only one.
-        self._update_masks(tf.constant(self._schedule.end_step + 1, tf.int64))
+        self._update_masks(tf.constant(self._schedule.end_step + 1, tf.int64))  # past the first
         self._project()
 
     def _advance(self) -> None:
