@@ -20,13 +20,12 @@ from job.manifest.quantize import (
 from job.metrics import litert
 from job.result.artifact import TensorResult
 from job.tflite.runtimes import hybrid_operators, is_newer, not_on_micro, oldest_runtime
+from job.tflite.weights import SMALL
 
 STATEFUL = (
     "its recurrent layers keep their state from call to call: call reset_all_variables() "
     "before each sequence"
 )
-# The converter leaves constants of fewer elements in float, for their overhead.
-SMALL = 1024
 # What kernels can be; constants of other types are shapes and axes.
 NUMBERS = ("float32", "float16", "int8", "uint8", "int16", "int4", "int2")
 # What kernels may be where int8 is promised: the same integers in fewer bits.

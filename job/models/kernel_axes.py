@@ -9,11 +9,12 @@ multiplier; the weights of all other operators have one scale.
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from job.models import prunable
-from job.models.layers import every_layer
+from job.models.layers import every_layer, layers_of, users_name
 
 layers = tf_keras.layers
 
@@ -47,6 +48,15 @@ def quantized_kernels(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
     }
     found |= {id(it): it for it in prunable.kernels(layer)}
     return list(found.values())
+
+
+def kernel_sizes(model: tf_keras.Model) -> dict[str, int]:
+    """By the name of a layer that the user knows, how many weights its kernels have, if any."""
+    sizes = {
+        users_name(path): sum(int(np.prod(it.shape)) for it in quantized_kernels(layer))
+        for path, layer in layers_of(model)
+    }
+    return {name: size for name, size in sizes.items() if size}
 
 
 def dense_kernels(model: tf_keras.Model) -> set[int]:

@@ -11,9 +11,10 @@ from job.manifest.quantize import PackedConfig, WeightOnlyConfig
 from job.result.packed import KernelResult
 from job.stages.kernels import OtherKernel, in_file
 from job.stages.pack import Plan
-from job.stages.weight_only import SMALL, STORED
+from job.stages.weight_only import STORED
 from job.tflite import flat
 from job.tflite.blocks import details_of, scale_count
+from job.tflite.weights import SMALL
 
 FLOAT32 = 32
 BLOCKS = (

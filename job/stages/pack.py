@@ -151,12 +151,7 @@ def _grid(
         return found, ""
     if asked == 2:
         why = f"{target} takes one scale for a {kernel.kind}" if is_per_channel else "not trained"
-        raise StageError(
-            f"The weights of {kernel.layer or kernel.kind} should have 2 bits, and are not "
-            f"ternary with the scales that the file can have ({why}).",
-            where="quantize",
-            hint="Train for it (aware), with per_channel false for a target of one scale.",
-        )
+        raise not_ternary(kernel, why)
     per_channel = (config.per_channel and True in takes) or False not in takes
     fewest = asked if _stores(kernel, asked, target, per_channel=per_channel) else 8
     grid = rounded(
@@ -166,6 +161,16 @@ def _grid(
     if is_per_channel:
         reason = f"rounded to one scale, since {target} takes no scale for each channel"
     return grid, reason
+
+
+def not_ternary(kernel: FlatKernel, why: str) -> StageError:
+    """The error of weights that should have 2 bits, and can't be written so."""
+    return StageError(
+        f"The weights of {kernel.layer or kernel.kind} should have 2 bits, and are not "
+        f"ternary with the scales that the file can have ({why}).",
+        where="quantize",
+        hint="Train for it (aware), with per_channel false for a target of one scale.",
+    )
 
 
 def _stores(kernel: FlatKernel, bits: int, target: RuntimeName, *, per_channel: bool) -> bool:

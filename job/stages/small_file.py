@@ -31,12 +31,11 @@ from job.stages.weight_only import weight_only
 from job.tflite import flat
 from job.tflite.interpret import one_call
 from job.tflite.runtimes import CHANNELS, WEIGHTS
+from job.tflite.weights import SMALL
 
 FLOATS = Float32Config(type="float32")
 # What the converter makes of operators whose kernels are not packed here.
 CONVERTED = DynamicRangeConfig(type="dynamic_range")
-# Constants of fewer elements are left in float by the converter, too.
-SMALL = 1024
 # Rows that outputs are compared for, before and after a file was made slim.
 COMPARED = 256
 COMPUTED = "weights are stored small, and computed with in float32: no activation is rounded"

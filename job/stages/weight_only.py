@@ -13,17 +13,14 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from job.errors import StageError
 from job.manifest.quantize import HALF, WeightOnlyConfig
 from job.stages import pack
 from job.stages.kernels import FlatKernel, kernels, named_layer
 from job.tflite import dequantized, flat, tidy
 from job.tflite.bits import LEVELS
 from job.tflite.grid import Grid, bfloat16, exact, rounded
-from job.tflite.weights import WEIGHTS
+from job.tflite.weights import SMALL, WEIGHTS
 
-# Constants of fewer elements stay in float, where they belong to operators that are not planned.
-SMALL = 1024
 STORED = "weights that are computed with in float are stored in 8 bits"
 
 
@@ -90,12 +87,7 @@ def _planned(
 ) -> pack.Plan:
     grid, reason = exact(kernel.weights, kernel.axis), ""
     if grid is None and asked == 2:
-        raise StageError(
-            f"The weights of {kernel.layer or kernel.kind} should have 2 bits, and are not "
-            "ternary: not trained.",
-            where="quantize",
-            hint="Train for it (aware).",
-        )
+        raise pack.not_ternary(kernel, "not trained")
     if grid is None:
         grid = rounded(
             *(kernel.weights, kernel.axis, LEVELS[asked]),

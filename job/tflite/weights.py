@@ -6,6 +6,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 Operator = schema.BuiltinOperator
 
+# The converter leaves constants of fewer elements in float, for their overhead.
+SMALL = 1024
+
 # Operator -> which of its inputs are weights.
 WEIGHTS: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((Operator.CONV_2D, Operator.DEPTHWISE_CONV_2D, Operator.TRANSPOSE_CONV), (1,)),

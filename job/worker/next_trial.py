@@ -58,11 +58,6 @@ class Family:
     weight_bits: WeightBits
     clusters: int | None = None
 
-    @property
-    def is_clustered(self) -> bool:
-        """Whether kernels have few distinct values."""
-        return self.clusters is not None
-
     def has(self, trial: TrialResult) -> bool:
         """Whether a trial is of this family."""
         found = trial.settings

@@ -93,7 +93,8 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         baseline: The model that came in, measured on the test rows.
 
     Raises:
-        InputError: Where the metric is not measured, or the budget is too small for one trial.
+        InputError: Where nothing can be pruned, the metric is not measured, or the budget is too
+            small for one trial.
         StageError: Where no trial makes a file.
     """
     config = work.job.search

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tf_keras
 
 from job.errors import StageError
@@ -27,8 +26,7 @@ from job.manifest.quantize import HALF, BitsRule, PackedConfig, WeightOnlyBits, 
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.metrics.artifact import measure_tflite
 from job.metrics.gates import TOLERANCE
-from job.models.kernel_axes import quantized_kernels
-from job.models.layers import layers_of, users_name
+from job.models.kernel_axes import kernel_sizes
 from job.result.artifact import file_digest
 from job.result.search import TrialResult, TrialSettings
 from job.resume.checkpoints import Checkpoints
@@ -59,12 +57,9 @@ CAREFUL_LEARNING_RATE = 0.0001
 
 def small_layers(model: tf_keras.Model) -> list[str]:
     """The layers with a small share of the weights, by the names that the user knows."""
-    sizes = {
-        users_name(path): sum(int(np.prod(it.shape)) for it in quantized_kernels(layer))
-        for path, layer in layers_of(model)
-    }
+    sizes = kernel_sizes(model)
     total = sum(sizes.values())
-    return [name for name, size in sizes.items() if 0 < size < SMALL_SHARE * total]
+    return [name for name, size in sizes.items() if size < SMALL_SHARE * total]
 
 
 def settings_of(

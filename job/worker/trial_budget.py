@@ -200,7 +200,9 @@ def families_of(job: JobConfig, *, is_trained: bool) -> list[Family]:
             found.append(Family(bits))
     if job.keeps_outputs:
         found.sort(
-            key=lambda family: CAREFUL_ORDER.index((family.weight_bits, family.is_clustered))
+            key=lambda family: CAREFUL_ORDER.index(
+                (family.weight_bits, family.clusters is not None)
+            )
         )
     return list(dict.fromkeys(found))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from job.metrics.quality import Array, Inputs, Predict, batch_rows
-from job.models.kernel_axes import channel_axes, quantized_kernels
+from job.models.kernel_axes import channel_axes, kernel_sizes, quantized_kernels
 from job.models.layers import layers_of, users_name
 from job.stages.distill import variance
 from job.stages.trial_weights import rounded
@@ -60,10 +60,7 @@ def noisiest(model: Any, order: Sequence[str], share: float) -> list[str]:
         order: Of ``by_noise``.
         share: The fraction of the weights of all kernels; 0: no layer.
     """
-    sizes = {
-        users_name(path): sum(int(np.prod(it.shape)) for it in quantized_kernels(layer))
-        for path, layer in layers_of(model)
-    }
+    sizes = kernel_sizes(model)
     left = share * sum(sizes.values())
     found: list[str] = []
     for name in order:
