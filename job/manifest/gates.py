@@ -1,11 +1,11 @@
 """Gates: what must hold for the results. They are judged in ``job/metrics/gates.py``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from job.manifest.fields import Config, Count, Name, OutputName, Positive
-from job.manifest.keras_names import MetricName
+from job.manifest.keras_names import MetricName, lower_is_better
 
 Metric = MetricName | Literal["loss"]
 # Which bytes of a file count.
@@ -41,11 +41,24 @@ class MaxDropGate(_MetricGate):
     """In the metric's own unit: 0.01 is one point of accuracy."""
 
 
+def unreachable(metric: str, value: float) -> str | None:
+    """Why no model is as good as a value; None where one may be."""
+    if lower_is_better(metric) or value <= 1:
+        return None
+    return f"{metric} is at most 1, so {value:g} can't be reached; 0.97 is 97 %"
+
+
 class MinValueGate(_MetricGate):
     """At least this good, whatever the baseline was; a loss or an error: at most this large."""
 
     type: Literal["min_value"]
     value: float
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if why := unreachable(self.metric, self.value):
+            raise ValueError(why)
+        return self
 
 
 class BeatsConstantGate(_Gate):

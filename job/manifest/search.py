@@ -6,13 +6,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from job.manifest.cluster import Clusters
 from job.manifest.fields import Config, Count, Fraction, Positive
-from job.manifest.gates import Metric, SizeOf
+from job.manifest.gates import Metric, SizeOf, unreachable
 from job.manifest.quantize import WeightBits
 
 # The loss that is allowed where the manifest states none.
 MAX_DROP = 0.005
 MIN_AGREEMENT = 0.99
 MIN_SNR_DB = 30.0
+# By which figure files are judged; those of a metric need targets.
+OF_METRICS = ("max_drop", "min_value")
+LOSSES = (*OF_METRICS, "min_agreement", "min_snr_db")
 
 
 class BudgetConfig(Config):
@@ -46,17 +49,20 @@ class RangesConfig(Config):
 
 class SearchConfig(Config):
     """Find the settings of prune, cluster and quantize that give the smallest file, on held-out
-    rows, within a loss. At most one of ``max_drop``, ``min_agreement`` and ``min_snr_db`` is given;
-    left out: a ``max_drop`` of 0.005 of the first metric where there are labels, else an agreement
-    of 0.99, or a signal-to-noise ratio of 30 dB where the outputs are no distribution.
+    rows, within a loss. At most one of ``max_drop``, ``min_value``, ``min_agreement`` and
+    ``min_snr_db`` is given; left out: a ``max_drop`` of 0.005 of the first metric where there are
+    labels, else an agreement of 0.99, or a signal-to-noise ratio of 30 dB where the outputs are no
+    distribution.
     """
 
     objective: SizeOf = "smallest_encoding"
     """Which bytes are to be small: those of the smallest encoding, or of the plain file."""
     max_drop: float | None = Field(default=None, ge=0)
     """At most this much worse than the baseline, in the metric's own unit."""
+    min_value: float | None = None
+    """At least this good, whatever the baseline is; a loss or an error: at most this large."""
     metric: Metric | None = None
-    """Of ``max_drop``; left out, the first metric that is measured."""
+    """Of ``max_drop`` or ``min_value``; left out, the first metric that is measured."""
     min_agreement: float | None = Field(default=None, ge=0, le=1)
     """At least this share of the baseline's answers is unchanged."""
     min_snr_db: float | None = None
@@ -69,12 +75,15 @@ class SearchConfig(Config):
 
     @model_validator(mode="after")
     def _one_loss(self) -> Self:
-        names = ("max_drop", "min_agreement", "min_snr_db")
-        given = [name for name in names if getattr(self, name) is not None]
+        given = [name for name in LOSSES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; give one of them")
-        if self.metric is not None and given not in ([], ["max_drop"]):
-            raise ValueError(f"metric belongs to max_drop, and {given[0]} is given")
+        if self.metric is not None and given and given[0] not in OF_METRICS:
+            raise ValueError(f"metric belongs to {' and '.join(OF_METRICS)}; {given[0]} is given")
+        if self.metric is None or self.min_value is None:
+            return self
+        if why := unreachable(self.metric, self.min_value):
+            raise ValueError(why)
         return self
 
     @property

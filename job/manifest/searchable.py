@@ -6,7 +6,7 @@ from job.manifest.job import JobConfig
 from job.manifest.problems import Problem
 from job.manifest.prune import PruneConfig
 from job.manifest.quantize import PackedConfig
-from job.manifest.search import RangesConfig, SearchConfig
+from job.manifest.search import OF_METRICS, RangesConfig, SearchConfig
 
 # What of prune and of the variant a search leaves as the manifest has it.
 OF_PRUNE = ("layers", "min_weights")
@@ -66,10 +66,10 @@ def _fixed(job: JobConfig) -> Iterator[Problem]:
 def _loss(job: JobConfig, search: SearchConfig) -> Iterator[Problem]:
     """Whether the loss can be measured."""
     is_labelled = job.has_test_targets and job.has_train_targets
-    if not is_labelled and (search.max_drop is not None or search.metric is not None):
-        field = "metric" if search.max_drop is None else "max_drop"
+    given = [name for name in (*OF_METRICS, "metric") if getattr(search, name) is not None]
+    if given and not is_labelled:
         yield Problem(
-            f"search.{field}",
+            f"search.{given[0]}",
             "a metric needs targets, of the training rows and of the test rows; min_agreement and "
             "min_snr_db need none",
         )

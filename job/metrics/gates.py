@@ -42,17 +42,15 @@ LARGE_SHARE = 0.5
 
 
 def judge(gates: Sequence[GateConfig], artifacts: Sequence[ArtifactResult]) -> list[GateResult]:
-    """Judge every gate on every artifact that it applies to: the one that it names, or all.
-
-    Args:
-        gates: The manifest's gates.
-        artifacts: The baseline first, then those made from it.
+    """Judge every gate on every artifact that it applies to: the one that it names, or all but one
+    that the same gate names; the baseline is the first of ``artifacts``, those made from it follow.
     """
     return [
         _judge(one, artifacts[0], artifact)
         for gate in gates
         for artifact in artifacts[1:]
         if applies(gate, artifact)
+        and (gate.artifact or gate.model_copy(update={"artifact": artifact.name}) not in gates)
         for one in _of_each_output(gate, artifacts[0], artifact)
     ]
 

@@ -62,13 +62,9 @@ def _is_binding(verdict: GateResult) -> bool:
     return verdict.gate.get("artifact") is not None
 
 
-def _once(result: Result, wanted: Callable[[GateResult], bool]) -> list[int]:
-    """The places of verdicts, each explanation once: a search's gate is for all files, too."""
-    found: dict[tuple[bool, str], int] = {}
-    for place, verdict in enumerate(result.gates):
-        if wanted(verdict):
-            found.setdefault((verdict.passed, verdict.explanation), place)
-    return list(found.values())
+def _places(result: Result, wanted: Callable[[GateResult], bool]) -> list[int]:
+    """The places of verdicts."""
+    return [place for place, verdict in enumerate(result.gates) if wanted(verdict)]
 
 
 def _missed(result: Result) -> Sequence[int]:
@@ -76,8 +72,8 @@ def _missed(result: Result) -> Sequence[int]:
     if result.status == "succeeded":
         return []
     if result.chosen is None:
-        return _once(result, lambda verdict: not verdict.passed)
-    return _once(result, lambda verdict: not verdict.passed and _is_binding(verdict))
+        return _places(result, lambda verdict: not verdict.passed)
+    return _places(result, lambda verdict: not verdict.passed and _is_binding(verdict))
 
 
 def _verdicts(result: Result) -> Mapping[str, Sequence[int]]:
@@ -87,6 +83,6 @@ def _verdicts(result: Result) -> Mapping[str, Sequence[int]]:
     def decided(verdict: GateResult) -> bool:
         return chosen is None or verdict.artifact == chosen or _is_binding(verdict)
 
-    first = _once(result, decided)
-    others = _once(result, lambda verdict: not decided(verdict))
+    first = _places(result, decided)
+    others = _places(result, lambda verdict: not decided(verdict))
     return {"decided": first, "others": others}

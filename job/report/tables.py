@@ -197,7 +197,7 @@ def gate_lines(result: Result) -> list[str]:
             lines.append(f"gate {state}: {verdict.explanation}")
         elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:
             lines.append(f"smaller, but not chosen: {verdict.explanation}")
-    return list(dict.fromkeys(lines))  # a search's gate is for all files, and binding for one
+    return lines
 
 
 def finished_event(result: Result, destination: str, *, already_done: bool) -> Event:

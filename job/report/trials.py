@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from job.manifest.keras_names import lower_is_better
 from job.report.aligned import aligned
 from job.result.result import Result
 from job.result.search import SearchResult, TrialResult
@@ -14,6 +15,7 @@ MOST_ROWS = 8
 # Gate -> the head of its figure's column, and how the figure is written.
 FIGURES = {
     "max_drop": ("worse by", "{:.4f}"),
+    "min_value": ("", "{:.4f}"),  # the metric itself
     "min_agreement": ("agreement", "{:.4f}"),
     "min_snr_db": ("SNR dB", "{:.1f}"),
 }
@@ -41,10 +43,12 @@ def lines(result: Result) -> Iterator[str]:
 def _rows(
     trials: Sequence[TrialResult], found: SearchResult, reference: int
 ) -> Iterator[Sequence[str]]:
-    metric = found.gate.get("metric")
-    if any(metric not in it.metrics for it in trials):
-        metric = None  # of several outputs each has its own
     head, _ = FIGURES[found.gate["type"]]
+    metric = found.gate.get("metric")
+    if not head:
+        head, metric = f"{metric}", None
+    elif any(metric not in it.metrics for it in trials):
+        metric = None  # of several outputs each has its own
     is_bounded = found.gate.get("confidence") is not None
     seeds = len({it.settings.seed for it in found.trials}) > 1
     is_wide = any(it.settings.wide for it in trials)
@@ -97,8 +101,10 @@ def _value(gate: Mapping[str, Any], value: float | None) -> str:
 def _limit(gate: Mapping[str, Any]) -> str:
     """What files are judged by."""
     limit = f"{gate['value']:g}"
+    metric = f"{gate.get('metric')}"
     text = {
-        "max_drop": f"{gate.get('metric')} at most {limit} worse",
+        "max_drop": f"{metric} at most {limit} worse",
+        "min_value": f"{metric} at {'most' if lower_is_better(metric) else 'least'} {limit}",
         "min_agreement": f"agreement with the baseline at least {limit}",
         "min_snr_db": f"signal-to-noise ratio at least {limit} dB",
     }[gate["type"]]
@@ -112,11 +118,14 @@ def _confirmed(result: Result, found: SearchResult) -> Iterator[str]:
     chosen = next(it for it in found.trials if it.number == found.chosen)
     verdicts = [it for it in result.gates if it.gate.get("type") == found.gate["type"]]
     verdicts = [it for it in verdicts if it.gate.get("artifact") == it.artifact]
+    metric = found.gate.get("metric")
+    verdicts = [it for it in verdicts if it.gate.get("metric") == metric]
     if not verdicts:
         return
     head, _ = FIGURES[found.gate["type"]]
-    what = f"{found.gate['metric']} {head}" if "metric" in found.gate else head
+    what = f"{metric or ''} {head}".strip()
     values = [it.value for it in verdicts if it.value is not None]  # one for each output
-    worst = max if found.gate["type"] == "max_drop" else min
+    is_at_most = head == FIGURES["max_drop"][0] or (metric is not None and lower_is_better(metric))
+    worst = max if is_at_most else min
     here, there = (_value(found.gate, it) for it in (chosen.value, worst(values, default=None)))
     yield f"{what}: {here} on the held-out rows, {there} on the test rows"

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 from job.errors import InputError
-from job.manifest.gates import CONFIDENCE, MaxDropGate, MinAgreementGate, MinSnrGate
+from job.manifest.gates import (
+    CONFIDENCE,
+    MaxDropGate,
+    MinAgreementGate,
+    MinSnrGate,
+    MinValueGate,
+    unreachable,
+)
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import KnownMetric, lower_is_better
 from job.manifest.search import MAX_DROP, MIN_AGREEMENT, MIN_SNR_DB, SearchConfig
 from job.metrics.artifact import Evaluator, Measured, measure_model
 from job.metrics.quality import Samples
-from job.result.figures import FidelityResult
 from job.result.result import ArtifactResult, metric_key
 from job.rows.data import Split
 from job.stages.compress import compress, too_large
 from job.worker.context import Loaded
 
-Gate = MaxDropGate | MinAgreementGate | MinSnrGate
+MetricGate = MaxDropGate | MinValueGate
+Gate = MetricGate | MinAgreementGate | MinSnrGate
 
 # The level of the intervals that are judged where the baseline has seen the held-out rows: a file
 # that is made from it starts from weights that remember them, and the best of some thirty is lucky.
 # (On MNIST such files were 0.1 to 0.4 points worse on test rows; 0.8 was too little for them.)
 SEEN_CONFIDENCE = 0.95
-# Beyond any ratio and any drop that can be measured; infinity is no number of JSON.
-MOST_DECIBELS = 1000.0
-MOST_DROP = 1e9
 # How many times two standard deviations are taken to be more than chance.
 SURE = 1.5
 
@@ -83,6 +87,12 @@ def gate_of(config: SearchConfig, baseline: ArtifactResult, loaded: Loaded) -> G
             where="search.metric",
             hint="Name one of these, or add it to training.metrics.",
         )
+    if config.min_value is not None:
+        if reason := unreachable(metric, config.min_value):
+            raise InputError(
+                f"{reason}.", where="search.min_value", hint="Ask for a smaller value."
+            )
+        return MinValueGate(type="min_value", metric=metric, value=config.min_value)
     limit = MAX_DROP if config.max_drop is None else config.max_drop
     return MaxDropGate.model_validate({"type": "max_drop", "metric": metric, "value": limit})
 
@@ -111,7 +121,7 @@ def metric_keys(metric: str, baseline: ArtifactResult) -> list[str]:
 
 def unjudged_outputs(gate: Gate, baseline: ArtifactResult) -> list[str]:
     """The outputs that a gate says nothing of, since they do not have its metric."""
-    if not isinstance(gate, MaxDropGate) or gate.metric in baseline.metrics:
+    if not isinstance(gate, MetricGate) or gate.metric in baseline.metrics:
         return []
     names = [it.name for it in baseline.outputs]
     return [it for it in names if metric_key(gate.metric, it, names) not in baseline.metrics]
@@ -123,7 +133,8 @@ def judgement_of(loaded: Loaded, config: SearchConfig, gate: Gate, baseline: Mea
     A model that came in was most likely trained on all training rows, those that are held out here
     among them, and is better on them than on any others. A file that is made here has not seen them
     for long. So where the baseline is better on them than on the test rows by more than chance,
-    files are compared with what it gets on the test rows.
+    files are compared with what it gets on the test rows; and since some of what it remembers is
+    left in them, they are judged by an interval, as a ``min_value`` is.
 
     Args:
         loaded: The inputs.
@@ -142,16 +153,17 @@ def judgement_of(loaded: Loaded, config: SearchConfig, gate: Gate, baseline: Mea
     here = measure_model(loaded.baseline, evaluator, None, lambda _, __: None)
     references: dict[str, float] = {}
     whys = []
-    keys = metric_keys(gate.metric, here.artifact) if isinstance(gate, MaxDropGate) else []
+    keys = metric_keys(gate.metric, here.artifact) if isinstance(gate, MetricGate) else []
     for key in keys:
         seen, unseen = here.artifact.metrics[key], baseline.artifact.metrics[key]
         if _is_better(seen, unseen, here, baseline, key):
             references[key] = unseen
             whys.append(
                 f"the baseline's {key} is {seen:.4g} on the held-out rows and {unseen:.4g} on the "
-                "test rows, which is more than chance: it was trained on the held-out rows. Files "
-                "are compared with what it gets on the test rows"
+                "test rows, which is more than chance: it was trained on the held-out rows"
             )
+    if references and isinstance(gate, MaxDropGate):
+        whys.append("files are compared with what it gets on the test rows")
     confidence = config.confidence
     if references and confidence is None:
         confidence = SEEN_CONFIDENCE
@@ -165,8 +177,16 @@ def judgement_of(loaded: Loaded, config: SearchConfig, gate: Gate, baseline: Mea
         evaluator=evaluator,
         baseline=here,
         references=references,
-        why="; ".join(whys) or "files are compared with the baseline on the same rows",
+        why="; ".join(whys) or _plain(gate, here.artifact, keys),
     )
+
+
+def _plain(gate: Gate, here: ArtifactResult, keys: Sequence[str]) -> str:
+    """What files are compared with where the baseline has not seen the rows."""
+    if not isinstance(gate, MinValueGate):
+        return "files are compared with the baseline on the same rows"
+    figures = " and ".join(f"{key} {here.metrics[key]:.4g}" for key in keys)
+    return f"the limit is a value of its own; the baseline has {figures} on the same rows"
 
 
 def _is_better(seen: float, unseen: float, here: Measured, there: Measured, metric: str) -> bool:
@@ -191,69 +211,6 @@ def smallest_bytes(path: Path, job: JobConfig, objective: str) -> int:
     if objective == "smallest_encoding":
         sizes += [compress(path, it).bytes for it in job.codecs if too_large(it, size) is None]
     return min(sizes)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A file on the held-out rows."""
-
-    value: float | None
-    """The gate's figure; None for a signal-to-noise ratio without noise."""
-    bound: float | None
-    """The end of its interval that counts; None where the value itself does."""
-    margin: float
-    """How far within the limit, in the figure's unit; negative beyond it."""
-
-
-def judge(artifact: ArtifactResult, judgement: Judgement) -> Verdict:
-    """Judge a file that was measured on the held-out rows; of several outputs the worst counts."""
-    gate = judgement.gate
-    if isinstance(gate, MaxDropGate):
-        keys = metric_keys(gate.metric, judgement.baseline.artifact)
-        drops = [_drop(artifact, judgement, gate, key) for key in keys]
-        return min(drops, key=lambda verdict: verdict.margin)
-    found = [_of_output(it, gate) for it in artifact.fidelity.values()]
-    return min((it for it in found if it is not None), key=lambda verdict: verdict.margin)
-
-
-def _of_output(found: FidelityResult, gate: MinAgreementGate | MinSnrGate) -> Verdict | None:
-    """An output's verdict; None where it is no distribution, and agreement is asked for."""
-    name = "agreement" if isinstance(gate, MinAgreementGate) else "snr_db"
-    value: float | None = getattr(found, name)
-    if value is None:
-        if name == "agreement":
-            return None
-        margin = MOST_DECIBELS if found.is_identical else -MOST_DECIBELS  # or it does not vary
-        return Verdict(None, None, margin)
-    if gate.confidence is None:
-        return Verdict(value, None, value - gate.value)
-    levels = found.intervals.get(name, [])
-    lows = [it.low for it in levels if it.confidence == gate.confidence]
-    bound = max(-MOST_DECIBELS, lows[0]) if lows else -MOST_DECIBELS  # too few rows to tell
-    return Verdict(value, bound, bound - gate.value)
-
-
-def _drop(
-    artifact: ArtifactResult, judgement: Judgement, gate: MaxDropGate, metric: str
-) -> Verdict:
-    confidence = gate.confidence
-    value = artifact.metrics[metric]
-    sign = -1.0 if lower_is_better(metric) else 1.0
-    reference = judgement.references.get(metric)
-    if reference is None:
-        drop = sign * (judgement.baseline.artifact.metrics[metric] - value)
-        paired = artifact.drops[metric].intervals if metric in artifact.drops else []
-        highs = [it.high for it in paired if it.confidence == confidence]
-    else:
-        drop = sign * (reference - value)
-        own = artifact.intervals.get(metric, [])
-        ends = [it.low if sign > 0 else it.high for it in own if it.confidence == confidence]
-        highs = [sign * (reference - end) for end in ends]
-    if confidence is None:
-        return Verdict(drop, None, gate.value - drop)
-    if not highs:  # the rows do not tell
-        return Verdict(drop, None, -MOST_DROP)
-    return Verdict(drop, highs[0], gate.value - highs[0])
 
 
 def held_out_samples(loaded: Loaded) -> Samples:

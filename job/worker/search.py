@@ -6,11 +6,13 @@ rows; then the ordinary stages make the chosen file, and the test rows confirm i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from job.errors import InputError, StageError
 from job.events import Stage
+from job.manifest.gates import MinValueGate
 from job.manifest.job import JobConfig
 from job.manifest.prune import PruneConfig
 from job.manifest.search import SearchConfig
@@ -24,7 +26,7 @@ from job.result.training import RunOfTrainingResult
 from job.worker.checkpoint_formats import record_of
 from job.worker.context import Loaded, Work
 from job.worker.convert import Conversion
-from job.worker.judgement import gate_of, judgement_of, unjudged_outputs
+from job.worker.judgement import Judgement, gate_of, judgement_of, unjudged_outputs
 from job.worker.next_trial import choose, next_trial
 from job.worker.teach import Teacher
 from job.worker.teacher import find_teacher
@@ -46,6 +48,7 @@ from job.worker.trial_budget import (
     families_of,
     plan_of,
 )
+from job.worker.verdict import judge
 from job.worker.weight_noise import noisiest
 
 # Trials hold out this share of the training rows, where the manifest does not say.
@@ -107,11 +110,8 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         judgement = judgement_of(loaded, config, gate, baseline)
         stage.decide(f"trials are judged by {gate.type} {gate.value:g} on held-out rows")
         stage.decide(judgement.why)
-        if rest := unjudged_outputs(gate, baseline.artifact):
-            work.journal.warn(
-                f"The search does not look at what {' and '.join(rest)} loses, which has no such "
-                "metric. Judge all outputs by the metric loss, by min_agreement or by min_snr_db."
-            )
+        for warning in _warnings(judgement, baseline):
+            work.journal.warn(warning)
         bench = Bench(work, loaded, how, teacher, judgement)
         budget = work.checkpoints.restore_or_make(
             f"{TRIAL} budget", of, BUDGET, lambda: budget_of(bench, config), stage
@@ -158,6 +158,25 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
     )
     settled = replace(loaded, plan=planned_for(job, loaded))
     return Found(replace(work, job=job), settled, result, chosen, teacher, taught)
+
+
+def _warnings(judgement: Judgement, baseline: Measured) -> Iterator[str]:
+    """What the loss says nothing of, and a limit that the model does not reach as it came in."""
+    gate = judgement.gate
+    if rest := unjudged_outputs(gate, baseline.artifact):
+        yield (
+            f"The search does not look at what {' and '.join(rest)} loses, which has no such "
+            "metric. Judge all outputs by the metric loss, by min_agreement or by min_snr_db."
+        )
+    if isinstance(gate, MinValueGate):
+        itself = replace(judgement, gate=gate.model_copy(update={"confidence": None}))
+        here = judge(judgement.baseline.artifact, itself)
+        if here.margin < 0:
+            yield (
+                f"The model that came in has {gate.metric} {here.value:.4g} on the held-out rows, "
+                f"and min_value asks for {gate.value:g}: a file gets there only if training makes "
+                "it better."
+            )
 
 
 def _refuse_nothing_to_prune(work: Work, loaded: Loaded) -> None:

@@ -35,11 +35,12 @@ from job.worker.aware import train_for_grids
 from job.worker.clustering import cluster
 from job.worker.context import Loaded, Work
 from job.worker.convert import Conversion
-from job.worker.judgement import MOST_DROP, Judgement, judge, smallest_bytes
+from job.worker.judgement import Judgement, smallest_bytes
 from job.worker.teach import Lessons, Teacher
 from job.worker.train import prune
 from job.worker.training_plan import Available, plan_training
 from job.worker.variants import make_variants
+from job.worker.verdict import MOST_DROP, judge
 from job.worker.weight_noise import noisiest
 
 # Where the pruning schedule of a trial ends, as a share of its steps: what was cut has to heal.

@@ -149,8 +149,11 @@ def test_everything_that_is_searched_and_fixed_is_reported_at_once() -> None:
         (
             {"search": {"metric": "loss", "min_snr_db": 30}},
             "search",
-            "metric belongs to max_drop",
+            "metric belongs to max_drop and min_value; min_snr_db is given",
         ),
+        ({"search": {"max_drop": 0.1, "min_value": 0.9}}, "search", "max_drop and min_value"),
+        ({"dataset": UNLABELLED, "search": {"min_value": 1}}, "search.min_value", "needs targets"),
+        ({"search": {"min_value": 97, "metric": "auc"}}, "search", "auc is at most 1, so 97"),
         (
             {"search": {"over": {"sparsity": [0.9, 0.5]}}},
             "search.over",

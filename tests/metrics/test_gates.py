@@ -272,3 +272,24 @@ def test_an_error_that_may_be_negative_is_compared_with_a_constant_answer() -> N
 
     assert reported(-2.0) == reported(-2.5) == reported(-1.51) == []
     assert reported(-1.49) == ["poisson went from -2 to -1.49 in prune."]
+
+
+def test_a_gate_for_all_is_not_said_again_of_a_file_that_it_names() -> None:
+    """A search has both: the same verdict would stand in the result twice."""
+    plain = {"type": "max_bytes", "value": 1000, "of": "file"}
+    named = [GATE.validate_python(plain | {"artifact": it}) for it in (None, "small")]
+    found = judge(named, ARTIFACTS)
+    assert [(it.artifact, it.gate["artifact"]) for it in found] == [
+        ("prune", None), ("dense", None), ("small", "small"),
+    ]  # fmt: skip
+    other = GATE.validate_python(plain | {"artifact": "small", "value": 999})
+    assert len(judge([named[0], other], ARTIFACTS)) == 4
+
+
+def test_a_value_that_no_model_has_is_refused() -> None:
+    """A percentage in place of a fraction; an error may be as large as one likes."""
+    gate = {"type": "min_value", "metric": "accuracy", "value": 97}
+    with pytest.raises(ValueError, match="accuracy is at most 1, so 97 can't be reached"):
+        GATE.validate_python(gate)
+    GATE.validate_python(gate | {"value": 1})
+    GATE.validate_python(gate | {"metric": "mean_squared_error"})

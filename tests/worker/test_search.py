@@ -13,7 +13,7 @@ from job.events import Event, Journal
 from job.resume.checkpoints import Checkpoints
 from job.worker.search import Found, differs, search, with_held_out_rows
 from tests.support.searching import baseline_of, bench_of, job_of, save_model
-from tests.worker.test_judgement import made
+from tests.worker.test_verdict import made
 
 TRIALS = 3
 SEARCH: dict[str, Any] = {
@@ -110,6 +110,21 @@ def test_a_search_that_was_done_is_not_made_again(
     assert again.result == found.result
     assert not [it for it in events if it["event"] == "trial_started"]
     assert {f"trial {it}" for it in (1, 2, 3)} <= set(again.work.checkpoints.restored)
+
+
+def test_a_value_that_the_baseline_does_not_reach_is_a_warning(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Training may reach it; a trial that does not has the limit's own figure."""
+    events: list[Event] = []
+    limit = {"min_value": 1e-9, "metric": "loss", "budget": {"minutes": 500, "trials": 1}}
+    config = SEARCH | limit | {"max_drop": None}
+    found = searched(folder, tmp_path / "least", events, search=config)
+    (text,) = [it["message"] for it in events if "min_value asks for 1e-09" in str(it)]
+    assert text.startswith("The model that came in has loss ")
+    assert not found.chosen.passed
+    assert found.chosen.value == found.chosen.metrics["loss"]
+    assert found.result.gate == {"type": "min_value", "metric": "loss", "value": 1e-9}
 
 
 def test_where_no_trial_makes_a_file_the_job_fails(folder: Path, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from job.manifest.quantize import DynamicRangeConfig, WeightOnlyConfig
 from job.manifest.training import CosineDecayConfig
 from job.models.prunable import fits
 from job.result.search import with_front
-from job.worker.judgement import MOST_DROP
 from job.worker.next_trial import choose
 from job.worker.trial import run_trial, sections_of, settings_of, small_layers
+from job.worker.verdict import MOST_DROP
 from tests.support import unlabelled
 from tests.support.manifests import read_job
 from tests.support.searching import asked, bench_of, job_of, save_model
