@@ -35,7 +35,7 @@ class RangesConfig(Config):
     """The lowest and the highest fraction of zeros of all kernels together."""
     weight_bits: list[WeightBits] = Field(default=[2, 4, 8], min_length=1)
     """The widths of the kernels. Of ``weight_only``, where nothing is pruned and that is still
-    beyond the loss, the layers that lose most are left in float16."""
+    beyond the loss, the layers that lose most have 8 bits beside 4, and float16 beside 8."""
     clusters: list[Clusters | None] = Field(default=[None, 16, 8], min_length=1)
     """How many distinct values kernels of 8 bits may have; null: any number."""
 

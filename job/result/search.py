@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from job.manifest.quantize import WeightBits
+from job.manifest.quantize import WeightBits, WeightOnlyBits
 from job.result.record import Record
 
 
@@ -14,8 +14,8 @@ class TrialSettings(Record):
     sparsity: float
     """The fraction of zeros of all kernels together."""
     wide: float = 0.0
-    """The fraction of these weights in layers that are left in float16, since they lose most; only
-    where there is no sparsity."""
+    """The fraction of these weights in layers of ``wider_bits``, since they lose most; only where
+    there is no sparsity."""
     weight_bits: WeightBits
     clusters: int | None
     """Distinct values of a kernel; null: any number."""
@@ -37,16 +37,27 @@ class TrialSettings(Record):
         return self.sparsity > 0
 
     @property
+    def wider_bits(self) -> WeightOnlyBits:
+        """Of the layers that lose most: 16, which is float16, beside 8 bits, and 8 beside 4."""
+        return 16 if self.weight_bits == 8 else 8
+
+    @property
+    def wider(self) -> str:
+        """The share of the weights in such layers, in words; empty where there are none."""
+        kind = "float16" if self.wider_bits == 16 else f"{self.wider_bits} bits"
+        return f"{100 * self.wide:.3g} % in {kind}" if self.wide else ""
+
+    @property
     def described(self) -> str:
         """What a trial makes, in words."""
         parts = [f"{100 * self.sparsity:.4g} % zeros", f"{self.weight_bits} bits"]
-        parts += [f"{100 * self.wide:.3g} % of the weights in float16"] if self.wide else []
+        parts += [f"of which {self.wider}"] if self.wide else []
         parts += [f"{self.clusters} clusters"] if self.clusters else []
         return ", ".join(parts)
 
     @property
     def density(self) -> float:
-        """The fraction of weights that are not zero, and beyond 1 of those in float16."""
+        """The fraction of weights that are not zero, and beyond 1 of those in wider layers."""
         return 1 - self.sparsity + self.wide
 
 

@@ -26,14 +26,14 @@ from dataclasses import dataclass
 from job.manifest.quantize import WeightBits
 from job.metrics.gates import TOLERANCE
 from job.result.search import TrialResult, TrialSettings
+from job.worker.border import Densities, between, next_density, same, sparsest_passing
 
 # Where the first family starts: a twentieth of the weights; where the model's own outputs are to
 # stay, which few weights can't give, all of them.
 FIRST_DENSITY, CAREFUL_DENSITY = 0.05, 1.0
-# Beyond 1 a density is 1 and the share of the weights that are left in float16.
-WIDEST = 2.0
-# With nothing on the other side of the border, the density is changed by this factor.
-STRIDE = 2.5
+# Beyond 1 a density is 1 and the share of the weights in wider layers. By the width of the others,
+# how large that may be: all in float16, or half in 8 bits, beyond which 8 bits alone are tried.
+MOST_WIDE: dict[int, float] = {8: 1.0, 4: 0.5}
 # A border is known when the densities on its sides differ by less than this factor.
 COARSE, FINE = 1.4, 1.06
 SHORT_TRIALS, LONG_TRIALS = 3, 5
@@ -47,8 +47,6 @@ NEARLY = 1.15
 SEEDS = 3
 # Long trainings have better files: they start so much beyond the short ones' border.
 FURTHER = 1.25
-# The next trial is at least this share of the way from either side of the border.
-LEAST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -80,19 +78,20 @@ class SearchPlan:
     """How many are tried at the border; 1 where nothing is trained."""
     is_careful: bool = False
     """Whether the model's own outputs are to stay."""
-    can_widen: bool = False
-    """Whether a file may have float16 kernels beside those of a family."""
+    wider: Sequence[float] = ()
+    """The shares of the weights that layers of more bits may have, rising: a layer is whole."""
 
     @property
     def first_density(self) -> float:
         """Where the first family starts."""
         return CAREFUL_DENSITY if self.is_careful else FIRST_DENSITY
 
-    def densities(self, family: Family) -> tuple[float, float]:
-        """The lowest and the highest of a family."""
+    def densities(self, family: Family) -> Densities:
+        """Those of a family; without clusters and a lowest sparsity it may have wider layers."""
         low, high = self.sparsity
-        widens = self.can_widen and low == 0 and family == Family(8)
-        return 1 - high, WIDEST if widens else 1 - low
+        most = 0.0 if family.clusters or low else MOST_WIDE.get(family.weight_bits, 0.0)
+        steps = [1 + it for it in self.wider if it <= most]
+        return Densities(1 - high, max([1 - low, *steps]), steps)
 
     def settings(self, family: Family, density: float, epochs: int, seed: int) -> TrialSettings:
         """Those of a trial."""
@@ -110,7 +109,9 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     short = [_by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
     for family in plan.families if plan.short_trials else ():
         own = [it for it in short if family.has(it)]
-        start = _sparsest_passing(short) or plan.first_density
+        if _is_beaten(own, short):
+            continue
+        start = sparsest_passing(short) or plan.first_density
         density = next_density(own, plan.densities(family), start, COARSE, plan.short_trials)
         if density is not None:
             return plan.settings(family, density, plan.short_epochs, plan.seed)
@@ -127,44 +128,18 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     return _other_seed(trained_long, winner, plan)
 
 
+def _is_beaten(own: Sequence[TrialResult], short: Sequence[TrialResult]) -> bool:
+    """Whether a family's files fail where they are too large already: denser ones are larger."""
+    best = min((it.bytes for it in short if it.passed), default=math.inf)
+    return any(it.bytes > NEARLY * best for it in own if not it.passed)
+
+
 def _by_its_figure(trial: TrialResult) -> TrialResult:
     """A trial as it is judged without a confidence."""
     if trial.bound is None or trial.value is None:
         return trial
     margin = trial.margin + abs(trial.bound - trial.value)
     return trial.model_copy(update={"margin": margin, "passed": margin >= -TOLERANCE})
-
-
-def next_density(
-    trials: Sequence[TrialResult],
-    densities: tuple[float, float],
-    start: float,
-    factor: float,
-    most: int,
-) -> float | None:
-    """The next density at which the border of a family is looked for.
-
-    Args:
-        trials: Those of the family, with one seed and as many epochs.
-        densities: The lowest and the highest.
-        start: Where to begin.
-        factor: Where the densities on both sides differ by less, the border is known.
-        most: How many trials there may be.
-    """
-    low, high = densities
-    if not trials:
-        return min(high, max(low, start))
-    passing = _sparsest_passing(trials)
-    if passing is None:
-        densest = max(it.settings.density for it in trials)
-        return None if _same(densest, high) else min(high, densest * STRIDE)
-    if len(trials) >= most:
-        return None
-    beyond = [it for it in trials if it.settings.density < passing and not it.passed]
-    if not beyond:
-        return None if _same(passing, low) else max(low, passing / STRIDE)
-    failing = max(beyond, key=lambda trial: trial.settings.density)
-    return _between(trials, passing, failing, factor)
 
 
 def ranked(trials: Sequence[TrialResult], families: Sequence[Family]) -> list[Family]:
@@ -210,59 +185,42 @@ def _other_seed(
     """Another seed at the densest setting beyond the border; where all seeds fail there, one
     nearer to the border.
     """
-    passing = _sparsest_passing(trials)
+    passing = sparsest_passing(trials)
     if passing is None:
         return None
-    low, _ = plan.densities(family)
+    densities = plan.densities(family)
     beyond = sorted({it.settings.density for it in trials if it.settings.density < passing})
     if not beyond:
-        sparser = max(low, passing / FURTHER)
-        return None if _same(passing, low) else _seed_at(trials, family, sparser, plan)
+        sparser = densities.nearest(passing / FURTHER, high=passing)
+        return None if same(passing, densities.low) else _seed_at(trials, family, sparser, plan)
     nearest = beyond[-1]
     again = _seed_at(trials, family, nearest, plan)
     if again is not None:
         return again
     failing = max(
-        (it for it in trials if _same(it.settings.density, nearest)), key=lambda trial: trial.margin
+        (it for it in trials if same(it.settings.density, nearest)), key=lambda trial: trial.margin
     )
-    density = _between(trials, passing, failing, FINE)
-    return None if density is None else _seed_at(trials, family, density, plan)
+    return _seed_at(trials, family, between(trials, passing, failing, densities, FINE), plan)
 
 
 def _seed_at(
-    trials: Sequence[TrialResult], family: Family, density: float, plan: SearchPlan
+    trials: Sequence[TrialResult], family: Family, density: float | None, plan: SearchPlan
 ) -> TrialSettings | None:
-    used = {it.settings.seed for it in trials if _same(it.settings.density, density)}
+    if density is None:
+        return None
+    used = {it.settings.seed for it in trials if same(it.settings.density, density)}
     free = [seed for seed in range(plan.seed, plan.seed + plan.seeds) if seed not in used]
     return plan.settings(family, density, plan.long_epochs, free[0]) if free else None
 
 
-def _between(
-    trials: Sequence[TrialResult], passing: float, failing: TrialResult, factor: float
-) -> float | None:
-    """A density between both sides of the border; None where they are near each other."""
-    beyond = failing.settings.density
-    if passing / beyond <= factor:
-        return None
-    inside = max(it.margin for it in trials if it.passed and _same(it.settings.density, passing))
-    total = inside - failing.margin
-    share = inside / total if total > 0 else 0.5
-    share = min(1 - LEAST_SHARE, max(LEAST_SHARE, share))
-    return passing * math.pow(beyond / passing, share)
-
-
 def _start(short: Sequence[TrialResult], family: Family, plan: SearchPlan) -> float:
     own = [it for it in short if family.has(it)]
-    passing = _sparsest_passing(own)
+    passing = sparsest_passing(own)
     if passing is None:
         return plan.first_density
     # What longer trainings gain, the interval takes away again.
     is_by_interval = any(it.bound is not None for it in own)
     return passing if is_by_interval else passing / FURTHER
-
-
-def _sparsest_passing(trials: Sequence[TrialResult]) -> float | None:
-    return min((it.settings.density for it in trials if it.passed), default=None)
 
 
 def trial_settings(
@@ -286,8 +244,3 @@ def trial_settings(
         grid_epochs=grid_epochs,
         seed=seed,
     )
-
-
-def _same(a: float, b: float) -> bool:
-    """Settings are rounded."""
-    return math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-5)

@@ -72,7 +72,7 @@ def settings_of(
         job: The manifest.
         asked: The settings.
         small: The names of layers with a small share of the weights.
-        wide: The names of layers that are left in float16.
+        wide: The names of layers of more bits.
     """
     trained = {"optimizer": optimizer_of(job), "freeze_batch_normalization": _freezes(job)}
     training = job.training.model_copy(
@@ -132,7 +132,7 @@ def _variant(
     others: dict[str, WeightOnlyBits] = {}
     if asked.weight_bits < BITS_OF_SMALL:
         others = dict.fromkeys(small, BITS_OF_SMALL)
-    others |= dict.fromkeys(wide, HALF)
+    others |= dict.fromkeys(wide, asked.wider_bits)
     rules = tuple(
         BitsRule(name=glob.escape(name), weight_bits=bits) for name, bits in others.items()
     )
@@ -167,7 +167,7 @@ class Bench:
     teacher: Teacher
     judgement: Judgement
     noisiest: Sequence[str] = ()
-    """The layers in the order in which they are left in float16."""
+    """The layers in the order in which they have more bits."""
 
 
 def run_trial(bench: Bench, asked: TrialSettings, number: int) -> TrialResult:

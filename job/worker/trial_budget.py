@@ -23,7 +23,7 @@ from job.worker.next_trial import (
     trial_settings,
 )
 from job.worker.trial import Bench, run_trial
-from job.worker.weight_noise import by_noise
+from job.worker.weight_noise import by_noise, shares
 
 # More epochs than this gain little; with fewer than these, fewer families are tried instead.
 MOST_EPOCHS, ENOUGH_EPOCHS = 60, 12
@@ -63,7 +63,7 @@ class BudgetRecord(Record):
     overhead_s: float
     """Seconds of a trial beside its training."""
     noisiest: list[str] = Field(default=[])
-    """The layers in the order in which they are left in float16, where they may be."""
+    """The layers in the order in which they have more bits, where they may."""
 
 
 def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
@@ -162,8 +162,7 @@ def _probe(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> Tr
     )
     plan = plan_of(bench, config, families, first)
     for family in families:
-        low, high = plan.densities(family)
-        density = min(high, max(low, plan.first_density))
+        density = plan.densities(family).within(plan.first_density)
         asked = plan.settings(family, density, epochs, plan.seed)
         probe = run_trial(bench, asked, 0)
         if not probe.failure:
@@ -183,7 +182,7 @@ def _longer(bench: Bench, asked: TrialSettings) -> TrialSettings:
 
 
 def _can_widen(job: JobConfig) -> bool:
-    """Whether layers may be left in float16: where that is what most bytes are worth."""
+    """Whether layers may have more bits than others: where that is what most bytes are worth."""
     is_float = any(isinstance(it, WeightOnlyConfig) for it in job.quantize or ())
     return is_float and job.keeps_outputs
 
@@ -221,7 +220,7 @@ def plan_of(
         seed=bench.work.job.training.seed,
         seeds=SEEDS if budget.long_epochs else 1,
         is_careful=bench.work.job.keeps_outputs,
-        can_widen=_can_widen(bench.work.job),
+        wider=shares(bench.loaded.file.model, budget.noisiest),
     )
 
 

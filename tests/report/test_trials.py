@@ -152,20 +152,25 @@ def test_the_lines_stand_under_the_closing_table() -> None:
     assert list(lines(make_result())) == []
 
 
-def test_the_share_of_float16_weights_has_a_column_where_there_are_any() -> None:
-    """Where all are, nothing is trained."""
+def test_the_share_of_wider_layers_has_a_column_where_there_are_any() -> None:
+    """With their width; where all weights are in float16, nothing is trained."""
     wide = {"sparsity": 0.0, "weight_bits": 8, "epochs": 4}
     found = [
         trial(1, 3000, 0.001, **wide, wide=1.0, grid_epochs=0),
         trial(2, 2000, 0.002, **wide, wide=0.25, grid_epochs=4),
-        trial(3, 1000, 0.003, **wide, grid_epochs=4),
+        trial(3, 1500, 0.0025, **wide, grid_epochs=4),
+        trial(4, 1000, 0.003, **wide | {"weight_bits": 4}, wide=0.25, grid_epochs=4),
     ]
-    shown = list(lines(searched(found, chosen=3, value=0.003)))
-    head, *rows = [it.split() for it in shown[1:5]]
-    assert head.index("float16") == head.index("bits") + 1
-    assert [it[it.index("8") + 1 : it.index("8") + 3] for it in rows] == [
-        ["0.0", "%"], ["25.0", "%"], ["100.0", "%"],
-    ]  # fmt: skip
-    assert [it[it.index("-") + 1] for it in rows] == ["4", "4", "-"]
-    plain = list(lines(searched(found[2:], chosen=3, value=0.003)))
-    assert "float16" not in plain[1]
+    shown = list(lines(searched(found, chosen=4, value=0.003)))
+    head, *rows = [it.split("  ") for it in shown[1:6]]
+    cells = [[it.strip() for it in row if it.strip()] for row in (head, *rows)]
+    place = cells[0].index("wider")
+    assert [it[place - 1 : place + 3] for it in cells] == [
+        ["bits", "wider", "clusters", "epochs"],
+        ["4", "25 % in 8 bits", "-", "4"],
+        ["8", "-", "-", "4"],
+        ["8", "25 % in float16", "-", "4"],
+        ["8", "100 % in float16", "-", "-"],
+    ]
+    plain = list(lines(searched(found[2:3], chosen=3, value=0.003)))
+    assert "wider" not in plain[1]

@@ -67,7 +67,7 @@ def test_a_trial_of_outputs_that_are_to_stay_keeps_what_it_can(folder: Path) -> 
 
 
 def test_where_no_weight_is_pruned_there_is_no_pruning(folder: Path) -> None:
-    """Wide layers are in float16, beside the others; where all are, nothing is trained."""
+    """Wide layers are in float16 beside 8 bits, or in 8 beside 4; all in float16: no training."""
     given = job_of(folder, search={"min_agreement": 0.9}, quantize=[{"type": "weight_only"}])
     some = settings_of(given, asked(sparsity=-0.3, weight_bits=8, is_careful=True), [], ["first"])
     assert some.prune is None
@@ -75,6 +75,11 @@ def test_where_no_weight_is_pruned_there_is_no_pruning(folder: Path) -> None:
     assert isinstance(variant, WeightOnlyConfig)
     assert (variant.aware, variant.epochs) == (True, 2)
     assert [(it.name, it.weight_bits) for it in variant.rules] == [("first", 16)]
+    four = settings_of(given, asked(sparsity=-0.3, weight_bits=4, is_careful=True), [], ["first"])
+    (variant,) = four.variants.values()
+    assert isinstance(variant, WeightOnlyConfig)
+    assert (variant.weight_bits, variant.epochs) == (4, 2)
+    assert [(it.name, it.weight_bits) for it in variant.rules] == [("first", 8)]
     every = settings_of(given, asked(sparsity=-1, weight_bits=8, is_careful=True), [], ["first"])
     assert not every.is_trained
     (variant,) = every.variants.values()

@@ -193,7 +193,7 @@ def test_outputs_that_are_to_stay_have_few_families_with_three_short_trials_each
 def test_the_layers_that_make_most_noise_are_known_where_they_may_be_wide(
     folder: Path, tmp_path: Path
 ) -> None:
-    """They are in the checkpoint, so that a search that goes on leaves the same ones in float16."""
+    """They are in the checkpoint, so that a search that goes on makes the same ones wide."""
     sections = {"training": {"epochs": 1, **FREE}, "search": {"min_agreement": 0.5}}
     for place, kind in enumerate(("weight_only", "dynamic_range")):
         job = job_of(folder, quantize=[{"type": kind}], **sections)

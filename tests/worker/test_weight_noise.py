@@ -6,7 +6,7 @@ import numpy as np
 import tf_keras
 
 from job.metrics.quality import keras_predictor
-from job.worker.weight_noise import by_noise, noisiest
+from job.worker.weight_noise import by_noise, noisiest, shares
 
 layers = tf_keras.layers
 
@@ -57,3 +57,12 @@ def test_layers_are_taken_until_the_share_is_reached() -> None:
     assert noisiest(made, order, 24 / 344) == ["last"]
     assert noisiest(made, order, 0.1) == ["last", "in/rough"]
     assert noisiest(made, order, 1.0) == order
+
+
+def test_each_share_gives_its_own_layers() -> None:
+    """Rounded as the settings of trials are; the last one is all weights."""
+    made, order = model(), ["last", "in/rough", "wide"]
+    found = shares(made, order)
+    assert found == [0.06976, 0.41860, 1.0]
+    assert [noisiest(made, order, it) for it in found] == [order[:1], order[:2], order]
+    assert shares(made, []) == []
