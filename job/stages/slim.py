@@ -43,6 +43,7 @@ STEPS = (
     Step(units.without_dead_units, "no units that are always zero or that nobody reads"),
     # Where outputs change without those that nobody reads.
     Step(units.without_zero_units, "no units that are always zero"),
+    Step(units.with_rising_biases, "units in the order of their biases"),
     Step(tidy.without_flatten, "no Flatten before FULLY_CONNECTED, which flattens by itself"),
     Step(tidy.without_hints, "no ranges and second shapes of tensors"),
     Step(tidy.without_names, "no names, signature, metadata and description"),
