@@ -5,7 +5,7 @@
 The tutorial's model (of the quickstart), LeNet-300-100 and LeNet-5 (trained by ``train_lenets.py``,
 or taken from FOLDER) go through ``paredown run`` with a ``search``; no sparsity, width or epochs
 are set by hand. Trials are judged on the last 10,000 training images, which the LeNets have not
-seen, with 80 % confidence. Each file that it chooses is decoded and run over the 10,000 test images
+seen, by the worse end of an interval. Each file that it chooses is decoded and run over the 10,000 test images
 by a plain ``ai_edge_litert`` interpreter in a process that does not import paredown. Prints the
 bytes, how many times smaller than the ``.h5`` that is, and the test error beside the baseline's;
 the median over the seeds counts. Published figures are of weights alone, which no runtime opens;
@@ -49,10 +49,13 @@ PUBLISHED = {
         "MIRACLE (1810.00440)": "up to 1,110",
     },
 }
-# No more error than the baseline's is allowed; of LeNet-5 0.97 % in all.
-LIMITS = {"lenet_5": {"min_value": 0.9903, "metric": "accuracy"}}
-# A limit that is just met on held-out rows is missed on the test rows by chance.
-CONFIDENCE = 0.8
+# A limit that is just met on held-out rows is missed on the test rows by chance: so it is judged by
+# an interval. No more error than the baseline's is allowed; of LeNet-5 0.97 % in all, whatever the
+# baseline's is, with less confidence: the interval of a value is wider than that of a difference.
+LIMITS: dict[str, dict[str, Any]] = {
+    "lenet_5": {"min_value": 0.9903, "metric": "accuracy", "confidence": 0.5},
+}
+NO_WORSE = {"max_drop": 0.0, "confidence": 0.8}
 DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "zopfli": gzip.decompress,
     "lzma": lzma.decompress,
@@ -141,8 +144,7 @@ def run(name: str, model: Path, seed: int, asked: argparse.Namespace, folder: Pa
     """Search one model with one seed."""
     out = folder / f"{name}-{seed}"
     search: dict[str, Any] = {
-        **LIMITS.get(name, {"max_drop": 0.0}),
-        "confidence": CONFIDENCE,
+        **LIMITS.get(name, NO_WORSE),
         "budget": {"minutes": asked.minutes, "trials": asked.trials},
     }
     manifest = {

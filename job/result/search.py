@@ -20,16 +20,16 @@ class TrialSettings(Record):
     clusters: int | None
     """Distinct values of a kernel; null: any number."""
     epochs: int
-    """Of the training that prunes, where there is sparsity, and of the one that clusters; 0 where
-    nothing is trained."""
+    """Of the training that prunes, where there is sparsity; 0 where nothing is trained."""
     grid_epochs: int
-    """Of the training on the grid of the file; 0 where there is none."""
+    """Of the training with the values of the file: those of its grid, or clusters; 0 where there is
+    none."""
     seed: int
 
     @property
     def all_epochs(self) -> int:
         """Of all trainings."""
-        return self.epochs * (self.is_pruned + bool(self.clusters)) + self.grid_epochs
+        return self.epochs * self.is_pruned + self.grid_epochs
 
     @property
     def is_pruned(self) -> bool:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from job.result.search import TrialResult
 
-# With nothing on the other side of the border, the density is changed by this factor.
-STRIDE = 2.5
 # The next trial is at least this share of the way from either side of the border.
 LEAST_SHARE = 0.25
 
@@ -42,12 +40,20 @@ class Densities:
         return min(found, key=lambda step: abs(step - density), default=None)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How closely a border is looked for."""
+
+    stride: float
+    """With nothing on the other side of the border, the density is changed by this factor."""
+    near: float
+    """Where the densities on both sides differ by less than this factor, the border is known."""
+    most: int
+    """So many trials there may be, once one passes."""
+
+
 def next_density(
-    trials: Sequence[TrialResult],
-    densities: Densities,
-    start: float,
-    factor: float,
-    most: int,
+    trials: Sequence[TrialResult], densities: Densities, start: float, pace: Pace
 ) -> float | None:
     """The next density at which the border of a family is looked for.
 
@@ -55,8 +61,7 @@ def next_density(
         trials: Those of the family, with one seed and as many epochs.
         densities: Those of the family.
         start: Where to begin.
-        factor: Where the densities on both sides differ by less, the border is known.
-        most: How many trials there may be.
+        pace: How closely it is looked for.
     """
     if not trials:
         return densities.nearest(start)
@@ -64,19 +69,21 @@ def next_density(
     if passing is None:
         densest = max(it.settings.density for it in trials)
         return (
-            None if same(densest, densities.high) else densities.nearest(_beside(densest, STRIDE))
+            None
+            if same(densest, densities.high)
+            else densities.nearest(_beside(densest, pace.stride))
         )
-    if len(trials) >= most:
+    if len(trials) >= pace.most:
         return None
     beyond = [it for it in trials if it.settings.density < passing and not it.passed]
     if not beyond:
         return (
             None
             if same(passing, densities.low)
-            else densities.nearest(_beside(passing, 1 / STRIDE))
+            else densities.nearest(_beside(passing, 1 / pace.stride))
         )
     failing = max(beyond, key=lambda trial: trial.settings.density)
-    return between(trials, passing, failing, densities, factor)
+    return between(trials, passing, failing, densities, pace.near)
 
 
 def _beside(density: float, factor: float) -> float:
@@ -90,11 +97,11 @@ def between(
     passing: float,
     failing: TrialResult,
     densities: Densities,
-    factor: float,
+    near: float,
 ) -> float | None:
     """A density between both sides of the border; None where they are near each other."""
     beyond = failing.settings.density
-    if passing / beyond <= factor:
+    if passing / beyond <= near:
         return None
     inside = max(it.margin for it in trials if it.passed and same(it.settings.density, passing))
     total = inside - failing.margin

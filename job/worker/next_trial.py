@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from job.manifest.quantize import WeightBits
 from job.metrics.gates import TOLERANCE
 from job.result.search import TrialResult, TrialSettings
-from job.worker.border import Densities, between, next_density, same, sparsest_passing
+from job.worker.border import Densities, Pace, between, next_density, same, sparsest_passing
 
 # Where the first family starts: a twentieth of the weights; where the model's own outputs are to
 # stay, which few weights can't give, all of them.
@@ -34,11 +34,11 @@ FIRST_DENSITY, CAREFUL_DENSITY = 0.05, 1.0
 # Beyond 1 a density is 1 and the share of the weights in wider layers. By the width of the others,
 # how large that may be: all in float16, or half in 8 bits, beyond which 8 bits alone are tried.
 MOST_WIDE: dict[int, float] = {8: 1.0, 4: 0.5}
-# A border is known when the densities on its sides differ by less than this factor.
-COARSE, FINE = 1.4, 1.06
-SHORT_TRIALS, LONG_TRIALS = 3, 5
-# The epochs on the grid of a file, as a share of those before: the loss on held-out rows is lowest
-# after a few of them, and rises then.
+SHORT_TRIALS = 3
+# Short trials find where a border is about, long ones where it is.
+COARSE, FINE = Pace(2.5, 1.4, SHORT_TRIALS), Pace(1.5, 1.06, 5)
+# The epochs with the values of a file (its grid, or clusters), as a share of those before: the loss
+# on held-out rows is lowest after a few of them, and rises then.
 GRID_SHARE = 0.25
 # So many families get long trainings at most; one whose smallest file is larger than the best one's
 # by more than this factor gets none.
@@ -107,20 +107,19 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     """
     first_seed = [it for it in done if it.settings.seed == plan.seed]
     short = [_by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
+    coarse = replace(COARSE, most=plan.short_trials)
     for family in plan.families if plan.short_trials else ():
         own = [it for it in short if family.has(it)]
-        if _is_beaten(own, short):
-            continue
         start = sparsest_passing(short) or plan.first_density
-        density = next_density(own, plan.densities(family), start, COARSE, plan.short_trials)
-        if density is not None:
+        density = next_density(own, plan.densities(family), start, coarse)
+        if density is not None and not _is_beaten(own, density, short):
             return plan.settings(family, density, plan.short_epochs, plan.seed)
     finalists = _finalists(short, plan.families) if plan.short_trials else plan.families[:1]
     long = [it for it in first_seed if it.settings.epochs == plan.long_epochs]
     for family in finalists:
         own = [it for it in long if family.has(it)]
         start = _start(short, family, plan)
-        density = next_density(own, plan.densities(family), start, FINE, LONG_TRIALS)
+        density = next_density(own, plan.densities(family), start, FINE)
         if density is not None:
             return plan.settings(family, density, plan.long_epochs, plan.seed)
     winner = ranked(long, finalists)[0]
@@ -128,10 +127,18 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
     return _other_seed(trained_long, winner, plan)
 
 
-def _is_beaten(own: Sequence[TrialResult], short: Sequence[TrialResult]) -> bool:
-    """Whether a family's files fail where they are too large already: denser ones are larger."""
+def _is_beaten(own: Sequence[TrialResult], density: float, short: Sequence[TrialResult]) -> bool:
+    """Whether a family's next file would be too large to win: bytes rise with the density."""
     best = min((it.bytes for it in short if it.passed), default=math.inf)
-    return any(it.bytes > NEARLY * best for it in own if not it.passed)
+    sizes = sorted((it.settings.density, it.bytes) for it in own if not it.failure)
+    below = [it for it in sizes if it[0] <= density]
+    beyond = [it for it in sizes if it[0] > density]
+    if not below:
+        return False
+    (low, size), (high, larger) = below[-1], (beyond or below)[0]
+    if high > low:
+        size += round((larger - size) * math.log(density / low) / math.log(high / low))
+    return size > NEARLY * best
 
 
 def _by_its_figure(trial: TrialResult) -> TrialResult:
@@ -200,7 +207,7 @@ def _other_seed(
     failing = max(
         (it for it in trials if same(it.settings.density, nearest)), key=lambda trial: trial.margin
     )
-    return _seed_at(trials, family, between(trials, passing, failing, densities, FINE), plan)
+    return _seed_at(trials, family, between(trials, passing, failing, densities, FINE.near), plan)
 
 
 def _seed_at(
@@ -228,13 +235,13 @@ def trial_settings(
 ) -> TrialSettings:
     """The settings of a trial; 0 epochs: nothing is trained."""
     sparsity, wide = round(max(0.0, 1 - density), 5), round(max(0.0, density - 1), 5)
-    if family.clusters or wide == 1:
+    if wide == 1:
         grid_epochs = 0
     elif sparsity == 0:  # there is no other training
         grid_epochs = epochs
     else:
-        is_coarse = family.weight_bits < 8 or is_careful
-        grid_epochs = max(1, round(GRID_SHARE * epochs)) if epochs and is_coarse else 0
+        has_few = family.weight_bits < 8 or family.clusters or is_careful
+        grid_epochs = max(1, round(GRID_SHARE * epochs)) if epochs and has_few else 0
     return TrialSettings(
         sparsity=sparsity,
         wide=wide,

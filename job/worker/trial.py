@@ -99,10 +99,16 @@ def settings_of(
             "search": None,
             "training": training,
             "prune": pruned if asked.is_pruned else None,
-            "cluster": ClusterConfig(number_of_clusters=asked.clusters) if asked.clusters else None,
+            "cluster": _clusters(asked),
             "quantize": (_variant(job, asked, small, wide),),
         }
     )
+
+
+def _clusters(asked: TrialSettings) -> ClusterConfig | None:
+    if asked.clusters is None:
+        return None
+    return ClusterConfig(number_of_clusters=asked.clusters, epochs=asked.grid_epochs or None)
 
 
 def optimizer_of(job: JobConfig) -> OptimizerConfig:
@@ -140,11 +146,12 @@ def _variant(
     # where outputs are to stay, they keep more of them than as many bytes of anything else.
     takes_scales = isinstance(given, WeightOnlyConfig) or given.target != "tflite-2.14"
     cheap = {"slim": True, "per_channel": job.keeps_outputs and takes_scales}
+    on_grid = 0 if asked.clusters else asked.grid_epochs
     trained = {
-        "aware": True if asked.grid_epochs else None,
+        "aware": True if on_grid else None,
         "weight_bits": HALF if asked.wide == 1 else asked.weight_bits,
         "layers": () if asked.wide == 1 else rules,
-        "epochs": asked.grid_epochs or None,
+        "epochs": on_grid or None,
     }
     return given.model_copy(update=trained | cheap)
 

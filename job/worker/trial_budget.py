@@ -123,7 +123,7 @@ def fitted(
     is_trained = probe.settings.epochs > 0
     epoch_s = probe.trained_s / probe.settings.all_epochs if is_trained else 0.0
     overhead_s = probe.seconds - probe.settings.all_epochs * epoch_s
-    # Of trials that are pruned, and trained on a grid; those with clusters are few, and short.
+    # Of trials that are pruned, and trained with the values of the file.
     a_trial_s = (1 + GRID_SHARE) * epoch_s
     # Where the model's own outputs are to stay, the first family is most likely the best.
     each = SHORT_TRIALS if is_careful else 1
@@ -239,11 +239,11 @@ def described(job: JobConfig, budget: BudgetRecord) -> str:
     why = f"to fit into {job.search.budget.minutes:g} minutes"
     if job.training.epochs is not None:
         why = "since training.epochs says so"
-    coarse = "" if job.keeps_outputs else " where it has fewer than 8 bits"
+    coarse = "" if job.keeps_outputs else " where it has clusters or fewer than 8 bits"
     return (
         f"an epoch takes {budget.epoch_s:.2g} s: trials are trained for {budget.short_epochs} and "
-        f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that on the grid of the file"
-        f"{coarse}, {why}{fewer}"
+        f"{budget.long_epochs} epochs, and {100 * GRID_SHARE:g} % of that with the values of the "
+        f"file{coarse}, {why}{fewer}"
     )
 
 

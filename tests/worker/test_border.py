@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from job.worker.border import STRIDE, Densities, next_density
+from job.worker.border import Densities, Pace, next_density
 from job.worker.next_trial import Family, trial_settings
 from tests.worker.test_next_trial import measured
 
 FAMILY = Family(8)
+STRIDE = 2.5
+PACE = Pace(STRIDE, 1.01, 9)
 ALL = Densities(0.002, 2.0, [1.1, 1.4, 2.0])
 
 
@@ -16,16 +20,16 @@ def after(*tried: float, border: float, densities: Densities = ALL, most: int = 
     """The density after some trials in a world where files pass above a border."""
     settings = [trial_settings(FAMILY, it, 2, 0, is_careful=True) for it in tried]
     trials = [measured(it, number, {8: border}) for number, it in enumerate(settings, 1)]
-    return next_density(trials, densities, 1.0, 1.01, most)
+    return next_density(trials, densities, 1.0, replace(PACE, most=most))
 
 
 def test_the_first_is_where_it_starts_or_the_nearest_that_there_is() -> None:
     """Below 1 there are all; the highest and the lowest are limits."""
-    assert next_density([], ALL, 0.3, 1.4, 3) == 0.3
-    assert next_density([], ALL, 0.001, 1.4, 3) == 0.002
-    assert next_density([], ALL, 1.2, 1.4, 3) == 1.1
-    assert next_density([], ALL, 9, 1.4, 3) == 2.0
-    assert next_density([], Densities(0.1, 0.7), 1.0, 1.4, 3) == 0.7
+    assert next_density([], ALL, 0.3, PACE) == 0.3
+    assert next_density([], ALL, 0.001, PACE) == 0.002
+    assert next_density([], ALL, 1.2, PACE) == 1.1
+    assert next_density([], ALL, 9, PACE) == 2.0
+    assert next_density([], Densities(0.1, 0.7), 1.0, PACE) == 0.7
 
 
 def test_without_another_side_it_strides() -> None:

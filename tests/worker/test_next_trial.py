@@ -155,13 +155,16 @@ def test_short_trials_are_judged_by_their_figure_long_ones_by_its_interval() -> 
     assert choose(done).settings.density > 2 * 0.05  # the interval is e ** 1 of the density
 
 
-def test_a_family_whose_files_are_too_large_where_they_fail_is_left() -> None:
-    """Denser ones would be larger still."""
+def test_a_family_whose_next_file_would_be_too_large_is_left() -> None:
+    """Beyond what fails there, or between that and what passes: bytes rise with the density."""
     done = searched({2: 0.06, 4: 0.5, 8: 0.05})
-    four = [it for it in done if it.settings.weight_bits == 4]
     best = min(it.bytes for it in done if it.passed and it.settings.epochs == PLAN.short_epochs)
+    four = [it for it in done if it.settings.weight_bits == 4]
     assert [it.passed for it in four] == [False]
     assert four[0].bytes > 1.15 * best
+    eight = [it for it in searched({2: 0.06, 4: 0.5, 8: 0.055}) if it.settings.weight_bits == 8]
+    assert [it.passed for it in eight] == [True, False]
+    assert eight[1].bytes < best < eight[0].bytes
 
 
 def test_families_without_a_passing_file_come_last() -> None:
