@@ -6,10 +6,11 @@ LeNet-300-100 (LeCun et al. 1998; as in Soft Weight-Sharing, arXiv 1702.04008: 1
 and LeNet-5 in Caffe's form (20 and 50 filters, 500 units; 0.80 % in arXiv 1510.00149) are written
 to OUTPUT, the current directory by default, as `lenet_300_100.h5` and `lenet_5.h5`. Both take
 images of shape (28, 28) scaled to 0 to 1 and give 10 logits; the files hold no optimizer's state,
-so their size is that of the weights. The last 10,000 training images are left out, so that files
-can be compared with the networks on images that neither has seen. Nothing is chosen by the test
-set: the epochs are fixed and the last weights are saved. The same seed on the same kind of machine
-gives the same weights. Five minutes on two busy cores.
+so their size is that of the weights. LeNet-300-100 is trained without the last 10,000 training
+images, so that files can be compared with it on images that neither has seen; LeNet-5, whose files
+have a limit of their own, with all. Nothing is chosen by the test set: the epochs are fixed and the
+last weights are saved. The same seed on the same kind of machine gives the same weights. Five
+minutes on two busy cores.
 """
 
 import os
@@ -26,7 +27,7 @@ import numpy as np
 import tf_keras as keras
 
 BATCH_SIZE = 128
-# The training images; those behind them are for validation.
+# The training images of LeNet-300-100; those behind them are for validation.
 TRAINED = 50_000
 
 
@@ -62,13 +63,13 @@ def lenet_5() -> Any:
     )
 
 
-NETWORKS = {lenet_300_100: 6, lenet_5: 8}
-"""Each network and its epochs: as many as give the test error of its papers' baselines."""
+NETWORKS = {lenet_300_100: (6, TRAINED), lenet_5: (8, 60_000)}
+"""Each network, its epochs, as many as give the test error of its papers' baselines, and images."""
 
 
-def train(model: Any, arrays: Any, epochs: int) -> None:
+def train(model: Any, arrays: Any, epochs: int, count: int) -> None:
     """Fit with AdamW, its learning rate going down to zero along a cosine."""
-    steps = epochs * -(-TRAINED // BATCH_SIZE)
+    steps = epochs * -(-count // BATCH_SIZE)
     model.compile(
         optimizer=keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(2e-3, steps), weight_decay=0.02
@@ -76,8 +77,8 @@ def train(model: Any, arrays: Any, epochs: int) -> None:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    inputs = arrays["x_train"][:TRAINED].astype(np.float32) / 255
-    labels = arrays["y_train"][:TRAINED]
+    inputs = arrays["x_train"][:count].astype(np.float32) / 255
+    labels = arrays["y_train"][:count]
     model.fit(inputs, labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=2)
 
 
@@ -90,10 +91,10 @@ def main() -> None:
     arguments = parser.parse_args()
     arrays = np.load(arguments.data)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for build, epochs in NETWORKS.items():
+    for build, (epochs, count) in NETWORKS.items():
         keras.utils.set_random_seed(arguments.seed)
         model, started = build(), time.monotonic()
-        train(model, arrays, epochs)
+        train(model, arrays, epochs, count)
         _, accuracy = model.evaluate(
             arrays["x_test"].astype(np.float32) / 255, arrays["y_test"], verbose=0
         )
