@@ -5,12 +5,12 @@
 The tutorial's model (of the quickstart), LeNet-300-100 and LeNet-5 (trained by ``train_lenets.py``,
 or taken from FOLDER) go through ``paredown run`` with a ``search``; no sparsity, width or epochs
 are set by hand. Trials are judged by the worse end of an interval: on the last 10,000 training
-images, which LeNet-300-100 has not seen, or for LeNet-5 on a tenth of them all. Each file that it chooses is decoded and run over the 10,000
-test images by a plain ``ai_edge_litert`` interpreter in a process that does not import paredown.
-Prints the bytes, how many times smaller than the ``.h5`` that is, and the test error beside the
-baseline's; the median over the seeds counts. Published figures are of weights alone, which no
-runtime opens; ours is the whole file. Where ``nncodec`` (ISO/IEC 15938-17) is installed, its bytes
-for the same integers are printed, too.
+images, which LeNet-300-100 has not seen, or for LeNet-5 on a tenth of them all. Each file that it
+chooses is decoded and run over the 10,000 test images by a plain ``ai_edge_litert`` interpreter in
+a process that does not import paredown. Prints the bytes, how many times smaller than the ``.h5``
+that is, and the test error beside the baseline's; the median over the seeds counts. Published
+figures are of weights alone, which no runtime opens; ours is the whole file. Where ``nncodec``
+(ISO/IEC 15938-17) is installed, its bytes for the same integers are printed, too.
 """
 
 from __future__ import annotations
