@@ -86,7 +86,6 @@ TESTED_IN = {
     "tflite/alone.py": "stages/test_prove.py",
     "tflite/tidy.py": "stages/test_slim.py",
     "tflite/weights.py": "metrics/test_sparsity.py",
-    "tflite/chains.py": "tflite/test_units.py",
     "worker/allocate.py": "end_to_end/test_small_weights.py",
     "worker/aware.py": "end_to_end/test_small_weights.py",
     "worker/checkpoint_formats.py": "end_to_end/test_resume.py",

@@ -41,11 +41,10 @@ class MaxDropGate(_MetricGate):
     """In the metric's own unit: 0.01 is one point of accuracy."""
 
 
-def unreachable(metric: str, value: float) -> str | None:
-    """Why no model is as good as a value; None where one may be."""
-    if lower_is_better(metric) or value <= 1:
-        return None
-    return f"{metric} is at most 1, so {value:g} can't be reached; 0.97 is 97 %"
+def check_reachable(metric: str, value: float) -> None:
+    """Raise a ValueError where no model is as good as a value."""
+    if value > 1 and not lower_is_better(metric):
+        raise ValueError(f"{metric} is at most 1, so {value:g} can't be reached; 0.97 is 97 %")
 
 
 class MinValueGate(_MetricGate):
@@ -56,8 +55,7 @@ class MinValueGate(_MetricGate):
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if why := unreachable(self.metric, self.value):
-            raise ValueError(why)
+        check_reachable(self.metric, self.value)
         return self
 
 

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from job.manifest.cluster import Clusters
 from job.manifest.fields import Config, Count, Fraction, Positive
-from job.manifest.gates import Metric, SizeOf, unreachable
+from job.manifest.gates import Metric, SizeOf, check_reachable
 from job.manifest.quantize import WeightBits
 
 # The loss that is allowed where the manifest states none.
@@ -80,10 +80,12 @@ class SearchConfig(Config):
             raise ValueError(f"{' and '.join(given)} are given; give one of them")
         if self.metric is not None and given and given[0] not in OF_METRICS:
             raise ValueError(f"metric belongs to {' and '.join(OF_METRICS)}; {given[0]} is given")
-        if self.metric is None or self.min_value is None:
-            return self
-        if why := unreachable(self.metric, self.min_value):
-            raise ValueError(why)
+        return self
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.metric is not None and self.min_value is not None:
+            check_reachable(self.metric, self.min_value)
         return self
 
     @property

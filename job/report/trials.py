@@ -125,7 +125,7 @@ def _confirmed(result: Result, found: SearchResult) -> Iterator[str]:
     head, _ = FIGURES[found.gate["type"]]
     what = f"{metric or ''} {head}".strip()
     values = [it.value for it in verdicts if it.value is not None]  # one for each output
-    is_at_most = head == FIGURES["max_drop"][0] or (metric is not None and lower_is_better(metric))
+    is_at_most = found.gate["type"] == "max_drop" or lower_is_better(metric or "")
     worst = max if is_at_most else min
     here, there = (_value(found.gate, it) for it in (chosen.value, worst(values, default=None)))
     yield f"{what}: {here} on the held-out rows, {there} on the test rows"

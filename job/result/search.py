@@ -75,8 +75,8 @@ class TrialResult(Record):
     sha256: str
     """Of the plain file, in hexadecimal."""
     value: float | None
-    """The figure that is judged: how much worse the metric got, the agreement, or the
-    signal-to-noise ratio. Null for one without noise."""
+    """The figure that is judged: how much worse the metric got, the metric itself, the agreement,
+    or the signal-to-noise ratio. Null for one without noise."""
     bound: float | None = None
     """The end of its confidence interval that was judged, where the search has a confidence."""
     margin: float

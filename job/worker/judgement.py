@@ -15,7 +15,7 @@ from job.manifest.gates import (
     MinAgreementGate,
     MinSnrGate,
     MinValueGate,
-    unreachable,
+    check_reachable,
 )
 from job.manifest.job import JobConfig
 from job.manifest.keras_names import KnownMetric, lower_is_better
@@ -88,10 +88,11 @@ def gate_of(config: SearchConfig, baseline: ArtifactResult, loaded: Loaded) -> G
             hint="Name one of these, or add it to training.metrics.",
         )
     if config.min_value is not None:
-        if reason := unreachable(metric, config.min_value):
-            raise InputError(
-                f"{reason}.", where="search.min_value", hint="Ask for a smaller value."
-            )
+        try:
+            check_reachable(metric, config.min_value)
+        except ValueError as error:
+            hint = "Ask for a smaller value."
+            raise InputError(f"{error}.", where="search.min_value", hint=hint) from error
         return MinValueGate(type="min_value", metric=metric, value=config.min_value)
     limit = MAX_DROP if config.max_drop is None else config.max_drop
     return MaxDropGate.model_validate({"type": "max_drop", "metric": metric, "value": limit})
