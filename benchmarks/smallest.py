@@ -49,12 +49,12 @@ PUBLISHED = {
         "MIRACLE (1810.00440)": "up to 1,110",
     },
 }
-# A limit that is just met on held-out rows is missed on the test rows by chance.
-CONFIDENCE = 0.8
-# No more error than the baseline's is allowed, on images that it has not seen; of LeNet-5 0.97 % in
-# all, whatever the baseline's is, on the tenth that a search holds out.
-NO_WORSE = {"max_drop": 0.0}
-LENET_5 = {"min_value": 0.9903, "metric": "accuracy"}
+# A limit that is just met on held-out rows is missed on test rows by chance: hence a confidence.
+# No more error than the baseline's is allowed, on images that it has not seen. Of LeNet-5 it is
+# 0.97 % in all, whatever the baseline's is, on the tenth that a search holds out; 6,000 images tell
+# an error of 0.8 % from one of 0.97 % with 0.8, from one of 0.89 % with 0.5.
+NO_WORSE = {"max_drop": 0.0, "confidence": 0.8}
+LENET_5 = {"min_value": 0.9903, "metric": "accuracy", "confidence": 0.5}
 UNSEEN = {"inputs": "x_validation", "targets": "y_validation"}
 DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "zopfli": gzip.decompress,
@@ -163,7 +163,6 @@ def run(name: str, model: Path, seed: int, asked: argparse.Namespace, folder: Pa
         "compress": {"codecs": ["zopfli", "lzma"]},
         "search": {
             **(LENET_5 if is_whole else NO_WORSE),
-            "confidence": CONFIDENCE,
             "budget": {"minutes": asked.minutes, "trials": asked.trials},
         },
         "destination": {"uri": str(out.resolve()), "overwrite": True},

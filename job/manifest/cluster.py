@@ -13,7 +13,8 @@ class ClusterRule(Config):
     """Another number of clusters for some layers, or none. The first rule that fits is taken."""
 
     name: str | None = None
-    """A layer name, or a pattern as in a shell: ``block_*``."""
+    """A layer's name or path, or a pattern as in a shell: ``block_*``; ``/dense`` fits
+    the outermost layer of this name alone."""
     type: str | None = None
     """A layer class: ``Conv2D``."""
     number_of_clusters: Clusters | None = None

@@ -170,7 +170,9 @@ class JobConfig(Config):
             return long_form("none")
         if self.training.teacher is not None and self.has_train_targets:
             return DistillConfig(type="distill", label_weight=TEACHER_LABEL_WEIGHT)
-        return long_form("supervised" if self.has_train_targets else "distill")
+        # A search that is judged by the model's own outputs learns them.
+        is_labelled = self.has_train_targets and not self.keeps_outputs
+        return long_form("supervised" if is_labelled else "distill")
 
     @property
     def aware_variants(self) -> dict[str, TrainedConfig]:

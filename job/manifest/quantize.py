@@ -69,7 +69,8 @@ class BitsRule(Config):
     """Another width for some layers. The first rule that fits a layer is taken."""
 
     name: str | None = None
-    """A layer name, or a pattern as in a shell: ``block_*``."""
+    """A layer's name or path, or a pattern as in a shell: ``block_*``; ``/dense`` fits
+    the outermost layer of this name alone."""
     type: str | None = None
     """A layer class: ``Conv2D``."""
     weight_bits: WeightOnlyBits

@@ -24,6 +24,12 @@ def search_problems(job: JobConfig) -> Iterator[Problem]:
             "training.validation_split",
             "a search chooses on held-out rows, and it is 0; leave it out, or set it to 0.1",
         )
+    data = job.dataset
+    if data and data.validation is None and data.validation_share == 0 and job.is_trained:
+        yield Problem(
+            "dataset.split.validation",
+            "a search chooses on held-out rows, and it is 0; leave it out, or set it to 0.1",
+        )
     over = job.search.over
     if 8 not in over.weight_bits and over.clusters != RangesConfig().clusters:
         yield Problem(

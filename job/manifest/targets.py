@@ -26,10 +26,18 @@ def target_problems(job: JobConfig) -> Iterator[Problem]:
             if variant.target == "tflite-2.14":
                 yield from _one_scale(variant, path)
     for index, gate in enumerate(job.gates):
-        if isinstance(gate, MaxArenaGate) and gate.artifact in job.models:
+        if not isinstance(gate, MaxArenaGate):
+            continue
+        if gate.artifact in job.models:
             yield Problem(
                 f"gates.{index}.artifact",
                 f"{gate.artifact} is a Keras model, which has no arena; name a variant",
+            )
+        elif not job.quantize:
+            yield Problem(
+                f"gates.{index}",
+                "only a .tflite has an arena, and quantize asks for none; add a variant, or leave "
+                "the gate out",
             )
 
 

@@ -72,7 +72,16 @@ def choose(
         verdicts: The results of ``judge``.
     """
     missed = {it.artifact for it in verdicts if not it.passed}
-    passing = [it for it in artifacts[1:] if it.name not in missed]
+    # A Keras file has no arena, and so never fits into one.
+    has_arena_gate = any(
+        it.gate.get("type") == "max_arena_bytes" and it.gate.get("artifact") is None
+        for it in verdicts
+    )
+    passing = [
+        it
+        for it in artifacts[1:]
+        if it.name not in missed and not (has_arena_gate and it.arena_bytes is None)
+    ]
     return min(passing, key=lambda artifact: artifact.smallest[1], default=None)
 
 

@@ -8,8 +8,9 @@ interface ``PrunableLayer``), so a wrapper gets one that lists the kernels insid
 from __future__ import annotations
 
 import fnmatch
+import glob
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -208,10 +209,24 @@ def unmatched(rules: Sequence[Rule], layers_by_name: Mapping[str, str], where: s
 
 
 def fits(rule: Rule, name: str, kind: str) -> bool:
-    """Whether a rule is for a layer of this path, as the user knows it, and this class."""
-    own = name.rpartition("/")[2]  # a pattern may mean the path or the layer's own name
-    by_name = rule.name is None or any(fnmatch.fnmatchcase(it, rule.name) for it in (name, own))
+    """Whether a rule is for a layer of this path, as the user knows it, and this class.
+
+    A pattern may mean the path or the layer's own name; with a slash before it, the path alone.
+    """
+    names = (name, name.rpartition("/")[2], f"/{name}")
+    by_name = rule.name is None or any(fnmatch.fnmatchcase(it, rule.name) for it in names)
     return by_name and (rule.type is None or rule.type == kind)
+
+
+def exactly(name: str, names: Collection[str]) -> str:
+    """The pattern that fits one layer alone.
+
+    Args:
+        name: Its path, as the user knows it.
+        names: Those of all layers.
+    """
+    is_shared = any(it != name and it.rpartition("/")[2] == name for it in names)
+    return "/" * is_shared + glob.escape(name)
 
 
 def describe(rule: Rule) -> str:

@@ -14,13 +14,6 @@ from job.result.search import SearchResult
 from job.text import printable
 
 _HEIGHT, _LEFT, _BOTTOM, _TOP = 240, 48, 36, 24
-# What the figure of a gate is; see ``job/manifest/gates.py``.
-_FIGURES = {
-    "max_drop": "worse by",
-    "min_value": "",
-    "min_agreement": "agreement with the baseline",
-    "min_snr_db": "signal-to-noise ratio (dB)",
-}
 
 
 def front_chart(result: Result) -> Chart | None:
@@ -81,6 +74,5 @@ def front_chart(result: Result) -> Chart | None:
 
 
 def _figure_name(search: SearchResult) -> str:
-    words = _FIGURES.get(str(search.gate.get("type")), "")
-    metric = search.gate.get("metric")
-    return printable(" ".join(it for it in (str(metric or ""), words) if it)) or "figure"
+    words = (str(search.gate.get("metric") or ""), search.figure.name)
+    return printable(" ".join(it for it in words if it))

@@ -12,13 +12,6 @@ from job.result.search import SearchResult, TrialResult
 
 # Trials on the front that are shown: those beside the chosen one. result.json has them all.
 MOST_ROWS = 8
-# Gate -> the head of its figure's column, and how the figure is written.
-FIGURES = {
-    "max_drop": ("worse by", "{:.4f}"),
-    "min_value": ("", "{:.4f}"),  # the metric itself
-    "min_agreement": ("agreement", "{:.4f}"),
-    "min_snr_db": ("SNR dB", "{:.1f}"),
-}
 
 
 def lines(result: Result) -> Iterator[str]:
@@ -43,8 +36,7 @@ def lines(result: Result) -> Iterator[str]:
 def _rows(
     trials: Sequence[TrialResult], found: SearchResult, reference: int
 ) -> Iterator[Sequence[str]]:
-    head, _ = FIGURES[found.gate["type"]]
-    metric = found.gate.get("metric")
+    head, metric = found.figure.heading, found.gate.get("metric")
     if not head:
         head, metric = f"{metric}", None
     elif any(metric not in it.metrics for it in trials):
@@ -68,8 +60,8 @@ def _rows(
             f"{it.bytes:,}",
             f"{reference / it.bytes:.1f}",
             *([f"{it.metrics[metric]:.4f}"] if metric else []),
-            _value(found.gate, it.value),
-            *[_value(found.gate, it.bound)] * is_bounded,
+            found.figure.shown(it.value),
+            *[found.figure.shown(it.bound)] * is_bounded,
             f"{100 * asked.sparsity:.1f} %",
             str(asked.weight_bits),
             *[asked.wider or "-"] * is_wide,
@@ -92,10 +84,6 @@ def _state(trial: TrialResult, chosen: int) -> str:
     if trial.number == chosen:
         words.append("chosen")
     return ", ".join(words)
-
-
-def _value(gate: Mapping[str, Any], value: float | None) -> str:
-    return "no noise" if value is None else FIGURES[gate["type"]][1].format(value)
 
 
 def _limit(gate: Mapping[str, Any]) -> str:
@@ -122,10 +110,9 @@ def _confirmed(result: Result, found: SearchResult) -> Iterator[str]:
     verdicts = [it for it in verdicts if it.gate.get("metric") == metric]
     if not verdicts:
         return
-    head, _ = FIGURES[found.gate["type"]]
-    what = f"{metric or ''} {head}".strip()
+    what = f"{metric or ''} {found.figure.heading}".strip()
     values = [it.value for it in verdicts if it.value is not None]  # one for each output
     is_at_most = found.gate["type"] == "max_drop" or lower_is_better(metric or "")
     worst = max if is_at_most else min
-    here, there = (_value(found.gate, it) for it in (chosen.value, worst(values, default=None)))
+    here, there = (found.figure.shown(it) for it in (chosen.value, worst(values, default=None)))
     yield f"{what}: {here} on the held-out rows, {there} on the test rows"

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+from pydantic import field_validator
 
 from job.manifest.quantize import WeightBits, WeightOnlyBits
 from job.result.record import Record
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a search judges its files by, in words."""
+
+    heading: str
+    """Of a column; empty where it is the metric itself, and so its name."""
+    name: str
+    written: str = "{:.4f}"
+
+    def shown(self, value: float | None) -> str:
+        """A value of it; None is an output without noise."""
+        return "no noise" if value is None else self.written.format(value)
+
+
+# By the type of a search's gate; see ``job/manifest/gates.py``.
+FIGURES = {
+    "max_drop": Figure("worse by", "worse by"),
+    "min_value": Figure("", ""),
+    "min_agreement": Figure("agreement", "agreement with the baseline"),
+    "min_snr_db": Figure("SNR dB", "signal-to-noise ratio (dB)", "{:.1f}"),
+}
 
 
 class TrialSettings(Record):
@@ -107,6 +133,18 @@ class SearchResult(Record):
     """Why no further trial was made."""
     sections: dict[str, Any]
     """The sections of a manifest that makes the same files without a search."""
+
+    @field_validator("gate")
+    @classmethod
+    def _is_known(cls, gate: dict[str, Any]) -> dict[str, Any]:
+        if gate.get("type") not in FIGURES:
+            raise ValueError(f"a search has a gate of type {', '.join(FIGURES)}")
+        return gate
+
+    @property
+    def figure(self) -> Figure:
+        """What the trials are judged by."""
+        return FIGURES[self.gate["type"]]
 
 
 def with_front(trials: list[TrialResult]) -> list[TrialResult]:

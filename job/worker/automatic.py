@@ -10,6 +10,7 @@ from job.manifest.job import JobConfig
 from job.manifest.prune import LayerRule
 from job.manifest.quantize import BitsRule, PackedConfig, QuantizeConfig
 from job.manifest.sensitivity import SensitivityConfig
+from job.models.prunable import exactly
 from job.result.layer_trials import Choice, SensitivityResult, automatic
 from job.worker.context import Loaded, Work
 from job.worker.sensitivity import sensitivity
@@ -45,7 +46,9 @@ def _ruled(job: JobConfig, choices: Mapping[str, Choice]) -> JobConfig:
     update: dict[str, Any] = {}
     if job.prune is not None and job.prune.layers == AUTO:
         skipped = tuple(
-            LayerRule(name=name, skip=True) for name, it in choices.items() if it.sparsity is None
+            LayerRule(name=exactly(name, choices), skip=True)
+            for name, it in choices.items()
+            if it.sparsity is None
         )
         update["prune"] = job.prune.model_copy(update={"layers": skipped})
     if job.quantize:
@@ -60,7 +63,7 @@ def _with_widths(variant: QuantizeConfig, choices: Mapping[str, Choice]) -> Quan
         name: max(variant.weight_bits, it.weight_bits or WIDEST) for name, it in choices.items()
     }
     rules = tuple(
-        BitsRule.model_validate({"name": name, "weight_bits": bits})
+        BitsRule.model_validate({"name": exactly(name, choices), "weight_bits": bits})
         for name, bits in widths.items()
         if bits != variant.weight_bits
     )

@@ -71,7 +71,7 @@ def next_density(
         return (
             None
             if same(densest, densities.high)
-            else densities.nearest(_beside(densest, pace.stride))
+            else densities.nearest(_beside(densest, pace.stride), low=densest)
         )
     if len(trials) >= pace.most:
         return None
@@ -80,7 +80,7 @@ def next_density(
         return (
             None
             if same(passing, densities.low)
-            else densities.nearest(_beside(passing, 1 / pace.stride))
+            else densities.nearest(_beside(passing, 1 / pace.stride), high=passing)
         )
     failing = max(beyond, key=lambda trial: trial.settings.density)
     return between(trials, passing, failing, densities, pace.near)

@@ -69,6 +69,11 @@ def cluster(work: Work, loaded: Loaded, pruned: Pruned, lessons: Lessons) -> Clu
     return clustered
 
 
+def can_cluster(model: tf_keras.Model) -> bool:
+    """Whether a layer can be clustered with the defaults, as a search clusters."""
+    return any(it.clustered for it in plan_clusters(model, ClusterConfig()))
+
+
 def _format(work: Work, pruned: Pruned) -> CheckpointFormat[Clustered, ClusteredRecord]:
     def read(record: ClusteredRecord, files: Mapping[str, Path]) -> Clustered:
         ((name, file),) = files.items()

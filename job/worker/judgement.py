@@ -21,6 +21,7 @@ from job.manifest.job import JobConfig
 from job.manifest.keras_names import KnownMetric, lower_is_better
 from job.manifest.search import MAX_DROP, MIN_AGREEMENT, MIN_SNR_DB, SearchConfig
 from job.metrics.artifact import Evaluator, Measured, measure_model
+from job.metrics.interval import MIN_ROWS
 from job.metrics.quality import Samples
 from job.result.result import ArtifactResult, metric_key
 from job.rows.data import Split
@@ -120,8 +121,12 @@ def metric_keys(metric: str, baseline: ArtifactResult) -> list[str]:
     return [it for it in keys if it in baseline.metrics]
 
 
-def unjudged_outputs(gate: Gate, baseline: ArtifactResult) -> list[str]:
-    """The outputs that a gate says nothing of, since they do not have its metric."""
+def unjudged_outputs(judgement: Judgement) -> list[str]:
+    """The outputs that the gate says nothing of, since they do not have its figure."""
+    gate, baseline = judgement.gate, judgement.baseline.artifact
+    if isinstance(gate, MinAgreementGate):
+        answers = judgement.evaluator.answers
+        return [name for name, it in answers.items() if it.kind == "numbers"]
     if not isinstance(gate, MetricGate) or gate.metric in baseline.metrics:
         return []
     names = [it.name for it in baseline.outputs]
@@ -142,6 +147,9 @@ def judgement_of(loaded: Loaded, config: SearchConfig, gate: Gate, baseline: Mea
         config: The search.
         gate: What files are judged by.
         baseline: The model that came in, on the test rows.
+
+    Raises:
+        InputError: Where a confidence is asked for, and the rows are too few.
     """
     asked = [] if config.confidence is None else [config.confidence]
     levels = [CONFIDENCE, SEEN_CONFIDENCE, *asked]
@@ -172,14 +180,47 @@ def judgement_of(loaded: Loaded, config: SearchConfig, gate: Gate, baseline: Mea
             "what is made from it remembers some of these rows, too, so the worse end of the "
             f"{100 * confidence:g} % interval must be within the loss"
         )
+    if confidence is not None:
+        _refuse_no_interval(gate, here.artifact, keys, confidence, len(_rows(loaded)))
     return Judgement(
         gate=gate.model_copy(update={"confidence": confidence}),
         objective=config.objective,
         evaluator=evaluator,
         baseline=here,
         references=references,
-        why="; ".join(whys) or _plain(gate, here.artifact, keys),
+        why="; ".join([*_untrained(loaded), *(whys or [_plain(gate, here.artifact, keys)])]),
     )
+
+
+def _refuse_no_interval(
+    gate: Gate, here: ArtifactResult, keys: Sequence[str], confidence: float, rows: int
+) -> None:
+    """Refuse a confidence where the rows do not tell how far a figure may be off: no file passes.
+
+    Raises:
+        InputError: Where that is so.
+    """
+    without = [
+        key
+        for key in keys
+        if not any(it.confidence == confidence for it in here.intervals.get(key, []))
+    ]
+    if isinstance(gate, MinSnrGate) and rows < MIN_ROWS:
+        without = ["the signal-to-noise ratio"]
+    if without:
+        raise InputError(
+            f"A confidence is asked for, and {rows} held-out rows give no interval of "
+            f"{' and '.join(without)}.",
+            where="search.confidence",
+            hint=f"Hold out {MIN_ROWS} rows or more, such as by a larger "
+            "training.validation_split, or leave confidence out.",
+        )
+
+
+def _untrained(loaded: Loaded) -> list[str]:
+    if loaded.dataset.validation is not None:
+        return []
+    return ["nothing is trained, so no rows are held out: files are judged on the training rows"]
 
 
 def _plain(gate: Gate, here: ArtifactResult, keys: Sequence[str]) -> str:

@@ -35,6 +35,8 @@ FIRST_DENSITY, CAREFUL_DENSITY = 0.05, 1.0
 # how large that may be: all in float16, or half in 8 bits, beyond which 8 bits alone are tried.
 MOST_WIDE: dict[int, float] = {8: 1.0, 4: 0.5}
 SHORT_TRIALS = 3
+# Some weight stays.
+MOST_SPARSE = 0.99999
 # Short trials find where a border is about, long ones where it is.
 COARSE, FINE = Pace(2.5, 1.4, SHORT_TRIALS), Pace(1.5, 1.06, 5)
 # The epochs with the values of a file (its grid, or clusters), as a share of those before: the loss
@@ -234,7 +236,8 @@ def trial_settings(
     family: Family, density: float, epochs: int, seed: int, *, is_careful: bool
 ) -> TrialSettings:
     """The settings of a trial; 0 epochs: nothing is trained."""
-    sparsity, wide = round(max(0.0, 1 - density), 5), round(max(0.0, density - 1), 5)
+    sparsity = min(MOST_SPARSE, round(max(0.0, 1 - density), 5))
+    wide = round(max(0.0, density - 1), 5)
     if wide == 1:
         grid_epochs = 0
     elif sparsity == 0:  # there is no other training

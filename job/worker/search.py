@@ -6,19 +6,15 @@ rows; then the ordinary stages make the chosen file, and the test rows confirm i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from job.errors import InputError, StageError
+from job.errors import StageError
 from job.events import Stage
-from job.manifest.gates import MinValueGate
 from job.manifest.job import JobConfig
-from job.manifest.prune import PruneConfig
-from job.manifest.search import SearchConfig
 from job.manifest.training import TeacherConfig
 from job.metrics.artifact import Measured
-from job.models import prunable
+from job.models.kernel_axes import kernel_sizes
 from job.result.artifact import file_digest
 from job.result.result import ArtifactResult
 from job.result.search import SearchResult, TrialResult, TrialSettings, with_front
@@ -26,8 +22,9 @@ from job.result.training import RunOfTrainingResult
 from job.worker.checkpoint_formats import record_of
 from job.worker.context import Loaded, Work
 from job.worker.convert import Conversion
-from job.worker.judgement import Judgement, gate_of, judgement_of, unjudged_outputs
-from job.worker.next_trial import choose, next_trial
+from job.worker.judgement import gate_of, judgement_of
+from job.worker.next_trial import SearchPlan, choose, next_trial
+from job.worker.search_checks import refuse_unsearchable, warnings_of
 from job.worker.teach import Teacher
 from job.worker.teacher import find_teacher
 from job.worker.trial import (
@@ -48,7 +45,6 @@ from job.worker.trial_budget import (
     families_of,
     plan_of,
 )
-from job.worker.verdict import judge
 from job.worker.weight_noise import noisiest
 
 # Trials hold out this share of the training rows, where the manifest does not say.
@@ -102,7 +98,7 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
     """
     config = work.job.search
     assert config is not None
-    _refuse_nothing_to_prune(work, loaded)
+    refuse_unsearchable(work, loaded)
     gate = gate_of(config, baseline.artifact, loaded)
     teacher, taught = find_teacher(work, loaded)
     of = file_digest(loaded.baseline.path)[1]
@@ -110,19 +106,20 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         judgement = judgement_of(loaded, config, gate, baseline)
         stage.decide(f"trials are judged by {gate.type} {gate.value:g} on held-out rows")
         stage.decide(judgement.why)
-        for warning in _warnings(judgement, baseline):
-            work.journal.warn(warning)
+        work.journal.warn(*warnings_of(judgement))
         bench = Bench(work, loaded, how, teacher, judgement)
+        families = families_of(bench)
         budget = work.checkpoints.restore_or_make(
-            f"{TRIAL} budget", of, BUDGET, lambda: budget_of(bench, config), stage
+            f"{TRIAL} budget", of, BUDGET, lambda: budget_of(bench, config, families), stage
         )
-        stage.decide(described(work.job, budget))
+        stage.decide(described(work.job, budget, len(families)))
     if (with_teacher := _with_teacher(work, budget)) is not work:
         work = with_teacher
         teacher, taught = find_teacher(work, loaded)
     with work.journal.stage("search") as stage:
         bench = replace(bench, work=work, teacher=teacher, noisiest=budget.noisiest)
-        trials, ended = _trials(bench, config, budget, of, stage)
+        plan = plan_of(bench, config, families, budget)
+        trials, ended = _trials(bench, plan, budget, of, stage)
         if all(it.failure for it in trials):
             raise StageError(
                 f"No trial of {len(trials)} makes a file. The last one, with "
@@ -141,7 +138,8 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         )
     model, settings = loaded.file.model, chosen.settings
     wide = noisiest(model, budget.noisiest, settings.wide)
-    job = settings_of(work.job, settings, small_layers(model), wide)
+    names = kernel_sizes(model)
+    job = settings_of(work.job, settings, small_layers(model), wide, names)
     (variant,) = job.variants
     # The variant must pass; and no other file that does not is chosen in its place.
     binding = gate.model_copy(update={"artifact": variant})
@@ -160,44 +158,12 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
     return Found(replace(work, job=job), settled, result, chosen, teacher, taught)
 
 
-def _warnings(judgement: Judgement, baseline: Measured) -> Iterator[str]:
-    """What the loss says nothing of, and a limit that the model does not reach as it came in."""
-    gate = judgement.gate
-    if rest := unjudged_outputs(gate, baseline.artifact):
-        yield (
-            f"The search does not look at what {' and '.join(rest)} loses, which has no such "
-            "metric. Judge all outputs by the metric loss, by min_agreement or by min_snr_db."
-        )
-    if isinstance(gate, MinValueGate):
-        itself = replace(judgement, gate=gate.model_copy(update={"confidence": None}))
-        here = judge(judgement.baseline.artifact, itself)
-        if here.margin < 0:
-            yield (
-                f"The model that came in has {gate.metric} {here.value:.4g} on the held-out rows, "
-                f"and min_value asks for {gate.value:g}: a file gets there only if training makes "
-                "it better."
-            )
-
-
-def _refuse_nothing_to_prune(work: Work, loaded: Loaded) -> None:
-    """Refuse a model without a layer that a search could prune, before any trial."""
-    plans = prunable.plan_layers(loaded.file.model, work.job.prune or PruneConfig())
-    if any(it.target_sparsity is not None for it in plans):
-        return
-    raise InputError(
-        "No layer of the model can be pruned, so there is nothing to search for.",
-        where="search",
-        hint='Change the rules or min_weights of prune, or leave search out and set "prune": null '
-        "to quantize only.",
-    )
-
-
 def _trials(
-    bench: Bench, config: SearchConfig, budget: BudgetRecord, of: str, stage: Stage
+    bench: Bench, plan: SearchPlan, budget: BudgetRecord, of: str, stage: Stage
 ) -> tuple[list[TrialResult], str]:
     """All trials, and why there are no more."""
-    families = families_of(bench.work.job, is_trained=bench.loaded.plan is not None)
-    plan = plan_of(bench, config, families, budget)
+    config = bench.work.job.search
+    assert config is not None
     done: list[TrialResult] = []
     seconds = 60 * config.budget.minutes
     while (asked := next_trial(done, plan)) is not None:

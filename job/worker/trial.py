@@ -7,10 +7,9 @@ chosen, written as a manifest, make the same bytes again.
 from __future__ import annotations
 
 import gc
-import glob
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,14 @@ from job.errors import StageError
 from job.events import Journal
 from job.manifest.cluster import ClusterConfig
 from job.manifest.job import JobConfig
+from job.manifest.objective import ObjectiveConfig
 from job.manifest.prune import PolynomialDecayConfig, PruneConfig
 from job.manifest.quantize import HALF, BitsRule, PackedConfig, WeightOnlyBits, WeightOnlyConfig
 from job.manifest.training import CosineDecayConfig, OptimizerConfig
 from job.metrics.artifact import measure_tflite
 from job.metrics.gates import TOLERANCE
 from job.models.kernel_axes import kernel_sizes
+from job.models.prunable import exactly
 from job.result.artifact import file_digest
 from job.result.search import TrialResult, TrialSettings
 from job.resume.checkpoints import Checkpoints
@@ -64,7 +65,11 @@ def small_layers(model: tf_keras.Model) -> list[str]:
 
 
 def settings_of(
-    job: JobConfig, asked: TrialSettings, small: Sequence[str], wide: Sequence[str] = ()
+    job: JobConfig,
+    asked: TrialSettings,
+    small: Sequence[str],
+    wide: Sequence[str] = (),
+    names: Collection[str] = (),
 ) -> JobConfig:
     """The job that a trial is: the manifest's, with settings instead of its search.
 
@@ -73,11 +78,17 @@ def settings_of(
         asked: The settings.
         small: The names of layers with a small share of the weights.
         wide: The names of layers of more bits.
+        names: Those of all layers.
     """
-    trained = {"optimizer": optimizer_of(job), "freeze_batch_normalization": _freezes(job)}
+    trained = {
+        "optimizer": optimizer_of(job),
+        "freeze_batch_normalization": _freezes(job),
+        "objective": _objective(job),
+    }
     training = job.training.model_copy(
         update={
             "epochs": asked.epochs or None,
+            "teacher": job.training.teacher if asked.all_epochs else None,
             "shuffle_seed": None if asked.seed == job.training.seed else asked.seed,
             **(trained if asked.epochs else {}),
         }
@@ -100,7 +111,7 @@ def settings_of(
             "training": training,
             "prune": pruned if asked.is_pruned else None,
             "cluster": _clusters(asked),
-            "quantize": (_variant(job, asked, small, wide),),
+            "quantize": (_variant(job, asked, small, wide, names),),
         }
     )
 
@@ -124,6 +135,15 @@ def optimizer_of(job: JobConfig) -> OptimizerConfig:
     )
 
 
+def _objective(job: JobConfig) -> ObjectiveConfig | None:
+    """As the manifest says; where outputs are to stay, and there are labels: by default not these,
+    which a job without a search would learn.
+    """
+    given = job.training.objective
+    is_found = given is None and job.training.teacher is None
+    return "distill" if is_found and job.keeps_outputs and job.has_train_targets else given
+
+
 def _freezes(job: JobConfig) -> bool | None:
     """Whether a trial starts from the model's own outputs, as the manifest says or by default."""
     given = job.training.freeze_batch_normalization
@@ -131,7 +151,11 @@ def _freezes(job: JobConfig) -> bool | None:
 
 
 def _variant(
-    job: JobConfig, asked: TrialSettings, small: Sequence[str], wide: Sequence[str]
+    job: JobConfig,
+    asked: TrialSettings,
+    small: Sequence[str],
+    wide: Sequence[str],
+    names: Collection[str],
 ) -> PackedConfig:
     (given,) = job.quantize or ()
     assert isinstance(given, PackedConfig)  # see manifest/consistency.py
@@ -140,7 +164,7 @@ def _variant(
         others = dict.fromkeys(small, BITS_OF_SMALL)
     others |= dict.fromkeys(wide, asked.wider_bits)
     rules = tuple(
-        BitsRule(name=glob.escape(name), weight_bits=bits) for name, bits in others.items()
+        BitsRule(name=exactly(name, names), weight_bits=bits) for name, bits in others.items()
     )
     # One scale for a kernel: the scales of its channels would take more bytes than they save; but
     # where outputs are to stay, they keep more of them than as many bytes of anything else.
@@ -239,7 +263,8 @@ def _make(bench: Bench, asked: TrialSettings, folder: Path) -> tuple[Path, float
     """
     model = bench.loaded.file.model
     wide = noisiest(model, bench.noisiest, asked.wide)
-    job = settings_of(bench.work.job, asked, small_layers(model), wide)
+    names = kernel_sizes(model)
+    job = settings_of(bench.work.job, asked, small_layers(model), wide, names)
     output, saved = folder / "output", folder / "checkpoints"
     for it in (output, saved):
         it.mkdir()

@@ -14,6 +14,7 @@ from job.manifest.search import BudgetConfig, SearchConfig
 from job.result.record import Record
 from job.result.search import TrialResult, TrialSettings
 from job.worker.checkpoint_formats import record_of
+from job.worker.clustering import can_cluster
 from job.worker.next_trial import (
     GRID_SHARE,
     SEEDS,
@@ -66,15 +67,14 @@ class BudgetRecord(Record):
     """The layers in the order in which they have more bits, where they may."""
 
 
-def budget_of(bench: Bench, config: SearchConfig) -> BudgetRecord:
-    """How long trials are trained, from the time that one or two take.
+def budget_of(bench: Bench, config: SearchConfig, families: Sequence[Family]) -> BudgetRecord:
+    """How long trials of these families are trained, from the time that one or two take.
 
     Raises:
         InputError: Where not even that fits.
         StageError: Where no such trial makes a file.
     """
     is_trained = bench.loaded.plan is not None
-    families = families_of(bench.work.job, is_trained=is_trained)
     probe = _probe(bench, config, families)
     if probe.seconds > 60 * config.budget.minutes:
         what = "A trial of one epoch" if is_trained else "A trial"
@@ -187,14 +187,36 @@ def _can_widen(job: JobConfig) -> bool:
     return is_float and job.keeps_outputs
 
 
-def families_of(job: JobConfig, *, is_trained: bool) -> list[Family]:
-    """What is searched beside the sparsity, the most promising first; 2 bits need training."""
+def families_of(bench: Bench) -> list[Family]:
+    """What is searched beside the sparsity, the most promising first.
+
+    Raises:
+        InputError: Where nothing is left.
+    """
+    found = families_in(
+        bench.work.job,
+        is_trained=bench.loaded.plan is not None,
+        has_clusters=can_cluster(bench.loaded.file.model),
+    )
+    if not found:
+        raise InputError(
+            "search.over asks for clusters alone, and no layer of the model can be clustered: "
+            "kernels are too small, frozen, or have constraints that clusters would not keep.",
+            where="search.over.clusters",
+            hint="Add null, which is any number of values, or other weight_bits.",
+        )
+    return found
+
+
+def families_in(job: JobConfig, *, is_trained: bool, has_clusters: bool) -> list[Family]:
+    """What is searched of a manifest: 2 bits need training, and clusters a layer for them."""
     assert job.search is not None
     over = job.search.over
+    clusters = [it for it in over.clusters if it is None or has_clusters]
     found = []
     for bits in over.weight_bits:
         if bits == 8:
-            found += [Family(bits, clusters) for clusters in over.clusters]
+            found += [Family(bits, it) for it in clusters]
         elif bits > 2 or is_trained:
             found.append(Family(bits))
     if job.keeps_outputs:
@@ -224,16 +246,15 @@ def plan_of(
     )
 
 
-def described(job: JobConfig, budget: BudgetRecord) -> str:
-    """How long trials are trained, for the result."""
+def described(job: JobConfig, budget: BudgetRecord, families: int) -> str:
+    """How long trials are trained, and of how many families, for the result."""
     assert job.search is not None
     if not budget.long_epochs:
         return "nothing is trained"
-    all_of = len(families_of(job, is_trained=True))
     fewer = (
-        f"; of {all_of} combinations of weight_bits and clusters the first {budget.families} are "
+        f"; of {families} combinations of weight_bits and clusters the first {budget.families} are "
         "tried, for which there is time"
-        if budget.families < all_of
+        if budget.families < families
         else ""
     )
     why = f"to fit into {job.search.budget.minutes:g} minutes"

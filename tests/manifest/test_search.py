@@ -125,6 +125,11 @@ def test_everything_that_is_searched_and_fixed_is_reported_at_once() -> None:
             "the search looks for it",
         ),
         (
+            {"dataset": {"uri": "d.npz", "split": {"validation": 0}}},
+            "dataset.split.validation",
+            "held-out rows",
+        ),
+        (
             {"training": {"objective": "none"}, "search": {"over": {"weight_bits": [2]}}},
             "search.over.weight_bits",
             "have to be trained",

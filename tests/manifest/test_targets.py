@@ -107,3 +107,5 @@ def test_a_keras_model_has_no_arena() -> None:
     assert problems(gates=[gate, gate | {"artifact": "dynamic_range"}]) == []
     (found,) = problems(gates=[gate | {"artifact": "prune"}])
     assert found.startswith("gates.0.artifact: prune is a Keras model")
+    (found,) = problems(gates=[gate], quantize=[])
+    assert found.startswith("gates.0: only a .tflite has an arena")

@@ -147,6 +147,20 @@ def test_the_smallest_artifact_that_passes_every_gate_is_chosen() -> None:
     assert choose(ARTIFACTS[:1], []) is None
 
 
+def test_a_file_without_an_arena_does_not_fit_into_one() -> None:
+    """So the pruned Keras model is not chosen in place of a file that is too large."""
+    small = ARTIFACTS[2].model_copy(update={"arena_bytes": 2_000})
+    files = [*ARTIFACTS[:2], small]
+    for most, chosen in ((2_000, "small"), (1_999, None)):
+        verdicts = judge([gate("max_arena_bytes", most)], files)
+        found = choose(files, verdicts)
+        assert (found.name if found else None) == chosen
+        assert is_missed(found, verdicts) is (chosen is None)
+        assert [it.artifact for it in verdicts] == ["small"]
+    named = judge([gate("max_arena_bytes", 2_000, artifact="small")], files)
+    assert choose([*ARTIFACTS[:2], ARTIFACTS[2]], named) is not None
+
+
 def test_a_gate_that_names_artifacts_must_hold_whichever_is_chosen() -> None:
     """``small`` loses five points: another is chosen, but the run still misses its gate."""
     drop = gate("max_drop", 0.02, metric="accuracy")

@@ -29,7 +29,7 @@ from tests.support.manifests import read_job
 layers = tf_keras.layers
 
 
-def save_model(folder: Path) -> None:
+def save_model(folder: Path, **of_kernels: Any) -> None:
     """``model.h5``, which has learnt three classes, and ``data.npz``."""
     random = np.random.default_rng(0)
     x = random.normal(size=(260, 6)).astype(np.float32)
@@ -39,9 +39,9 @@ def save_model(folder: Path) -> None:
     model = tf_keras.Sequential(
         [
             layers.InputLayer((6,)),
-            layers.Dense(20, activation="relu", name="wide"),
+            layers.Dense(20, activation="relu", name="wide", **of_kernels),
             layers.Dropout(0.1),
-            layers.Dense(3, activation="softmax", name="answer"),
+            layers.Dense(3, activation="softmax", name="answer", **of_kernels),
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])

@@ -43,6 +43,15 @@ def test_without_another_side_it_strides() -> None:
     assert after(0.002, border=0.001) is None
 
 
+def test_no_density_is_tried_twice() -> None:
+    """A model of one layer has 1 and 2 alone, and 1.5 is as near to either."""
+    one = Densities(0.002, 2.0, [2.0])
+    assert after(1.0, border=1.5, densities=one) == 2.0
+    assert after(2.0, border=0.9, densities=one) == 1.0
+    assert after(1.0, border=0.9, densities=replace(one, low=0.9)) == 0.9
+    assert after(1.0, 2.0, border=3, densities=one) is None
+
+
 def test_between_two_sides_it_takes_what_there_is() -> None:
     """A layer is whole; where there is none between them, the border is known."""
     assert after(1.0, 2.0, border=1.3) in (1.1, 1.4)

@@ -42,8 +42,8 @@ def test_of_several_outputs_each_that_has_the_metric_is_judged() -> None:
     worse = made(OF_TWO | {"side_accuracy": 0.8, "loss": 2.5}, TWO)
     assert judge(worse, judged_by(drop(value=0.2), base)).margin == approx(0.1)
     assert judge(worse, judged_by(drop("loss", 0.1), base)).margin == approx(-0.4)
-    assert unjudged_outputs(drop(), base) == ["side_angle"]
-    assert unjudged_outputs(drop("loss"), base) == []
+    assert unjudged_outputs(judged_by(drop(), base)) == ["side_angle"]
+    assert unjudged_outputs(judged_by(drop("loss"), base)) == []
     both = {"loss": 1.0, "side_accuracy": 0.9, "side_angle_accuracy": 0.8}
     first = made(both | {"side_angle_accuracy": 0.7, "side_accuracy": 0.95}, TWO)
     assert judge(first, judged_by(drop(), made(both, TWO))).value == approx(0.1)
@@ -95,6 +95,34 @@ def test_training_rows_without_labels_are_judged_by_fidelity(
     judgement = judgement_of(given, SearchConfig(), gate, base)
     assert judgement.baseline.artifact.metrics == {}
     assert held_out_samples(given).count == 30
+
+
+def test_a_confidence_that_the_rows_do_not_give_is_refused(
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """No file would pass. A proportion has an interval of any number of rows."""
+    given = loaded(folder, tmp_path)
+    assert given.dataset.validation is not None
+    few = replace(given, dataset=replace(given.dataset, validation=given.dataset.train.rows(0, 20)))
+    base = baseline_of(few)
+    config = SearchConfig(confidence=0.9)
+    for gate in (drop("loss"), MinSnrGate(type="min_snr_db", value=5)):
+        with pytest.raises(InputError, match="20 held-out rows give no interval") as caught:
+            judgement_of(few, config, gate, base)
+        assert caught.value.where == "search.confidence"
+        assert judgement_of(few, SearchConfig(), gate, base).gate.confidence is None
+        assert judgement_of(given, config, gate, baseline_of(given)).gate.confidence == 0.9
+    assert judgement_of(few, config, drop(), base).gate.confidence == 0.9
+
+
+def test_without_held_out_rows_that_is_said(folder: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Nothing is trained then."""
+    given = loaded(folder, tmp_path)
+    alone = replace(given, dataset=replace(given.dataset, validation=None))
+    assert judgement_of(alone, SearchConfig(), drop(), baseline_of(alone)).why.startswith(
+        "nothing is trained, so no rows are held out"
+    )
 
 
 def test_a_reference_is_taken_where_the_baseline_has_seen_the_rows(

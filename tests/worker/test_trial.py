@@ -51,6 +51,31 @@ def test_a_trial_is_a_job_without_a_search(folder: Path) -> None:
     assert isinstance(training.optimizer.learning_rate_schedule, CosineDecayConfig)
 
 
+def test_outputs_that_are_to_stay_are_learned(folder: Path) -> None:
+    """And not the labels, if there are any and the manifest does not say so; nor is a teacher
+    trained for a file that is not.
+    """
+    fidelity: dict[str, Any] = {"search": {"min_agreement": 0.9}}
+
+    def objective(**sections: Any) -> str:
+        given = job_of(folder, **sections)
+        job = settings_of(given, asked(), [])
+        assert job.objective == given.objective
+        return job.objective.type
+
+    assert objective(**fidelity) == "distill"
+    assert objective(**fidelity, training={"objective": "supervised"}) == "supervised"
+    assert objective() == "supervised"
+    taught = job_of(folder, **fidelity, training={"teacher": {"epochs": 2}},
+                    quantize=[{"type": "weight_only"}])  # fmt: skip
+    job = settings_of(taught, asked(), [])
+    assert job.training.teacher is not None
+    assert job.objective == taught.objective
+    every = settings_of(taught, asked(sparsity=-1, weight_bits=8, is_careful=True), [])
+    assert every.training.teacher is None
+    assert not every.is_trained
+
+
 def test_a_trial_of_outputs_that_are_to_stay_keeps_what_it_can(folder: Path) -> None:
     """Batch statistics, a scale for each channel, and training on the grid at 8 bits, too."""
     given = job_of(folder, search={"min_agreement": 0.9}, quantize=[{"type": "weight_only"}])
@@ -100,6 +125,12 @@ def test_two_bits_leave_small_layers_at_four(folder: Path) -> None:
     (variant,) = settings_of(job_of(folder), asked(weight_bits=4), small).variants.values()
     assert isinstance(variant, DynamicRangeConfig)
     assert variant.rules == ()
+    every = ["first", "in/first"]
+    (variant,) = settings_of(
+        job_of(folder), asked(weight_bits=2), small, names=every
+    ).variants.values()
+    assert isinstance(variant, DynamicRangeConfig)
+    assert [fits(variant.rules[0], it, "Dense") for it in every] == [True, False]
 
 
 def test_a_layer_is_small_by_its_share_of_the_weights() -> None:
@@ -141,6 +172,8 @@ def test_what_the_manifest_says_stays(folder: Path) -> None:
         {},
         {"training": {"objective": "none"}},
         {"training": {"teacher": {"epochs": 2}, "seed": 3}},
+        {"search": {"min_agreement": 0.9}},
+        {"search": {"min_agreement": 0.9}, "training": {"teacher": {"epochs": 2}}},
         {"prune": {"layers": [{"name": "wide", "skip": True}]}},
         {"quantize": [{"type": "dynamic_range", "target": "tflite-2.14", "c_array": True}]},
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tf_keras
 
 from job.errors import InputError, StageError
 from job.manifest.search import BudgetConfig
@@ -17,6 +18,7 @@ from job.worker.trial_budget import (
     BudgetRecord,
     budget_of,
     described,
+    families_in,
     families_of,
     fitted,
 )
@@ -30,9 +32,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def families(folder: Path, *, is_trained: bool = True, **search: Any) -> list[Family]:
+def families(
+    folder: Path, *, is_trained: bool = True, has_clusters: bool = True, **search: Any
+) -> list[Family]:
     job = job_of(folder, search=search)
-    return families_of(job, is_trained=is_trained)
+    return families_in(job, is_trained=is_trained, has_clusters=has_clusters)
 
 
 def test_clusters_are_those_of_eight_bits(folder: Path) -> None:
@@ -40,6 +44,22 @@ def test_clusters_are_those_of_eight_bits(folder: Path) -> None:
     found = families(folder)
     assert found == [Family(2), Family(4), Family(8), Family(8, 16), Family(8, 8)]
     assert families(folder, over={"clusters": [4]})[2:] == [Family(8, 4)]
+    assert families(folder, has_clusters=False) == [Family(2), Family(4), Family(8)]
+
+
+def test_clusters_need_a_layer_that_can_have_them(folder: Path, tmp_path: Path) -> None:
+    """Known before any trial; where nothing else is asked for, the search is refused."""
+    place = tmp_path / "bounded"
+    place.mkdir()
+    save_model(place, kernel_constraint=tf_keras.constraints.MaxNorm(2))
+    assert families_of(bench_of(job_of(place, search=True), tmp_path / "all")) == [
+        *(Family(2), Family(4), Family(8))
+    ]
+    alone = {"over": {"weight_bits": [8], "clusters": [8]}}
+    with pytest.raises(InputError, match="no layer of the model can be clustered") as caught:
+        families_of(bench_of(job_of(place, search=alone), tmp_path / "alone"))
+    assert caught.value.where == "search.over.clusters"
+    assert Family(8, 8) in families_of(bench_of(job_of(folder, search=True), tmp_path / "plain"))
 
 
 @pytest.mark.parametrize("loss", [{"min_agreement": 0.99}, {"min_snr_db": 40}])
@@ -69,7 +89,8 @@ def budget(
     sections: dict[str, Any] = {} if training is None else {"training": training}
     job = job_of(folder, search=search, **sections)
     assert job.search is not None
-    return budget_of(bench_of(job, place), job.search)
+    bench = bench_of(job, place)
+    return budget_of(bench, job.search, families_of(bench))
 
 
 FREE = {"batch_size": 32, "validation_split": 0.3}
@@ -102,10 +123,10 @@ def test_trials_are_as_long_as_fits(folder: Path) -> None:
     assert short.families < 5
     own = fitted(hours, 5, probe(3, 2), 100)
     assert (own.long_epochs, own.short_epochs) == (100, 25)
-    assert "25 and 100 epochs" in described(job_of(folder, search=True), own)
+    assert "25 and 100 epochs" in described(job_of(folder, search=True), own, 5)
     slow = fitted(BudgetConfig(minutes=1), 5, probe(50, 40), 100)
     assert (slow.long_epochs, slow.families, slow.short_trials) == (100, 1, 0)
-    assert "the first 1 are tried" in described(job_of(folder, search=True), slow)
+    assert "the first 1 are tried" in described(job_of(folder, search=True), slow, 5)
 
 
 @pytest.mark.parametrize("families", [1, 2, 5])
@@ -168,7 +189,7 @@ def test_without_training_there_are_no_epochs(folder: Path, tmp_path: Path) -> N
     found = budget(folder, tmp_path, {"objective": "none"})
     assert (found.short_epochs, found.long_epochs, found.epoch_s) == (0, 0, 0)
     assert found.overhead_s > 0
-    assert described(job_of(folder, search=True), found) == "nothing is trained"
+    assert described(job_of(folder, search=True), found, 4) == "nothing is trained"
 
 
 def test_where_no_trial_makes_a_file_the_job_fails(folder: Path, tmp_path: Path) -> None:
@@ -199,6 +220,6 @@ def test_the_layers_that_make_most_noise_are_known_where_they_may_be_wide(
         job = job_of(folder, quantize=[{"type": kind}], **sections)
         assert job.search is not None
         bench = bench_of(job, tmp_path / str(place))
-        found = budget_of(bench, job.search).noisiest
+        found = budget_of(bench, job.search, families_of(bench)).noisiest
         named = sorted(it.name for it in bench.loaded.file.model.layers if it.weights)
         assert sorted(found) == (named if kind == "weight_only" else [])
