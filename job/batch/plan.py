@@ -7,10 +7,11 @@ requests.
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,11 @@ def plan(
     planned = [Planned(job, known.get(_where(job, base)[0])) for job in jobs]
     if batch.discover is None:
         return planned
-    there = {_where(job, base)[0] for job in jobs}
+    there = {_real(_where(job, base)[0]) for job in jobs}
     found = [
-        it for it in discover(batch, batch.discover, base, stores, warn) if it.place not in there
+        it
+        for it in discover(batch, batch.discover, base, stores, warn)
+        if _real(it.place) not in there
     ]
     names = _names(
         [it.name for it in found], {*RESERVED, *(job.name.casefold() for job in jobs)}, warn
@@ -95,12 +98,12 @@ def discover(
 ) -> list[Item]:
     """The model files that match, sorted by their names, except the batch's own results."""
     place = find_place(asked.uri, base)
-    results = f"{str(find_place(batch.destination.uri, base)).rstrip('/')}/"
+    results = f"{str(_real(find_place(batch.destination.uri, base))).rstrip('/')}/"
     notes = Notes(place, stores, asked.storage or batch.storage)
     listed = {
         it.name: it
         for it in notes.files(fixed_part(asked.pattern))
-        if it.name.lower().endswith(SUFFIXES) and not str(it.place).startswith(results)
+        if it.name.lower().endswith(SUFFIXES) and not str(_real(it.place)).startswith(results)
     }
     for name in [it for it in listed if it != it.encode(errors="replace").decode()]:
         warn(f"A model is left out, whose name is no text: {name!a}")
@@ -161,6 +164,11 @@ def _with_digest(name: str, path: str) -> str:
     return f"{name[: LONGEST_NAME - 9] or 'model'}-{digest}"
 
 
+def _real(place: Place) -> Place:
+    """The same place however it was named: of this machine, without links and ``..``."""
+    return place if place.scheme != "file" else replace(place, path=os.path.realpath(place.path))
+
+
 def _where(job: JobConfig, base: Place) -> tuple[Place, StorageConfig]:
     return find_place(job.model.uri, base), job.model.storage or job.storage
 
@@ -179,7 +187,7 @@ def _known(
             known |= _on_disk(places)
             continue
         one = next(iter(places))
-        folder = replace(one, path=posixpath.commonpath([it.folder.path for it in places]))
+        folder = replace(one, path=_folder_of([it.path for it in places]))
         try:
             known |= _in_bucket(places, folder, stores, storage)
         except ParedownError as error:
@@ -187,6 +195,14 @@ def _known(
                 raise
             warn(f"Models can't be listed, so jobs are shared out as if all were alike: {error}")
     return known
+
+
+def _folder_of(keys: Sequence[str]) -> str:
+    """The longest prefix of keys that ends with a slash; keys are no paths, and may begin with one
+    or have two.
+    """
+    common = posixpath.commonprefix(keys)
+    return common[: common.rfind("/") + 1]
 
 
 def _on_disk(places: set[Place]) -> dict[Place, Item]:

@@ -49,7 +49,9 @@ class JobFolder:
     def has_page(self) -> bool:
         """Whether there is a ``report.html`` of the result, or of the failure."""
         names = {it.name for it in self.files}
-        return PAGE_FILE in names and not names.isdisjoint((RESULT_FILE, FAILURE_FILE))
+        # Beside the result of an earlier run a failure has no page.
+        of = (FAILURE_FILE,) if self.has_failed else (RESULT_FILE, FAILURE_FILE)
+        return PAGE_FILE in names and not names.isdisjoint(of)
 
     def status(self, asked: str) -> str | None:
         """The status of the result, if it is known to be complete and the outcome of what is asked,

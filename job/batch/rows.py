@@ -87,7 +87,9 @@ def _verdicts(result: Result) -> list[GateResult]:
     if result.chosen is not None:
         return result.gates
     asked = GATES.validate_python(result.manifest.get("gates", []))
-    return gates.judge(asked, result.artifacts) or result.gates
+    there = [(it.gate, it.artifact) for it in result.gates]  # those of a search, too
+    judged = gates.judge(asked, result.artifacts)
+    return [*result.gates, *(it for it in judged if (it.gate, it.artifact) not in there)]
 
 
 def figures(result: Result, name: str) -> dict[str, Any]:
@@ -135,9 +137,9 @@ def _missed(result: Result) -> list[GateResult]:
         return []
     judged = [it for it in result.gates if not it.passed]
     if result.chosen is not None:
-        return [it for it in judged if gates.is_binding(it)]
+        return [it for it in judged if it.is_binding]
     best = gates.best(result.artifacts, _verdicts(result))
-    of_best = [it for it in judged if gates.is_binding(it) or (best and it.artifact == best.name)]
+    of_best = [it for it in judged if it.is_binding or (best and it.artifact == best.name)]
     return of_best or judged
 
 
@@ -172,7 +174,7 @@ def settings(result: Result) -> dict[str, Any]:
 
 def _leaves(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
     for name, value in node.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value

@@ -8,7 +8,7 @@ its text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -27,6 +27,9 @@ NAME: dict[str, Any] = {"name": "x"}
 MODEL: dict[str, Any] = {"model": {"uri": "x"}}
 # Fields that hold for one model file only.
 OF_ONE_MODEL = ("sha256", "trust")
+# Fields of data sets whose null is not their default, but says something: a test split that is held
+# out, images without labels, texts as they are, words that are left out.
+NULL_IS_A_VALUE = ("test", "labels", "standardize", "oov_token")
 
 
 class DiscoverConfig(Config):
@@ -186,12 +189,22 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def _merged(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = merge_patch(target, patch)
-    # A null that skips a section is a value, not one that takes the section's default back; and so
-    # is a test split that is held out.
-    given, dataset = patch.get("dataset"), merged.get("dataset")
-    if isinstance(given, dict) and isinstance(dataset, dict) and given.get("test", 0) is None:
-        merged["dataset"] = dataset | {"test": None}
-    return merged | {it: None for it in SKIPPABLE if it in patch and patch[it] is None}
+    # A null that skips a section is a value, not one that takes the section's default back.
+    merged |= {it: None for it in SKIPPABLE if it in patch and patch[it] is None}
+    return _with_nulls(merged, patch, ("dataset",))
+
+
+def _with_nulls(
+    merged: dict[str, Any], patch: dict[str, Any], names: Iterable[str]
+) -> dict[str, Any]:
+    """The same with the nulls of some sections that are values, wherever they are in them."""
+    found = dict(merged)
+    for name in names:
+        given, there = patch.get(name), merged.get(name)
+        if isinstance(given, dict) and isinstance(there, dict):
+            nulls = {it: None for it in NULL_IS_A_VALUE if it in given and given[it] is None}
+            found[name] = _with_nulls(there | nulls, given, given)
+    return found
 
 
 def _job(

@@ -67,7 +67,8 @@ class BeatsConstantGate(_Gate):
 
     type: Literal["beats_constant"]
     metric: Metric | None = None
-    """Left out: the first metric of each output."""
+    """Left out: of each output the accuracy, else an error, else an AUC; where it has none of them,
+    its first metric."""
     output: OutputName | None = None
     """For a model of several outputs, whose metric it is; left out, each that has the metric."""
     margin: float = Field(default=0.0, ge=0)

@@ -19,6 +19,13 @@ def search_problems(job: JobConfig) -> Iterator[Problem]:
         return
     yield from _fixed(job)
     yield from _loss(job, job.search)
+    for index, gate in enumerate(job.gates):
+        if gate.artifact in ("prune", "cluster"):
+            yield Problem(
+                f"gates.{index}.artifact",
+                f"a search decides whether a file {gate.artifact} is made; name the variant, or "
+                "leave artifact out",
+            )
     if job.training.validation_split == 0:
         yield Problem(
             "training.validation_split",

@@ -174,8 +174,8 @@ def _accuracies(
     for key, then in before.metrics.items():
         if not key.endswith("accuracy") or "top_k" in key or key not in artifact.metrics:
             continue
-        several = [it for it in before.outputs if len(before.outputs) > 1]
-        output = next((it for it in several if it.name in key), before.outputs[0])
+        several = [it for it in before.outputs if key.startswith(f"{it.name}_")]
+        output = max(several, key=lambda found: len(found.name), default=before.outputs[0])
         classes = output.shape[-1] or 2
         yield key, then, artifact.metrics[key], 1 / max(2, classes)
 

@@ -72,16 +72,7 @@ def choose(
         verdicts: The results of ``judge``.
     """
     missed = {it.artifact for it in verdicts if not it.passed}
-    # A Keras file has no arena, and so never fits into one.
-    has_arena_gate = any(
-        it.gate.get("type") == "max_arena_bytes" and it.gate.get("artifact") is None
-        for it in verdicts
-    )
-    passing = [
-        it
-        for it in artifacts[1:]
-        if it.name not in missed and not (has_arena_gate and it.arena_bytes is None)
-    ]
+    passing = [it for it in _able(artifacts, verdicts) if it.name not in missed]
     return min(passing, key=lambda artifact: artifact.smallest[1], default=None)
 
 
@@ -93,19 +84,27 @@ def best(
     """
     missed = Counter(it.artifact for it in verdicts if not it.passed)
     return min(
-        artifacts[1:], key=lambda found: (missed[found.name], found.smallest[1]), default=None
+        _able(artifacts, verdicts),
+        key=lambda found: (missed[found.name], found.smallest[1]),
+        default=None,
     )
 
 
-def is_binding(verdict: GateResult) -> bool:
-    """Whether a gate must hold whichever artifact is chosen: it names one, or ``*``."""
-    return verdict.gate.get("artifact") is not None
+def _able(
+    artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
+) -> Sequence[ArtifactResult]:
+    """Those made from the baseline that can pass: a Keras file has no arena to fit into one."""
+    has_arena_gate = any(
+        it.gate.get("type") == "max_arena_bytes" and it.gate.get("artifact") in (None, "*")
+        for it in verdicts
+    )
+    return [it for it in artifacts[1:] if it.arena_bytes is not None or not has_arena_gate]
 
 
 def is_missed(chosen: object | None, verdicts: Sequence[GateResult]) -> bool:
     """Whether a run misses its gates: no artifact passes, or a binding gate does not hold."""
     missed = [it for it in verdicts if not it.passed]
-    return bool(missed) and (chosen is None or any(map(is_binding, missed)))
+    return bool(missed) and (chosen is None or any(it.is_binding for it in missed))
 
 
 def _of_each_output(

@@ -177,6 +177,12 @@ def check_gates(
                 where=where,
                 hint="Use a gate on a metric: max_drop or min_value.",
             )
+        if gate.class_index is None and not any(it.support for it in classes.values()):
+            raise InputError(
+                "No class has test rows, so there is no recall of one.",
+                where=where,
+                hint="Add rows to the test split, or use a gate on a metric.",
+            )
         asked = str(gate.class_index)
         named = [it for name, it in classes.items() if name.rpartition("/")[2] == asked]
         if gate.class_index is not None and not any(it.support for it in named):

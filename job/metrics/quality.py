@@ -187,8 +187,9 @@ def evaluate(
         if not all(np.isfinite(it).all() for it in outputs):
             raise StageError(
                 "The outputs are NaN or infinite.",
-                where=f"test rows {start} to {start + len(outputs[0]) - 1}",
-                hint="The weights are broken, or the inputs have another scale than in training.",
+                where=f"rows {start} to {start + len(outputs[0]) - 1} of those it is measured on",
+                hint="The weights are broken (a training that diverged?), or the inputs have "
+                "another scale than in training.",
             )
         for judge, wanted, given, weigh in zip(
             judges, targets, outputs, weights or [None] * len(judges), strict=bool(judges)

@@ -57,11 +57,6 @@ def _curves(result: Result) -> list[Chart]:
     return [*([schedule] if schedule is not None else []), *training_charts(result)]
 
 
-def _is_binding(verdict: GateResult) -> bool:
-    """Whether it must hold whichever artifact is chosen."""
-    return verdict.gate.get("artifact") is not None
-
-
 def _places(result: Result, wanted: Callable[[GateResult], bool]) -> list[int]:
     """The places of verdicts."""
     return [place for place, verdict in enumerate(result.gates) if wanted(verdict)]
@@ -73,7 +68,7 @@ def _missed(result: Result) -> Sequence[int]:
         return []
     if result.chosen is None:
         return _places(result, lambda verdict: not verdict.passed)
-    return _places(result, lambda verdict: not verdict.passed and _is_binding(verdict))
+    return _places(result, lambda verdict: not verdict.passed and verdict.is_binding)
 
 
 def _verdicts(result: Result) -> Mapping[str, Sequence[int]]:
@@ -81,7 +76,7 @@ def _verdicts(result: Result) -> Mapping[str, Sequence[int]]:
     chosen = result.chosen.artifact if result.chosen else None
 
     def decided(verdict: GateResult) -> bool:
-        return chosen is None or verdict.artifact == chosen or _is_binding(verdict)
+        return chosen is None or verdict.artifact == chosen or verdict.is_binding
 
     first = _places(result, decided)
     others = _places(result, lambda verdict: not decided(verdict))

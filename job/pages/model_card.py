@@ -80,11 +80,12 @@ def _section(title: str, *parts: str) -> list[str]:
 
 def _first(result: Result, shown: ArtifactResult | None) -> Iterator[str]:
     """What came of it, in a sentence; of a run that missed a gate, why."""
-    missed = [it.explanation for it in result.gates if not it.passed]
     if result.status != "succeeded":
+        has_none = result.chosen is None
         what = "A gate was missed." if result.status == "gate_missed" else "The run failed."
-        yield f"**{what}** No file passes every gate that applies to it."
-        yield bullets(missed)
+        yield f"**{what}**" + " No file passes every gate that applies to it." * has_none
+        missed = [it for it in result.gates if not it.passed and (has_none or it.is_binding)]
+        yield bullets([it.explanation for it in missed])
     if shown is None:
         return
     if result.chosen_artifact is None:

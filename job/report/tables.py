@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 
 from job.events import Event
-from job.metrics.gates import is_binding
 from job.report import layer_chart, trials
 from job.report.aligned import aligned
 from job.report.screen import Table
@@ -192,7 +191,7 @@ def gate_lines(result: Result) -> list[str]:
     sizes = {it.name: it.smallest[1] for it in result.artifacts}
     lines = []
     for verdict in result.gates:
-        if chosen is None or verdict.artifact == chosen.name or is_binding(verdict):
+        if chosen is None or verdict.artifact == chosen.name or verdict.is_binding:
             state = "passed" if verdict.passed else "MISSED"
             lines.append(f"gate {state}: {verdict.explanation}")
         elif not verdict.passed and sizes[verdict.artifact] < sizes[chosen.name]:

@@ -163,6 +163,11 @@ class GateResult(Record):
     more test rows might pass. Null for any other."""
     explanation: str
 
+    @property
+    def is_binding(self) -> bool:
+        """Whether it must hold whichever artifact is chosen: its gate names one, or ``*``."""
+        return self.gate.get("artifact") is not None
+
 
 class ChosenResult(Record):
     """The run's answer: the smallest artifact that passes every gate that applies to it."""

@@ -85,7 +85,9 @@ def _without_randomness(model: Any) -> Iterator[None]:
         (layer, name, getattr(layer, name))
         for layer in _layers(model)
         for name in RATES
-        if isinstance(getattr(layer, name, None), float | int)
+        # A recurrent layer shows the strength of its cell, which is among the layers itself.
+        if not isinstance(getattr(type(layer), name, None), property)
+        and isinstance(getattr(layer, name, None), float | int)
     ]
     try:
         for layer, name, _ in before:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -116,7 +116,9 @@ class PruneLowMagnitude(pruning_wrapper.PruneLowMagnitude):  # type: ignore[misc
     def __init__(self, layer: tf_keras.layers.Layer, **options: object) -> None:
         super().__init__(layer, **options)
         self.supports_masking = layer.supports_masking
-        self._takes_mask = "mask" in inspect.signature(layer.call).parameters
+        takes = inspect.signature(layer.call).parameters
+        self._takes_mask, self._takes_training = "mask" in takes, "training" in takes
+        self._counted_in: Any = None
 
     def call(
         self,
@@ -128,9 +130,24 @@ class PruneLowMagnitude(pruning_wrapper.PruneLowMagnitude):  # type: ignore[misc
         """The layer's output; in training the masks of its weights are updated, too."""
         if self._takes_mask:
             options["mask"] = mask
-        outputs = super().call(inputs, training=training, **options)
+        if self._is_counted():
+            options |= {"training": training} if self._takes_training else {}
+            outputs = self.layer.call(inputs, **options)
+        else:
+            outputs = super().call(inputs, training=training, **options)
         self.layer._handle_activity_regularization(inputs, outputs)  # noqa: SLF001 - as Layer.__call__
         return outputs
+
+    def _is_counted(self) -> bool:
+        """Whether the step that is traced has the layer's update already: a layer that is called
+        twice would count each step twice, and be pruned twice as fast.
+        """
+        if tf.executing_eagerly():
+            return False
+        graph = tf.compat.v1.get_default_graph()
+        before = self._counted_in and self._counted_in()
+        self._counted_in = weakref.ref(graph)
+        return before is graph
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor | None:
         """The mask that the layer makes."""
@@ -160,25 +177,36 @@ def wrap(
     elif config.structure.type == "m_by_n":
         structure = {"sparsity_m_by_n": config.structure.sparsity_m_by_n}
 
-    made: dict[int, tf_keras.layers.Layer] = {}  # a layer may be in two nested models
+    final = _final(model, targets, "")
+    made: dict[int, tf_keras.layers.Layer] = {}
 
-    def copy(layer: tf_keras.layers.Layer, prefix: str) -> tf_keras.layers.Layer:
-        path = f"{prefix}{layer.name}"
+    def copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.Model):
-            inner = partial(copy, prefix=f"{path}/")
-            return tf_keras.models.clone_model(layer, clone_function=inner)
-        if path not in targets:
+            return tf_keras.models.clone_model(layer, clone_function=copy)
+        if id(layer) not in final:
             return layer
         if id(layer) not in made:
-            schedule = tfmot_schedule(config, targets[path], window)
+            schedule = tfmot_schedule(config, final[id(layer)], window)
             made[id(layer)] = PruneLowMagnitude(layer, pruning_schedule=schedule, **structure)
         return made[id(layer)]
 
-    wrapped = tf_keras.models.clone_model(model, clone_function=partial(copy, prefix=""))
+    wrapped = tf_keras.models.clone_model(model, clone_function=copy)
     callback = sparsity.UpdatePruningStep()
     callback.set_model(wrapped)
     callback.on_train_begin()  # sets the wrappers' step from -1 to 0
     return wrapped
+
+
+def _final(model: tf_keras.Model, targets: Mapping[str, float], prefix: str) -> dict[int, float]:
+    """The final sparsity by the ``id`` of a layer, which has one path though two models have it."""
+    found: dict[int, float] = {}
+    for layer in model.layers:
+        path = f"{prefix}{layer.name}"
+        if isinstance(layer, tf_keras.Model):
+            found |= _final(layer, targets, f"{path}/")
+        elif path in targets:
+            found[id(layer)] = targets[path]
+    return found
 
 
 def mask_weights(wrapped: tf_keras.Model) -> None:

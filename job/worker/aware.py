@@ -33,6 +33,7 @@ from job.result.record import Record
 from job.result.training import RunOfTrainingResult
 from job.resume.checkpoints import CheckpointFormat
 from job.rows.data import calibration_rows
+from job.stages import constraints
 from job.stages.projected_step import ProjectionSchedule
 from job.stages.qat import measured_ranges, simulated
 from job.worker.allocate import settings_for
@@ -41,6 +42,7 @@ from job.worker.clustering import Clustered
 from job.worker.context import Loaded, Work
 from job.worker.projected import LayerTarget, projected_training, run_of
 from job.worker.teach import Lessons
+from job.worker.teacher import start_from_teacher
 from job.worker.train import Pruned
 from job.worker.training_checkpoints import TRAINING, TrainingCheckpoints
 
@@ -158,9 +160,9 @@ def _train(
     with work.journal.stage(f"train {name}") as stage:
         lesson = lessons.get(stage)
         model = load.read(path, trust=work.job.model.trust).model
-        if clustered.model.is_baseline and lessons.teacher.start is not None:
-            model.set_weights(list(lessons.teacher.start))
-            stage.decide("it starts from the teacher's weights")
+        constraints.refuse_untrainable(model, work.job.model.uri)
+        if clustered.model.is_baseline:
+            start_from_teacher(model, lessons.teacher, stage)
         targets = _targets(model, clustered, config)
         settings = settings_for(work, plan, ProjectionSchedule(), config.epochs)
         widths = sorted({it.bits for it in targets.values() if it.bits}, reverse=True)

@@ -28,6 +28,7 @@ from job.worker.context import Loaded, Work
 from job.worker.load_inputs import compare_on_rows
 from job.worker.projected import LayerTarget, project_at_once, projected_training, run_of
 from job.worker.teach import Lessons
+from job.worker.teacher import start_from_teacher
 from job.worker.train import Pruned
 from job.worker.training_checkpoints import TRAINING, TrainingCheckpoints
 
@@ -142,9 +143,8 @@ def _train(
         )
         return None
     lesson = lessons.get(stage)
-    if pruned.is_baseline and lessons.teacher.start is not None:
-        model.set_weights(list(lessons.teacher.start))
-        stage.decide("it starts from the teacher's weights")
+    if pruned.is_baseline:
+        start_from_teacher(model, lessons.teacher, stage)
     constraints.refuse_untrainable(model, work.job.model.uri)
     plain = settings_for(work, plan, ProjectionSchedule(), config.epochs)
     settings = replace(plain, init=init)
@@ -182,7 +182,9 @@ def _plan(path: str, layer: tf_keras.layers.Layer, config: ClusterConfig) -> Clu
     )
     if not kernels:
         reason = "it has no kernel"
-    elif not layer.trainable:
+    elif not layer.trainable or not {id(it) for it in kernels} & {
+        id(it) for it in layer.trainable_weights
+    }:
         reason = f"this {kind} layer is frozen (trainable is false)"
     elif rule is not None and rule.skip:
         reason = f"a rule skips it ({prunable.describe(rule)})"

@@ -134,12 +134,11 @@ def measure_made(
             )
             artifact = file.described(artifact)
             found = promises.check(work.job.variants[name], path, artifact.inputs, artifact.outputs)
-            if name not in work.job.aware_variants:  # of those the weights have changed since
-                found.extend(check_constraints(clustered.read.model, path))
+            is_trained = name in work.job.aware_variants
+            found += check_constraints(clustered.read.model, path, is_trained=is_trained)
             stage.decide(*(f"{name}: {text}" for text in found))
             if work.job.variants[name].type == "float32" and _is_exact(loaded):
                 drift.refuse_drift(name, artifact)
-            is_trained = name in work.job.aware_variants
             work.journal.warn(*drift.warnings(artifact, before.artifact, is_trained=is_trained))
             made.append(artifact)
     return made

@@ -64,16 +64,12 @@ def split(
     plan = None
     if job.is_trained:
         asked = job.dataset.split if job.dataset else None
-        plan = plan_training(
-            job.training,
-            job.prune,
-            Available(
-                len(dataset.train),
-                given=len(dataset.validation) if dataset.validation else 0,
-                share=asked.validation if asked else None,
-            ),
-            trains_again=job.trains_again,
+        available = Available(
+            len(dataset.train),
+            given=len(dataset.validation) if dataset.validation else 0,
+            share=asked.validation if asked else None,
         )
+        plan = plan_training(job.training, job.prune, available, trains_again=job.trains_again)
         keys = []
         if asked is None or asked.stratify:
             pairs = zip(labels, dataset.train.targets, strict=bool(dataset.train.targets))
@@ -81,8 +77,19 @@ def split(
         if dataset.validation is None:
             seed = asked.seed if asked and asked.seed is not None else job.training.seed
             dataset = hold_out(dataset, plan.held_out, keys, seed)
+            held = len(dataset.validation) if dataset.validation else 0
+            if held < plan.held_out:
+                journal.warn(
+                    f"{held:,} rows are held out, not {plan.held_out:,}: each class keeps a row to "
+                    "train on."
+                )
+                available = replace(available, most=held)
+                plan = plan_training(
+                    job.training, job.prune, available, trains_again=job.trains_again
+                )
     names = [spec.name for spec in outputs]
     refuse_unknown(job.training.class_weighted_outputs, outputs, "output", WHERE)
+    refuse_unknown(job.training.loss_weights, outputs, "output", "training.loss_weights")
     if dataset.train.targets and dataset.test.targets:
         journal.warn(*missing_classes(dataset, labels, names))
     ranks = [

@@ -183,6 +183,7 @@ def _distilled(
     config = job.objective
     assert isinstance(config, DistillConfig)
     supervised = loaded.objectives if config.label_weight else {}
+    weights = job.training.loss_weights
     named = zip(loaded.evaluator.answers.items(), loaded.baseline.outputs, spreads, strict=True)
     objectives = {
         name: Distilled(
@@ -192,7 +193,7 @@ def _distilled(
             temperature=config.temperature,
             label_weight=config.label_weight,
             supervised=supervised.get(name),
-            weight=supervised[name].weight if name in supervised else 1.0,
+            weight=supervised[name].weight if name in supervised else weights.get(name, 1.0),
         )
         for (name, found), spec, spread in named
     }

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from job.events import Stage
 from job.manifest.training import CosineDecayConfig, TeacherConfig
 from job.metrics.quality import evaluate, keras_predictor
 from job.models import load
+from job.models.kernel_axes import quantized_kernels
+from job.models.layers import layers_of
 from job.result.artifact import file_digest
 from job.result.record import Record
 from job.result.training import RunOfTrainingResult
 from job.resume.checkpoints import CheckpointFormat
+from job.stages import constraints
 from job.stages.fine_tune import regularized
 from job.stages.projected_step import ProjectionSchedule
 from job.stages.training_state import LOSS
@@ -62,6 +69,20 @@ def find_teacher(work: Work, loaded: Loaded) -> tuple[Teacher, RunOfTrainingResu
     return trained, record.training
 
 
+def start_from_teacher(model: Any, teacher: Teacher, stage: Stage) -> None:
+    """Give a baseline the weights of the teacher that was trained from it; what is zero in its
+    kernels, which may have been pruned before, stays so.
+    """
+    if teacher.start is None:
+        return
+    kernels = [kernel for _, layer in layers_of(model) for kernel in quantized_kernels(layer)]
+    zeros = [kernel.numpy() == 0 for kernel in kernels]
+    model.set_weights(list(teacher.start))
+    for kernel, is_zero in zip(kernels, zeros, strict=True):
+        kernel.assign(np.where(is_zero, 0, kernel.numpy()))
+    stage.decide("it starts from the teacher's weights")
+
+
 def _train(
     work: Work, loaded: Loaded, config: TeacherConfig, of: str
 ) -> tuple[Sequence[Array], TeacherRecord]:
@@ -69,6 +90,7 @@ def _train(
     training = work.job.training
     with work.journal.stage("teacher") as stage:
         model = load.read(loaded.baseline.path, trust=work.job.model.trust).model
+        constraints.refuse_untrainable(model, work.job.model.uri)
         optimizer = training.optimizer
         if optimizer.learning_rate_schedule is None:
             cosine = CosineDecayConfig(type="cosine_decay")

@@ -55,6 +55,8 @@ class Available:
     """Rows of a validation split that the data set has; 0 where it has none."""
     share: float | None = None
     """``dataset.split.validation``."""
+    most: int | None = None
+    """So many can be held out, where each class keeps a row to train on; None: not known yet."""
 
 
 def plan_training(
@@ -80,25 +82,29 @@ def plan_training(
     if available.given:
         text = f"the data set has {available.given:,} rows for validation"
         return _plan(training, prune, rows, 0, text)
+
+    def planned(held_out: int, why: str) -> TrainingPlan:
+        if available.most is not None and held_out > available.most:
+            held_out, why = available.most, f"{why}, and each class keeps a row to train on"
+        return _plan(training, prune, rows, held_out, why)
+
     for share, name in (
         (available.share, "dataset.split.validation"),
         (training.validation_split, "validation_split"),
     ):
         if share is not None:
-            return _plan(training, prune, rows, int(rows * share), f"{name} is {share:g}")
+            return planned(int(rows * share), f"{name} is {share:g}")
     held_out = int(rows * VALIDATION_SPLIT)
-    found = _plan(
-        training, prune, rows, held_out, "the best epoch after the schedule's end is published"
-    )
+    found = planned(held_out, "the best epoch after the schedule's end is published")
     has_choice = found.first_epoch < found.epochs or training.early_stopping or trains_again
     if held_out and has_choice:
         return found
-    return _plan(
-        *(training, prune, rows, 0),
+    why = (
         "the schedule ends in the last epoch, so there is none to choose"
         if held_out
-        else "a tenth of the rows is less than one",
+        else "a tenth of the rows is less than one"
     )
+    return _plan(training, prune, rows, 0, why)
 
 
 def _plan(

@@ -298,6 +298,5 @@ def planned_for(job: JobConfig, loaded: Loaded) -> Any:
     rows, validation = loaded.plan.rows + loaded.plan.held_out, loaded.dataset.validation
     given = len(validation) if validation is not None and not loaded.plan.held_out else 0
     share = job.dataset.split.validation if job.dataset and job.dataset.split else None
-    return plan_training(
-        job.training, job.prune, Available(rows, given, share), trains_again=job.trains_again
-    )
+    available = Available(rows, given, share, most=loaded.plan.held_out)
+    return plan_training(job.training, job.prune, available, trains_again=job.trains_again)

@@ -172,8 +172,13 @@ def _batches(split: Split) -> Iterator[tuple[NDArray[np.generic], ...]]:
         yield split.model_inputs(slice(start, start + BATCH))
 
 
-def check_constraints(model: tf_keras.Model, path: Path) -> list[str]:
+def check_constraints(model: tf_keras.Model, path: Path, *, is_trained: bool = False) -> list[str]:
     """Check each constrained weight of a model in a ``.tflite`` that was made of it.
+
+    Args:
+        model: The model that was converted.
+        path: The file.
+        is_trained: Whether its weights were trained further, on the file's grid.
 
     Returns:
         A sentence on each, for the result.
@@ -184,6 +189,9 @@ def check_constraints(model: tf_keras.Model, path: Path) -> list[str]:
     found = []
     for variable in constrained(model.trainable_variables):
         text = f"{variable.name} {describe(variable.constraint)}"
+        if is_trained:
+            found.append(f"{text} is not checked: after it, the weight was rounded to its grid")
+            continue
         there = rounded(path, variable.numpy())
         if there is None:
             found.append(f"{text} is not checked: the weight is split, or folded into another")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from job.batch.plan import Planned, plan
+from job.batch.plan import Planned, _folder_of, plan
 from job.errors import InputError
 from job.storage.backend import Stores
 from job.storage.place import Place, find_place
@@ -128,6 +128,37 @@ def test_a_batch_does_not_find_its_own_results(tmp_path: Path) -> None:
         destination={"uri": "m/out"},
     )
     assert [it.job.name for it in found] == ["a", "outer-b"]
+
+
+def test_places_are_the_same_however_they_are_named(tmp_path: Path) -> None:
+    """From the root, by way of another folder, or through a link."""
+    touch(tmp_path, "m/a.h5", "m/out/a/prune.h5", "m/b.h5")
+    (tmp_path / "batch").mkdir()
+    (tmp_path / "link").symlink_to("m")
+    every = {"uri": "../m", "pattern": "**/*.h5"}
+    for out, listed in ((tmp_path / "m/out", tmp_path / "m/a.h5"), ("../link/out", "../link/a.h5")):
+        found = planned(
+            tmp_path / "batch",
+            discover=every,
+            destination={"uri": str(out)},
+            jobs=[{"name": "own", "model": {"uri": str(listed)}}],
+        )
+        assert [it.job.name for it in found] == ["own", "b"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder"),
+    [
+        (["/x/a.h5", "y/c.h5"], ""),
+        (["x//a.h5", "x//b.h5"], "x//"),
+        (["x/ab/a.h5", "x/ac/a.h5"], "x/"),
+        (["x/a.h5"], "x/"),
+        (["a.h5"], ""),
+    ],
+)
+def test_keys_have_a_prefix_in_common_whatever_they_are(keys: list[str], folder: str) -> None:
+    """They are no paths."""
+    assert _folder_of(keys) == folder
 
 
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:

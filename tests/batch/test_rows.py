@@ -60,6 +60,14 @@ def test_where_none_passes_the_row_has_figures_all_the_same() -> None:
     assert row.reason == "gate missed: int8: it"
 
 
+def test_the_gates_of_a_search_count_where_none_passes() -> None:
+    """They are not in the manifest."""
+    manifest = {"gates": [{"type": "min_ratio", "value": 1}]}
+    gates = [verdict(name, passed=False, named=name) for name in ("int8", "float16")]
+    row = row_of(made(manifest=manifest, gates=gates), "a")
+    assert (row.artifact, row.passes, row.status) == ("int8", False, "gate_missed")
+
+
 def test_no_drop_is_zero() -> None:
     """And never -0.0."""
     result = made()
@@ -77,6 +85,7 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
         "training": {"epochs": 4, "batch_size": 128},
         "prune": {"schedule": {"type": "polynomial_decay", "final_sparsity": 0.9}},
         "quantize": [{"type": "int8"}],
+        "cluster": {},
         "destination": {"uri": "elsewhere"},
     }
     manifest = JobConfig.model_validate(document).model_dump(mode="json")
@@ -88,6 +97,7 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
         "dataset.scale": 0.5,
         "training.epochs": 4,
         "prune.schedule.final_sparsity": 0.9,
+        "cluster": {},
     }
     assert settings(made(manifest={"of": "another version"})) == {}
 

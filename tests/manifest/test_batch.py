@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.errors import ManifestError
-from job.manifest.batch import BatchConfig, discovered, expand
+from job.manifest.batch import NULL_IS_A_VALUE, BatchConfig, discovered, expand
 from job.manifest.job import SKIPPABLE
+from job.manifest.schema import schema_text
 from job.manifest.storage import StorageConfig
 from tests.conftest import paredown
 from tests.manifest.test_properties import JSON, places
@@ -67,6 +68,26 @@ def test_a_stage_that_is_null_is_skipped_in_a_batch_too() -> None:
         assert getattr(second, section) is None
     (job,) = expand(read(defaults={"dataset": DATASET, "prune": None}, jobs=[JOB | {"prune": {}}]))
     assert job.prune is not None
+
+
+def test_a_null_that_says_something_stays_in_a_batch_too() -> None:
+    """In a job and in the defaults, at any depth; every field of the kind is known."""
+    images = {"type": "image_folder", "uri": "d", "train": {"labels": None}}
+    texts = {"type": "text", "uri": "d", "standardize": None, "oov_token": None,
+             "train": {"files": "a.txt", "targets": "a"}}  # fmt: skip
+    for dataset in (images, texts):
+        alone = read_job(json.dumps(JOB | {"dataset": dataset}))
+        (of_job,) = expand(read(jobs=[JOB | {"dataset": dataset}]))
+        (of_all,) = expand(read(defaults={"dataset": dataset}, jobs=[JOB]))
+        assert alone.dataset == of_job.dataset == of_all.dataset
+    schema = json.loads(schema_text())
+    odd = {
+        field
+        for record in schema["$defs"].values()
+        for field, it in record.get("properties", {}).items()
+        if {"type": "null"} in it.get("anyOf", []) and it.get("default", None) is not None
+    }
+    assert odd <= {*NULL_IS_A_VALUE, *SKIPPABLE}
 
 
 def test_a_test_split_that_is_null_is_held_out_in_a_batch_too() -> None:

@@ -125,6 +125,11 @@ def test_everything_that_is_searched_and_fixed_is_reported_at_once() -> None:
             "the search looks for it",
         ),
         (
+            {"gates": [{"type": "max_bytes", "value": 10, "artifact": "prune"}]},
+            "gates.0.artifact",
+            "decides whether",
+        ),
+        (
             {"dataset": {"uri": "d.npz", "split": {"validation": 0}}},
             "dataset.split.validation",
             "held-out rows",

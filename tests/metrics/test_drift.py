@@ -124,5 +124,14 @@ def test_an_accuracy_that_falls_to_chance_gives_a_warning() -> None:
     (found,) = warnings(artifact(BEFORE, metrics={"accuracy": 0.22}), base)
     assert "accuracy is 0.22" in found
     assert not list(warnings(artifact(BEFORE, metrics={"accuracy": 0.7}), base))
+    two = [
+        TensorResult(name=name, dtype="float32", shape=[None, units])
+        for name, units in (("class", 2), ("subclass", 100))
+    ]
+    of_two = artifact(None, "baseline", metrics={"subclass_accuracy": 0.95})
+    of_two = of_two.model_copy(update={"outputs": two})
+    assert not list(warnings(artifact(BEFORE, metrics={"subclass_accuracy": 0.5}), of_two))
+    (found,) = warnings(artifact(BEFORE, metrics={"subclass_accuracy": 0.012}), of_two)
+    assert "subclass_accuracy is 0.012" in found
     poor = artifact(None, "baseline", metrics={"accuracy": 0.25})
     assert not list(warnings(artifact(BEFORE, metrics={"accuracy": 0.2}), poor))

@@ -157,6 +157,11 @@ def test_a_file_without_an_arena_does_not_fit_into_one() -> None:
         assert (found.name if found else None) == chosen
         assert is_missed(found, verdicts) is (chosen is None)
         assert [it.artifact for it in verdicts] == ["small"]
+        shown = best(files, verdicts)
+        assert shown is not None
+        assert shown.name == "small"
+    every = judge([gate("max_arena_bytes", 2_000, artifact="*")], files)
+    assert choose(files, every) == small
     named = judge([gate("max_arena_bytes", 2_000, artifact="small")], files)
     assert choose([*ARTIFACTS[:2], ARTIFACTS[2]], named) is not None
 

@@ -122,6 +122,8 @@ def test_gates_on_missing_classes_are_refused(gate: dict[str, Any], what: str) -
     with pytest.raises(InputError, match="class 0 has no test rows"):
         check_gates(zero, ArtifactResult.model_validate(one), ["out"])
     plain = [GATE.validate_python({"type": "min_class_recall", "value": 0.5})]
+    with pytest.raises(InputError, match="No class has test rows"):
+        check_gates(plain, ArtifactResult.model_validate(one), ["out"])
     with pytest.raises(InputError, match="has no classes"):
         check_gates(
             plain, artifact("baseline", 0.5, {}).model_copy(update={"per_class": {}}), ["out"]

@@ -205,6 +205,26 @@ def test_a_run_without_a_chosen_file_recommends_none() -> None:
     assert missed < body.index("int8: \\[bad\\]") < body.index("The smallest file is")
 
 
+def test_a_missed_gate_on_another_file_is_no_contradiction() -> None:
+    """Where a file is chosen, some passes; and only what must hold whichever is, is missed."""
+    result = full_result()
+    binding, other = (
+        result.gates[0].model_copy(
+            update={"gate": {"type": "max_bytes", **named}, "explanation": text, "passed": False}
+        )
+        for named, text in (({"artifact": "prune"}, "it is bound"), ({}, "it is not"))
+    )
+    chosen = ChosenResult(artifact="int8", path="int8.tflite", encoding="file", bytes=90)
+    body = model_card(
+        result.model_copy(update={"gates": [binding, other], "chosen": chosen})
+    ).split("---\n", 2)[2].split("##")[0]  # fmt: skip
+    assert "A gate was missed" in body
+    assert "it is bound" in body
+    assert "it is not" not in body
+    assert "No file passes" not in body
+    assert "The file to ship is" in body
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_text(name: str) -> None:
     """No element, link, picture or heading is made of it; and it can be read."""

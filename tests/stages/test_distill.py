@@ -95,6 +95,17 @@ def test_numbers_learn_by_the_error_over_the_variance(shape: tuple[int, ...]) ->
     assert loss(of, teacher, mean).mean() == pytest.approx(1, rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["numbers", "sigmoid"])
+def test_an_output_of_one_number_for_each_row_is_compared_row_by_row(kind: AnswerKind) -> None:
+    """The teacher's has an axis more, since all targets have one."""
+    of = distilled(kind, logits=True, units=1)
+    teacher, student = RANDOM.normal(size=(2, ROWS))
+    found = loss(of, teacher[:, None], student)
+    assert found.shape == (ROWS,)
+    np.testing.assert_array_equal(found, loss(of, teacher[:, None], student[:, None]))
+    np.testing.assert_allclose(loss(of, teacher[:, None], teacher), 0, atol=1e-6)
+
+
 def test_outputs_that_are_always_the_same_can_be_learnt() -> None:
     """Their variance counts as a little more than 0."""
     constant = np.full((ROWS, CLASSES), 5.0)

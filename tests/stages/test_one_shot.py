@@ -121,6 +121,26 @@ def test_all_else_is_as_before() -> None:
         np.testing.assert_array_equal(mine.numpy(), other.numpy())
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN", "Bidirectional"])
+def test_recurrent_layers_drop_nothing_either(kind: str) -> None:
+    """The strength of their dropout is their cell's."""
+    tf_keras.utils.set_random_seed(4)
+    cell = getattr(layers, "LSTM" if kind == "Bidirectional" else kind)
+    recurrent = cell(3, dropout=0.5, recurrent_dropout=0.25)
+    if kind == "Bidirectional":
+        recurrent = layers.Bidirectional(recurrent)
+    found = tf_keras.Sequential(
+        [layers.InputLayer((5, 4)), recurrent, layers.BatchNormalization(name="norm")]
+    )
+    given = np.random.default_rng(1).normal(size=(50, 5, 4)).astype("float32")
+    assert estimate_statistics(found, [[given]]) == ["norm"]
+    wanted = tf_keras.Model(found.inputs, recurrent.output).predict(given, verbose=0)
+    mean = found.get_layer("norm").moving_mean.numpy()
+    np.testing.assert_allclose(mean, wanted.mean(axis=0), atol=1e-5)
+    for layer in (recurrent.forward_layer if kind == "Bidirectional" else recurrent,):
+        assert (layer.dropout, layer.recurrent_dropout) == (0.5, 0.25)
+
+
 def test_frozen_layers_keep_their_statistics() -> None:
     """As in training; without rows, all do."""
     found = model()

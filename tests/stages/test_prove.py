@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tf_keras
 
 from job.errors import StageError
+from job.stages import prove as prove_module
 from job.stages.prove import prove, refuse_disagreement
 from job.tflite import blocks, flat
 from job.tflite.interpret import RESOLVERS, one_call
@@ -33,6 +35,26 @@ def test_a_packed_file_runs_everywhere(tmp_path: Path, bits: int) -> None:
     found = prove(path, one_call(path.read_bytes(), model.input_names, [pictures(1)]))
     assert list(found) == list(RESOLVERS)
     assert max(found.values()) < 0.1
+
+
+def test_reference_kernels_may_be_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not for speed, so it says nothing of the file; of others it does."""
+    path = tmp_path / "small.tflite"
+    file, _ = kernel_of(floats(small_model(8)), "FULLY_CONNECTED")
+    path.write_bytes(flat.write(file))
+    said = prove_module._said
+    slow = "reference"
+
+    def as_if_slow(process: Any) -> str | None:
+        found = said(process)
+        return None if RESOLVERS[slow].name in process.args else found
+
+    monkeypatch.setattr(prove_module, "_said", as_if_slow)
+    rows = one_call(path.read_bytes(), small_model(8).input_names, [pictures(1)])
+    assert [*prove(path, rows)] == [it for it in RESOLVERS if it != slow]
+    monkeypatch.setattr(prove_module, "SLOW", ())
+    with pytest.raises(StageError, match=r"\(reference\): no answer within 120 s"):
+        prove(path, rows)
 
 
 def test_a_file_that_no_interpreter_opens_is_an_error(tmp_path: Path) -> None:

@@ -249,6 +249,45 @@ def test_a_layer_that_is_used_twice_reaches_its_target() -> None:
     assert np.mean(strip(wrapped, model).get_layer("shared").kernel.numpy() == 0) == 0.75
 
 
+def test_a_layer_that_is_used_twice_is_pruned_no_faster() -> None:
+    """A step counts once, in the layer itself and in a nested model that is used twice."""
+    tf_keras.utils.set_random_seed(8)
+    shared = layers.Dense(10, name="shared")
+    inner = tf_keras.Sequential([layers.InputLayer((10,)), layers.Dense(10, name="in")], name="n")
+    once = layers.Dense(10, name="once")
+    left, right = tf_keras.Input((20,)), tf_keras.Input((20,))
+    twice = [inner(shared(it)) for it in (left, right)]
+    model = tf_keras.Model([left, right], once(layers.Add()(twice)))
+    paths = ("shared", "n/in", "once")
+    wrapped = wrap(model, dict.fromkeys(paths, 0.75), prune_config(), Window(0, 12, 1))
+    wrapped.compile("sgd", "mean_squared_error")
+    x = np.random.default_rng(0).normal(size=(7, 20)).astype("float32")
+    batches = InOrder((x, x), x[:, :10], size=2)  # the last one has a single row
+    fine_tune(wrapped, batches, TrainingSettings(4, 2), no_metrics, Stage("prune", lambda _: None))
+    steps = [
+        int(it.pruning_step)
+        for it in wrapped.submodules
+        if type(it).__name__ == "PruneLowMagnitude"
+    ]
+    assert steps == [8, 8, 8]
+
+
+def test_a_layer_of_two_nested_models_is_pruned_in_both() -> None:
+    """Though it has one path: else it would be trained without its mask where it has none."""
+    tf_keras.utils.set_random_seed(8)
+    shared = layers.Dense(10, name="shared")
+    both = [
+        tf_keras.Sequential([layers.InputLayer((10,)), shared], name=name) for name in ("a", "b")
+    ]
+    given = tf_keras.Input((10,))
+    model = tf_keras.Model(given, both[1](both[0](given)))
+    config = prune_config(schedule={"type": "constant", "target_sparsity": 0.75})
+    wrapped, _ = train(model, {"a/shared": 0.75}, config, plan_window(config, 6), 6)
+    found = [wrapped.get_layer(name).layers[-1] for name in ("a", "b")]
+    assert found[0] is found[1]
+    assert type(found[0]).__name__ == "PruneLowMagnitude"
+
+
 def test_masks_are_applied_inside_wrappers() -> None:
     """In nested models, shared wrappers and both directions: each kernel has its own zeros, biases
     none; and the stripped model has the layers and the parameters that it had.
