@@ -13,6 +13,7 @@ from pydantic import Field
 from job.errors import InputError, StageError
 from job.events import Stage
 from job.manifest.cluster import ClusterConfig
+from job.manifest.quantize import QuantizeConfig
 from job.models import load, prunable
 from job.models.kernel_axes import quantized_kernels
 from job.models.layers import layers_of, users_name
@@ -75,6 +76,12 @@ def can_cluster(model: tf_keras.Model) -> bool:
     return any(it.clustered for it in plan_clusters(model, ClusterConfig()))
 
 
+def _has_channel_scales(variant: QuantizeConfig) -> bool:
+    """Whether a variant of 8 bits rounds the values of a kernel otherwise in each channel."""
+    bits = getattr(variant, "weight_bits", 8)
+    return bits == 8 and getattr(variant, "per_channel", False) and variant.kernels == "int8"
+
+
 def _format(work: Work, pruned: Pruned) -> CheckpointFormat[Clustered, ClusteredRecord]:
     def read(record: ClusteredRecord, files: Mapping[str, Path]) -> Clustered:
         ((name, file),) = files.items()
@@ -119,6 +126,12 @@ def _cluster(
             f"{len(targets)} layers have at most {most} distinct values in each kernel, and zeros "
             "where they were"
         )
+        many = [name for name, it in work.job.variants.items() if _has_channel_scales(it)]
+        if many:
+            work.journal.warn(
+                f"{', '.join(many)}: each channel of a kernel has a scale of its own, which makes "
+                "more values of the clusters, and a larger file. Set per_channel to false there."
+            )
         record = ClusteredRecord(layers=found, training=training)
         model = replace(pruned, read=reloaded, path=path, is_baseline=False)
         return Clustered(model, record)

@@ -27,15 +27,7 @@ from job.worker.next_trial import SearchPlan, choose, next_trial
 from job.worker.search_checks import refuse_unsearchable, warnings_of
 from job.worker.teach import Teacher
 from job.worker.teacher import find_teacher
-from job.worker.trial import (
-    Bench,
-    optimizer_of,
-    planned_for,
-    run_trial,
-    sections_of,
-    settings_of,
-    small_layers,
-)
+from job.worker.trial import Bench, planned_for, run_trial
 from job.worker.trial_budget import (
     BUDGET,
     NONE_MADE,
@@ -45,6 +37,7 @@ from job.worker.trial_budget import (
     families_of,
     plan_of,
 )
+from job.worker.trial_job import optimizer_of, sections_of, settings_of, small_layers
 from job.worker.weight_noise import noisiest
 
 # Trials hold out this share of the training rows, where the manifest does not say.
