@@ -79,26 +79,19 @@ def choose(
 def best(
     artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
 ) -> ArtifactResult | None:
-    """The chosen artifact; where none passes, the smallest of those that miss the fewest gates.
-    None where there is only the baseline.
-    """
+    """The chosen artifact; where none passes, the smallest of those that miss the fewest gates."""
     missed = Counter(it.artifact for it in verdicts if not it.passed)
-    return min(
-        _able(artifacts, verdicts),
-        key=lambda found: (missed[found.name], found.smallest[1]),
-        default=None,
-    )
+    able = _able(artifacts, verdicts)
+    return min(able, key=lambda found: (missed[found.name], found.smallest[1]), default=None)
 
 
 def _able(
     artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
-) -> Sequence[ArtifactResult]:
+) -> list[ArtifactResult]:
     """Those made from the baseline that can pass: a Keras file has no arena to fit into one."""
-    has_arena_gate = any(
-        it.gate.get("type") == "max_arena_bytes" and it.gate.get("artifact") in (None, "*")
-        for it in verdicts
-    )
-    return [it for it in artifacts[1:] if it.arena_bytes is not None or not has_arena_gate]
+    arenas = [it.gate.get("artifact") for it in verdicts if it.gate["type"] == "max_arena_bytes"]
+    needs_one = None in arenas or "*" in arenas
+    return [it for it in artifacts[1:] if it.arena_bytes is not None or not needs_one]
 
 
 def is_missed(chosen: object | None, verdicts: Sequence[GateResult]) -> bool:

@@ -74,6 +74,7 @@ def test_a_null_that_says_something_stays_in_a_batch_too() -> None:
     """In a job and in the defaults, at any depth; every field of the kind is known."""
     images = {"type": "image_folder", "uri": "d", "train": {"labels": None}}
     texts = {"type": "text", "uri": "d", "standardize": None, "oov_token": None,
+             "vocabulary": "v.txt", "sequence_length": 4,
              "train": {"files": "a.txt", "targets": "a"}}  # fmt: skip
     for dataset in (images, texts):
         alone = read_job(json.dumps(JOB | {"dataset": dataset}))
