@@ -89,8 +89,8 @@ def _able(
     artifacts: Sequence[ArtifactResult], verdicts: Sequence[GateResult]
 ) -> list[ArtifactResult]:
     """Those made from the baseline that can pass: a Keras file has no arena to fit into one."""
-    arenas = [it.gate.get("artifact") for it in verdicts if it.gate["type"] == "max_arena_bytes"]
-    needs_one = None in arenas or "*" in arenas
+    arenas = [it.gate for it in verdicts if it.gate.get("type") == "max_arena_bytes"]
+    needs_one = any(it.get("artifact") in (None, "*") for it in arenas)
     return [it for it in artifacts[1:] if it.arena_bytes is not None or not needs_one]
 
 

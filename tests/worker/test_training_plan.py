@@ -48,6 +48,19 @@ def test_small_data_sets_get_enough_steps_to_recover(rows: int) -> None:
     assert str(found.steps) in found.decisions[0]
 
 
+@pytest.mark.parametrize("training", [{}, {"validation_split": 0.2}])
+def test_rows_that_can_not_be_held_out_are_trained_on(training: dict[str, Any]) -> None:
+    """Where each class keeps one: steps are of the rows that there are."""
+    asked = TrainingConfig.model_validate({"batch_size": 9} | training)
+    wanted = plan_training(asked, PruneConfig(), Available(30))
+    found = plan_training(asked, PruneConfig(), Available(30, most=1))
+    none = plan_training(asked, PruneConfig(), Available(30, most=0))
+    assert (wanted.rows, wanted.steps_per_epoch) == (30 - wanted.held_out, 3)
+    assert (found.rows, found.held_out, found.steps_per_epoch) == (29, 1, 4)
+    assert "each class keeps a row to train on" in found.decisions[1]
+    assert (none.rows, none.held_out, none.steps_per_epoch) == (30, 0, 4)
+
+
 def test_epochs_cover_a_schedule_that_the_manifest_sets() -> None:
     """A schedule that begins or ends late needs more epochs; the manifest's numbers are kept."""
     assert plan(6000, schedule={"end_step": 3000}).steps >= 4000
