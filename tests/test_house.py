@@ -93,8 +93,6 @@ TESTED_IN = {
     "worker/context.py": "end_to_end/test_run.py",
     "worker/data_notes.py": "worker/test_splits.py",
     "worker/main.py": "run/test_supervisor.py",
-    "worker/teach.py": "end_to_end/test_without_labels.py",
-    "worker/teacher.py": "end_to_end/test_small_weights.py",
     "worker/train.py": "end_to_end/test_resume.py",
     "worker/training_checkpoints.py": "end_to_end/test_resume.py",
     "worker/transform.py": "end_to_end/test_run.py",

@@ -53,6 +53,8 @@ def why(job: JobConfig) -> str:
         return "there are no data"
     if job.training.teacher is not None:
         return "a teacher is trained, and the training rows have targets"
+    if job.keeps_outputs:
+        return "the search is judged by the model's own outputs"
     if job.has_train_targets:
         return "the training rows have targets"
     return "the training rows have inputs and no targets"
