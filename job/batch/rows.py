@@ -87,9 +87,13 @@ def _verdicts(result: Result) -> list[GateResult]:
     if result.chosen is not None:
         return result.gates
     asked = GATES.validate_python(result.manifest.get("gates", []))
-    there = [(it.gate, it.artifact) for it in result.gates]  # those of a search, too
-    judged = gates.judge(asked, result.artifacts)
-    return [*result.gates, *(it for it in judged if (it.gate, it.artifact) not in there)]
+    known = [(it.type, getattr(it, "metric", None), getattr(it, "value", None)) for it in asked]
+    of_search = [
+        it
+        for it in result.gates
+        if (it.gate.get("type"), it.gate.get("metric"), it.gate.get("value")) not in known
+    ]
+    return [*gates.judge(asked, result.artifacts), *of_search]
 
 
 def figures(result: Result, name: str) -> dict[str, Any]:

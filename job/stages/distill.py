@@ -71,7 +71,7 @@ class Distillation(tf_keras.losses.Loss):  # type: ignore[misc]  # tf_keras has 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample, or each of its parts."""
         of = self._of
-        if y_pred.shape.rank == 1:  # an output of one number for each row
+        if len(y_pred.shape) == 1:  # an output of one number for each row
             y_pred = y_pred[:, None]
         teacher = tf.cast(y_true[..., : of.units], y_pred.dtype)
         loss = _divergence(of, teacher, y_pred)

@@ -35,10 +35,11 @@ def test_the_smallest_that_passes_every_gate_is_the_one_to_ship() -> None:
     assert (row.metric, row.baseline_quality, row.quality) == ("accuracy", 0.9876, 0.98)
     assert row.drop == pytest.approx(0.0076)
     larger = result.artifacts[1].model_copy(update={"variant": "float16", "encoded": {}})
+    gate = {"type": "max_drop", "metric": "accuracy", "value": 0.001}
     missed = GateResult(
-        gate={}, artifact="int8", value=1, limit=0, passed=False, explanation="too much"
+        gate=gate, artifact="int8", value=1, limit=0, passed=False, explanation="too much"
     )
-    asked = {"gates": [{"type": "max_drop", "metric": "accuracy", "value": 0.001}]}
+    asked = {"gates": [gate]}
     gated = {"gates": [missed], "status": "gate_missed", "manifest": asked}
     worse = {**result.artifacts[1].metrics, "accuracy": 0.97}
     better = {**result.artifacts[1].metrics, "accuracy": 0.987}

@@ -178,7 +178,7 @@ def test_an_output_that_is_not_finite_is_an_error(value: float) -> None:
     outputs[1202, 6] = value
     with pytest.raises(StageError, match="NaN or infinite") as caught:
         judge(objective("mean_squared_error"), outputs, REAL)
-    assert caught.value.where == "test rows 1000 to 1202"
+    assert caught.value.where == "rows 1000 to 1202 of those it is measured on"
 
 
 @given(row_bytes=st.integers(0, 1 << 40))
