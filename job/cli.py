@@ -181,6 +181,8 @@ def validate(
             for warning in _suspicions(read_manifest(text, manifest, sets or [])):
                 warn(f"{manifest}: {warning}")
             say(f"{printable(manifest)}: valid")
+        except InterruptedRunError:
+            raise
         except ParedownError as error:
             typer.echo(f"error: {error}", err=True)
             worst = max(worst, error.exit_code)

@@ -208,6 +208,22 @@ def weights_of(
     return [given.get(spec.name) for spec in outputs]
 
 
+def shared(files: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Warnings of files that are in two splits."""
+    warnings = []
+    splits = list(files)
+    for place, which in enumerate(splits):
+        for other in splits[place + 1 :]:
+            both = [name for name in files[which] if name in files[other]]
+            if both:
+                warnings.append(
+                    f"The {which} and the {other} split have {len(both):,} files in common, "
+                    f"{both[0]} first: name those of each in dataset.{which}.files and "
+                    f"dataset.{other}.files."
+                )
+    return tuple(warnings)
+
+
 def matching(source: Source, pattern: str | None, where: str) -> dict[str, Path]:
     """The files of a split, sorted by name.
 

@@ -184,6 +184,9 @@ class Column:
             cells = cells.cast(pa.float64() if self._needs_float(cells.type) else pa.int64())
             cells = cells.fill_null(pa.scalar(self.fill).cast(cells.type))
         values: Array = cells.to_numpy(zero_copy_only=False)
+        if self.fill is not None and values.dtype.kind == "f" and np.isnan(values).any():
+            empty += int(np.isnan(values).sum())  # an empty cell of some libraries
+            values = np.where(np.isnan(values), values.dtype.type(self.fill), values)
         return (values.astype(np.float32) if values.dtype == np.float16 else values), empty
 
     def _needs_float(self, type_: pa.DataType) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from job import machine
-from job.datasets.source import Opened, Source, SplitRows, matching
+from job.datasets.source import Opened, Source, SplitRows, matching, shared
 from job.datasets.table_columns import (
     SHOWN_CHARACTERS,
     SHOWN_TEXTS,
@@ -73,8 +73,8 @@ def open_tables(source: Source, config: TableConfig, open_file: Callable[[Path],
         InputError: Where a file can't be read, or a column or cell is not as the manifest says.
     """
     reader = _Reader(source, config)
-    for which, split in config.splits.items():
-        reader.plan(which, split, open_file)
+    files = {which: reader.plan(which, split, open_file) for which, split in config.splits.items()}
+    reader.warnings += shared(files)
     reader.check_columns()
     spans = reader.spans()
     splits = {split.which: reader.read(split, spans) for split in reader.splits}
@@ -130,8 +130,8 @@ class _Reader:
 
     def plan(
         self, which: str, config: TableSplitConfig, open_file: Callable[[Path], Table]
-    ) -> None:
-        """Find the files and columns of a split."""
+    ) -> list[str]:
+        """Find the files and columns of a split; the names of the files."""
         files = matching(self.source, config.files, f"dataset.{which}.files")
         tables = [open_file(path) for path in files.values()]
         asked = slots_of(which, config, self.source)
@@ -144,6 +144,7 @@ class _Reader:
             slots = slots or there
         self.decisions += decisions_of(slots, tables[0].names)
         self.splits.append(_Split(which, tables, slots))
+        return [*files]
 
     def check_columns(self) -> None:
         """Refuse a column of ``dataset.columns`` that no split uses."""

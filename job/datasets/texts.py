@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from job.datasets.padded_rows import PaddedRows
-from job.datasets.source import Opened, Source, SplitRows, matching, ordered
+from job.datasets.source import Opened, Source, SplitRows, matching, ordered, shared
 from job.datasets.text_labels import Labels, Targets
 from job.datasets.text_lines import lines, place
 from job.datasets.text_lines import rows as csv_rows
@@ -42,7 +42,11 @@ def open_text(source: Source, config: TextConfig) -> Opened:
     vocabulary = read_vocabulary(source, config)
     labels = [Labels(config.class_names) for _ in source.outputs]
     reports = [f"The vocabulary's largest integer is {vocabulary.largest:,}."]
-    warnings = _vocabulary_warnings(vocabulary)
+    files = {
+        which: [*matching(source, names.files, f"dataset.{which}.files")]
+        for which, names in config.splits.items()
+    }
+    warnings = [*_vocabulary_warnings(vocabulary), *shared(files)]
     found: dict[str, tuple[Rows, ...]] = {}
     for which, names in config.splits.items():
         split = _Split(which, names, source, vocabulary)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from job.datasets.images import ImageDecoding, decode_image, in_order
-from job.datasets.source import ArraysOfSplit, Opened, Source, SplitRows, matching
+from job.datasets.source import ArraysOfSplit, Opened, Source, SplitRows, matching, shared
 from job.datasets.tfrecord_features import Feature, parse
 from job.datasets.tfrecord_file import Shard, open_shard
 from job.datasets.tfrecord_frames import MAX_RECORD_BYTES
@@ -54,7 +54,7 @@ def open_tfrecord(source: Source, config: TFRecordConfig) -> Opened:
         reader = _Reader(which, [shards[name] for name in found], features, source)
         splits[which] = reader.read(names)
         decisions += reader.decisions
-    return Opened.of(splits, decisions, _shared(files))
+    return Opened.of(splits, decisions, shared(files))
 
 
 def _described(names: ArraysOfSplit, config: TFRecordConfig) -> dict[str, Feature]:
@@ -69,22 +69,6 @@ def _described(names: ArraysOfSplit, config: TFRecordConfig) -> dict[str, Featur
                 hint="Correct the shape.",
             )
     return features
-
-
-def _shared(files: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Warnings of files that are in two splits."""
-    warnings = []
-    splits = list(files)
-    for place, which in enumerate(splits):
-        for other in splits[place + 1 :]:
-            both = [name for name in files[which] if name in files[other]]
-            if both:
-                warnings.append(
-                    f"The {which} and the {other} split have {len(both):,} files in common, "
-                    f"{both[0]} first: name those of each in dataset.{which}.files and "
-                    f"dataset.{other}.files."
-                )
-    return tuple(warnings)
 
 
 @dataclass

@@ -190,7 +190,22 @@ def _objective(job: JobConfig) -> Iterator[Problem]:
 
 
 def _labels(job: JobConfig) -> Iterator[Problem]:
-    """What is measured against targets, where the test rows have none."""
+    """Splits of which one has targets and another none; what is measured against targets, where
+    the test rows have none.
+    """
+    held_out = job.dataset.validation if job.dataset else None
+    if held_out is not None and job.has_train_targets and not held_out.has_targets:
+        yield Problem(
+            "dataset.validation.targets",
+            "the training rows have targets, and these have none; name them, or leave "
+            "dataset.validation out",
+        )
+    is_labelled = job.has_train_targets or job.has_test_targets
+    if held_out is not None and held_out.has_targets and not is_labelled:
+        yield Problem(
+            "dataset.validation.targets",
+            "neither the training rows nor the test rows have targets; leave these out",
+        )
     if job.has_test_targets:
         return
     why = "which needs targets, and the test rows have none"

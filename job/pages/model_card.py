@@ -17,7 +17,7 @@ from job.pages.remarks import median_ms, slow_integers
 from job.pages.usage import usages
 from job.result.failure import Failure
 from job.result.result import ArtifactResult, Result, StageResult
-from job.text import printable
+from job.text import legible_json
 
 NO_SPEED = (
     "Zeros make a file smaller once it is encoded. They do not make it faster on an ordinary CPU, "
@@ -154,7 +154,7 @@ def _reproduction(result: Result) -> list[str]:
 
 def _manifest(manifest: Mapping[str, Any]) -> list[str]:
     """The manifest, with its defaults."""
-    text = printable(json.dumps(manifest, indent=2, ensure_ascii=False))
+    text = legible_json(json.dumps(manifest, indent=2, ensure_ascii=False))
     return ["### Manifest", fence("json", text)] if manifest else []
 
 

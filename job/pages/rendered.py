@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from job.pages.facts import Facts, pointer
 from job.result.result import MANIFEST_FILE
-from job.text import printable
+from job.text import legible_json, printable
 
 
 def rendered(template: str, facts: Facts, **values: Any) -> str:
@@ -30,7 +30,7 @@ def rendered(template: str, facts: Facts, **values: Any) -> str:
             at=facts.at,
             p=pointer,
             printable=printable,
-            manifest=printable(manifest),
+            manifest=legible_json(manifest),
             manifest_file=MANIFEST_FILE,
             style=part("style.css"),
             **values,

@@ -19,6 +19,8 @@ from job.rows.normalization import Normalization
 
 # More values are no classes that a sample could have a share of each of.
 MAX_CLASSES = 1000
+# Floats up to here hold every integer.
+MAX_INDEX = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -217,11 +219,19 @@ def hold_out_test(
     return Dataset(found.train, None, held, is_test_held_out=True)
 
 
+def _are_whole(values: Array) -> bool:
+    """Whether they are integers, of any dtype; labels are often written as floats."""
+    if values.dtype.kind != "f":
+        return values.dtype.kind in "iub"
+    is_small = np.abs(values) <= MAX_INDEX  # False for NaN
+    return bool(is_small.all() and (values == np.rint(values)).all())
+
+
 def _classes(targets: Array) -> NDArray[np.int64] | None:
     """The class of each row, where targets are class indices or one-hot rows; else None."""
     rows = len(targets)
     flat = targets.reshape(rows, -1)
-    if flat.shape[1] == 1 and targets.dtype.kind in "iub":
+    if flat.shape[1] == 1 and _are_whole(flat):
         found = flat[:, 0].astype(np.int64)
     elif 1 < flat.shape[1] <= MAX_CLASSES and ((flat == 0) | (flat == 1)).all():
         found = flat.argmax(axis=1).astype(np.int64)

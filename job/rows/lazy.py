@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ class LazyRows(ABC):
     """(rows, ...)."""
     dtype: np.dtype[Any]
     """In this machine's byte order."""
+    part_limit: int = sys.maxsize
+    """At most so many are read at once, where they are made from larger rows."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -110,6 +113,7 @@ class SelectedRows(LazyRows):
     def __init__(self, rows: LazyRows, chosen: Indices) -> None:
         self._rows, self._chosen = rows, chosen
         self.shape, self.dtype = (len(chosen), *rows.shape[1:]), rows.dtype
+        self.part_limit = rows.part_limit
 
     def take(self, rows: Indices) -> Array:
         """These rows."""
@@ -121,6 +125,7 @@ class MappedRows(LazyRows):
 
     def __init__(self, rows: Rows, function: Callable[[Array], Array]) -> None:
         self._rows, self._function = rows, function
+        self.part_limit = part_rows(rows)
         first = function(rows[0:1])
         self.shape, self.dtype = (len(rows), *first.shape[1:]), first.dtype
 
@@ -178,9 +183,10 @@ def in_memory(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def part_rows(rows: Rows) -> int:
-    """How many rows are a part."""
+    """How many rows are a part: of the rows themselves, and of what they are made from."""
     row_bytes = int(np.prod(rows.shape[1:], dtype=np.int64)) * rows.dtype.itemsize
-    return max(1, PART_BYTES // max(1, row_bytes))
+    own = max(1, PART_BYTES // max(1, row_bytes))
+    return min(own, rows.part_limit) if isinstance(rows, LazyRows) else own
 
 
 def parts(rows: Rows) -> Iterator[tuple[int, Array]]:

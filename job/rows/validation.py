@@ -64,13 +64,16 @@ def check_rows(
     Raises:
         InputError: With the array's place in the manifest, and the offending value or shape.
     """
-    for spec, rows in zip(inputs, split.inputs, strict=True):
+    paired = zip(inputs, split.inputs, split.each_normalization, strict=True)
+    for spec, rows, one in paired:
         where = f"dataset.{which}.inputs ({spec.name})"
         _check_dtype(rows, where)
         _check_shape(rows, spec, where)
         for first_row, part in parts(rows):  # lazy rows are read once
             _check_finite(part, where, first_row)
             _check_flags(part, spec, where)
+            if one is None:  # else they are floats when they are given to the model
+                _check_integers(part, spec, where)
     for output, targets in zip(outputs, split.targets, strict=bool(split.targets)):
         where = _target_place(which, output, outputs)
         _check_dtype(targets, where)
@@ -198,6 +201,28 @@ def _check_flags(array: Array, spec: TensorSpec, where: str) -> None:
         )
 
 
+def _check_integers(array: Array, spec: TensorSpec, where: str) -> None:
+    """An input of integers would wrap what is too large, and cut fractions off."""
+    if not spec.dtype.startswith(("int", "uint")) or not array.size:
+        return
+    limits = np.iinfo(spec.dtype)
+    low, high = array.min(), array.max()
+    if low < limits.min or high > limits.max:
+        raise InputError(
+            f"The array goes from {low} to {high}; the model takes {spec.dtype}, from "
+            f"{limits.min} to {limits.max}.",
+            where=where,
+            hint="Give the numbers that the model was trained on.",
+        )
+    if array.dtype.kind == "f" and low >= 0 and high <= 1 and bool((array != np.rint(array)).any()):
+        raise InputError(
+            f"The array has fractions from {low:.4g} to {high:.4g}; the model takes {spec.dtype}, "
+            "and they would all be 0.",
+            where=where,
+            hint="Give whole numbers, such as bytes from 0 to 255: the model scales them itself.",
+        )
+
+
 def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
     if targets.dtype.kind == "f" and not bool((targets == np.rint(targets)).all()):
         raise InputError(
@@ -214,7 +239,7 @@ def _check_labels(targets: Array, output: TensorSpec, where: str) -> None:
             where=where,
             hint="Leave training.loss out, or set the loss that fits the targets.",
         )
-    classes = output.shape[-1] or 0
+    classes = (output.shape[-1] or 0) if output.shape else 1
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= classes:
         raise InputError(
@@ -252,7 +277,8 @@ def _check_range(targets: Array, loss: str, where: str) -> None:
 def _check_one_hot(targets: Array, output: TensorSpec, loss: str, where: str) -> None:
     values = targets.astype(np.float64)
     sums = values.sum(axis=-1)
-    if output.shape[-1] == 1 or (values < 0).any() or not np.allclose(sums, 1, atol=1e-3):
+    is_single = not output.shape or output.shape[-1] == 1
+    if is_single or (values < 0).any() or not np.allclose(sums, 1, atol=1e-3):
         raise InputError(
             f"{loss} needs rows that are one class each: several outputs, and targets that sum to "
             "1 in each row.",

@@ -70,8 +70,6 @@ class Progress:
                 self.earlier_s = 0.0
                 self.stages = [stage for stage in self.stages if stage.name == FETCH]
                 self.warnings.append(event["message"])
-            case "kept":
-                self.has_checkpoint |= bool(event["piece"])
         self._show(event)
 
     def _end(self, event: Event, seconds: float, decisions: list[str]) -> None:

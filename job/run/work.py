@@ -93,6 +93,7 @@ def checkpointed(run: JobRun, run_id: str, folder: Path) -> Iterator[CheckpointU
         return
     for reason in run.destination.restore(run_id, folder):
         run.journal.warn(f"What an earlier run has kept can't be used, {reason}")
+    run.progress.has_checkpoint = (folder / INDEX_FILE).exists()
     uploader = CheckpointUploader(run, run_id, folder, run.job.resume)
     try:
         yield uploader
@@ -145,6 +146,7 @@ class CheckpointUploader:
                 with tempfile.TemporaryDirectory(dir=self._folder.parent) as now:
                     if snapshot(self._folder, Path(now)):
                         self._run.destination.keep(self._run_id, Path(now))
+                        self._run.progress.has_checkpoint = True
             except (ParedownError, OSError) as error:
                 if not self._has_failed:
                     warning = f"What is done can't be kept for another run: {error}"

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from job.errors import InputError, ManifestError, ParedownError, StorageError
+from job.errors import (
+    InputError,
+    InterruptedRunError,
+    ManifestError,
+    ParedownError,
+    StorageError,
+)
 from job.manifest.storage import StorageConfig
 from job.result.artifact import media_type
 from job.resume.index import INDEX_FILE, read_content, restore
@@ -58,6 +64,8 @@ class Destination:
     place: Place
     backend: Backend
     warn: Callable[[str], None]
+    kept: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The checkpoint files that are surely there, with their SHA-256."""
 
     def claimed(self, wait: Callable[[], None]) -> AbstractContextManager[None]:
         """Keep it from other runs, where the storage can; ``wait`` is called before waiting."""
@@ -190,21 +198,28 @@ class Destination:
                 raise InputError("It is not there.", where=name)
             self.backend.download({items[name]: target}, lambda _: None)
 
-        return restore(index, folder, fetch)
+        left_out = restore(index, folder, fetch)
+        if (folder / INDEX_FILE).exists():
+            self.kept.update(read_content(folder)[1])
+        return left_out
 
     def keep(self, run_id: str, folder: Path) -> None:
         """Put there what a folder holds by now: new files first, then the index that names them;
-        then what it does not name any more is deleted. See ``resume/index.py``.
+        then what it does not name any more is deleted. See ``resume/index.py``. A file of a name
+        that is there is new, too, unless this run has read it there whole, or put it there: it may
+        be damaged, or that of other settings.
         """
         there = self._resume(run_id)
         found = {item.name for item in self.backend.listing(there, "Keeping what is done")}
         index, files = read_content(folder)
         metadata = {RUN_ID_KEY: run_id}
-        for name in sorted(files.keys() - found):
+        same = {it for it in found if it in files and self.kept.get(it) == files[it]}
+        for name in sorted(files.keys() - same):
             size = (folder / name).stat().st_size
             upload = Upload(folder / name, size, files[name], there.child(name), metadata)
             self.backend.upload(upload, lambda _: None)
         self.backend.write(there.child(INDEX_FILE), index, metadata)
+        self.kept.update(files)
         for name in found - files.keys() - {INDEX_FILE, BEGUN}:
             self.backend.delete(there.child(name))
 
@@ -213,6 +228,8 @@ class Destination:
         resume = self.place.child(RESUME)
         try:
             self.backend.clear(self.place, resume)
+        except InterruptedRunError:
+            raise
         except ParedownError as error:  # the results are there, and that is what was asked for
             self.warn(
                 f"What was kept for resuming could not be removed from {resume}/: {error.what} "

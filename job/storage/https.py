@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
@@ -137,6 +138,13 @@ class Https:
                         hint="Set AWS_CA_BUNDLE, SSL_CERT_FILE or storage.ca_bundle to the PEM "
                         "file of its authority.",
                     ) from None
+                if "407" in str(reason):
+                    raise InputError(
+                        f"{doing} failed: the proxy asks for a login.",
+                        where=str(place),
+                        hint="Give it in HTTPS_PROXY, as http://user:password@proxy:port, or name "
+                        "the host in NO_PROXY.",
+                    ) from None
                 raise
 
         limit = retry.Limit(retry.attempts(self._stores.warn), retry.WEB_PAUSE_S)
@@ -154,7 +162,7 @@ class Https:
         self, method: str, place: Place, doing: str, headers: dict[str, str] | None = None
     ) -> Iterator[Any]:
         """The server's answer, where it is one of success."""
-        with _pool(self._config) as pool:
+        with _pool(self._config, place.host) as pool:
             answer: Any = pool.request(
                 method,
                 str(place),
@@ -190,7 +198,8 @@ def _reason(error: HTTPError) -> object:
     return getattr(error, "reason", None) or error
 
 
-def _pool(config: StorageConfig) -> Any:
+def _pool(config: StorageConfig, host: str) -> Any:
+    """What sends requests to a host, by a proxy where the environment names one for it."""
     trusted = config.ca_bundle or os.environ.get("AWS_CA_BUNDLE")
     try:
         context = ssl.create_default_context(cafile=trusted)
@@ -198,9 +207,13 @@ def _pool(config: StorageConfig) -> Any:
         doing = "Reading the certificates"
         raise from_os_error(error, doing, writing=False, place=trusted) from None
     proxy = urllib.request.getproxies().get("https")
-    if proxy:
-        return urllib3.ProxyManager(proxy, ssl_context=context)
-    return urllib3.PoolManager(ssl_context=context)
+    if not proxy or urllib.request.proxy_bypass(host):
+        return urllib3.PoolManager(ssl_context=context)
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    given = urllib3.util.parse_url(proxy).auth
+    headers = urllib3.make_headers(proxy_basic_auth=unquote(given)) if given else None
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=context)
 
 
 def _etag(answer: Any) -> str | None:

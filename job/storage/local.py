@@ -235,10 +235,12 @@ class Local:
         """A marker says meanwhile which files there are a run's."""
         marker = folder.child(MARKER)
         with _translated(WRITING, writing=True):
-            named = dict.fromkeys([*names, *_begun(folder.local)])
-        self.write(marker, "\n".join(named).encode(), {})
+            begun = _begun(folder.local)
+        self.write(marker, "\n".join(dict.fromkeys([*names, *begun])).encode(), {})
         yield
         with _translated(WRITING, writing=True):
+            for name in begun.difference(names):  # of a killed run, and of no result
+                (folder.local / name).unlink(missing_ok=True)
             marker.local.unlink()
             _flush(folder.local)  # the names, too: they are the folder's content
 
