@@ -60,6 +60,11 @@ class Split:
             weights=tuple(None if array is None else array[start:stop] for array in self.weights),
         )
 
+    def some(self, rows: NDArray[np.int64]) -> Split:
+        """Some rows' inputs alone; of lazy ones without reading them."""
+        inputs = tuple(select(it, rows) for it in self.inputs)
+        return replace(self, inputs=inputs, targets=(), weights=())
+
     def read(self, start: int, stop: int) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Some rows: the model's inputs, and the targets."""
         rows = slice(start, stop)

@@ -64,15 +64,14 @@ def check_rows(
     Raises:
         InputError: With the array's place in the manifest, and the offending value or shape.
     """
-    paired = zip(inputs, split.inputs, split.each_normalization, strict=True)
-    for spec, rows, one in paired:
+    for spec, rows, one in zip(inputs, split.inputs, split.each_normalization, strict=True):
         where = f"dataset.{which}.inputs ({spec.name})"
         _check_dtype(rows, where)
         _check_shape(rows, spec, where)
         for first_row, part in parts(rows):  # lazy rows are read once
             _check_finite(part, where, first_row)
             _check_flags(part, spec, where)
-            if one is None:  # else they are floats when they are given to the model
+            if one is None:  # else the model is given floats
                 _check_integers(part, spec, where)
     for output, targets in zip(outputs, split.targets, strict=bool(split.targets)):
         where = _target_place(which, output, outputs)
@@ -202,24 +201,23 @@ def _check_flags(array: Array, spec: TensorSpec, where: str) -> None:
 
 
 def _check_integers(array: Array, spec: TensorSpec, where: str) -> None:
-    """An input of integers would wrap what is too large, and cut fractions off."""
+    """Integers would wrap what is too large, and cut fractions off."""
     if not spec.dtype.startswith(("int", "uint")) or not array.size:
         return
-    limits = np.iinfo(spec.dtype)
-    low, high = array.min(), array.max()
+    limits, low, high = np.iinfo(spec.dtype), array.min(), array.max()
     if low < limits.min or high > limits.max:
+        span = f"from {limits.min} to {limits.max}"
         raise InputError(
-            f"The array goes from {low} to {high}; the model takes {spec.dtype}, from "
-            f"{limits.min} to {limits.max}.",
+            f"The array goes from {low} to {high}; the model takes {spec.dtype}, {span}.",
             where=where,
             hint="Give the numbers that the model was trained on.",
         )
-    if array.dtype.kind == "f" and low >= 0 and high <= 1 and bool((array != np.rint(array)).any()):
+    is_share = array.dtype.kind == "f" and low >= 0 and high <= 1
+    if is_share and bool((array != np.rint(array)).any()):
         raise InputError(
-            f"The array has fractions from {low:.4g} to {high:.4g}; the model takes {spec.dtype}, "
-            "and they would all be 0.",
+            f"The array has fractions up to {high:.4g}; as {spec.dtype}, they would all be 0.",
             where=where,
-            hint="Give whole numbers, such as bytes from 0 to 255: the model scales them itself.",
+            hint="Give whole numbers, such as bytes: the model scales them itself.",
         )
 
 

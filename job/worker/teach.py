@@ -19,7 +19,6 @@ from job.result.training import AnswerResult, TeacherResult, TrainedForResult
 from job.rows.augment import check
 from job.rows.batches import Augmentation, Batches, shuffled_batches
 from job.rows.data import Split, calibration_rows
-from job.rows.lazy import select
 from job.stages.distill import Array, Distilled, TaughtBatches, variance, with_labels
 from job.worker.checkpoint_formats import arrays_in
 from job.worker.context import Loaded, Work
@@ -136,9 +135,7 @@ def _lesson(work: Work, loaded: Loaded, stage: Stage, teacher: Teacher) -> Lesso
     model = _copy(teacher.model)
     predict = keras_predictor(model)
     chosen = calibration_rows(len(taught), SAMPLED_ROWS, training.seed)  # data are often sorted
-    inputs = tuple(select(it, chosen) for it in taught.inputs)
-    sampled = replace(taught, inputs=inputs, targets=(), weights=())
-    spreads = [variance(it) for it in outputs_of(predict, sampled)]
+    spreads = [variance(it) for it in outputs_of(predict, taught.some(chosen))]
     plain = shuffled_batches(taught, training.batch_size, training.order_seed, augmentation)
     how = TeacherResult(rows=0, bytes=size, computed="each batch")
     stage.decide(

@@ -138,6 +138,8 @@ def test_nulls_are_refused_or_filled(folder: Path) -> None:
     same(found.train.inputs[0], [[1, 1, 2], [2, 3, -1], [-1, 5, 6]], "int64")
     found = opened(folder, AB, missing=0.5)
     same(found.train.inputs[0], [[1, 1, 2], [2, 3, 0.5], [0.5, 5, 6]], "float32")
+    write(folder, {"a": [1.5, float("nan"), None], "y": [0, 1, 2]})
+    same(opened(folder, A, missing=7).train.inputs[0], [[1.5], [7], [7]], "float32")
     write(folder, {"a": pa.nulls(2), "b": [[1], None], "y": [0, 1]})
     same(opened(folder, A, missing=3).train.inputs[0], [[3], [3]], "float32")
     error = refused(folder, {"inputs": "b"}, missing=0)

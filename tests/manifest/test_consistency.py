@@ -61,6 +61,29 @@ def test_sections_that_fit_have_no_problem(sections: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("train", "held_out", "what"),
+    [
+        (True, False, "the training rows have targets, and these have none"),
+        (False, True, "neither the training rows nor the test rows have targets"),
+        (True, True, ""),
+        (False, False, ""),
+    ],
+)
+def test_rows_for_validation_have_targets_where_others_have(
+    train: bool, held_out: bool, what: str
+) -> None:
+    """Else their loss could not be measured, after an epoch."""
+    splits = {
+        name: {"inputs": f"x_{name}"} | ({"targets": f"y_{name}"} if has else {})
+        for name, has in (("train", train), ("validation", held_out), ("test", train))
+    }
+    found = problems(dataset={"uri": "d.npz", **splits})
+    assert [it.split(";")[0] for it in found] == (
+        [f"dataset.validation.targets: {what}"] if what else []
+    )
+
+
+@pytest.mark.parametrize(
     ("sections", "problem"),
     [
         (
@@ -242,7 +265,7 @@ def test_all_contradictions_between_sections_are_found_at_once() -> None:
     ("section", "named"),
     [
         ({"split": {"validation": 0.2}}, "dataset.split.validation"),
-        ({"validation": {"inputs": "x_held"}}, "dataset.validation"),
+        ({"validation": {"inputs": "x_held", "targets": "y_held"}}, "dataset.validation"),
     ],
 )
 def test_rows_for_validation_are_asked_for_once(section: dict[str, Any], named: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from job.errors import InputError
 from job.manifest.datasets import NpzConfig
 from job.result.specs import TensorSpec
 from job.rows.batches import shuffled_batches
-from job.rows.data import Dataset, Split, calibration_rows, steps_per_epoch
+from job.rows.data import Dataset, Split, calibration_rows, hold_out_test, steps_per_epoch
 from tests.support.sources import source_of
 
 Array = NDArray[Any]
@@ -255,3 +256,16 @@ def test_targets_that_do_not_fit_the_model_are_refused(
     assert caught.value.where == "dataset.train.targets"
     for part in says:
         assert part in caught.value.what
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64"])
+def test_each_class_has_its_share_of_the_test_rows_whatever_its_dtype(dtype: str) -> None:
+    """Fractions are no classes, and sampled as they are."""
+    labels = np.zeros((100, 1), dtype)
+    labels[:10] = 1
+    split = replace(numbered(100), targets=(labels,))
+    for seed in range(5):
+        found = hold_out_test(split, 0.2, seed)
+        assert found.test.targets[0].sum() == 2
+    rough = [hold_out_test(replace(split, targets=(labels + 0.5,)), 0.2, it) for it in range(5)]
+    assert {float(it.test.targets[0].sum()) for it in rough} != {2 + 0.5 * 20}

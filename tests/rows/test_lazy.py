@@ -143,6 +143,15 @@ def test_only_rows_that_are_not_stored_are_decoded(tmp_path: Path) -> None:
     assert decoded == [40, 20]
 
 
+def test_parts_of_smaller_rows_are_no_larger_for_it(tmp_path: Path) -> None:
+    """What is made of large rows is read from them."""
+    large = stored(np.zeros((40, lazy.PART_BYTES // 8), np.uint8), tmp_path)
+    small = MappedRows(large, lambda rows: rows[:, :1])
+    assert part_rows(large) == part_rows(small) == 8
+    assert part_rows(select(small, np.arange(20))) == 8
+    assert [len(part) for _, part in parts(small)] == [8] * 5
+
+
 @pytest.mark.parametrize("row_bytes", [1, 6, 1000])
 def test_parts_are_all_rows_in_their_order(
     row_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

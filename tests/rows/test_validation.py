@@ -188,6 +188,40 @@ def test_labels_out_of_range_are_refused_with_the_range(low: int, high: int, dty
             assert f"go from {low} to {high}, the model has 5 classes: 0 to 4" in error.what
 
 
+@pytest.mark.parametrize(
+    ("values", "dtype", "says"),
+    [
+        ([0.0, 300.0], "uint8", "goes from 0.0 to 300.0; the model takes uint8, from 0 to 255"),
+        ([-1, 7], "uint8", "goes from -1 to 7"),
+        ([0.0, 0.5], "uint8", "they would all be 0"),
+        ([0.0, 255.0], "uint8", ""),
+        ([0.0, 254.5], "uint8", ""),  # a resized image
+        ([0.0, 1.0], "int32", ""),
+        ([-129], "int8", "goes from -129 to -129"),
+    ],
+)
+def test_numbers_that_an_input_of_integers_would_change_are_refused(
+    values: list[float], dtype: str, says: str
+) -> None:
+    """Those beyond its range would wrap, and fractions up to 1 be 0."""
+    data = dataset(x=np.stack([np.resize(np.array(values), (4, 3))] * 20))
+    spec = TensorSpec("picture", (4, 3), dtype)
+    if says:
+        assert says in refused_numbers(data, spec).what
+    else:
+        for which, split in data.splits:
+            check_rows(which, split, [spec], [CLASSES])
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", SPARSE])
+def test_a_loss_of_classes_needs_an_output_of_several(loss: str) -> None:
+    """An output of one number for each row has no axis for them."""
+    found = refused_targets(
+        dataset(y=np.resize([0.0, 1.0], 20)), loss, TensorSpec("out", (), "float32")
+    )
+    assert "1 classes" in found.what or "one class each" in found.what
+
+
 def test_labels_that_are_fractions_are_refused() -> None:
     """0.5 is not a class."""
     assert "fractions" in refused_targets(dataset(y=np.linspace(0, 4, 20))).what

@@ -117,6 +117,22 @@ def test_what_is_damaged_is_left_out(out: Destination, tmp_path: Path, harm: str
     assert not (tmp_path / "2").exists()
 
 
+def test_a_file_that_is_made_otherwise_is_kept_anew(out: Destination, tmp_path: Path) -> None:
+    """Under the same name: after a crash, or since what was there is damaged."""
+    work = keep(tmp_path / "work", {"one": {"1": b"1"}})
+    out.keep(RUN, work)
+    out.keep(RUN, keep(work, {"one": {"1": b"other"}}))
+    there = out.place.local / ".resume" / RUN / "1"
+    assert there.read_bytes() == b"other"
+    for number, harmed in enumerate((b"!", b"other")):  # damaged, and not
+        there.write_bytes(harmed)
+        again, back = at(out.place.local), tmp_path / f"back{number}"
+        back.mkdir()
+        assert bool(again.restore(RUN, back)) == (harmed == b"!")
+        again.keep(RUN, keep(tmp_path / f"made{number}", {"one": {"1": b"other"}}))
+        assert there.read_bytes() == b"other"
+
+
 def test_places_that_can_not_be_written(tmp_path: Path) -> None:
     """A web server, and a folder where a file is."""
     place = Place("https", "/out", "example.org")

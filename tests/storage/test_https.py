@@ -14,7 +14,7 @@ from job.errors import InputError, ParedownError, StorageError
 from job.manifest.storage import StorageConfig
 from job.storage import find, retry
 from job.storage.backend import Stores
-from job.storage.https import Https
+from job.storage.https import Https, _pool
 from job.storage.place import Place, find_place, here
 from tests.support.certificates import Certificates
 from tests.support.faults import Call, Fault, Faults, hook, reset, status, truncate
@@ -63,6 +63,32 @@ def fetch(files: Faults, folder: Path, meanwhile: Callable[[], Any] = lambda: No
 def read(place: Place, limit: int, config: StorageConfig | None = None) -> bytes:
     """The content of a small file."""
     return Https(config or StorageConfig(), Stores(print)).read(place, limit, "Reading")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "without", "used"),
+    [
+        ("http://proxy.example:3128", "", ("proxy.example", 3128, None)),
+        ("proxy.example:3128", "", ("proxy.example", 3128, None)),
+        ("http://me:p%40ss@proxy.example:1", "", ("proxy.example", 1, "Basic bWU6cEBzcw==")),
+        ("http://proxy.example:3128", "files.example", None),
+    ],
+)
+def test_a_proxy_is_used_as_the_environment_says(
+    proxy: str,
+    without: str,
+    used: tuple[str, int, str | None] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With its login, and not for hosts that need none."""
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, without)
+    pool = _pool(StorageConfig(), "files.example:8443")
+    found = getattr(pool, "proxy", None)
+    login = (getattr(pool, "proxy_headers", None) or {}).get("proxy-authorization")
+    assert (found and (found.host, found.port, login)) == used
 
 
 def test_a_file_comes(files: Faults, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import pytest
 from job.errors import InputError, ManifestError, StorageError
 from job.storage import local
 from job.storage.destination import Destination, Publication
-from job.storage.local import Local
+from job.storage.local import MARKER, Local
 from job.storage.place import Place
 from job.storage.scratch_files import write_json
 from tests.conftest import ROOT
@@ -260,6 +260,17 @@ def test_publishing_replaces_an_earlier_run(source: Path, tmp_path: Path) -> Non
     publish(source, out, replaced)
     assert names(out) == NAMES | {"mine.txt"}
     assert (out / "a.h5").read_bytes() == (source / "a.h5").read_bytes()
+
+
+def test_what_a_killed_run_left_goes_with_the_next_result(source: Path, tmp_path: Path) -> None:
+    """Else nobody would know later that paredown has made it; what it did not name stays."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("killed.tflite", "mine.txt"):
+        (out / name).write_bytes(b"old")
+    (out / MARKER).write_text("killed.tflite\na.h5")
+    publish(source, out, [])
+    assert names(out) == NAMES | {"mine.txt"}
 
 
 def test_a_disk_that_fills_up_leaves_no_result_and_nothing_half_written(
