@@ -47,6 +47,12 @@ def check_reachable(metric: str, value: float) -> None:
         raise ValueError(f"{metric} is at most 1, so {value:g} can't be reached; 0.97 is 97 %")
 
 
+def check_drop(metric: str, value: float) -> None:
+    """Raise a ValueError where any model is within a drop."""
+    if value >= 1 and not lower_is_better(metric):
+        raise ValueError(f"{metric} is at most 1, so {value:g} allows any file; 0.01 is one point")
+
+
 class MinValueGate(_MetricGate):
     """At least this good, whatever the baseline was; a loss or an error: at most this large."""
 

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from job.manifest.cluster import Clusters
 from job.manifest.fields import Config, Count, Fraction, Positive
-from job.manifest.gates import Metric, SizeOf, check_reachable
+from job.manifest.gates import Metric, SizeOf, check_drop, check_reachable
 from job.manifest.quantize import WeightBits
 
 # The loss that is allowed where the manifest states none.
@@ -86,6 +86,8 @@ class SearchConfig(Config):
     def _reachable(self) -> Self:
         if self.metric is not None and self.min_value is not None:
             check_reachable(self.metric, self.min_value)
+        if self.metric is not None and self.max_drop is not None:
+            check_drop(self.metric, self.max_drop)
         return self
 
     @property

@@ -38,7 +38,8 @@ def search_problems(job: JobConfig) -> Iterator[Problem]:
             "a search chooses on held-out rows, and it is 0; leave it out, or set it to 0.1",
         )
     over = job.search.over
-    if 8 not in over.weight_bits and over.clusters != RangesConfig().clusters:
+    asks = over.clusters != RangesConfig().clusters and any(over.clusters)
+    if 8 not in over.weight_bits and asks:
         yield Problem(
             "search.over.clusters",
             "kernels of 8 bits alone have clusters, and search.over.weight_bits has no 8; add it, "
@@ -66,8 +67,8 @@ def _fixed(job: JobConfig) -> Iterator[Problem]:
     if len(variants) != 1 or not isinstance(variants[0], PackedConfig):
         yield Problem(
             "quantize",
-            "a search makes one file, dynamic_range or weight_only; ask for one of them, or leave "
-            "quantize out",
+            "a search makes one file, dynamic_range or weight_only, and none for tflm; ask for one "
+            "of them, leave quantize out, or leave search out",
         )
         return
     (variant,) = variants

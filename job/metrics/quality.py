@@ -109,6 +109,8 @@ class _Judge:
 
     def add(self, targets: Array, outputs: Output, weights: Array | None) -> None:
         """Judge a batch; ``weights`` are those of its rows in the loss."""
+        if len(outputs.shape) == 1:  # one number for each row: means are over a last axis
+            outputs, targets = outputs[:, None], targets.reshape(len(targets), -1)
         loss = self._loss(targets, outputs, sample_weight=weights)
         self.mean_loss.update_state(loss, sample_weight=len(targets))
         for metric in self.metrics:

@@ -15,6 +15,7 @@ from job.manifest.gates import (
     MinAgreementGate,
     MinSnrGate,
     MinValueGate,
+    check_drop,
     check_reachable,
 )
 from job.manifest.job import JobConfig
@@ -96,6 +97,11 @@ def gate_of(config: SearchConfig, baseline: ArtifactResult, loaded: Loaded) -> G
             raise InputError(f"{error}.", where="search.min_value", hint=hint) from error
         return MinValueGate(type="min_value", metric=metric, value=config.min_value)
     limit = MAX_DROP if config.max_drop is None else config.max_drop
+    try:
+        check_drop(metric, limit)
+    except ValueError as error:
+        hint = "Allow a smaller drop."
+        raise InputError(f"{error}.", where="search.max_drop", hint=hint) from error
     return MaxDropGate.model_validate({"type": "max_drop", "metric": metric, "value": limit})
 
 

@@ -108,7 +108,7 @@ def next_trial(done: Sequence[TrialResult], plan: SearchPlan) -> TrialSettings |
         plan: What is searched.
     """
     first_seed = [it for it in done if it.settings.seed == plan.seed]
-    short = [_by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
+    short = [by_its_figure(it) for it in first_seed if it.settings.epochs == plan.short_epochs]
     coarse = replace(COARSE, most=plan.short_trials)
     for family in plan.families if plan.short_trials else ():
         own = [it for it in short if family.has(it)]
@@ -143,7 +143,7 @@ def _is_beaten(own: Sequence[TrialResult], density: float, short: Sequence[Trial
     return size > NEARLY * best
 
 
-def _by_its_figure(trial: TrialResult) -> TrialResult:
+def by_its_figure(trial: TrialResult) -> TrialResult:
     """A trial as it is judged without a confidence."""
     if trial.bound is None or trial.value is None:
         return trial

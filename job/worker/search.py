@@ -22,8 +22,8 @@ from job.result.training import RunOfTrainingResult
 from job.worker.checkpoint_formats import record_of
 from job.worker.context import Loaded, Work
 from job.worker.convert import Conversion
-from job.worker.judgement import gate_of, judgement_of
-from job.worker.next_trial import SearchPlan, choose, next_trial
+from job.worker.judgement import Judgement, gate_of, judgement_of
+from job.worker.next_trial import SearchPlan, by_its_figure, choose, next_trial
 from job.worker.search_checks import refuse_unsearchable, warnings_of
 from job.worker.teach import Teacher
 from job.worker.teacher import find_teacher
@@ -127,7 +127,7 @@ def search(work: Work, loaded: Loaded, how: Conversion, baseline: Measured) -> F
         work.journal.warn(
             "No trial is within the loss on held-out rows: the nearest one is published (trial "
             f"{chosen.number}, {-chosen.margin:.4g} beyond the limit). Allow a larger loss, a "
-            "larger budget, or a lower sparsity."
+            f"larger budget, or a lower sparsity{_more_rows(judgement, chosen)}."
         )
     model, settings = loaded.file.model, chosen.settings
     wide = noisiest(model, budget.noisiest, settings.wide)
@@ -182,6 +182,15 @@ def _trials(
         )
         done.append(found)
     return done, f"after {len(done)} trials the border is known as well as it can be"
+
+
+def _more_rows(judgement: Judgement, chosen: TrialResult) -> str:
+    """What else would help where the interval, and not the figure, is beyond the limit."""
+    itself = by_its_figure(chosen)
+    if not itself.passed:
+        return ""
+    rows = judgement.evaluator.samples.count
+    return f"; or hold out more than {rows:,} rows, which make the interval so wide"
 
 
 def _announce(stage: Stage, asked: TrialSettings, number: int, most: int) -> None:

@@ -30,7 +30,7 @@ from job.worker.weight_noise import by_noise, shares
 MOST_EPOCHS, ENOUGH_EPOCHS = 60, 12
 # Building a training takes longer than an epoch of small data. So where it takes no more than this
 # share of the budget, a second trial of so many epochs tells what one more epoch takes.
-PROBED, PROBE_EPOCHS = 0.1, 4
+PROBED, PROBE_EPOCHS = 0.25, 4
 # After the short ones.
 LEAST_LONG_TRIALS = 3
 # Short trainings have this share of the epochs of long ones.
@@ -135,7 +135,8 @@ def fitted(
         left = PLANNED * 60 * budget.minutes - (short * count + long) * overhead_s
         # Half an epoch more for each is the teacher's.
         weighted = a_trial_s * (long + SHORT * short * count) + epoch_s / 2
-        fits = max(1, min(MOST_EPOCHS, int(left / weighted))) if weighted else MOST_EPOCHS
+        most = epochs or MOST_EPOCHS
+        fits = max(1, min(most, int(left / weighted))) if weighted else most
         if fits >= (epochs or ENOUGH_EPOCHS):
             break
     used = (epochs or fits) if is_trained else 0
@@ -249,14 +250,14 @@ def plan_of(
 def described(job: JobConfig, budget: BudgetRecord, families: int) -> str:
     """How long trials are trained, and of how many families, for the result."""
     assert job.search is not None
-    if not budget.long_epochs:
-        return "nothing is trained"
     fewer = (
         f"; of {families} combinations of weight_bits and clusters the first {budget.families} are "
         "tried, for which there is time"
         if budget.families < families
         else ""
     )
+    if not budget.long_epochs:
+        return f"nothing is trained{fewer}"
     why = f"to fit into {job.search.budget.minutes:g} minutes"
     if job.training.epochs is not None:
         why = "since training.epochs says so"

@@ -254,3 +254,13 @@ def test_metrics_and_outputs_are_means_over_passes() -> None:
     assert found.metrics == {"loss": 3.0}
     np.testing.assert_array_equal(found.outputs[0], np.full((2, 1), 3, np.float32))
     assert progress == [(10, 30), (20, 30), (30, 30)]
+
+
+def test_an_output_of_one_number_for_each_row_is_judged_row_by_row() -> None:
+    """As one of a column, with its intervals."""
+    random = np.random.default_rng(2)
+    targets, outputs = random.normal(size=(2, 200)).astype("float32")
+    made = objective("mean_squared_error", "mean_absolute_error")
+    found, column = judge(made, outputs, targets), judge(made, outputs[:, None], targets[:, None])
+    assert found.metrics == column.metrics
+    assert found.metrics["mean_absolute_error"] == pytest.approx(np.abs(outputs - targets).mean())

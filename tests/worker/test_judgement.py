@@ -65,6 +65,9 @@ def test_the_default_loss_is_that_of_what_there_is(folder: Path, tmp_path: Path)
     with pytest.raises(InputError, match="accuracy is at most 1, so 70 can't") as percent:
         gate_of(SearchConfig(min_value=70), base, given)
     assert percent.value.where == "search.min_value"
+    with pytest.raises(InputError, match="accuracy is at most 1, so 1 allows any file") as point:
+        gate_of(SearchConfig(max_drop=1), base, given)
+    assert point.value.where == "search.max_drop"
     with pytest.raises(InputError, match="'auc' is not measured, only accuracy, loss"):
         gate_of(SearchConfig(metric="auc"), base, given)
     numbers = loaded(folder, tmp_path, model="numbers", labelled=False)

@@ -124,6 +124,8 @@ def test_trials_are_as_long_as_fits(folder: Path) -> None:
     own = fitted(hours, 5, probe(3, 2), 100)
     assert (own.long_epochs, own.short_epochs) == (100, 25)
     assert "25 and 100 epochs" in described(job_of(folder, search=True), own, 5)
+    more = fitted(hours, 5, probe(3, 2), MOST_EPOCHS + 1)
+    assert (more.families, more.short_trials) == (5, 3)
     slow = fitted(BudgetConfig(minutes=1), 5, probe(50, 40), 100)
     assert (slow.long_epochs, slow.families, slow.short_trials) == (100, 1, 0)
     assert "the first 1 are tried" in described(job_of(folder, search=True), slow, 5)
