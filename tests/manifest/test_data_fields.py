@@ -114,7 +114,7 @@ def test_a_data_set_that_is_written_out_reads_back_as_the_same() -> None:
     """With defaults filled in, as in the result."""
     full: dict[str, Any] = {
         "train": {"inputs": {"a": "x", "b": "z"}, "targets": ["y"], "weights": {"out": "w"}},
-        "validation": {"inputs": ["x", "z"]},
+        "validation": {"inputs": ["x", "z"], "targets": ["y"]},
         "split": {"test": 0.2, "seed": 3, "stratify": False},
         "preprocess": [{"input": "a", "resize": [8, 8]}, {"input": "b", "mean": [1, 2]}],
         "memory_bytes": 0,
