@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -90,19 +90,20 @@ def gate_of(config: SearchConfig, baseline: ArtifactResult, loaded: Loaded) -> G
             hint="Name one of these, or add it to training.metrics.",
         )
     if config.min_value is not None:
-        try:
-            check_reachable(metric, config.min_value)
-        except ValueError as error:
-            hint = "Ask for a smaller value."
-            raise InputError(f"{error}.", where="search.min_value", hint=hint) from error
+        _refuse_by(check_reachable, metric, config.min_value, "min_value")
         return MinValueGate(type="min_value", metric=metric, value=config.min_value)
     limit = MAX_DROP if config.max_drop is None else config.max_drop
-    try:
-        check_drop(metric, limit)
-    except ValueError as error:
-        hint = "Allow a smaller drop."
-        raise InputError(f"{error}.", where="search.max_drop", hint=hint) from error
+    _refuse_by(check_drop, metric, limit, "max_drop")
     return MaxDropGate.model_validate({"type": "max_drop", "metric": metric, "value": limit})
+
+
+def _refuse_by(check: Callable[[str, float], None], metric: str, value: float, field: str) -> None:
+    """What the manifest alone does not tell where it names no metric."""
+    try:
+        check(metric, value)
+    except ValueError as error:
+        hint = "Ask for a smaller value."
+        raise InputError(f"{error}.", where=f"search.{field}", hint=hint) from error
 
 
 def measured_metrics(baseline: ArtifactResult) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def split(
             given=len(dataset.validation) if dataset.validation else 0,
             share=asked.validation if asked else None,
         )
-        plan = plan_training(job.training, job.prune, available, trains_again=job.trains_again)
+        planned = partial(plan_training, job.training, job.prune, trains_again=job.trains_again)
+        plan = planned(available)
         keys = []
         if asked is None or asked.stratify:
             pairs = zip(labels, dataset.train.targets, strict=bool(dataset.train.targets))
@@ -83,10 +85,7 @@ def split(
                     f"{held:,} rows are held out, not {plan.held_out:,}: each class keeps a row to "
                     "train on."
                 )
-                available = replace(available, most=held)
-                plan = plan_training(
-                    job.training, job.prune, available, trains_again=job.trains_again
-                )
+                plan = planned(replace(available, most=held))
     names = [spec.name for spec in outputs]
     refuse_unknown(job.training.class_weighted_outputs, outputs, "output", WHERE)
     refuse_unknown(job.training.loss_weights, outputs, "output", "training.loss_weights")
