@@ -12,7 +12,7 @@ from job.errors import InputError, StageError
 from job.events import Event, Journal
 from job.resume.checkpoints import Checkpoints
 from job.worker.search import Found, differs, search, with_held_out_rows
-from tests.support.searching import baseline_of, bench_of, job_of, save_model
+from tests.support.searching import baseline_of, bench_of, job_of
 from tests.worker.test_verdict import made
 
 TRIALS = 3
@@ -21,13 +21,6 @@ SEARCH: dict[str, Any] = {
     "budget": {"minutes": 500, "trials": TRIALS},
     "over": {"weight_bits": [4], "sparsity": [0.3, 0.98]},
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("searches")
-    save_model(place)
-    return place
 
 
 def searched(

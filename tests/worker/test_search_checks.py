@@ -12,15 +12,8 @@ import pytest
 from job.errors import InputError
 from job.manifest.gates import MinAgreementGate, MinSnrGate
 from job.worker.search_checks import refuse_unsearchable, warnings_of
-from tests.support.searching import bench_of, job_of, save_model
+from tests.support.searching import bench_of, job_of
 from tests.worker.test_verdict import drop, judged_by, made
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("checks")
-    save_model(place)
-    return place
 
 
 def test_files_are_not_judged_by_rows_that_they_were_trained_on(

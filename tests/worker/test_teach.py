@@ -9,16 +9,9 @@ import pytest
 
 from job.errors import InputError
 from job.worker.teach import Lessons, why
-from tests.support.searching import bench_of, job_of, save_model
+from tests.support.searching import bench_of, job_of
 
 TRAINING: dict[str, Any] = {"epochs": 1, "validation_split": 0.3}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("lessons")
-    save_model(place)
-    return place
 
 
 def test_weights_of_losses_count_without_labels_too(folder: Path, tmp_path: Path) -> None:

@@ -15,16 +15,9 @@ from job.worker.trial import run_trial
 from job.worker.trial_job import settings_of
 from job.worker.verdict import MOST_DROP
 from tests.support import unlabelled
-from tests.support.searching import asked, bench_of, job_of, save_model
+from tests.support.searching import asked, bench_of, job_of
 
 layers = tf_keras.layers
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("trials")
-    save_model(place)
-    return place
 
 
 def test_a_trial_leaves_the_model_as_it_was(folder: Path, tmp_path: Path) -> None:

@@ -25,13 +25,6 @@ from job.worker.trial_budget import (
 from tests.support.searching import asked, bench_of, job_of, save_model
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("budgets")
-    save_model(place)
-    return place
-
-
 def families(
     folder: Path, *, is_trained: bool = True, has_clusters: bool = True, **search: Any
 ) -> list[Family]:

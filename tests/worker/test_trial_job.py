@@ -14,16 +14,9 @@ from job.manifest.training import CosineDecayConfig
 from job.models.prunable import fits
 from job.worker.trial_job import sections_of, settings_of, small_layers
 from tests.support.manifests import read_job
-from tests.support.searching import asked, job_of, save_model
+from tests.support.searching import asked, job_of
 
 layers = tf_keras.layers
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("trials")
-    save_model(place)
-    return place
 
 
 def test_a_trial_is_a_job_without_a_search(folder: Path) -> None:
