@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -24,7 +21,6 @@ from job.storage import local
 from job.storage.destination import Destination, Publication
 from job.storage.local import MARKER, Local
 from job.storage.place import Place
-from job.storage.scratch_files import write_json
 from tests.conftest import ROOT
 from tests.support.runs import tmpfs
 
@@ -88,44 +84,6 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
             local.measure(path, "Reading the model")
 
 
-def test_scratch_is_gone_afterwards_whatever_happened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It lies in TMPDIR, and nothing of it stays after an error."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-    def work() -> None:
-        with local.scratch() as folder:
-            (folder / "deep").mkdir()
-            (folder / "deep" / "file").write_bytes(b"x")
-            assert names(tmp_path) == {folder.name}
-            assert list((folder / "output").iterdir()) == []
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert names(tmp_path) == set()
-
-
-def test_scratch_where_none_may_be_made_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message names the place."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises((InputError, StorageError)) as caught, local.scratch():
-        pass
-    assert str(tmp_path / "nowhere") in caught.value.where
-
-
-def test_json_is_written_indented_and_ends_in_a_line_feed(tmp_path: Path) -> None:
-    """For people and for ``diff``."""
-    write_json(tmp_path / "a.json", {"a": [1]})
-    text = (tmp_path / "a.json").read_text()
-    assert json.loads(text) == {"a": [1]}
-    assert text.startswith('{\n  "a"')
-    assert text.endswith("}\n")
-
-
 def test_claiming_makes_the_destination(tmp_path: Path) -> None:
     """With the folders above it, and once more where it is there already."""
     for _ in range(2):
@@ -158,34 +116,6 @@ def test_a_claimed_destination_is_waited_for(tmp_path: Path) -> None:
 def never() -> None:
     """What is called when another run has the destination."""
     raise AssertionError("nobody else has it")
-
-
-@pytest.mark.parametrize("folder", ["nowhere", "file", "read-only"])
-def test_a_tmpdir_that_can_not_be_used_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
-    """Python would take /tmp instead."""
-    (tmp_path / "file").write_bytes(b"x")
-    monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
-    with contextlib.ExitStack() as stack:
-        if folder == "read-only":
-            stack.enter_context(tmpfs(tmp_path / folder, "ro"))
-        refused = stack.enter_context(pytest.raises(InputError, match="TMPDIR names no folder"))
-        with local.scratch():
-            pass
-    assert refused.value.where == str(tmp_path / folder)
-
-
-def test_scratch_is_where_tmpdir_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative one is relative to the current folder; empty is as if it were not there."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "here").mkdir()
-    monkeypatch.setenv("TMPDIR", "here")
-    with local.scratch() as folder:
-        assert folder.parent == tmp_path / "here"
-    monkeypatch.setenv("TMPDIR", "")
-    with local.scratch() as folder:
-        assert folder.parent.is_absolute()
 
 
 def test_preparing_clears_what_a_killed_run_left(tmp_path: Path) -> None:
