@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import pytest
 
 from job.result.failure import Failure
-from job.result.result import Result
-from tests.conftest import Run, paredown
+from tests.conftest import paredown
 from tests.support.buckets import QUICK, Buckets, run
 from tests.support.identities import RESULTS
 from tests.support.published import FAILED, PAGES, read_result, write_manifest
@@ -30,22 +28,6 @@ def buckets(seaweed: Seaweed, tiny: Path) -> Buckets:
     made = Buckets(seaweed, "test-pages/")
     made.put_inputs(tiny)
     return made
-
-
-@pytest.fixture(scope="module")
-def done(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The destination of a quick run."""
-    folder = tmp_path_factory.mktemp("done")
-    ended = paredown("run", write_manifest(folder, tiny, **QUICK))
-    assert (ended.code, ended.err) == (0, "")
-    return folder / "out"
-
-
-@pytest.fixture
-def out(done: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
-    shutil.copytree(done, tmp_path / "out")
-    return tmp_path / "out"
 
 
 def names(folder: Path) -> set[str]:
@@ -176,98 +158,6 @@ def test_nothing_is_written_into_the_home(tiny: Path, tmp_path: Path) -> None:
     assert (names(tmp_path / "home"), names(tmp_path / "scratch")) == (set(), set())
 
 
-class TestFailures:
-    """What a run leaves that fails."""
-
-    def test_it_says_why_until_a_run_succeeds(self, tiny: Path, tmp_path: Path) -> None:
-        """A failure replaces an earlier one; a success removes its files, and has its own."""
-        missing = {"model": {"uri": "nowhere.h5"}}
-        for sections in (QUICK | missing, QUICK | {"dataset": {"uri": "nowhere.npz"}}):
-            ended = paredown("run", write_manifest(tmp_path, tiny, **sections))
-            assert ended.code == 3
-            failure = Failure.model_validate_json((tmp_path / "out" / "failure.json").read_bytes())
-            error = ended.error
-            assert (failure.what, failure.where, failure.to_do, failure.exit_code) == (
-                error["what"],
-                error["where"],
-                error["to_do"],
-                3,
-            )
-            assert names(tmp_path / "out") == FAILED
-        assert "nowhere.npz" in (tmp_path / "out" / "report.html").read_text()
-        without = QUICK | {"report": None}
-        assert paredown("run", write_manifest(tmp_path, tiny, **without, model={"uri": "n"})).code
-        assert names(tmp_path / "out") == {"failure.json"}
-        assert paredown("run", write_manifest(tmp_path, tiny, **QUICK)).code == 0
-        assert names(tmp_path / "out") & FAILED == PAGES
-
-    def test_it_has_what_happened_before(self, tiny: Path, tmp_path: Path) -> None:
-        """The stages that ended with their decisions, the one that failed, and the versions."""
-        damaged = tmp_path / "damaged.h5"
-        damaged.write_bytes((tiny / "model.h5").read_bytes()[:-3000])
-        ended = paredown(
-            "run", write_manifest(tmp_path, tiny, **QUICK, model={"uri": str(damaged)})
-        )
-        assert ended.code == 3
-        failure = Failure.model_validate_json((tmp_path / "out" / "failure.json").read_bytes())
-        begun = [it["stage"] for it in ended.events if it["event"] == "stage_started"]
-        finished = [it["stage"] for it in ended.events if it["event"] == "stage_finished"]
-        assert [it.name for it in failure.stages] == finished
-        assert failure.stage == begun[-1]
-        assert failure.versions["paredown"]
-        assert failure.environment["cpu"]
-        assert failure.manifest["training"]["batch_size"] == 32
-
-    def test_a_wrong_manifest_leaves_nothing(self, tiny: Path, tmp_path: Path) -> None:
-        """Nor does a destination that holds what paredown did not create."""
-        assert paredown("run", write_manifest(tmp_path, tiny, prune={"x": 1})).code == 2
-        assert not (tmp_path / "out").exists()
-
-    @pytest.mark.parametrize("name", ["report.md", "failure.json"])
-    def test_files_that_paredown_did_not_create_stay(
-        self, tiny: Path, tmp_path: Path, name: str
-    ) -> None:
-        """The run fails as it would, and warns that its failure is not recorded."""
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / name).write_text("{}")
-        ended = paredown("run", write_manifest(tmp_path, tiny, **QUICK, model={"uri": "no.h5"}))
-        assert (ended.code, ended.error["error"]) == (3, "InputError")
-        (warning,) = [it["message"] for it in ended.events if it["event"] == "warning"]
-        assert name in warning
-        assert names(tmp_path / "out") == {name}
-        assert (tmp_path / "out" / name).read_text() == "{}"
-
-    def test_a_result_that_is_there_stands(self, tiny: Path, out: Path) -> None:
-        """A run that would replace it and fails leaves no trace of that."""
-        before = {path.name: path.read_bytes() for path in out.iterdir()}
-        sections = QUICK | {"model": {"uri": "no.h5"}}
-        assert paredown("run", write_manifest(out.parent, tiny, **sections)).code == 3
-        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-
-    def test_in_a_bucket(self, buckets: Buckets) -> None:
-        """With content types; and a success removes what is not its own."""
-        uri = buckets.manifest("failed", **QUICK | {"model": {"uri": "nowhere.h5"}})
-        assert run(buckets.store, "run", uri).code == 3
-        assert buckets.there("failed").keys() == FAILED
-        assert kind(buckets, "failed/report.html") == HTML
-        assert kind(buckets, "failed/failure.json") == "application/json"
-        made = run(buckets.store, "report", f"s3://{RESULTS}/{buckets.prefix}failed/")
-        assert (made.code, made.err) == (0, "")
-        assert run(buckets.store, "run", buckets.manifest("failed", **QUICK)).code == 0
-        buckets.whole("failed")
-
-    def test_pages_that_nobody_made_stay_in_a_bucket(self, buckets: Buckets) -> None:
-        """No failure.json of paredown is beside them."""
-        client = buckets.store.client()
-        key = f"{buckets.prefix}foreign/report.html"
-        client.put_object(Bucket=RESULTS, Key=key, Body=b"mine")
-        uri = buckets.manifest("foreign", **QUICK | {"model": {"uri": "nowhere.h5"}})
-        assert run(buckets.store, "run", uri).code == 3
-        assert run(buckets.store, "run", buckets.manifest("foreign", **QUICK)).code == 2
-        assert buckets.there("foreign").keys() == {"report.html"}
-        assert buckets.get("foreign/report.html") == b"mine"
-
-
 def of_an_earlier_version(folder: Path) -> bytes:
     """Without what this version added."""
     document = read_result(folder)
@@ -381,36 +271,3 @@ class TestCommand:
         assert code == 0
         assert modules.isdisjoint({"tensorflow", "tf_keras", "keras", "ai_edge_litert"})
         assert names(tmp_path / "pages") == PAGES
-
-
-def test_a_batch_has_a_page_that_leads_to_those_of_its_jobs(tiny: Path, tmp_path: Path) -> None:
-    """Also of a job that failed; of one that asked for none there is no link."""
-    asked = json.loads(write_manifest(tmp_path, tiny, **QUICK).read_text())
-    model = asked.pop("model")
-    del asked["name"], asked["destination"]
-    jobs = [
-        {"name": "good", "model": model},
-        {"name": "bad", "model": {"uri": "nowhere.h5"}},
-        {"name": "plain", "model": model, "report": None},
-    ]
-    batch = {"kind": "batch", "name": "b", "defaults": asked, "jobs": jobs, "workers": 1}
-    (tmp_path / "batch.json").write_text(json.dumps(batch | {"destination": {"uri": "all"}}))
-    ended: Run = paredown("run", tmp_path / "batch.json")
-    assert ended.code == 3
-    folder = tmp_path / "all"
-    summary = json.loads((folder / "summary.json").read_text())
-    assert {it["name"]: it["report"] for it in summary["jobs"]} == {
-        "bad": "bad/report.html",
-        "good": "good/report.html",
-        "plain": None,
-    }
-    assert all((folder / it["report"]).is_file() for it in summary["jobs"] if it["report"])
-    assert Failure.model_validate_json((folder / "bad" / "failure.json").read_bytes()).manifest
-    assert Result.model_validate_json((folder / "good" / "result.json").read_bytes())
-    page = (folder / "summary.html").read_bytes()
-    (folder / "summary.html").unlink()
-    made = paredown("report", folder)
-    assert (made.code, made.out) == (0, f"{folder / 'summary.html'}\n")
-    assert (folder / "summary.html").read_bytes() == page
-    assert paredown("summarize", folder, "--output", tmp_path / "copy").code == 0
-    assert names(tmp_path / "copy") == {"summary.json", "summary.csv", "summary.html"}

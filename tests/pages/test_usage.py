@@ -15,23 +15,12 @@ import pytest
 
 from job.manifest.compress import ENCODINGS
 from job.pages.usage import Usage, usages
-from job.result.artifact import PreprocessResult, TensorResult, UsageResult
 from job.result.result import ArtifactResult, Result
 from tests.conftest import ROOT
-from tests.support.published import make_result, publish_all
+from tests.support.published import publish_all
 from tests.support.required import lacking
 from tests.support.two_ends import SPLITS, write_two_ends
 
-HOSTILE = (
-    'a"; import os #',
-    "*/ int x; /* \\",
-    '"""',
-    "a\nb\u202ec\u0000",
-    "${x} `y`",
-    "<script>",
-    "類別",
-    "x" * 300,
-)
 VARIANTS = [
     {"type": "dynamic_range"},
     {"type": "int8", "input_dtype": "int8", "output_dtype": "int8"},
@@ -292,50 +281,6 @@ def test_cpp_decodes_each_encoding(real: dict[str, Real], tmp_path: Path) -> Non
     compiled(found, tmp_path)
 
 
-def hostile(name: str, **tensor: Any) -> Result:
-    """A result whose file has inputs and outputs of this name."""
-    made = make_result()
-    preprocess = PreprocessResult(
-        one_hot=3, divide_by=127.5, offset=[0.5, 1.0, 2.0], mean=[-1.0], std=[2.0, 3.0, 4.0]
-    )
-    inputs = [
-        TensorResult(name=name, dtype="int8", shape=[None, None, 3], scale=0.5, zero_point=-1),
-        TensorResult(name=f"{name}2", dtype="uint8", shape=[None, 3], preprocess=preprocess),
-    ]
-    outputs = [
-        TensorResult(name=name, dtype="int8", shape=[None, 3], scale=0.5, zero_point=4),
-        TensorResult(name=f"{name}2", dtype="bool", shape=[None, 3]),
-    ]
-    update = {"inputs": inputs, "outputs": outputs, "usage": UsageResult(loader="ai_edge_litert")}
-    changed = made.artifacts[1].model_copy(update=update | tensor)
-    return made.model_copy(update={"artifacts": [made.artifacts[0], changed]})
-
-
-def test_hostile_names_compile(tmp_path: Path) -> None:
-    """In comments of C++."""
-    compiled([lines(usages(hostile(name))[1], "cpp") for name in HOSTILE], tmp_path)
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_stays_a_name(name: str) -> None:
-    """It ends neither its literal nor its comment, in any language."""
-    plain, usage = usages(hostile("plain"))[1], usages(hostile(name))[1]
-    code = lines(usage, "python")
-    assert names_in(code) >= {name, f"{name}2"}
-    for language in ("cpp", "kotlin"):
-        assert without_comments(lines(usage, language)) == without_comments(lines(plain, language))
-    for snippet in usage.snippets:
-        assert all(it.isprintable() or it == "\n" for it in snippet.code)
-
-
-def names_in(code: str) -> set[str]:
-    """The strings in the lines of Python, but those of docstrings."""
-    import ast
-
-    found = [it.value for it in ast.walk(ast.parse(code)) if isinstance(it, ast.Constant)]
-    return {it for it in found if isinstance(it, str)}
-
-
 def without_comments(code: str) -> Sequence[str]:
     """Lines, but those that are a comment."""
     return [it for it in code.split("\n") if not it.strip().startswith("//")]
@@ -350,10 +295,3 @@ def test_the_lines_of_kotlin_are_balanced(real: dict[str, Real]) -> None:
                     code = "\n".join(without_comments(snippet.code))
                     assert all(code.count(a) == code.count(b) for a, b in ("()", "[]", "{}"))
                     assert "$" not in code
-
-
-def test_an_earlier_result_has_no_lines_and_says_so() -> None:
-    """It does not say how a file is loaded."""
-    for usage in usages(make_result()):
-        assert usage.snippets == ()
-        assert "earlier version" in usage.note
